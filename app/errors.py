@@ -1,0 +1,264 @@
+"""Every way a request can end badly, and how it is told.
+
+The class says whose fault it is, the leaf says what happened::
+
+    ServiceError
+    ├── CallerError      the request itself; sending it again changes nothing
+    │   ├── MalformedBody         400    ├── ImageMissing          422
+    │   ├── Unauthorized          401    ├── ImageUnreadable       422
+    │   ├── BudgetExceeded        402    ├── ImageDimensions       422
+    │   ├── OriginNotAllowed      403    ├── ImageUrlInvalid       422
+    │   ├── Forbidden             403    ├── ImageUnfetchable      422  (told by the upstream)
+    │   ├── SearchNotFound        404    ├── ContentBlocked        422  (told by the upstream)
+    │   ├── RouteNotFound         404    ├── ModelNotAllowed       422
+    │   ├── MethodNotAllowed      405    ├── IdempotencyMismatch   422
+    │   ├── NotAcceptable         406    ├── RateLimited           429
+    │   ├── ImageTooLarge         413    └── InvalidRequest        422
+    │   └── ImageTypeUnsupported  415
+    ├── UpstreamError    DashScope, or the way to it
+    │   ├── UpstreamAuthFailed    502    ├── UpstreamProtocol      502
+    │   ├── UpstreamAccount       502    ├── UpstreamRateLimited   503
+    │   ├── UpstreamRejected      502    └── UpstreamTimeout       504
+    │   ├── UpstreamUnavailable   502
+    │   └── UpstreamInterrupted   502
+    └── OwnError         this service
+        ├── Overloaded            503
+        ├── Draining              503
+        └── Internal              500
+
+Crossing a floor is one mapping in one place; `problem()` turns a leaf into the body that a
+caller reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReport:
+    """What the upstream said of a failure, free of secrets: for logs and the caller's support."""
+
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field that was refused: its name as the caller wrote it, and why."""
+
+    field: str
+    reason: str
+
+
+class ServiceError(Exception):
+    """The root: a failure with a fixed `code` and HTTP `status`, and a sentence for the caller.
+
+    `retry_after_s` is whole seconds, when known. `detail` is written by us and never holds
+    what the caller sent. `told_by` is the upstream's own failure event as (type, data), where it
+    sent one: it is relayed before the stream ends. `may_be_billed` says that the upstream may
+    have charged for the call that failed.
+    """
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
+    retryable: bool = False
+    may_be_billed: ClassVar[bool] = False
+    told_by: tuple[str, bytes] | None = None
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after_s: int | None = None,
+        fields: Sequence[FieldError] = (),
+        upstream: UpstreamReport | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.fields = tuple(fields)
+        self.upstream = upstream
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class CallerError(ServiceError):
+    """The request is at fault."""
+
+
+class MalformedBody(CallerError):
+    code, status, title = "malformed_body", 400, "The body cannot be read"
+
+
+class Unauthorized(CallerError):
+    code, status, title = "unauthorized", 401, "A valid key or token is needed"
+
+
+class BudgetExceeded(CallerError):
+    code, status, title = "budget_exceeded", 402, "The budget is used up"
+
+
+class OriginNotAllowed(CallerError):
+    code, status, title = "origin_not_allowed", 403, "This origin may not search"
+
+
+class Forbidden(CallerError):
+    code, status, title = "forbidden", 403, "This credential may not do that"
+
+
+class SearchNotFound(CallerError):
+    code, status, title = "search_not_found", 404, "No such search"
+
+
+class RouteNotFound(CallerError):
+    code, status, title = "not_found", 404, "No such address"
+
+
+class MethodNotAllowed(CallerError):
+    code, status, title = "method_not_allowed", 405, "This address has no such method"
+
+
+class NotAcceptable(CallerError):
+    code, status, title = "not_acceptable", 406, "This address only answers event streams"
+
+
+class ImageTooLarge(CallerError):
+    code, status, title = "image_too_large", 413, "The upload is too large"
+
+
+class ImageTypeUnsupported(CallerError):
+    code, status, title = "image_type_unsupported", 415, "This kind of file cannot be searched"
+
+
+class InvalidRequest(CallerError):
+    code, status, title = "invalid_request", 422, "The request is not valid"
+
+
+class ImageMissing(CallerError):
+    code, status, title = "image_missing", 422, "An image is needed"
+
+
+class ImageUnreadable(CallerError):
+    code, status, title = "image_unreadable", 422, "The image cannot be read"
+
+
+class ImageDimensions(CallerError):
+    code, status, title = "image_dimensions", 422, "The image's size in pixels is not accepted"
+
+
+class ImageUrlInvalid(CallerError):
+    code, status, title = "image_url_invalid", 422, "The image's address is not accepted"
+
+
+class ImageUnfetchable(CallerError):
+    code, status, title = "image_unfetchable", 422, "The image could not be fetched or decoded"
+
+
+class ContentBlocked(CallerError):
+    code, status, title = "content_blocked", 422, "Refused by content inspection"
+
+
+class ModelNotAllowed(CallerError):
+    code, status, title = "model_not_allowed", 422, "This model is not offered"
+
+
+class IdempotencyMismatch(CallerError):
+    code, status, title = "idempotency_mismatch", 422, "The key belongs to another request"
+
+
+class RateLimited(CallerError):
+    code, status, title = "rate_limited", 429, "Too many requests"
+    retryable = True
+
+
+class UpstreamError(ServiceError):
+    """DashScope failed, or could not be reached."""
+
+
+class UpstreamAuthFailed(UpstreamError):
+    code, status, title = "upstream_auth_failed", 502, "The upstream refused this service's key"
+
+
+class UpstreamAccount(UpstreamError):
+    code, status, title = "upstream_account", 502, "The upstream account cannot be used"
+
+
+class UpstreamRejected(UpstreamError):
+    code, status, title = "upstream_rejected", 502, "The upstream refused the request"
+
+
+class UpstreamUnavailable(UpstreamError):
+    code, status, title = "upstream_unavailable", 502, "The upstream is not available"
+    retryable = True
+
+
+class UpstreamInterrupted(UpstreamError):
+    code, status, title = "upstream_interrupted", 502, "The upstream broke off"
+    retryable = True
+    may_be_billed = True
+
+
+class UpstreamProtocol(UpstreamError):
+    code, status, title = "upstream_protocol", 502, "The upstream's answer is not valid"
+    may_be_billed = True
+
+
+class UpstreamRateLimited(UpstreamError):
+    code, status, title = "upstream_rate_limited", 503, "The upstream is busy"
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    code, status, title = "upstream_timeout", 504, "The upstream took too long"
+    retryable = True
+    may_be_billed = True
+
+
+class OwnError(ServiceError):
+    """This service is at fault, or at its limit."""
+
+
+class Overloaded(OwnError):
+    code, status, title = "overloaded", 503, "The service is at capacity"
+    retryable = True
+
+
+class Draining(OwnError):
+    code, status, title = "draining", 503, "The service is shutting down"
+    retryable = True
+
+
+class Internal(OwnError):
+    code, status, title = "internal", 500, "Something went wrong here"
+    retryable = True
+    may_be_billed = True
+
+
+def problem(
+    error: ServiceError,
+    *,
+    request_id: str,
+    search_id: str | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The `application/problem+json` body of an error (RFC 9457 §3), absent members left out."""
+    body: dict[str, Any] = {
+        "type": f"urn:imagesearch:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "retryable": error.retryable,
+        "retry_after": error.retry_after_s,
+        "request_id": request_id,
+        "search_id": search_id,
+        "errors": [asdict(field) for field in error.fields] or None,
+        "upstream": asdict(error.upstream) if error.upstream else None,
+        "result": result,
+    }
+    return {name: value for name, value in body.items() if value is not None}

@@ -1,0 +1,89 @@
+"""What operators see: JSON log lines with their context, and metrics."""
+
+import json
+import logging
+import sys
+import time
+from contextvars import ContextVar
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+search_id: ContextVar[str] = ContextVar("search_id", default="")
+
+FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
+SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
+"""Up to the documented limit of an upstream answer, 300 s, and its margin."""
+
+
+class Metrics:
+    """Prometheus metrics, each service instance with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"imagesearch_{name}", meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(f"imagesearch_{name}", meaning, registry=registry)
+
+        def histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"imagesearch_{name}", meaning, buckets=buckets, registry=registry)
+
+        self.searches = counter("searches_total", "Searches ended.", "status", "outcome")
+        self.streams_open = gauge("streams_open", "Event streams being read.")
+        self.runs_active = gauge("runs_active", "Searches under way.")
+        self.upstream_calls = counter(
+            "upstream_calls_total", "Upstream calls ended, by `ok` or error code.", "result"
+        )
+        self.upstream_retries = counter(
+            "upstream_retries_total", "Upstream calls tried again, by error code.", "reason"
+        )
+        self.first_event_s = histogram(
+            "first_event_seconds",
+            "From the start of a search to the first upstream event.",
+            FIRST_EVENT_BUCKETS_S,
+        )
+        self.search_s = histogram(
+            "search_seconds", "From the start of a search to its end.", SEARCH_BUCKETS_S
+        )
+        self.tool_calls = counter("tool_calls_total", "Image searches the model made.")
+        self.tokens = counter("tokens_total", "Tokens the upstream counted.", "direction")
+        self.spend_cny = counter("spend_cny_total", "Money spent, in CNY.")
+        self.cache = counter("cache_total", "Searches by how they were served.", "result")
+        self.rejected = counter("rejected_total", "Requests refused, by error code.", "code")
+        self.store_bytes = gauge("store_bytes", "Bytes of events held in memory.")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, event, context, and the record's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without a line feed."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        context = {"request_id": request_id.get(), "search_id": search_id.get()}
+        line.update({name: value for name, value in context.items() if value})
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure_logging(*, level: str, as_json: bool) -> None:
+    """Send the service's and the server's logs to stdout, in one form."""
+    handler = logging.StreamHandler(sys.stdout)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler.setFormatter(JsonFormatter() if as_json else text)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for quiet in ("httpx", "httpcore"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
