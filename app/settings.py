@@ -5,6 +5,7 @@ secrets). Frozen. `0` switches a limit off.
 """
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,7 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRETS_DIR = Path("/run/secrets")
-SECRETS = ("DASHSCOPE_API_KEY",)
+SECRETS = ("DASHSCOPE_API_KEY", "CLIENT_KEYS", "CLIENT_TOKEN_SECRET")
 """Settings that may also be given as the path of a file, in `NAME_FILE`."""
 
 IMAGE_SEARCH_MODELS = (
@@ -49,11 +50,16 @@ SHARED_HOSTS = {
 }
 """Hosts that need no workspace id; the other regions have none."""
 
-OPEN_RELAY = "ALLOW_ANONYMOUS: nobody may search yet; set ALLOW_ANONYMOUS=true to serve everybody"
+OPEN_RELAY = (
+    "CLIENT_KEYS: nobody may search yet, and an open relay spends its owner's money; set "
+    "CLIENT_KEYS=web:<a long random key>, or CLIENT_TOKEN_SECRET=<32 random characters or more>, "
+    "or ALLOW_ANONYMOUS=true"
+)
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
+Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -74,6 +80,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    shutdown_grace_s: Seconds = Field(
+        20, description="How long searches under way may go on at shutdown."
+    )
+    trusted_proxies: Words = Field(
+        (), description="Comma-separated CIDRs whose `X-Forwarded-For` is believed."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."
     )
@@ -125,6 +137,16 @@ class Settings(BaseSettings):
     image_max_bytes: Bytes = Field(20_971_520, description="Largest image file taken in.")
     body_max_bytes: Bytes = Field(62_914_560, description="Largest request body taken in.")
     image_max_pixels: Count = Field(50_000_000, description="Most pixels of one image.")
+    image_max_side: Count = Field(
+        2_048, description="Longer side in pixels to which larger images are scaled down."
+    )
+    image_workers: Count = Field(2, description="Images worked on at once.")
+    image_inflight_max_bytes: Bytes = Field(
+        268_435_456, description="Memory for uploads and images in work, all together."
+    )
+    upload_idle_timeout_s: Seconds = Field(
+        15, description="An upload that sends nothing for this long is ended."
+    )
     image_max_count: Count = Field(8, ge=1, le=250, description="Most images in one request.")
     prompt_max_chars: Count = Field(8_000, description="Longest prompt, in characters.")
 
@@ -147,13 +169,38 @@ class Settings(BaseSettings):
     search_retention_s: Seconds = Field(
         600, description="How long an ended search can be read again."
     )
+    cache_ttl_s: Seconds = Field(
+        300, description="How long an equal request is answered from a finished search."
+    )
     search_max_bytes: Bytes = Field(33_554_432, description="Most bytes of one search's events.")
+    search_store_max_bytes: Bytes = Field(
+        268_435_456, description="Most bytes of all searches' events."
+    )
 
+    client_keys: SecretStr = Field(
+        SecretStr(""), description="Who may search: `name:key`, comma-separated."
+    )
+    client_token_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs browser tokens; comma-separated: the first signs, all verify.",
+    )
+    client_token_ttl_s: int = Field(900, ge=1, description="Longest life of a browser token.")
     allow_anonymous: bool = Field(default=False, description="Serve callers who show no key.")
+    cors_origins: Words = Field(
+        (), description="Comma-separated origins whose pages may search, or `*`."
+    )
+    rate_limit: str = Field("60/minute", description="Requests a caller may make; 0: any number.")
     capacity: Count = Field(200, description="Most searches under way at once.")
     capacity_wait_s: Seconds = Field(1, description="Longest wait for a free place.")
+    budget_client_cny_per_day: Money = Field(
+        Decimal(0), description="Most that one client may spend in a UTC day, in CNY."
+    )
+    budget_total_cny_per_day: Money = Field(
+        Decimal(0), description="Most that all together may spend in a UTC day, in CNY."
+    )
+    prices: str = Field("", description="Prices in JSON, over the built-in table.")
 
-    @field_validator("allowed_models", mode="before")
+    @field_validator("allowed_models", "trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -173,7 +220,7 @@ class Settings(BaseSettings):
             self._made_base_url()
         if not self.dashscope_api_key.get_secret_value():
             raise ValueError("DASHSCOPE_API_KEY: is needed (or DASHSCOPE_API_KEY_FILE)")
-        if not self.allow_anonymous:
+        if not (self.allow_anonymous or self._has(self.client_keys, self.client_token_secret)):
             raise ValueError(OPEN_RELAY)
         return self
 
@@ -186,6 +233,10 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """Base URL of the Responses API, without a slash at its end."""
         return (self.dashscope_base_url or self._made_base_url()).rstrip("/")
+
+    @staticmethod
+    def _has(*secrets: SecretStr) -> bool:
+        return any(secret.get_secret_value() for secret in secrets)
 
     def _made_base_url(self) -> str:
         region, workspace = self.dashscope_region, self.dashscope_workspace_id

@@ -1,0 +1,151 @@
+"""A request's body, read within limits from its first byte on, into fields and files."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from starlette.requests import ClientDisconnect, Request
+
+from app.api.multipart import Form
+from app.errors import FieldError, ImageTooLarge, InvalidRequest, MalformedBody
+
+FORM_FIELDS_MAX = 64
+"""Parts of a form beside its images: far more than there are fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Sizes in bytes, time in seconds; `0` switches a limit off."""
+
+    body_bytes: int
+    file_bytes: int
+    files: int
+    idle_s: float
+
+
+class Body(NamedTuple):
+    """What a caller sent: JSON-like fields, and image files in their order."""
+
+    fields: dict[str, Any]
+    files: list[bytearray]
+    strict: bool
+    """Whether values came with types of their own (JSON), or all as text."""
+
+
+async def read_body(request: Request, limits: BodyLimits) -> Body:
+    """Read a JSON or multipart body.
+
+    Raises:
+        MalformedBody: Neither of the two, or broken, or it stalled.
+        ImageTooLarge: The body or a file in it is over its limit; said while it still arrives.
+        InvalidRequest: A field came as a file, or a file as a field.
+    """
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return await _read_json(request, limits)
+    if media_type == "multipart/form-data":
+        return await _read_form(request, limits, content_type)
+    raise MalformedBody("The Content-Type must be application/json or multipart/form-data.")
+
+
+async def read_bytes(request: Request, limits: BodyLimits) -> bytearray:
+    """Read a body of any kind, within its limits; raises as `read_body`."""
+    body = bytearray()
+    async with aclosing(_chunks(request, limits)) as chunks:
+        async for chunk in chunks:
+            body += chunk
+    return body
+
+
+async def _read_json(request: Request, limits: BodyLimits) -> Body:
+    try:
+        fields = json.loads(await read_bytes(request, limits))
+    except (ValueError, RecursionError) as exc:
+        raise MalformedBody("The body is not valid JSON.") from exc
+    if not isinstance(fields, dict):
+        raise MalformedBody("The JSON body must be an object.")
+    return Body(fields, [], strict=True)
+
+
+async def _read_form(request: Request, limits: BodyLimits, content_type: str) -> Body:
+    form = Form(
+        content_type, max_file_bytes=limits.file_bytes, max_parts=limits.files + FORM_FIELDS_MAX
+    )
+    async with aclosing(_chunks(request, limits)) as chunks:
+        async for chunk in chunks:
+            form.feed(chunk)
+    fields: list[tuple[str, str]] = []
+    files = []
+    for part in form.close():
+        if part.filename is None:
+            fields.append((part.name, _text(part.name, part.data)))
+        elif part.name != "image":
+            raise _wrong_field(part.name, "Files belong into the field 'image'.")
+        elif part.filename or part.data:
+            # A form that was sent with no file chosen has a part without name and content.
+            files.append(part.data)
+    return Body(gather(fields), files, strict=False)
+
+
+def gather(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Turn repeated text fields into request fields; only `image_url` may repeat.
+
+    Raises:
+        InvalidRequest: Another field came twice, or the image came as text.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name == "image_url":
+            fields.setdefault(name, []).append(value)
+        elif name == "image":
+            raise _wrong_field(name, "Must be a file; a URL belongs into 'image_url'.")
+        elif name in fields:
+            raise _wrong_field(name, "Was given more than once.")
+        else:
+            fields[name] = value
+    return fields
+
+
+def _text(name: str, data: bytearray) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
+
+
+def _wrong_field(name: str, reason: str) -> InvalidRequest:
+    return InvalidRequest("A field is not valid.", fields=[FieldError(name[:64], reason)])
+
+
+async def _chunks(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+    if 0 < limits.body_bytes < _declared_bytes(request):
+        raise _too_large(limits)
+    received_bytes = 0
+    while True:
+        try:
+            async with asyncio.timeout(limits.idle_s or None):
+                message = await request.receive()
+        except TimeoutError as exc:
+            raise MalformedBody(f"Nothing of the body came for {limits.idle_s:g} s.") from exc
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        received_bytes += len(chunk)
+        if 0 < limits.body_bytes < received_bytes:
+            raise _too_large(limits)
+        yield chunk
+        if not message.get("more_body", False):
+            return
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = request.headers.get("content-length", "0")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
+
+
+def _too_large(limits: BodyLimits) -> ImageTooLarge:
+    return ImageTooLarge(f"A request's body may have {limits.body_bytes} bytes at most.")

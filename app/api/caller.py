@@ -1,0 +1,84 @@
+"""Who calls, told before a byte of the body is read: credential, address, origin, rate."""
+
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from app.api.service import service_of
+from app.errors import OriginNotAllowed, RateLimited
+from app.guards import Identity, RateStatus
+
+ANY_ORIGIN = "*"
+
+
+def identify(request: Request) -> Identity:
+    """Say who asks, from the Authorization header or, on event streams by GET, from the URL.
+
+    Raises:
+        Unauthorized: Nobody known, where somebody must be.
+        OriginNotAllowed: The token was made for the pages of another origin.
+    """
+    return service_of(request).guards.identify(
+        bearer=bearer_of(request),
+        token=request.query_params.get("access_token") if _is_event_source(request) else None,
+        address=request.client.host if request.client else "",
+        origin=request.headers.get("origin"),
+    )
+
+
+def admit_caller(request: Request) -> Identity:
+    """Identify a caller who may start a search, and count the request to its rate.
+
+    Raises:
+        Unauthorized, OriginNotAllowed, RateLimited: It may not, or not now.
+    """
+    caller = identify(request)
+    _check_origin(request, caller)
+    charge(request, caller)
+    return caller
+
+
+def charge(request: Request, caller: Identity) -> None:
+    """Count one request to the caller's rate, and note what is left for the answer's headers.
+
+    Raises:
+        RateLimited: It asks too often.
+    """
+    guards = service_of(request).guards
+    try:
+        request.state.rate = guards.charge(caller)
+    except RateLimited:
+        request.state.rate = guards.rate_of(caller)
+        raise
+
+
+def rate_of(scope: Scope) -> RateStatus | None:
+    """Return what a request's caller has left, if it was counted."""
+    rate: RateStatus | None = scope.get("state", {}).get("rate")
+    return rate
+
+
+def bearer_of(request: Request) -> str | None:
+    """Return the credential (RFC 6750 §2.1): empty if of another scheme, `None` without any."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, credential = header.partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else ""
+
+
+def _is_event_source(request: Request) -> bool:
+    return request.method == "GET" and request.url.path.endswith("/stream")
+
+
+def _check_origin(request: Request, caller: Identity) -> None:
+    """Refuse foreign pages: a multipart POST needs no preflight, so CORS alone stops nobody."""
+    origin = request.headers.get("origin")
+    if origin is None or origin == caller.origin:
+        return
+    allowed = service_of(request).settings.cors_origins
+    if ANY_ORIGIN in allowed or origin in allowed:
+        return
+    if urlsplit(origin).netloc != request.headers.get("host"):
+        raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")

@@ -1,0 +1,105 @@
+"""What every request passes on its way in and out: an id, a log line, a last resort."""
+
+import logging
+import re
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import telemetry
+from app.api.caller import rate_of
+from app.api.problems import code_of, problem_response, run_of
+from app.errors import Internal
+
+logger = logging.getLogger("app.access")
+
+WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: logged at debug level."""
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Answers are data: nothing in them may run, be framed, or tell where it came from."""
+
+CLIENT_GONE = 499
+"""nginx's status for a caller that left before the answer; only for the log."""
+
+
+class RequestLog:
+    """Gives each request its id, logs one line when it ends, and answers what nobody caught."""
+
+    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        telemetry.request_id.set(_request_id(scope))
+        answer = _Answer(scope, send)
+        started_at = time.perf_counter()
+        try:
+            await self.app(scope, receive, answer.send)
+        except ClientDisconnect:
+            pass
+        except Exception:
+            logger.exception("request broke")
+            if answer.status is None:
+                error = Internal("Something went wrong here; it was logged.")
+                await problem_response(scope, error)(scope, receive, answer.send)
+        finally:
+            self._log(scope, answer, time.perf_counter() - started_at)
+
+    def _log(self, scope: Scope, answer: "_Answer", duration_s: float) -> None:
+        level = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
+        run = run_of(scope)
+        fields = {
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": answer.status or CLIENT_GONE,
+            "duration_s": round(duration_s, 4),
+            "client_address": (scope.get("client") or ("", 0))[0],
+        }
+        if run:
+            fields["search_id"] = run.id
+        if code := code_of(scope):
+            fields["code"] = code
+            self.metrics.rejected.labels(code).inc()
+        logger.log(level, "request", extra={"fields": fields})
+
+
+class _Answer:
+    """One request's way out: notes the status, adds the headers that every response has."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.status: int | None = None
+        self._scope = scope
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = telemetry.request_id.get()
+            if run := run_of(self._scope):
+                headers["X-Search-ID"] = run.id
+            if rate := rate_of(self._scope):
+                headers["RateLimit"] = rate.limit_field
+                headers["RateLimit-Policy"] = rate.policy_field
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if WELL_FORMED_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"

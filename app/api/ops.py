@@ -1,0 +1,33 @@
+"""What operators and orchestrators ask: alive, ready, and how it goes."""
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.api.service import service_of
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """Say that the process answers; the upstream is not asked."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Say whether new searches are welcome; 503 from the first moment of a shutdown."""
+    if service_of(request).runs.draining:
+        return JSONResponse({"status": "draining"}, status_code=503, headers={"Retry-After": "5"})
+    return JSONResponse({"status": "ready"})
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    service = service_of(request)
+    service.metrics.runs_active.set(service.runs.active)
+    service.metrics.store_bytes.set(service.runs.size_bytes)
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

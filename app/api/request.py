@@ -1,0 +1,132 @@
+"""A request's way in: who asks, what is asked, with which pictures; in that order."""
+
+import asyncio
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from app.api.body import Body, BodyLimits, gather, read_body
+from app.api.caller import admit_caller
+from app.api.problems import remember_run
+from app.api.schemas import SearchRequest
+from app.api.service import Service, service_of
+from app.errors import FieldError, ImageMissing, InvalidRequest, ModelNotAllowed
+from app.images import check_url, decode_data_url
+from app.models import ImageInput, SearchSpec
+from app.runs import Opened
+
+IDEMPOTENCY_KEY_MAX_CHARS = 255
+"""As in the IETF draft's examples and at well-known payment services."""
+
+
+async def open_search(request: Request, *, resumable: bool) -> Opened:
+    """Take a search request in and open its search.
+
+    Identity and rate are settled before a byte of the body is read.
+
+    Raises:
+        ServiceError: Any refusal of the contract.
+    """
+    service = service_of(request)
+    client = admit_caller(request)
+    spec = await _read_spec(request, service)
+    opened = service.searches.open(
+        client,
+        spec,
+        key=_idempotency_key(request),
+        fresh="no-cache" in request.headers.get("cache-control", "").lower(),
+        resumable=resumable,
+    )
+    remember_run(request.scope, opened.reader.run)
+    return opened
+
+
+async def _read_spec(request: Request, service: Service) -> SearchSpec:
+    settings = service.settings
+    if request.method == "GET":
+        body = _read_query(request)
+    else:
+        limits = BodyLimits(
+            body_bytes=settings.body_max_bytes,
+            file_bytes=settings.image_max_bytes,
+            files=settings.image_max_count,
+            idle_s=settings.upload_idle_timeout_s,
+        )
+        body = await read_body(request, limits)
+    fields = _validate(body, service)
+    return SearchSpec(
+        images=await _take_in(fields, body.files, service),
+        prompt=fields.prompt,
+        model=fields.model or settings.model,
+        instructions=fields.instructions,
+        previous_response_id=fields.previous_response_id,
+        max_output_tokens=fields.max_output_tokens,
+        thinking=fields.thinking is not False,
+    )
+
+
+def _read_query(request: Request) -> Body:
+    pairs = [(name, value) for name, value in request.query_params.multi_items()]
+    return Body(gather([pair for pair in pairs if pair[0] != "access_token"]), [], strict=False)
+
+
+def _validate(body: Body, service: Service) -> SearchRequest:
+    """Check everything that can be refused before a picture is looked at."""
+    settings = service.settings
+    try:
+        fields = SearchRequest.model_validate(body.fields, strict=body.strict)
+    except ValidationError as exc:
+        raise InvalidRequest("A field is not valid.", fields=field_errors(exc)) from exc
+    if 0 < settings.prompt_max_chars < len(fields.prompt):
+        raise _refused("prompt", f"May have {settings.prompt_max_chars} characters at most.")
+    if fields.model is not None and fields.model not in settings.models:
+        offered = ", ".join(settings.models)
+        raise ModelNotAllowed(f"This model is not offered here. Offered are: {offered}.")
+    if fields.previous_response_id and not settings.upstream_store:
+        raise _refused(
+            "previous_response_id", "Answers are not kept here, so none can be followed."
+        )
+    count = len(fields.image_url) + len(body.files)
+    if not count and not fields.previous_response_id:
+        raise ImageMissing("Give an image: 'image_url', or a file in the multipart field 'image'.")
+    if count > settings.image_max_count:
+        raise _refused("image", f"At most {settings.image_max_count} images; {count} were given.")
+    return fields
+
+
+async def _take_in(
+    fields: SearchRequest, files: list[bytearray], service: Service
+) -> tuple[ImageInput, ...]:
+    """Make every image fit to send, URLs first; a file is let go of as soon as it is taken in."""
+    pictures = [_from_url(url, service) for url in fields.image_url]
+    pictures += [service.intake.take_in(data) for data in files]
+    files.clear()
+    return tuple(await asyncio.gather(*pictures))
+
+
+async def _from_url(url: str, service: Service) -> ImageInput:
+    if url[:5].lower() == "data:":
+        return await service.intake.take_in(decode_data_url(url))
+    return check_url(url)
+
+
+def field_errors(exc: ValidationError) -> list[FieldError]:
+    """Name each refused field with the reason, never with the value."""
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    return [FieldError(_field_name(error["loc"]), error["msg"]) for error in errors]
+
+
+def _field_name(loc: tuple[Any, ...]) -> str:
+    return ".".join(str(part)[:64] for part in loc)
+
+
+def _refused(field: str, reason: str) -> InvalidRequest:
+    return InvalidRequest("A field is not valid.", fields=[FieldError(field, reason)])
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
+        raise _refused("Idempotency-Key", f"Must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters.")
+    return key

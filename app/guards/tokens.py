@@ -1,0 +1,148 @@
+"""Browser tokens: short-lived JWTs that act for a client, checked without any store (RFC 7519)."""
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from jwt.types import Options
+
+from app.errors import FieldError, InvalidRequest, OriginNotAllowed, RouteNotFound
+from app.guards.identity import Identity
+
+ALGORITHM = "HS256"
+"""The only one that is accepted, whatever a token's own header says (RFC 8725 §3.1)."""
+
+SECRET_MIN_BYTES = 32
+"""RFC 7518 §3.2: at least as long as the hash. A shorter one can be guessed from one token."""
+
+CLAIM_MAX_CHARS = 256
+TIME_MAX = 2**53
+"""Keeps NaN and infinity, which Python's JSON lets through, from being an end that never comes."""
+
+SKEW_S = 5
+"""How far a backend's clock may be ahead of ours in a token's `nbf`."""
+
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:_]+", re.ASCII)
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+CHECKS: Options = {
+    "require": ["exp", "sub", "jti"],
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+}
+"""Times are checked here, by the clock that was handed in; signature and `aud` by the library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A minted token, and the second since 1970 when it ends."""
+
+    token: str = field(repr=False)
+    expires_at: int
+
+
+def parse_token_secrets(text: str) -> tuple[str, ...]:
+    """Read `CLIENT_TOKEN_SECRET`: comma-separated; the first signs, all verify.
+
+    Raises:
+        ValueError: With one sentence that holds no secret.
+    """
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(len(secret.encode()) < SECRET_MIN_BYTES for secret in found):
+        raise ValueError(
+            f"CLIENT_TOKEN_SECRET: each secret needs {SECRET_MIN_BYTES} bytes or more"
+            " (openssl rand -hex 32 makes one)"
+        )
+    return found
+
+
+class Tokens:
+    """Mints and reads tokens. `wall` gives seconds since 1970, UTC."""
+
+    def __init__(self, signing: tuple[str, ...], *, ttl_s: int, wall: Callable[[], float]) -> None:
+        self._secrets = signing
+        self._ttl_s = ttl_s
+        self._wall = wall
+
+    def mint(self, name: str, *, origin: str | None, ttl_s: int | None) -> Token:
+        """A token for client `name`; see `Guards.mint`."""
+        if not self._secrets:
+            raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
+        if ttl_s is not None and not 1 <= ttl_s <= self._ttl_s:
+            raise _refused("ttl_s", f"must be 1 to {self._ttl_s} seconds")
+        expires_at = int(self._wall()) + (ttl_s or self._ttl_s)
+        claims: dict[str, Any] = {
+            "sub": name,
+            "exp": expires_at,
+            "jti": secrets.token_urlsafe(16),
+        }
+        if origin is not None:
+            claims["origin"] = _checked_origin(origin)
+        return Token(jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM), expires_at)
+
+    def holder(self, token: str, *, origin: str | None) -> Identity | None:
+        """Who the token acts for; `None` when it is not valid.
+
+        A request without an origin does not come from a foreign page, so it passes.
+
+        Raises:
+            OriginNotAllowed: The token is bound to another origin than the request's.
+        """
+        claims = self._claims(token)
+        if claims is None:
+            return None
+        bound = claims.get("origin")
+        if bound and origin is not None and normal_origin(origin) != normal_origin(bound):
+            raise OriginNotAllowed("The token is bound to another origin.")
+        return Identity(claims["sub"], f"token:{claims['jti']}", "token", bound)
+
+    def valid(self, token: str) -> bool:
+        """Whether the token would be honoured, from the right origin."""
+        return self._claims(token) is not None
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        for secret in self._secrets:
+            try:
+                claims = jwt.decode(token, secret, algorithms=[ALGORITHM], options=CHECKS)
+            except jwt.InvalidSignatureError:
+                continue
+            except (jwt.InvalidTokenError, ValueError, RecursionError):
+                # The last two: text that is not UTF-8, and a header of thousands of brackets.
+                return None
+            return claims if self._in_time(claims) and _well_formed(claims) else None
+        return None
+
+    def _in_time(self, claims: dict[str, Any]) -> bool:
+        until, since = claims["exp"], claims.get("nbf", 0)
+        now = self._wall()
+        return _is_time(until) and now < until and _is_time(since) and since <= now + SKEW_S
+
+
+def normal_origin(origin: str) -> str:
+    """As browsers write it: lower case, no default port (WHATWG HTML, "ASCII serialization")."""
+    lower = origin.lower()
+    return lower.removesuffix(DEFAULT_PORTS.get(lower.partition(":")[0], "\n"))
+
+
+def _checked_origin(origin: str) -> str:
+    normal = normal_origin(origin)
+    if not ORIGIN.fullmatch(normal) or len(normal) > CLAIM_MAX_CHARS:
+        raise _refused("origin", "must be such as https://app.example, without a path")
+    return normal
+
+
+def _well_formed(claims: dict[str, Any]) -> bool:
+    sub, jti, origin = claims["sub"], claims["jti"], claims.get("origin")
+    texts = [sub, jti] + ([origin] if origin is not None else [])
+    return all(isinstance(text, str) and 0 < len(text) <= CLAIM_MAX_CHARS for text in texts)
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in {int, float} and 0 <= value < TIME_MAX
+
+
+def _refused(name: str, reason: str) -> InvalidRequest:
+    return InvalidRequest("The token cannot be made like this.", fields=[FieldError(name, reason)])

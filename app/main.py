@@ -1,0 +1,170 @@
+"""Builds and wires the service: the one file that knows every part."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from app import telemetry
+from app.api import ops, search, tokens
+from app.api.middleware import RequestLog
+from app.api.openapi import describe
+from app.api.problems import on_http_error, on_service_error
+from app.api.service import Service
+from app.errors import ServiceError
+from app.guards import Guards, GuardSettings
+from app.images import ImageLimits, Intake
+from app.runs import RunLimits, Runs
+from app.search import Searches
+from app.settings import Settings, SettingsError, load
+from app.upstream.client import Upstream, build_http_client
+
+EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "X-Search-ID",
+    "X-Cache",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Location",
+)
+"""What a page's script may read of an answer."""
+
+CORS_MAX_AGE_S = 600
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the ASGI application; its parts are made when it starts, on the loop that runs it."""
+    guards = read_guards(settings)
+    metrics = telemetry.Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        async with running_service(settings, guards, metrics) as app.state.service:
+            yield
+
+    app = FastAPI(
+        title="imagesearch-proxy",
+        version=installed_version(),
+        description="Search by image, streamed, with the upstream's key kept on the server.",
+        lifespan=lifespan,
+        docs_url="/docs" if settings.docs else None,
+        redoc_url=None,
+    )
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
+    app.include_router(search.router)
+    app.include_router(tokens.router)
+    app.include_router(ops.router)
+    app.add_exception_handler(ServiceError, on_service_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(RequestLog, metrics=metrics)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+        max_age=CORS_MAX_AGE_S,
+    )
+    return app
+
+
+@asynccontextmanager
+async def running_service(
+    settings: Settings, guards: GuardSettings, metrics: telemetry.Metrics
+) -> AsyncGenerator[Service, None]:
+    """Open what needs an event loop, and close it again when everything has ended."""
+    gate = Guards(guards, metrics=metrics)
+    for note in gate.notes():
+        logger.warning(note)
+    intake = Intake(image_limits(settings))
+    runs = Runs(run_limits(settings))
+    async with build_http_client(settings) as http:
+        searches = Searches(
+            guards=gate,
+            upstream=Upstream(http, settings, metrics),
+            runs=runs,
+            metrics=metrics,
+            store=settings.upstream_store,
+        )
+        try:
+            yield Service(
+                settings=settings,
+                metrics=metrics,
+                guards=gate,
+                intake=intake,
+                runs=runs,
+                searches=searches,
+            )
+        finally:
+            await runs.close()
+            intake.close()
+
+
+def run_limits(settings: Settings) -> RunLimits:
+    """Pick what concerns runs."""
+    return RunLimits(
+        progress_s=settings.stream_progress_s,
+        linger_s=settings.stream_linger_s,
+        retention_s=settings.search_retention_s,
+        cache_ttl_s=settings.cache_ttl_s,
+        max_bytes=settings.search_max_bytes,
+        store_max_bytes=settings.search_store_max_bytes,
+    )
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """Pick what concerns images."""
+    return ImageLimits(
+        max_bytes=settings.image_max_bytes,
+        max_pixels=settings.image_max_pixels,
+        max_side=settings.image_max_side,
+        workers=settings.image_workers,
+        inflight_max_bytes=settings.image_inflight_max_bytes,
+    )
+
+
+def read_guards(settings: Settings) -> GuardSettings:
+    """Parse what concerns the guards.
+
+    Raises:
+        SettingsError: One of the texts is not what it should be.
+    """
+    try:
+        return GuardSettings.read(
+            client_keys=settings.client_keys.get_secret_value(),
+            client_token_secret=settings.client_token_secret.get_secret_value(),
+            client_token_ttl_s=settings.client_token_ttl_s,
+            allow_anonymous=settings.allow_anonymous,
+            rate_limit=settings.rate_limit,
+            capacity=settings.capacity,
+            capacity_wait_s=settings.capacity_wait_s,
+            budget_client_cny_per_day=settings.budget_client_cny_per_day,
+            budget_total_cny_per_day=settings.budget_total_cny_per_day,
+            prices=settings.prices,
+            region=settings.dashscope_region,
+        )
+    except ValueError as exc:
+        raise SettingsError(str(exc)) from exc
+
+
+def installed_version() -> str:
+    """Return the version as installed, or a mark that it runs from a checkout."""
+    try:
+        return version("imagesearch-proxy")
+    except PackageNotFoundError:
+        return "0.0.0+checkout"
+
+
+def __getattr__(name: str) -> Any:
+    """Build `app.main:app` for ASGI servers when they ask for it, and not on every import."""
+    if name == "app":
+        return create_app(load())
+    raise AttributeError(name)

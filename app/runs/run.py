@@ -1,0 +1,263 @@
+"""One search under way, or ended and kept for a while: a log and the one task that writes it.
+
+A run outlives the connection that began it. Readers hold it; when the last has left, it goes on
+for a while for one that may come back, then stops. How it ends:
+
+- the work is done: the work's last words close the log;
+- the work raises: the same, telling the error;
+- `stop()`: cancelled by its callers, or failed with the cause that was handed in.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from app.errors import Internal, ServiceError, UpstreamProtocol
+from app.models import Client, Event, SearchResult
+from app.runs.log import EventLog, held_bytes
+
+logger = logging.getLogger(__name__)
+
+ID_BYTES = 16
+"""128 random bits: for anonymous callers the id is the capability."""
+
+
+class Work(Protocol):
+    """What a run does, and how it speaks of it. Handed in; the run knows no more of it."""
+
+    def events(self) -> AsyncGenerator[Event, None]:
+        """Do it, giving events as they come; the first says that the work was admitted."""
+        ...
+
+    def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
+        """Make a sign of life for a silence."""
+        ...
+
+    def conclude(
+        self, events: Sequence[Event], *, error: ServiceError | None, cancelled: bool
+    ) -> list[Event]:
+        """Say the last words, ending with the one terminal event. Called once."""
+        ...
+
+    def result(self, events: Sequence[Event]) -> SearchResult:
+        """Sum up what has come so far, or, after `conclude`, how it ended."""
+        ...
+
+
+class Run:
+    """One piece of work, its log and its readers."""
+
+    def __init__(
+        self,
+        owner: Client,
+        fingerprint: str,
+        *,
+        progress_s: float,
+        linger_s: float,
+        max_bytes: int,
+    ) -> None:
+        self.id = f"srch_{secrets.token_hex(ID_BYTES)}"
+        self.owner = owner
+        self.fingerprint = fingerprint
+        self.log = EventLog()
+        self.error: ServiceError | None = None
+        self.cancelled = False
+        self.resumable = False
+        self.requests = 0
+        self.keys: set[str] = set()
+        self._progress_s = progress_s
+        self._linger_s = linger_s
+        self._max_bytes = max_bytes
+        self._readers = 0
+        self._let_in = False
+        self._relayed = False
+        self._stopping = False
+        self._admitted = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._stopped_by: ServiceError | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
+
+    def start(
+        self,
+        work: Work,
+        *,
+        grow: Callable[[int], None],
+        ended: Callable[["Run", int], None],
+    ) -> None:
+        """Begin the work in a task of its own.
+
+        `grow` is told the bytes of every event before it is kept, and may raise `Overloaded`;
+        `ended` is called once, after the last event, with the bytes of the last words, which are
+        always kept.
+        """
+        self._work = work
+        self._grow = grow
+        self._on_ended = ended
+        self._started_at = self._last_event_at = asyncio.get_running_loop().time()
+        self._task = asyncio.create_task(self._live(), name=self.id)
+        # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+        self._task.add_done_callback(self._end)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event stands in the log."""
+        return self.log.closed
+
+    @property
+    def reusable(self) -> bool:
+        """Whether an equal request may have this run's answer."""
+        return self.error is None and not self._stopping
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was turned away before it began."""
+        return self.error is not None and not self._let_in
+
+    @property
+    def result(self) -> SearchResult:
+        """What has come so far, or the final state."""
+        return self._work.result(self.log.events)
+
+    async def admitted(self) -> None:
+        """Wait until the work has been let in.
+
+        Raises:
+            ServiceError: It was refused.
+        """
+        await self._admitted.wait()
+        if self.refused and self.error:
+            raise self.error
+
+    async def opened(self, within_s: float) -> None:
+        """Wait for the first event of the work's source, at most `within_s` seconds.
+
+        Raises:
+            ServiceError: It failed before that event came, and within that time.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self._opened.wait()
+        except TimeoutError:
+            await self.admitted()
+            return
+        if self.error and not self._relayed:
+            raise self.error
+
+    async def finished(self) -> None:
+        """Wait until the last event stands in the log."""
+        await self._ended.wait()
+
+    def read(self, *, resumable: bool) -> "Reader":
+        """Take hold of the run for one reader; `resumable` if it could come back after a break."""
+        self._readers += 1
+        self.resumable = self.resumable or resumable
+        self._disarm()
+        return Reader(self)
+
+    def leave(self) -> None:
+        """Let one reader go; the last one's going stops the run, at once or after the linger."""
+        self._readers -= 1
+        if self._readers or self.ended:
+            return
+        if not self.resumable:
+            self.stop()
+            return
+        loop = asyncio.get_running_loop()
+        self._linger = loop.call_later(self._linger_s, self.stop)
+
+    def stop(self, cause: ServiceError | None = None) -> None:
+        """End the work: as failed with `cause`, or as cancelled. Nothing if it has ended."""
+        if not self._stopping and not self._task.done():
+            self._stopping = True
+            self._stopped_by = cause
+            self._task.cancel()
+
+    async def _live(self) -> None:
+        try:
+            async with aclosing(self._work.events()) as events:
+                async for event in events:
+                    self._append(event)
+        except ServiceError as exc:
+            self.error = exc
+        except Exception:
+            logger.exception("search broke")
+            self.error = Internal("Something went wrong here; it was logged.")
+
+    def _append(self, event: Event) -> None:
+        size_bytes = held_bytes(event)
+        if 0 < self._max_bytes < self.log.size_bytes + size_bytes:
+            raise UpstreamProtocol("The answer is larger than this service keeps of one search.")
+        self._grow(size_bytes)
+        self._keep(event)
+        if not self._let_in:
+            self._let_in = True
+            self._admitted.set()
+            self._arm_beat(self._progress_s)
+        if not self._relayed and not event.own:
+            self._relayed = True
+            self._opened.set()
+
+    def _keep(self, event: Event) -> None:
+        self._last_event_at = asyncio.get_running_loop().time()
+        self.log.append(event)
+
+    def _arm_beat(self, after_s: float) -> None:
+        if self._progress_s:
+            self._beat = asyncio.get_running_loop().call_later(after_s, self._on_beat)
+
+    def _on_beat(self) -> None:
+        """Speak when nothing else did for `progress_s`; an event puts the next beat off."""
+        now = asyncio.get_running_loop().time()
+        due_s = self._last_event_at + self._progress_s - now
+        if due_s <= 0:
+            event = self._work.progress(self.log.events, now - self._started_at)
+            try:
+                self._append(event)
+            except ServiceError as exc:
+                self.stop(exc)
+                return
+            due_s = self._progress_s
+        self._arm_beat(due_s)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._disarm()
+        if self._beat:
+            self._beat.cancel()
+        if task.cancelled():
+            self.error = self._stopped_by
+            self.cancelled = self.error is None
+        before_bytes = self.log.size_bytes
+        try:
+            for event in self._work.conclude(
+                self.log.events, error=self.error, cancelled=self.cancelled
+            ):
+                self._keep(event)
+        finally:
+            self.log.close()
+            self._on_ended(self, self.log.size_bytes - before_bytes)
+            for stage in (self._admitted, self._opened, self._ended):
+                stage.set()
+
+    def _disarm(self) -> None:
+        if self._linger:
+            self._linger.cancel()
+            self._linger = None
+
+
+class Reader:
+    """One request's hold on a run. Close it whichever way the request ends."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._held = True
+
+    def close(self) -> None:
+        """Let go; more than once does no harm."""
+        if self._held:
+            self._held = False
+            self.run.leave()

@@ -1,0 +1,193 @@
+"""The use case: one search, from a client's request to the last event of its log.
+
+Every endpoint comes through `Searches.open`. What a search does stands in `SearchWork.events`:
+be admitted, call the upstream, pass its events on, add our own beside them. Not here: HTTP
+(`api`), the log and its readers (`runs`), the upstream's wire (`upstream`), money (`guards`).
+"""
+
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+from app import telemetry
+from app.errors import ServiceError, problem
+from app.guards import Estimate, Guards, Permit
+from app.models import Answer, Client, Event, SearchResult, SearchSpec, Status
+from app.runs import Opened, Runs
+from app.upstream.answer import TERMINAL_EVENTS, fold, mentions_unlisted_url, phase, read_search
+from app.upstream.client import Upstream
+from app.upstream.payload import build_payload
+
+logger = logging.getLogger(__name__)
+
+
+class Searches:
+    """Opens searches: joins the one that answers the request already, or starts one."""
+
+    def __init__(
+        self,
+        *,
+        guards: Guards,
+        upstream: Upstream,
+        runs: Runs,
+        metrics: telemetry.Metrics,
+        store: bool,
+    ) -> None:
+        self.guards = guards
+        self.upstream = upstream
+        self.runs = runs
+        self.metrics = metrics
+        self.store = store
+
+    def open(
+        self,
+        client: Client,
+        spec: SearchSpec,
+        *,
+        key: str | None = None,
+        fresh: bool = False,
+        resumable: bool = True,
+    ) -> Opened:
+        """Return a reader of the search; see `Runs.open` for the arguments and what it raises."""
+        estimate = self.guards.estimate(spec)
+        opened = self.runs.open(
+            client,
+            spec.fingerprint(client),
+            lambda run_id: SearchWork(run_id, client, spec, estimate=estimate, searches=self),
+            key=key,
+            fresh=fresh,
+            resumable=resumable,
+        )
+        self.metrics.cache.labels(opened.cache).inc()
+        return opened
+
+
+class SearchWork:
+    """What a run of a search does, and how it speaks of it."""
+
+    def __init__(
+        self,
+        run_id: str,
+        client: Client,
+        spec: SearchSpec,
+        *,
+        estimate: Estimate,
+        searches: Searches,
+    ) -> None:
+        self._id = run_id
+        self._client = client
+        self._model = spec.model
+        self._unsent = [spec]
+        self._estimate = estimate
+        self._searches = searches
+        self._permit: Permit | None = None
+        self._created_at = time.time()
+        self._final: SearchResult | None = None
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Be admitted, call the upstream, and add to its events what the caller wants read."""
+        telemetry.search_id.set(self._id)
+        guards, upstream = self._searches.guards, self._searches.upstream
+        async with guards.admit(self._client, self._estimate) as permit:
+            self._permit = permit
+            yield self._own("created", self._created())
+            async with aclosing(upstream.stream(self._payload())) as events:
+                async for event in events:
+                    permit.note_event()
+                    if event.type in TERMINAL_EVENTS:
+                        permit.settle(fold([event]).usage)
+                    yield event
+                    if search := read_search(event):
+                        permit.note_call()
+                        yield self._own("results", asdict(search))
+
+    def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
+        """Say what the search is at, while nothing else is heard of it."""
+        return self._own("progress", {"phase": phase(events), "elapsed_s": round(elapsed_s, 1)})
+
+    def conclude(
+        self, events: Sequence[Event], *, error: ServiceError | None, cancelled: bool
+    ) -> list[Event]:
+        """End the log: the upstream's own word of its failure, if any, then the result."""
+        answer = fold(events)
+        status: Status = "cancelled" if cancelled else answer.status or "completed"
+        told: list[Event] = []
+        failure = None
+        if error:
+            status = "failed"
+            failure = problem(error, request_id=telemetry.request_id.get(), search_id=self._id)
+            told = [Event(*error.told_by)] if error.told_by else []
+        self._final = final = self._sum_up(answer, status, failure)
+        if self._permit:
+            self._account(final)
+        if failure is None:
+            name = "cancelled" if cancelled else "completed"
+            return [*told, self._own(name, final.as_json())]
+        return [*told, self._own("failed", {"error": failure, "result": final.as_json()})]
+
+    def result(self, events: Sequence[Event]) -> SearchResult:
+        """Sum up what has come so far, or how it ended."""
+        return self._final or self._sum_up(fold(events), "in_progress", None)
+
+    def _payload(self) -> bytes:
+        """Build the upstream's request, and let go of the images: a search outlives its upload."""
+        return build_payload(self._unsent.pop(), store=self._searches.store)
+
+    def _created(self) -> dict[str, Any]:
+        return {
+            "search_id": self._id,
+            "model": self._model,
+            "created_at": int(self._created_at),
+        }
+
+    def _sum_up(
+        self, answer: Answer, status: Status, failure: dict[str, Any] | None
+    ) -> SearchResult:
+        warnings = []
+        if mentions_unlisted_url(answer.text, answer.results):
+            warnings.append("text_mentions_unlisted_url")
+        if failure and answer.results:
+            warnings.append("partial")
+        return SearchResult(
+            id=self._id,
+            status=status,
+            model=self._model,
+            answer=answer,
+            created_at=int(self._created_at),
+            completed_at=None if status == "in_progress" else int(time.time()),
+            cost=self._permit.cost if self._permit else None,
+            warnings=tuple(warnings),
+            error=failure,
+        )
+
+    def _account(self, final: SearchResult) -> None:
+        """Count an ended search, and log it."""
+        metrics, usage = self._searches.metrics, final.answer.usage
+        elapsed_s = time.time() - self._created_at
+        metrics.searches.labels(final.status, final.answer.outcome or "unknown").inc()
+        metrics.search_s.observe(elapsed_s)
+        if usage:
+            metrics.tool_calls.inc(usage.image_search_calls)
+            metrics.tokens.labels("input").inc(usage.input_tokens)
+            metrics.tokens.labels("output").inc(usage.output_tokens)
+        fields = {
+            "search_id": self._id,
+            "client": self._client.name,
+            "status": final.status,
+            "outcome": final.answer.outcome,
+            "code": final.error and final.error["code"],
+            "results": len(final.answer.results),
+            "cost_cny": final.cost and str(final.cost.total),
+            "duration_s": round(elapsed_s, 3),
+        }
+        logger.info("search ended", extra={"fields": fields})
+
+    @staticmethod
+    def _own(name: str, data: dict[str, Any]) -> Event:
+        return Event(
+            f"search.{name}", json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        )

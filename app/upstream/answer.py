@@ -1,0 +1,236 @@
+"""What the upstream's events add up to. Pure, and lenient: a missing piece is left out.
+
+Results are read from the tool's output only, never from the model's text, which may name pages
+that nobody found.
+"""
+
+import html
+import json
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from app.models import Answer, Event, ImageSearch, Match, Phase, Usage
+
+TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+TEXT_DELTA = "response.output_text.delta"
+ITEM_DONE = "response.output_item.done"
+CALL = "image_search_call"
+WHOLE_PICTURE = (0, 0, 1000, 1000)
+BOX_MAX = 1000
+
+Ending = Literal["completed", "incomplete"]
+ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplete"}
+Json = dict[str, Any]
+
+URL = re.compile(
+    r"https?://[^\s<>\"'`\[\]{}|\\^，。；：、！？（）【】《》「」『』“”‘’…]+", re.IGNORECASE
+)
+PHASES: tuple[tuple[re.Pattern[str], Phase], ...] = (
+    (re.compile(r"response\.(output_text|content_part|refusal)\."), "answering"),
+    (re.compile(r"response\.reasoning_"), "thinking"),
+    (re.compile(r"response\.\w+_call(\.(in_progress|searching)|_)"), "searching"),
+    (re.compile(r"response\.\w+_call\.completed"), "thinking"),
+    (re.compile(r"response\.(created|queued|in_progress)$"), "waiting"),
+)
+ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
+
+
+def read_search(data: bytes) -> ImageSearch | None:
+    """The call of the tool in a `response.output_item.done`; `None` for another kind of item."""
+    if CALL.encode() not in data:
+        return None
+    return _read_call(_dict(_object(data).get("item")))
+
+
+def fold(events: Iterable[Event]) -> Answer:
+    """The answer so far. Text: the terminal event's last message, else the last deltas joined."""
+    calls: dict[object, ImageSearch] = {}
+    deltas: list[bytes] = []
+    response: Json = {}
+    first: Json = {}
+    ended = ""
+    for event in events:
+        if event.type == TEXT_DELTA:
+            deltas.append(event.data)
+        elif event.type == ITEM_DONE and CALL.encode() in event.data:
+            _collect(calls, [_object(event.data).get("item")])
+        elif event.type in TERMINAL_EVENTS:
+            ended, response = event.type, _dict(_object(event.data).get("response"))
+        elif not first and event.type.startswith("response."):
+            first = _dict(_object(event.data).get("response"))
+    output = _list(response.get("output"))
+    _collect(calls, output)
+    text = _last_message(output)
+    return Answer(
+        status=_status(ended, response),
+        text=_joined(deltas) if text is None else text,
+        searches=tuple(calls.values()),
+        usage=_usage(response.get("usage"), calls=len(calls)),
+        response_id=_str(response.get("id")) or _str(first.get("id")) or None,
+        model=_str(response.get("model")) or None,
+    )
+
+
+def phase(events: Sequence[Event]) -> Phase:
+    """What the model is doing, by the last event that tells."""
+    for event in reversed(events):
+        if event.own:
+            continue
+        if event.type.startswith("response.output_item."):
+            if found := ITEM_TYPE.search(event.data):
+                return _phase_of_item(found[1], done=event.type == ITEM_DONE)
+            continue
+        for pattern, told in PHASES:
+            if pattern.match(event.type):
+                return told
+    return "waiting"
+
+
+def mentions_unlisted_url(text: str, results: Iterable[Match]) -> bool:
+    """Whether the text names an http(s) URL that no search returned."""
+    listed = {_plain(match.url) for match in results}
+    return any(not _is_listed(found, listed) for found in URL.findall(text))
+
+
+def _read_call(item: Json) -> ImageSearch | None:
+    if item.get("type") != CALL:
+        return None
+    arguments = _dict(_nested(item.get("arguments")))
+    image = _count(arguments.get("img_idx"))
+    found = _nested(item.get("output"))
+    if isinstance(found, dict):
+        found = found.get("images") or found.get("results")
+    matches = (_match(one, place, image) for place, one in enumerate(_list(found), start=1))
+    return ImageSearch(image, _box(arguments.get("bbox")), tuple(filter(None, matches)))
+
+
+def _match(found: object, place: int, image: int) -> Match | None:
+    """One picture found; without a title or an address it is of no use."""
+    one = _dict(found)
+    title, url = one.get("title"), one.get("url")
+    if not isinstance(title, str) or not isinstance(url, str) or not url:
+        return None
+    return Match(_count(one.get("index")) or place, title, url, image)
+
+
+def _box(value: object) -> tuple[int, int, int, int]:
+    """The searched part of the picture; the whole one when what the model wrote is no box."""
+    sides = _list(value)
+    if not all(isinstance(side, int | float) and 0 <= side <= BOX_MAX for side in sides):
+        return WHOLE_PICTURE
+    match [int(side) for side in sides]:
+        case [left, top, right, bottom]:
+            return left, top, right, bottom
+        case _:
+            return WHOLE_PICTURE
+
+
+def _collect(calls: dict[object, ImageSearch], items: Sequence[object]) -> None:
+    """Add the calls among `items` which are not there yet; one without an id counts as new."""
+    for item in items:
+        one = _dict(item)
+        key = _str(one.get("id")) or f"{one.get('arguments')}{one.get('output')}"
+        if key not in calls and (call := _read_call(one)):
+            calls[key] = call
+
+
+def _status(ended: str, response: Json) -> Ending | None:
+    """As the body says; its event's name speaks where the body does not."""
+    named = ENDINGS.get(ended.removeprefix("response."))
+    return named and ENDINGS.get(_str(response.get("status")), named)
+
+
+def _last_message(output: Sequence[object]) -> str | None:
+    for item in map(_dict, reversed(output)):
+        if item.get("type") == "message":
+            parts = map(_dict, _list(item.get("content")))
+            return "".join(_str(part.get("text")) for part in parts)
+    return None
+
+
+def _joined(deltas: Sequence[bytes]) -> str:
+    """The deltas of the last message; `output_index` drifts, so messages are told by `item_id`."""
+    texts: dict[str, str] = {}
+    last = ""
+    for delta in map(_object, deltas):
+        last = _str(delta.get("item_id"))
+        texts[last] = texts.get(last, "") + _str(delta.get("delta"))
+    return texts.get(last, "")
+
+
+def _usage(value: object, *, calls: int) -> Usage | None:
+    """Token and call counts; without `x_tools`, which is absent at times, the calls seen."""
+    if not isinstance(value, dict):
+        return None
+    tool = _dict(_dict(value.get("x_tools")).get("image_search"))
+    tokens_in, tokens_out = _count(value.get("input_tokens")), _count(value.get("output_tokens"))
+    return Usage(
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        total_tokens=_count(value.get("total_tokens")) or tokens_in + tokens_out,
+        image_search_calls=_count(tool.get("count")) if "count" in tool else calls,
+    )
+
+
+def _phase_of_item(kind: bytes, *, done: bool) -> Phase:
+    if kind == b"message":
+        return "answering"
+    return "searching" if kind.endswith(b"_call") and not done else "thinking"
+
+
+def _is_listed(found: str, listed: Collection[str]) -> bool:
+    """Text may go on right behind an address: punctuation, markup, or Chinese without a space."""
+    url = _plain(_trimmed(found))
+    if url in listed:
+        return True
+    return any(url.startswith(one) and not url[len(one)].isascii() for one in listed)
+
+
+def _trimmed(url: str) -> str:
+    """Without closing marks which belong to the sentence; a bracket pair may be the URL's own."""
+    while url.endswith((".", ",", ";", ":", "!", "?", "*", "_", "~", ")")):
+        if url.endswith(")") and url.count("(") >= url.count(")"):
+            break
+        url = url[:-1]
+    return url
+
+
+def _plain(url: str) -> str:
+    """One spelling of an address, as models escape and unescape them."""
+    return unquote(html.unescape(url)).rstrip("/")
+
+
+def _object(data: bytes | str) -> Json:
+    return _dict(_json(data))
+
+
+def _json(text: bytes | str) -> object:
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _nested(value: object) -> object:
+    """A member that is JSON in a string, or already plain."""
+    return _json(value) if isinstance(value, str) else value
+
+
+def _dict(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _str(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    """A number from 0; anything else is 0."""
+    return value if isinstance(value, int) and value > 0 and not isinstance(value, bool) else 0

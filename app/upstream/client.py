@@ -1,0 +1,251 @@
+"""The call to DashScope: one streaming POST, its time-outs, its retries, its end.
+
+How a call ends::
+
+    completed, incomplete   the last event is given out, then the generator returns
+    response.failed, error  not given out, but raised as the error that it tells
+    anything else           raised as what went wrong on the way
+
+Nothing else in the service knows httpx, nor the aiohttp transport under it.
+"""
+
+import asyncio
+import logging
+import random as chance
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import asdict
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from app.errors import (
+    ServiceError,
+    UpstreamProtocol,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from app.models import Event
+from app.settings import Settings
+from app.telemetry import Metrics
+from app.upstream.answer import TERMINAL_EVENTS
+from app.upstream.failures import from_response
+from app.upstream.patience import Patience, timed_out
+from app.upstream.reading import Reading, redacted
+from app.upstream.retry import ConnectFailed, ConnectTimeout, Retry, RetryPolicy
+
+logger = logging.getLogger("app.upstream")
+
+WRITE_BYTES = 65_536
+"""A request is written in such pieces, so that megabytes of image do not hold the loop."""
+REFUSAL_MAX_BYTES = 65_536
+"""As much is read of a refusal's body; documented ones have some hundred bytes."""
+KEEPALIVE_S = 15.0
+"""Idle connections go before a gateway drops them under the next request."""
+EVENT_STREAM = "text/event-stream"
+HTTP_REFUSED = 300
+BROKEN = (httpx.TransportError, aiohttp.ClientError, OSError)
+"""What a bad connection raises: the transport maps most of aiohttp's errors, but not all."""
+
+
+def build_http_client(settings: Settings) -> httpx.AsyncClient:
+    """The one HTTP client of the process; it bears no key. Close it with `aclose()`."""
+    tls = httpx.create_ssl_context(trust_env=False)
+
+    def open_session() -> aiohttp.ClientSession:
+        # No limit: the service's own gate is in front, so that nobody queues in the pool.
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_S)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    connect_s = settings.upstream_connect_timeout_s or None
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(verify=tls, trust_env=False, client=open_session),
+        # `pool` becomes aiohttp's limit on the whole way to a connection, look-up and TLS too.
+        timeout=httpx.Timeout(None, connect=connect_s, pool=connect_s),
+        headers={"User-Agent": "imagesearch-proxy", "Accept-Encoding": "identity"},
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class Upstream:
+    """Calls the Responses API with the service's key."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
+        self._http = http
+        self._settings = settings
+        self._metrics = metrics
+        self._random = random
+        self._key = settings.dashscope_api_key.get_secret_value().encode()
+        self._policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
+
+    async def stream(self, payload: bytes) -> AsyncGenerator[Event, None]:
+        """The upstream's events, the last one `response.completed` or `response.incomplete`.
+
+        Holds a connection: use it under `aclosing()`, and leaving closes the call at once.
+
+        Raises:
+            ServiceError: For every other end, with `told_by` where an event told it.
+        """
+        clock = asyncio.get_running_loop().time
+        began, attempt = clock(), 1
+        while True:
+            given = False
+            try:
+                async with aclosing(self._counted(payload)) as events:
+                    async for event in events:
+                        given = True
+                        yield event
+                return
+            except ServiceError as error:
+                wait_s = None if given else self._pause_s(error, attempt, clock() - began)
+                if wait_s is None:
+                    raise
+            await asyncio.sleep(wait_s)
+            attempt += 1
+
+    def _pause_s(self, error: ServiceError, attempt: int, elapsed_s: float) -> float | None:
+        """Seconds until the next attempt, noted; `None` when there is none."""
+        wait_s = self._policy.wait_s(
+            error, attempt=attempt, elapsed_s=elapsed_s, random=self._random
+        )
+        if wait_s is not None:
+            self._metrics.upstream_retries.labels(error.code).inc()
+            _warn(
+                "upstream call is tried again",
+                asdict(Retry(attempt, wait_s, elapsed_s, error.code)),
+            )
+        return wait_s
+
+    async def _counted(self, payload: bytes) -> AsyncGenerator[Event, None]:
+        """One attempt, counted by how it ended; a reader who leaves at the last event saw it."""
+        result = "internal"
+        try:
+            async with aclosing(self._attempt(payload)) as events:
+                async for event in events:
+                    if event.type in TERMINAL_EVENTS:
+                        result = "ok"
+                    yield event
+        except ServiceError as error:
+            result = error.code
+            told = asdict(error.upstream) if error.upstream else None
+            _warn(
+                "upstream call failed", {"code": result, "detail": error.detail, "upstream": told}
+            )
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            result = "ok" if result == "ok" else "cancelled"
+            raise
+        finally:
+            self._metrics.upstream_calls.labels(result).inc()
+
+    async def _attempt(self, payload: bytes) -> AsyncGenerator[Event, None]:
+        settings = self._settings
+        patience = Patience(
+            first_event_s=settings.upstream_first_event_timeout_s,
+            idle_s=settings.upstream_idle_timeout_s,
+            total_s=settings.upstream_total_timeout_s,
+        )
+        async with aclosing(await self._send(payload, patience)) as response:
+            if not _is_event_stream(response):
+                raise await self._refusal(response, patience)
+            reading = Reading(
+                max_event_bytes=settings.upstream_max_event_bytes,
+                headers=response.headers,
+                secret=self._key,
+            )
+            async with aclosing(response.aiter_raw()) as chunks:
+                while (chunk := await _next(chunks, reading, patience)) is not None:
+                    for event in reading.feed(chunk):
+                        yield event
+                    if reading.ended:
+                        return
+                    if reading.error:
+                        raise reading.error
+            for event in reading.end():
+                yield event
+            if not reading.ended:
+                raise reading.error or reading.broken()
+
+    async def _send(self, payload: bytes, patience: Patience) -> httpx.Response:
+        """Write the request and wait for the response's head."""
+        request = self._http.build_request(
+            "POST",
+            f"{self._settings.base_url}/responses",
+            content=_pieces(payload),
+            headers={
+                "Accept": EVENT_STREAM,
+                "Authorization": f"Bearer {self._key.decode()}",
+                "Content-Length": str(len(payload)),
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            return await patience.first(self._http.send(request, stream=True))
+        except BROKEN as exc:
+            raise _unanswered(exc) from exc
+
+    async def _refusal(self, response: httpx.Response, patience: Patience) -> ServiceError:
+        """What a response that is no event stream says; half of its body may say enough."""
+        body = b""
+        async with aclosing(response.aiter_raw()) as chunks:
+            try:
+                while len(body) < REFUSAL_MAX_BYTES:
+                    body += await patience.first(anext(chunks))
+            except StopAsyncIteration:
+                pass
+            except (*BROKEN, UpstreamTimeout):
+                if response.status_code < HTTP_REFUSED:
+                    raise
+        return from_response(response.status_code, response.headers, redacted(body, self._key))
+
+
+async def _next(chunks: AsyncIterator[bytes], reading: Reading, patience: Patience) -> bytes | None:
+    """The next bytes of an answer; `None` where they end, be it well or by a broken connection."""
+    wait = patience.idle if reading.opened else patience.first
+    try:
+        return await wait(anext(chunks))
+    except StopAsyncIteration:
+        return None
+    except BROKEN as exc:
+        _warn("upstream connection broke", {"cause": repr(exc)})
+        return None
+
+
+async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(payload), WRITE_BYTES):
+        yield payload[start : start + WRITE_BYTES]
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return response.is_success and kind == EVENT_STREAM
+
+
+def _unanswered(exc: Exception) -> ServiceError:
+    """What it means that no response came: above all, whether the request can have been read.
+
+    httpx's own classes do not tell: its aiohttp transport names a connection that broke after
+    the request was written `ConnectTimeout`, too. aiohttp's error stands behind as the cause.
+    """
+    match exc.__cause__ or exc:
+        case aiohttp.ConnectionTimeoutError():
+            return timed_out(ConnectTimeout, "connect")
+        case aiohttp.ClientConnectorError():
+            return ConnectFailed("No connection to the upstream could be made.")
+        case aiohttp.ClientResponseError():
+            return UpstreamProtocol("The upstream's answer is not HTTP.")
+        case _:
+            return UpstreamUnavailable("The connection broke before the upstream answered.")
+
+
+def _warn(event: str, fields: dict[str, object]) -> None:
+    logger.warning(event, extra={"fields": fields})

@@ -1,0 +1,140 @@
+"""One answer being read: the upstream's bytes in, its events or the failure it tells out. No I/O.
+
+Relays what it does not act on without a look inside: a text delta is framed, not decoded.
+"""
+
+import json
+from collections.abc import Iterable
+
+from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol
+from app.models import OWN_PREFIX, Event
+from app.upstream.answer import TERMINAL_EVENTS
+from app.upstream.failures import (
+    FAILED,
+    Headers,
+    from_failed,
+    from_frame,
+    from_response,
+    tells_failure,
+)
+from app.upstream.sse import Decoder, EventTooLarge, Frame, looks_framed
+
+ERROR = "error"
+HTTP_OK, HTTP_BAD = 200, 400
+NOTHING = (b"", b"[DONE]")
+NAMES_KEPT = 256
+HEAD_MAX_BYTES = 65_536
+"""As much is kept of bytes which give no event, to tell what they are."""
+PARTIAL_HEADER = "x-dashscope-partialresponse"
+HIDDEN = b"***"
+
+
+class Reading:
+    """Feed it chunks until `ended` or `error` is set; at the end of the bytes, `end()` it."""
+
+    def __init__(self, *, max_event_bytes: int, headers: Headers, secret: bytes) -> None:
+        self.ended = False
+        self.error: ServiceError | None = None
+        self.opened = False
+        self._decoder = Decoder(max_event_bytes)
+        self._headers = headers
+        self._secret = secret
+        self._relayed: set[str] = set()
+        self._head = b""
+        self._cut_inside = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes, up to the one that ends the answer."""
+        if not self.opened:
+            self._head = (self._head + chunk)[:HEAD_MAX_BYTES]
+        try:
+            frames = self._decoder.feed(chunk)
+        except EventTooLarge as exc:
+            events = self._read(exc.before)
+            self.error = self.error or UpstreamProtocol(
+                "The upstream sent an event over the limit."
+            )
+            return events
+        return self._read(frames)
+
+    def end(self) -> list[Event]:
+        """The event of a last block without its blank line, where its data is whole."""
+        frames = self._decoder.end()
+        whole = [frame for frame in frames if _is_object(frame.data)]
+        self._cut_inside = frames != whole
+        return self._read(whole)
+
+    def broken(self) -> ServiceError:
+        """What it means that the bytes ended here, without a terminal event."""
+        head = redacted(self._head, self._secret)
+        if self._headers.get(PARTIAL_HEADER) == "true":
+            return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
+        if self._cut_inside:
+            return UpstreamInterrupted("The upstream's answer broke off inside an event.")
+        if self.opened or not head.strip() or looks_framed(head):
+            return UpstreamInterrupted("The upstream's answer ended without its last event.")
+        return from_response(HTTP_OK, self._headers, head)
+
+    def _read(self, frames: Iterable[Frame]) -> list[Event]:
+        events: list[Event] = []
+        for frame in frames:
+            if self.ended or self.error:
+                break
+            data = redacted(frame.data, self._secret)
+            if frame.type in self._relayed:
+                events.append(Event(frame.type, data))
+            elif event := self._weigh(frame, data):
+                events.append(event)
+        return events
+
+    def _weigh(self, frame: Frame, data: bytes) -> Event | None:
+        """The event of a frame that may be more than a piece of the answer."""
+        if data.strip() in NOTHING:
+            return None
+        self.opened = True
+        name = frame.type or _type_within(data)
+        self.error = self._failure(name, frame.http_status, data)
+        if self.error:
+            return None
+        self.ended = name in TERMINAL_EVENTS
+        if frame.type and not self.ended and len(self._relayed) < NAMES_KEPT:
+            self._relayed.add(name)
+        return Event(name, data)
+
+    def _failure(self, name: str, http_status: int | None, data: bytes) -> ServiceError | None:
+        if name == FAILED:
+            return from_failed(data, self._headers)
+        refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith("response.")
+        if name == ERROR or refused or (not name and tells_failure(data)):
+            return from_frame(data, http_status, self._headers)
+        if not name or name.startswith(OWN_PREFIX):
+            return UpstreamProtocol("The upstream sent an event of no known kind.")
+        if name not in TERMINAL_EVENTS:
+            return None
+        if not _is_object(data):
+            return UpstreamProtocol("The upstream's last event cannot be read.")
+        return from_frame(data, http_status, self._headers) if tells_failure(data) else None
+
+
+def redacted(data: bytes, secret: bytes) -> bytes:
+    """`data` with the key, should the upstream echo it, made unreadable."""
+    return data.replace(secret, HIDDEN) if secret and secret in data else data
+
+
+def _is_object(data: bytes) -> bool:
+    return isinstance(_json(data), dict)
+
+
+def _type_within(data: bytes) -> str:
+    """The `type` that the data names; every event of the Responses API bears one."""
+    found = _json(data)
+    name = found.get("type") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _json(data: bytes) -> object:
+    try:
+        found: object = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return found
