@@ -105,7 +105,7 @@ async def running_service(
             )
         finally:
             await runs.close()
-            intake.close()
+            await intake.close()
 
 
 def run_limits(settings: Settings) -> RunLimits:
@@ -150,6 +150,7 @@ def read_guards(settings: Settings) -> GuardSettings:
             budget_total_cny_per_day=settings.budget_total_cny_per_day,
             prices=settings.prices,
             region=settings.dashscope_region,
+            tools_allowed=settings.tools_allowed,
         )
     except ValueError as exc:
         raise SettingsError(str(exc)) from exc

@@ -18,7 +18,14 @@ from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.models import Answer, Client, Event, SearchResult, SearchSpec, Status
 from app.runs import Opened, Runs
-from app.upstream.answer import TERMINAL_EVENTS, fold, mentions_unlisted_url, phase, read_search
+from app.upstream.answer import (
+    ITEM_DONE,
+    TERMINAL_EVENTS,
+    fold,
+    mentions_unlisted_url,
+    phase,
+    read_search,
+)
 from app.upstream.client import Upstream
 from app.upstream.payload import build_payload
 
@@ -92,16 +99,19 @@ class SearchWork:
         """Be admitted, call the upstream, and add to its events what the caller wants read."""
         telemetry.search_id.set(self._id)
         guards, upstream = self._searches.guards, self._searches.upstream
+        metrics = self._searches.metrics
         async with guards.admit(self._client, self._estimate) as permit:
             self._permit = permit
             yield self._own("created", self._created())
             async with aclosing(upstream.stream(self._payload())) as events:
                 async for event in events:
+                    if not permit.events:
+                        metrics.first_event_s.observe(time.time() - self._created_at)
                     permit.note_event()
                     if event.type in TERMINAL_EVENTS:
                         permit.settle(fold([event]).usage)
                     yield event
-                    if search := read_search(event):
+                    if event.type == ITEM_DONE and (search := read_search(event.data)):
                         permit.note_call()
                         yield self._own("results", asdict(search))
 

@@ -198,9 +198,12 @@ class Settings(BaseSettings):
     budget_total_cny_per_day: Money = Field(
         Decimal(0), description="Most that all together may spend in a UTC day, in CNY."
     )
+    tools_allowed: Words = Field(
+        ("image_search",), description="Comma-separated tools that `/v1` callers may name."
+    )
     prices: str = Field("", description="Prices in JSON, over the built-in table.")
 
-    @field_validator("allowed_models", "trusted_proxies", "cors_origins", mode="before")
+    @field_validator("allowed_models", "trusted_proxies", "cors_origins", "tools_allowed", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -82,7 +83,8 @@ def test_each_python_gets_one_version_of_a_package(lock: str, python: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("package", "lock"), [("app", "requirements.lock"), ("simulator", "requirements-simulator.lock")]
+    ("package", "lock"),
+    [("app", "requirements.lock"), ("simulator", "requirements-simulator.lock")],
 )
 def test_whatever_a_package_imports_is_among_its_own_dependencies(package: str, lock: str) -> None:
     direct = {canonicalize_name(Requirement(line).name) for line in DIRECT[lock]}
@@ -94,10 +96,19 @@ def test_whatever_a_package_imports_is_among_its_own_dependencies(package: str, 
 
 
 def _third_party(source: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    found = set[str]()
+    for node in _executed(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
     return found - sys.stdlib_module_names
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those for type checkers alone."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _executed(child)

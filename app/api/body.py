@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from app.api.multipart import Form
 from app.errors import FieldError, ImageTooLarge, InvalidRequest, MalformedBody
+from app.images import Held
 
 FORM_FIELDS_MAX = 64
 """Parts of a form beside its images: far more than there are fields."""
@@ -35,35 +36,35 @@ class Body(NamedTuple):
     """Whether values came with types of their own (JSON), or all as text."""
 
 
-async def read_body(request: Request, limits: BodyLimits) -> Body:
-    """Read a JSON or multipart body.
+async def read_body(request: Request, limits: BodyLimits, held: Held) -> Body:
+    """Read a JSON or multipart body, drawing on the memory set aside for pictures as it arrives.
 
     Raises:
         MalformedBody: Neither of the two, or broken, or it stalled.
         ImageTooLarge: The body or a file in it is over its limit; said while it still arrives.
         InvalidRequest: A field came as a file, or a file as a field.
+        Overloaded: What others hold leaves no memory for it now.
     """
-    content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return await _read_json(request, limits)
+        return await _read_json(request, limits, held)
     if media_type == "multipart/form-data":
-        return await _read_form(request, limits, content_type)
+        return await _read_form(request, limits, held)
     raise MalformedBody("The Content-Type must be application/json or multipart/form-data.")
 
 
-async def read_bytes(request: Request, limits: BodyLimits) -> bytearray:
+async def read_bytes(request: Request, limits: BodyLimits, held: Held) -> bytearray:
     """Read a body of any kind, within its limits; raises as `read_body`."""
     body = bytearray()
-    async with aclosing(_chunks(request, limits)) as chunks:
+    async with aclosing(_chunks(request, limits, held)) as chunks:
         async for chunk in chunks:
             body += chunk
     return body
 
 
-async def _read_json(request: Request, limits: BodyLimits) -> Body:
+async def _read_json(request: Request, limits: BodyLimits, held: Held) -> Body:
     try:
-        fields = json.loads(await read_bytes(request, limits))
+        fields = json.loads(await read_bytes(request, limits, held))
     except (ValueError, RecursionError) as exc:
         raise MalformedBody("The body is not valid JSON.") from exc
     if not isinstance(fields, dict):
@@ -71,11 +72,13 @@ async def _read_json(request: Request, limits: BodyLimits) -> Body:
     return Body(fields, [], strict=True)
 
 
-async def _read_form(request: Request, limits: BodyLimits, content_type: str) -> Body:
+async def _read_form(request: Request, limits: BodyLimits, held: Held) -> Body:
     form = Form(
-        content_type, max_file_bytes=limits.file_bytes, max_parts=limits.files + FORM_FIELDS_MAX
+        request.headers["content-type"],
+        max_file_bytes=limits.file_bytes,
+        max_parts=limits.files + FORM_FIELDS_MAX,
     )
-    async with aclosing(_chunks(request, limits)) as chunks:
+    async with aclosing(_chunks(request, limits, held)) as chunks:
         async for chunk in chunks:
             form.feed(chunk)
     fields: list[tuple[str, str]] = []
@@ -121,7 +124,7 @@ def _wrong_field(name: str, reason: str) -> InvalidRequest:
     return InvalidRequest("A field is not valid.", fields=[FieldError(name[:64], reason)])
 
 
-async def _chunks(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+async def _chunks(request: Request, limits: BodyLimits, held: Held) -> AsyncGenerator[bytes, None]:
     if 0 < limits.body_bytes < _declared_bytes(request):
         raise _too_large(limits)
     received_bytes = 0
@@ -137,6 +140,7 @@ async def _chunks(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes,
         received_bytes += len(chunk)
         if 0 < limits.body_bytes < received_bytes:
             raise _too_large(limits)
+        held.grow(len(chunk))
         yield chunk
         if not message.get("more_body", False):
             return

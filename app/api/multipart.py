@@ -7,7 +7,7 @@ has not; the tokenizer below is the one it uses.
 from typing import NamedTuple
 
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 
@@ -34,17 +34,22 @@ class Form:
         self._header = (bytearray(), bytearray())
         self._disposition = b""
         self._complete = False
-        callbacks: MultipartCallbacks = {
-            "on_part_begin": self._begin_part,
-            "on_header_field": self._header_name,
-            "on_header_value": self._header_value,
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._end_headers,
-            "on_part_data": self._part_data,
-            "on_end": self._end,
-        }
+        self._parser = self._tokenizer(boundary)
+
+    def _tokenizer(self, boundary: bytes) -> MultipartParser:
         try:
-            self._parser = MultipartParser(boundary, callbacks)
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._header_name,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._part_data,
+                    "on_end": self._end,
+                },
+            )
         except MultipartParseError as exc:
             raise MalformedBody("The multipart boundary is not valid.") from exc
 

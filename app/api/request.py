@@ -1,6 +1,5 @@
 """A request's way in: who asks, what is asked, with which pictures; in that order."""
 
-import asyncio
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +11,7 @@ from app.api.problems import remember_run
 from app.api.schemas import SearchRequest
 from app.api.service import Service, service_of
 from app.errors import FieldError, ImageMissing, InvalidRequest, ModelNotAllowed
-from app.images import check_url, decode_data_url
+from app.images import Held
 from app.models import ImageInput, SearchSpec
 from app.runs import Opened
 
@@ -30,7 +29,8 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
     """
     service = service_of(request)
     client = admit_caller(request)
-    spec = await _read_spec(request, service)
+    with service.intake.inflight.hold() as held:
+        spec = await _read_spec(request, service, held)
     opened = service.searches.open(
         client,
         spec,
@@ -42,7 +42,7 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
     return opened
 
 
-async def _read_spec(request: Request, service: Service) -> SearchSpec:
+async def _read_spec(request: Request, service: Service, held: Held) -> SearchSpec:
     settings = service.settings
     if request.method == "GET":
         body = _read_query(request)
@@ -53,7 +53,7 @@ async def _read_spec(request: Request, service: Service) -> SearchSpec:
             files=settings.image_max_count,
             idle_s=settings.upload_idle_timeout_s,
         )
-        body = await read_body(request, limits)
+        body = await read_body(request, limits, held)
     fields = _validate(body, service)
     return SearchSpec(
         images=await _take_in(fields, body.files, service),
@@ -99,16 +99,10 @@ async def _take_in(
     fields: SearchRequest, files: list[bytearray], service: Service
 ) -> tuple[ImageInput, ...]:
     """Make every image fit to send, URLs first; a file is let go of as soon as it is taken in."""
-    pictures = [_from_url(url, service) for url in fields.image_url]
-    pictures += [service.intake.take_in(data) for data in files]
-    files.clear()
-    return tuple(await asyncio.gather(*pictures))
-
-
-async def _from_url(url: str, service: Service) -> ImageInput:
-    if url[:5].lower() == "data:":
-        return await service.intake.take_in(decode_data_url(url))
-    return check_url(url)
+    taken = [await service.intake.take_in_url(url) for url in fields.image_url]
+    while files:
+        taken.append(await service.intake.take_in(files.pop(0)))
+    return tuple(taken)
 
 
 def field_errors(exc: ValidationError) -> list[FieldError]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
 
@@ -15,23 +15,35 @@ def _blank_is_default(value: object) -> object:
     return value if not isinstance(value, str) or value.strip() else DEFAULT_PROMPT
 
 
+def _encodable(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError("Is not valid Unicode.") from exc
+    return value
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+"""JSON can hold half a surrogate pair, which no text upstream can."""
+
+
 class SearchRequest(BaseModel):
     """The fields of a search, in JSON, in a form, or in a query."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_url: Annotated[list[str], BeforeValidator(_as_list)] = Field(
+    image_url: Annotated[list[Text], BeforeValidator(_as_list)] = Field(
         default=[],
         description="One or several `http(s)` URLs or `data:image/...;base64,` URLs.",
         json_schema_extra={
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
         },
     )
-    prompt: Annotated[str, BeforeValidator(_blank_is_default)] = Field(
+    prompt: Annotated[Text, BeforeValidator(_blank_is_default)] = Field(
         default=DEFAULT_PROMPT, description="The question about the image."
     )
     model: str | None = Field(default=None, description="One of the models this service offers.")
-    instructions: str | None = Field(default=None, description="Passed to the model.")
+    instructions: Text | None = Field(default=None, description="Passed to the model.")
     previous_response_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]{1,128}$",

@@ -60,9 +60,11 @@ async def tokens(request: Request) -> Response:
 
 
 async def _read(request: Request) -> TokenRequest:
-    idle_s = service_of(request).settings.upload_idle_timeout_s
+    service = service_of(request)
+    idle_s = service.settings.upload_idle_timeout_s
     limits = BodyLimits(body_bytes=TOKEN_BODY_MAX_BYTES, file_bytes=0, files=0, idle_s=idle_s)
-    body = await read_bytes(request, limits)
+    with service.intake.inflight.hold() as held:
+        body = await read_bytes(request, limits, held)
     if not body:
         return TokenRequest()
     try:

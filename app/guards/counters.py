@@ -54,12 +54,12 @@ class RateStatus:
 
     @property
     def policy_field(self) -> str:
-        """Value of the `RateLimit-Policy` field (§3)."""
+        """Value of the `RateLimit-Policy` field."""
         return f'"default";q={self.limit};w={self.window_s}'
 
     @property
     def limit_field(self) -> str:
-        """Value of the `RateLimit` field (§4)."""
+        """Value of the `RateLimit` field."""
         return f'"default";r={self.remaining};t={self.reset_s}'
 
 
@@ -112,7 +112,8 @@ class Counters:
         self._marks = 0
         self._meters: OrderedDict[str, _Meter] = OrderedDict()
 
-    def __len__(self) -> int:
+    @property
+    def meters(self) -> int:
         """Meters held."""
         return len(self._meters)
 

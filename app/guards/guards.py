@@ -9,10 +9,10 @@ from app.guards.budget import NOTHING, Budget
 from app.guards.capacity import Capacity
 from app.guards.counters import Counters, RateStatus
 from app.guards.identity import Identity, anonymous
-from app.guards.keys import ClientKeys
 from app.guards.permit import Permit
 from app.guards.prices import IMAGE_SEARCH, Estimate, Prices
 from app.guards.settings import GuardSettings
+from app.guards.spend import Spend
 from app.guards.tokens import Token, Tokens
 from app.models import Client, SearchSpec
 from app.telemetry import Metrics
@@ -30,8 +30,7 @@ class Guards:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._metrics = metrics
-        self._keys = ClientKeys(settings.client_keys)
+        self._keys = settings.client_keys
         self._tokens = Tokens(settings.token_secrets, ttl_s=settings.token_ttl_s, wall=wall)
         self._counters = Counters(settings.rate, clock=clock) if settings.rate else None
         self.capacity = Capacity(settings.capacity, settings.capacity_wait_s)
@@ -39,6 +38,7 @@ class Guards:
         self.budget = Budget(
             per_client=settings.budget_client_cny, total=settings.budget_total_cny, wall=wall
         )
+        self.spend = Spend(metrics.spend_cny)
 
     @property
     def mints(self) -> bool:
@@ -162,7 +162,7 @@ class Guards:
                 estimate=estimate,
                 reservation=self.budget.reserve(client.name, amount),
                 prices=self.prices,
-                metrics=self._metrics,
+                spend=self.spend,
             )
             try:
                 yield permit
@@ -193,4 +193,4 @@ class Guards:
     @property
     def _ignores_strangers(self) -> bool:
         """SDKs always send some key, so where none exists and none is needed, it says nothing."""
-        return self._settings.allow_anonymous and not self._settings.client_keys
+        return self._settings.allow_anonymous and not self._keys.any

@@ -13,7 +13,7 @@ KEY = re.compile(r"[!-~]{1,512}")
 """What fits an Authorization field: visible ASCII (RFC 9110 §5.5)."""
 
 
-def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:
+def parse_client_keys(text: str) -> "ClientKeys":
     """Read `CLIENT_KEYS`, `name:key,name:key`. A name may have several keys, to change them.
 
     Raises:
@@ -24,7 +24,7 @@ def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:
     for name, key in pairs:
         if owners.setdefault(key, name) != name:
             raise ValueError(f"CLIENT_KEYS: {owners[key]} and {name} must not share a key")
-    return tuple(pairs)
+    return ClientKeys(pairs)
 
 
 def _pair(part: str, at: int) -> tuple[str, str]:
@@ -39,9 +39,14 @@ def _pair(part: str, at: int) -> tuple[str, str]:
 class ClientKeys:
     """Keys and their owners. Only digests are kept, under a salt that ends with the process."""
 
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._salt = secrets.token_bytes(32)
         self._owners = [(self._digest(key), name) for name, key in pairs]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a key at all."""
+        return bool(self._owners)
 
     def find(self, key: str) -> str | None:
         """Name of the client whose key this is. Takes as long for every key of one length."""

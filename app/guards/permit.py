@@ -6,8 +6,8 @@ from dataclasses import replace
 from app.errors import ServiceError
 from app.guards.budget import NOTHING, Reservation
 from app.guards.prices import Estimate, Prices
+from app.guards.spend import Spend
 from app.models import Cost, Usage
-from app.telemetry import Metrics
 
 logger = logging.getLogger("app.guards")
 
@@ -28,17 +28,22 @@ class Permit:
         estimate: Estimate,
         reservation: Reservation,
         prices: Prices,
-        metrics: Metrics,
+        spend: Spend,
     ) -> None:
         self._client = client
         self._estimate = estimate
         self._reservation = reservation
         self._prices = prices
-        self._metrics = metrics
+        self._spend = spend
         self._events = False
         self._calls = 0
         self._settled = False
         self._cost: Cost | None = None
+
+    @property
+    def events(self) -> bool:
+        """Whether the upstream has sent anything."""
+        return self._events
 
     @property
     def settled(self) -> bool:
@@ -85,6 +90,6 @@ class Permit:
         self._cost = cost
         amount = cost.total if cost else NOTHING
         self._reservation.charge(amount)
-        self._metrics.spend_cny.inc(float(amount))
+        self._spend.add(amount)
         told = None if cost is None else f"{amount:f}"
         logger.info("search charged", extra={"fields": {"client": self._client, "cny": told}})

@@ -7,7 +7,7 @@ from typing import Self
 
 from app.guards.budget import NOTHING
 from app.guards.counters import Rate, parse_rate
-from app.guards.keys import parse_client_keys
+from app.guards.keys import ClientKeys, parse_client_keys
 from app.guards.prices import IMAGE_SEARCH, PriceList, parse_prices
 from app.guards.tokens import parse_token_secrets
 
@@ -16,7 +16,7 @@ from app.guards.tokens import parse_token_secrets
 class GuardSettings:
     """The guards' knobs, parsed; 0 and `None` switch a limit off. `read` takes them as written."""
 
-    client_keys: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    client_keys: ClientKeys = field(default_factory=ClientKeys, repr=False)
     token_secrets: tuple[str, ...] = field(default=(), repr=False)
     token_ttl_s: int = 900
     allow_anonymous: bool = False

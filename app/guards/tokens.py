@@ -94,8 +94,8 @@ class Tokens:
         claims = self._claims(token)
         if claims is None:
             return None
-        bound = claims.get("origin")
-        if bound and origin is not None and normal_origin(origin) != normal_origin(bound):
+        bound = normal_origin(claims["origin"]) if claims.get("origin") else None
+        if bound and origin is not None and normal_origin(origin) != bound:
             raise OriginNotAllowed("The token is bound to another origin.")
         return Identity(claims["sub"], f"token:{claims['jti']}", "token", bound)
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+from typing import cast
 
 from PIL import Image, ImageCms
 
@@ -25,7 +26,7 @@ def stretch(image: Image.Image) -> tuple[float, float]:
     Raises:
         ImageUnreadable: The samples are no numbers.
     """
-    low, high = (float(level) for level in image.getextrema())
+    low, high = cast("tuple[float, float]", image.getextrema())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ImageUnreadable("This picture has samples that are not numbers.")
     factor = 255 / (high - low) if high > low else 1.0
@@ -53,8 +54,10 @@ def to_8_bits(image: Image.Image, levels: tuple[float, float] | None) -> Image.I
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """A greyscale, RGB or CMYK image in sRGB. A profile that is broken or of another kind of
-    image is passed over, as browsers do."""
+    """A greyscale, RGB or CMYK image in sRGB.
+
+    A profile that is broken, or made for another kind of image, is passed over as browsers do.
+    """
     if icc and not is_srgb(icc):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc))

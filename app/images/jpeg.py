@@ -1,14 +1,19 @@
-"""The walk along a JPEG's segments to its end (ITU-T T.81 Annex B), past what tells of the sender."""
+"""The walk along a JPEG's segments (ITU-T T.81 Annex B), past all about the sender."""
 
 import re
 
 from app.errors import ImageUnreadable
 from app.images.structure import PARTS_MAX, Parts, Structure, read_orientation
 
-EOI, SOS = 0xD9, 0xDA
+FILL, EOI, SOS = 0xFF, 0xD9, 0xDA
 PROGRESSIVE = 0xC2
 COMMON_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
 """Baseline, extended and progressive Huffman frames: what every decoder reads."""
+
+FRAME_BYTES = 6
+"""Precision, height, width and the number of channels; three bytes for each of them follow."""
+
+SAMPLE_BITS = 8
 
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 COMMON_TABLES = frozenset((0xC4, 0xDB, 0xDD))
@@ -66,7 +71,7 @@ class _Walk:
     def marker(self, at: int) -> int:
         """Where the next marker stands: here, or behind filling and junk, which is left out."""
         data, end = self.data, len(self.data)
-        if at + 1 < end and data[at] == 0xFF and data[at + 1] not in (0, 0xFF):
+        if at + 1 < end and data[at] == FILL and data[at + 1] not in (0, FILL):
             return at
         return _next_marker(data, at)
 
@@ -92,7 +97,7 @@ class _Walk:
         return end
 
     def _frame(self, marker: int, body: memoryview) -> None:
-        if self.frame or len(body) < 6 or len(body) != 6 + 3 * body[5]:
+        if self.frame or len(body) < FRAME_BYTES or len(body) != FRAME_BYTES + 3 * body[5]:
             raise ImageUnreadable("This JPEG's frame header is damaged.")
         self.frame = bytes(body)
         self.progressive = marker == PROGRESSIVE
@@ -131,14 +136,14 @@ class _Walk:
         return Structure(
             size=(width, height),
             parts=self.parts.views(),
-            sound=self.sound and complete and bits == 8 and channels in (1, 3),
+            sound=self.sound and complete and bits == SAMPLE_BITS and channels in (1, 3),
             orientation=read_orientation(self.exif),
             icc=b"".join(part[2:] for part in sorted(self.icc)) or None,
             coefficients_bytes=self._coefficients_bytes(width * height),
         )
 
     def _coefficients_bytes(self, pixels: int) -> int:
-        """A progressive picture is decoded when all of it is there: two bytes a sample till then."""
+        """A progressive picture is decoded once all of it is there: till then two bytes a sample."""
         if not self.progressive:
             return 0
         samplings = [((code >> 4) or 1, (code & 15) or 1) for code in self.frame[7::3]]

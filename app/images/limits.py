@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.errors import ImageDimensions
 
+MAX_BYTES = 20 * 1024 * 1024
 MIN_SIDE = 11
 """Pixels. The upstream takes sides longer than 10 pixels."""
 
@@ -18,7 +19,7 @@ MAX_URL_BYTES = 10_000_000
 class ImageLimits:
     """The operator's limits: bytes and pixels of one file, and what all of them may use at once."""
 
-    max_bytes: int = 20_971_520
+    max_bytes: int = MAX_BYTES
     max_pixels: int = 50_000_000
     max_side: int = 2048
     """Pixels of the longer side; larger pictures are scaled down to it."""

@@ -25,7 +25,7 @@ def walk(data: memoryview) -> Structure | None:
     Raises:
         ImageUnreadable: It consists of more chunks than any encoder makes.
     """
-    if data[:8] != SIGNATURE or data[12:16] != b"IHDR" or data[8:12] != b"\0\0\0\x0d":
+    if bytes(data[:16]) != SIGNATURE + b"\0\0\0\x0dIHDR":
         return None
     parts = Parts(data)
     parts.keep(0, len(SIGNATURE))

@@ -34,7 +34,9 @@ _TAKEN = (
     (Kind.BMP, re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)),
 )
 
-_XML = rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*"
+_XML = rb"(?:\xef\xbb\xbf)?\s*+(?>(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>)\s*+)*+"
+"""What may come before the root element. Atomic, so that no text makes the search go back."""
+
 _REFUSED = (
     ("a PDF document", re.compile(rb".{0,1024}?%PDF-", re.DOTALL)),
     ("an SVG drawing", re.compile(_XML + rb"<(?:\w+:)?svg\b", re.DOTALL | re.IGNORECASE)),
@@ -51,14 +53,14 @@ _REFUSED = (
     ("a JPEG XL image", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     ("a Photoshop document", re.compile(rb"8BPS")),
     ("a GIMP document", re.compile(rb"gimp xcf")),
-    ("an icon file", re.compile(rb"\0\0[\1\2]\0.\0|icns", re.DOTALL)),
+    ("an icon file", re.compile(rb"\0\0[\x01\x02]\0.\0|icns", re.DOTALL)),
     ("a PostScript document", re.compile(rb"%!PS|\xc5\xd0\xd3\xc6")),
     ("a WebM or Matroska video", re.compile(rb"\x1a\x45\xdf\xa3")),
     ("an AVI video", re.compile(rb"RIFF.{4}AVI ", re.DOTALL)),
     ("a QuickTime video", re.compile(rb".{4}(?:moov|mdat|wide|free|skip|pnot)", re.DOTALL)),
-    ("an MPEG video", re.compile(rb"\0\0\1[\xb3\xba]|\x47.{187}\x47", re.DOTALL)),
+    ("an MPEG video", re.compile(rb"\0\0\x01[\xb3\xba]|\x47.{187}\x47", re.DOTALL)),
     ("a sound file", re.compile(rb"ID3|OggS|fLaC|RIFF.{4}WAVE|\xff[\xf1\xf3\xf9\xfb]", re.DOTALL)),
-    ("a ZIP archive", re.compile(rb"PK(?:\3\4|\5\6|\7\x08)")),
+    ("a ZIP archive", re.compile(rb"PK(?:\x03\x04|\x05\x06|\x07\x08)")),
     (
         "a compressed archive",
         re.compile(rb"\x1f\x8b|BZh|7z\xbc\xaf|Rar!|\xfd7zXZ|\x28\xb5\x2f\xfd"),

@@ -11,6 +11,8 @@ ORIENTATION, SHORT = 0x0112, 3
 """The EXIF tag and its type (Exif 2.32 §4.6.4): 1 is upright, 2 to 8 the other ways to hold a
 camera."""
 
+ORIENTATIONS = range(1, 9)
+
 PARTS_MAX = 65_536
 """Most segments or chunks of one file; more of them only cost time."""
 
@@ -66,5 +68,5 @@ def read_orientation(exif: bytes | None) -> int:
     for at in range(first, first + 12 * number(first - 2, 2), 12):
         if number(at, 2) == ORIENTATION and number(at + 2, 2) == SHORT:
             found = number(at + 8, 2)
-            return found if 1 <= found <= 8 else 1  # noqa: PLR2004: named in the docstring
+            return found if found in ORIENTATIONS else 1
     return 1

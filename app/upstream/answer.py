@@ -25,8 +25,9 @@ ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplet
 Json = dict[str, Any]
 
 URL = re.compile(
-    r"https?://[^\s<>\"'`\[\]{}|\\^，。；：、！？（）【】《》「」『』“”‘’…]+", re.IGNORECASE
+    r"https?://[^\s<>\"'`\[\]{}|\\^\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE
 )
+"""Up to white space, markup, quotes, or Chinese punctuation (CJK and full-width forms)."""
 PHASES: tuple[tuple[re.Pattern[str], Phase], ...] = (
     (re.compile(r"response\.(output_text|content_part|refusal)\."), "answering"),
     (re.compile(r"response\.reasoning_"), "thinking"),

@@ -15,6 +15,7 @@ import random as chance
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import asdict
+from typing import cast
 
 import aiohttp
 import httpx
@@ -104,11 +105,12 @@ class Upstream:
                     async for event in events:
                         given = True
                         yield event
-                return
             except ServiceError as error:
                 wait_s = None if given else self._pause_s(error, attempt, clock() - began)
                 if wait_s is None:
                     raise
+            else:
+                return
             await asyncio.sleep(wait_s)
             attempt += 1
 
@@ -162,7 +164,7 @@ class Upstream:
                 headers=response.headers,
                 secret=self._key,
             )
-            async with aclosing(response.aiter_raw()) as chunks:
+            async with aclosing(_raw(response)) as chunks:
                 while (chunk := await _next(chunks, reading, patience)) is not None:
                     for event in reading.feed(chunk):
                         yield event
@@ -196,7 +198,7 @@ class Upstream:
     async def _refusal(self, response: httpx.Response, patience: Patience) -> ServiceError:
         """What a response that is no event stream says; half of its body may say enough."""
         body = b""
-        async with aclosing(response.aiter_raw()) as chunks:
+        async with aclosing(_raw(response)) as chunks:
             try:
                 while len(body) < REFUSAL_MAX_BYTES:
                     body += await patience.first(anext(chunks))
@@ -206,6 +208,11 @@ class Upstream:
                 if response.status_code < HTTP_REFUSED:
                     raise
         return from_response(response.status_code, response.headers, redacted(body, self._key))
+
+
+def _raw(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The body as it comes: a chunk size would hold small events back until it is filled."""
+    return cast("AsyncGenerator[bytes, None]", response.aiter_raw())
 
 
 async def _next(chunks: AsyncIterator[bytes], reading: Reading, patience: Patience) -> bytes | None:
@@ -236,7 +243,7 @@ def _unanswered(exc: Exception) -> ServiceError:
     httpx's own classes do not tell: its aiohttp transport names a connection that broke after
     the request was written `ConnectTimeout`, too. aiohttp's error stands behind as the cause.
     """
-    match exc.__cause__ or exc:
+    match exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__:
         case aiohttp.ConnectionTimeoutError():
             return timed_out(ConnectTimeout, "connect")
         case aiohttp.ClientConnectorError():

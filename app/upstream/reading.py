@@ -59,9 +59,9 @@ class Reading:
 
     def end(self) -> list[Event]:
         """The event of a last block without its blank line, where its data is whole."""
-        frames = self._decoder.end()
-        whole = [frame for frame in frames if _is_object(frame.data)]
-        self._cut_inside = frames != whole
+        cut_inside = self._decoder.inside_event
+        whole = [frame for frame in self._decoder.end() if _is_object(frame.data)]
+        self._cut_inside = cut_inside and not whole
         return self._read(whole)
 
     def broken(self) -> ServiceError:
@@ -69,11 +69,11 @@ class Reading:
         head = redacted(self._head, self._secret)
         if self._headers.get(PARTIAL_HEADER) == "true":
             return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
+        if not self.opened and head.strip() and not looks_framed(head):
+            return from_response(HTTP_OK, self._headers, head)
         if self._cut_inside:
             return UpstreamInterrupted("The upstream's answer broke off inside an event.")
-        if self.opened or not head.strip() or looks_framed(head):
-            return UpstreamInterrupted("The upstream's answer ended without its last event.")
-        return from_response(HTTP_OK, self._headers, head)
+        return UpstreamInterrupted("The upstream's answer ended without its last event.")
 
     def _read(self, frames: Iterable[Frame]) -> list[Event]:
         events: list[Event] = []

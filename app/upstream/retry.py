@@ -41,7 +41,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """At most `retries` more tries; none begins later than `total_s` (0: no limit) after the start."""
+    """At most `retries` more tries, none later than `total_s` after the start (0: no limit)."""
 
     retries: int
     total_s: float
@@ -57,7 +57,7 @@ class RetryPolicy:
         if attempt > self.retries or not isinstance(error, UNSERVED):
             return None
         base_s = BURST_BASE_S if _is_burst(error) else BASE_S
-        pause_s = min(base_s * 2 ** (attempt - 1), CAP_S) * (0.5 + random() / 2)
+        pause_s = min(base_s * 2.0 ** (attempt - 1), CAP_S) * (0.5 + random() / 2)
         wait_s = max(pause_s, error.retry_after_s or 0)
         if self.total_s and elapsed_s + wait_s > self.total_s:
             return None

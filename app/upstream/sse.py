@@ -45,6 +45,11 @@ class Decoder:
         self._after_cr = False
         self._heads: dict[bytes, tuple[str, int | None]] = {}
 
+    @property
+    def inside_event(self) -> bool:
+        """Whether bytes of an event are held which has not ended yet."""
+        return bool(self._pending.strip())
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes.
 

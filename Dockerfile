@@ -1,0 +1,42 @@
+# Two images: the service (the default, built last) and its stand-in upstream (`--target simulator`).
+# Their Python is one for which every locked package has a wheel: see `make wheels`.
+ARG PYTHON=3.13
+
+FROM python:${PYTHON}-slim-trixie AS builder
+COPY requirements.lock /locks/
+RUN python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
+        -r /locks/requirements.lock
+
+FROM python:${PYTHON}-slim-trixie AS builder-simulator
+COPY requirements-simulator.lock /locks/
+RUN python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
+        -r /locks/requirements-simulator.lock
+
+FROM python:${PYTHON}-slim-trixie AS runtime
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /srv
+STOPSIGNAL SIGTERM
+
+FROM runtime AS simulator
+COPY --from=builder-simulator /venv /venv
+COPY simulator /srv/simulator
+USER 10001:10001
+EXPOSE 9000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 9000, timeout=2); c.request('GET', '/gallery/'); sys.exit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "9000"]
+
+FROM runtime AS service
+COPY --from=builder /venv /venv
+COPY app /srv/app
+USER 10001:10001
+ENV HOST=0.0.0.0 \
+    PORT=8000
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "app"]

@@ -1,0 +1,74 @@
+# The commands of this project; continuous integration calls the same ones.
+# `make demo NAME=value` sets a setting, as the environment does.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+# The first Python that is new enough. Unversioned first: it is the one its owner chose.
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
+
+# Locks name packages, versions and hashes only, for every Python from 3.11 on; the lock for
+# development comes first, the other two take its versions.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+EXTRA_SIMULATOR := import tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print("\n".join(project["optional-dependencies"]["simulator"]))
+CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
+
+.PHONY: help install check test soak demo lock wheels clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+install: $(STAMP) ## make .venv and install what is locked; costs nothing when nothing changed
+
+$(STAMP): requirements-dev.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one," \
+		"or name it: make install PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is" \
+		"$$($(PYTHON) -V 2>&1), and 3.11 or newer is needed" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null \
+		|| $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-dev.lock
+	@touch $@
+
+check: install ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: install ## every test, with the branch coverage of app/
+	$(BIN)/pytest -m "not soak" --cov --cov-report=term
+
+soak: install ## the tests that run for minutes
+	$(BIN)/pytest -m soak --timeout=3600
+
+demo: install ## a search in this terminal, without a key (DEMO_ONCE=1: end after it)
+	@$(BIN)/python -m demo
+
+lock: install ## write the locks anew (UPGRADE=1: take newer versions)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
+	$(COMPILE) --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) -c requirements-dev.lock -o requirements.lock pyproject.toml
+	$(BIN)/python -c '$(EXTRA_SIMULATOR)' \
+		| $(COMPILE) -c requirements-dev.lock -o requirements-simulator.lock -
+
+wheels: install ## prove that the container's Python needs no compiler for any locked package
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
+	@for machine in x86_64 aarch64; do for lock in requirements requirements-simulator; do \
+		aside=$$(mktemp -d) && $(BIN)/uv pip install --quiet --require-hashes --no-build \
+			--python-version $(CONTAINER_PYTHON) --python-platform $$machine-manylinux_2_28 \
+			--target "$$aside" -r $$lock.lock \
+		&& echo "$$lock.lock: wheels for Python $(CONTAINER_PYTHON) on $$machine"; \
+		status=$$?; rm -rf "$$aside"; test $$status = 0 || exit 1; done; done
+
+clean: ## remove .venv and everything that tools left behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

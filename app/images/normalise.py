@@ -1,0 +1,156 @@
+"""The work on one picture, all of it in a worker's thread: look at it, then make it ready.
+
+`examine` tells what is to be done and what memory that takes; `finish` does it.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from app.errors import ImageDimensions, ImageUnreadable, ServiceError
+from app.images import bmp, gif, jpeg, png, tiff
+from app.images.colour import is_srgb, to_srgb
+from app.images.encode import data_url, jpeg_url, url_bytes
+from app.images.limits import MAX_URL_BYTES, ImageLimits
+from app.images.picture import HeicPicture, Picture, PillowPicture
+from app.images.sniff import HEAD_BYTES, Kind, sniff
+from app.images.structure import Structure
+from app.models import ImageInput
+
+MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
+
+WALKS: dict[Kind, Callable[[memoryview], Structure | None]] = {
+    Kind.JPEG: jpeg.walk,
+    Kind.PNG: png.walk,
+    Kind.GIF: gif.walk,
+}
+CHECKS = {Kind.TIFF: tiff.check, Kind.BMP: bmp.check}
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation (Exif 2.32 §4.6.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A picture that goes upstream as it is, less its metadata."""
+
+    digest: str
+    mime: str
+    parts: Sequence[memoryview]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes held at most while `finish` runs, the body not counted."""
+        return 3 * sum(len(part) for part in self.parts)
+
+    def finish(self) -> ImageInput:
+        return ImageInput(data_url(self.mime, self.parts), self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A picture that must be decoded and encoded again."""
+
+    digest: str
+    kind: Kind
+    picture: Picture
+    max_side: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes held at most while `finish` runs, the body not counted."""
+        return self.picture.decoding_bytes(self.max_side)
+
+    def finish(self) -> ImageInput:
+        """Decode, turn upright, scale, convert to sRGB, encode.
+
+        Raises:
+            ImageUnreadable: The decoder found it cut off or damaged.
+        """
+        with _Reading(self.kind):
+            image = self.picture.decode(self.max_side)
+        image = _fit(image, self.max_side)
+        image = to_srgb(image, self.picture.icc)
+        if turn := UPRIGHT.get(self.picture.orientation):
+            image = image.transpose(turn)
+        return ImageInput(jpeg_url(image), self.digest)
+
+
+def examine(body: memoryview, limits: ImageLimits) -> Ready | Raw:
+    """Tell what a file is and what is to be done with it, without decoding it.
+
+    Raises:
+        ImageTypeUnsupported, ImageDimensions, ImageUnreadable: It cannot be searched.
+    """
+    kind = sniff(bytes(body[:HEAD_BYTES]))
+    digest = hashlib.sha256(body).hexdigest()
+    structure = _structure(kind, body)
+    if structure:
+        limits.check_size(structure.size)
+        if _goes_as_it_is(kind, structure, limits):
+            return Ready(digest, MIME[kind], structure.parts)
+    with _Reading(kind):
+        picture = _open(kind, body, structure)
+    limits.check_size(picture.size)
+    return Raw(digest, kind, picture, limits.max_side)
+
+
+def _structure(kind: Kind, body: memoryview) -> Structure | None:
+    if walk := WALKS.get(kind):
+        return walk(body)
+    if check := CHECKS.get(kind):
+        check(body)
+    return None
+
+
+def _goes_as_it_is(kind: Kind, structure: Structure, limits: ImageLimits) -> bool:
+    return (
+        structure.sound
+        and structure.orientation == 1
+        and is_srgb(structure.icc)
+        and (not limits.max_side or max(structure.size) <= limits.max_side)
+        and url_bytes(MIME[kind], structure.n_bytes) <= MAX_URL_BYTES
+    )
+
+
+def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
+    parts = structure.parts if structure else (body,)
+    return HeicPicture(parts) if kind is Kind.HEIC else PillowPicture(kind, parts, structure)
+
+
+def _fit(image: Image.Image, max_side: int) -> Image.Image:
+    long = max(image.size)
+    if not max_side or long <= max_side:
+        return image
+    smaller = (
+        max(1, round(image.width * max_side / long)),
+        max(1, round(image.height * max_side / long)),
+    )
+    return image.resize(smaller, Image.Resampling.LANCZOS)
+
+
+class _Reading:
+    """Maps what decoders raise, which is anything, to what the caller is told."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, exc: BaseException | None, __: object) -> None:
+        if exc is None or isinstance(exc, ServiceError) or not isinstance(exc, Exception):
+            return
+        if isinstance(exc, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            raise ImageDimensions("The picture has more pixels than are taken in.") from exc
+        raise ImageUnreadable(f"This {self._kind.value} file is cut off or damaged.") from exc

@@ -1,0 +1,57 @@
+"""What an operator or a test may turn on the whole simulator. A call can override some of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PACE_MAX_S: Final = 60.0
+SILENCE_MAX_S: Final = 600.0
+# The vendor's documented ceiling for one search.
+RESULTS_MAX: Final = 100
+SEED_MAX: Final = 2**31 - 1
+
+
+class KnobError(ValueError):
+    """A knob is out of its bounds; the message is one line for the operator or caller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """Settings of one simulator.
+
+    Attributes:
+        key: the only API key that is accepted.
+        pace_s: seconds before each text delta.
+        silence_s: seconds without any event while the search runs.
+        results: how many pictures a search returns at most; the gallery may hold fewer.
+        seed: chooses the wording of answers.
+        public_url: where result links point, e.g. `http://localhost:9000`; by default the
+            address in the request's `Host`.
+
+    Raises:
+        KnobError: a value is out of bounds.
+    """
+
+    key: str = "sk-simulated"
+    pace_s: float = 0.02
+    silence_s: float = 2.0
+    results: int = 8
+    seed: int = 0
+    public_url: str | None = None
+
+    def __post_init__(self) -> None:
+        _bound("pace_s", self.pace_s, PACE_MAX_S)
+        _bound("silence_s", self.silence_s, SILENCE_MAX_S)
+        _bound("results", self.results, RESULTS_MAX)
+        _bound("seed", self.seed, SEED_MAX)
+        if not self.key:
+            raise KnobError("key must not be empty")
+        if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
+            raise KnobError("public_url must start with http:// or https://")
+
+
+def _bound(name: str, value: float, highest: float) -> None:
+    # Written so that NaN fails too.
+    if not 0 <= value <= highest:
+        raise KnobError(f"{name} must be from 0 to {highest:g}, not {value:g}")

@@ -1,0 +1,76 @@
+"""What operators, and machines that read contracts, get."""
+
+import json
+from typing import Any
+
+import pytest
+
+from simulator.pictures import PICTURES
+from tests.service import GALLERY_URL, running
+
+PICTURE = PICTURES[7]
+
+
+async def test_the_service_says_how_it_is() -> None:
+    async with running() as service:
+        await service.http.post("/search", json={"image_url": GALLERY_URL + PICTURE.name})
+        assert (await service.http.get("/healthz")).json() == {"status": "ok"}
+        assert (await service.http.get("/readyz")).json() == {"status": "ready"}
+        metrics = (await service.http.get("/metrics")).text
+        for line in (
+            'imagesearch_searches_total{outcome="matched",status="completed"} 1.0',
+            'imagesearch_upstream_calls_total{result="ok"} 1.0',
+            "imagesearch_first_event_seconds_count 1.0",
+            "imagesearch_search_seconds_count 1.0",
+            "imagesearch_tool_calls_total 1.0",
+            "imagesearch_streams_open 0.0",
+            "imagesearch_runs_active 0.0",
+            'imagesearch_cache_total{result="miss"} 1.0',
+        ):
+            assert line in metrics, line
+        assert "imagesearch_store_bytes 0.0" not in metrics
+
+
+async def test_requests_are_logged_with_their_ids(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "app.access")
+    async with running() as service:
+        response = await service.http.post(
+            "/search?secret=1",
+            json={"image_url": GALLERY_URL + PICTURE.name},
+            headers={"X-Request-ID": "abc-123"},
+        )
+        assert response.headers["x-request-id"] == "abc-123"
+        made = await service.http.get("/healthz", headers={"X-Request-ID": "bad id, with spaces"})
+        assert made.headers["x-request-id"].startswith("req_")
+    lines = [record for record in caplog.records if record.name == "app.access"]
+    fields: dict[str, Any] = lines[0].__dict__["fields"]
+    assert fields["path"] == "/search"
+    assert fields["status"] == 200
+    assert fields["search_id"] == response.headers["x-search-id"]
+    assert "secret" not in caplog.text
+
+
+async def test_nothing_else_is_served() -> None:
+    async with running() as service:
+        for path in ("/", "/docs", "/search/x/y"):
+            response = await service.http.get(path)
+            assert response.status_code == 404
+            assert response.json()["code"] == "not_found"
+        response = await service.http.put("/search")
+        assert response.status_code == 405
+        assert response.headers["allow"] == "POST"
+        assert response.json()["code"] == "method_not_allowed"
+
+
+async def test_the_contract_is_published_for_machines() -> None:
+    async with running(docs=True) as service:
+        document = (await service.http.get("/openapi.json")).json()
+        assert set(document["paths"]) >= {"/search", "/search/stream", "/search/{search_id}"}
+        stream = document["paths"]["/search/stream"]["post"]
+        content = stream["responses"]["200"]["content"]["text/event-stream"]
+        events = [one["properties"]["event"].get("const") for one in content["schema"]["oneOf"]]
+        assert {"search.created", "search.completed", "search.failed"} <= set(events)
+        references = json.dumps(document).split('"#/components/schemas/')[1:]
+        known = document["components"]["schemas"]
+        assert all(reference.split('"')[0] in known for reference in references)
+        assert (await service.http.get("/docs")).status_code == 200

@@ -1,0 +1,255 @@
+"""A search from end to end, over real sockets."""
+
+import base64
+import io
+import json
+import tempfile
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from simulator import Knobs
+from simulator.gallery import jpeg
+from simulator.pictures import PICTURES
+from tests.service import GALLERY_URL, KEY, ServerSentEvent, running
+
+PICTURE = PICTURES[7]
+TERMINAL = {"search.completed", "search.failed", "search.cancelled"}
+
+
+def altered(name: str) -> bytes:
+    """A gallery picture as somebody else might have it: smaller, and compressed again."""
+    with Image.open(io.BytesIO(jpeg(name))) as picture:
+        smaller = picture.resize((picture.width // 2, picture.height // 2))
+    packed = io.BytesIO()
+    smaller.save(packed, "JPEG", quality=40)
+    return packed.getvalue()
+
+
+def names(events: list[ServerSentEvent]) -> list[str]:
+    return [event.event for event in events]
+
+
+async def test_an_uploaded_picture_comes_back_first() -> None:
+    upload: dict[str, Any] = {"files": {"image": ("me.jpg", altered(PICTURE.name), "image/jpeg")}}
+    async with running() as service:
+        plain = (await service.http.post("/search", **upload)).json()
+        response, events = await service.stream(**upload, headers={"Cache-Control": "no-cache"})
+        assert plain["status"] == "completed"
+        assert plain["outcome"] == "matched"
+        assert plain["results"][0]["title"] == PICTURE.title
+        assert plain["usage"]["image_search_calls"] == 1
+        assert plain["usage"]["total_tokens"] > 0
+        assert PICTURE.title in plain["text"]
+        assert plain["warnings"] == []
+        assert plain["error"] is None
+        assert plain["searches"] == [
+            {"image": 0, "bbox": [0, 0, 1000, 1000], "count": len(plain["results"])}
+        ]
+        streamed = events[-1].json()
+        assert events[-1].event == "search.completed"
+        assert response.headers["x-search-id"] == streamed["id"] != plain["id"]
+        assert streamed["results"] == plain["results"]
+        picture = await service.http.get(plain["results"][0]["url"])
+        assert picture.content == jpeg(PICTURE.name)
+
+
+async def test_the_stream_tells_everything_in_order() -> None:
+    async with running() as service:
+        response, events = await service.stream(json={"image_url": GALLERY_URL + PICTURE.name})
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-store, no-transform"
+        assert response.headers["x-accel-buffering"] == "no"
+        assert response.headers["x-cache"] == "miss"
+        search_id = response.headers["x-search-id"]
+        assert response.headers["location"] == f"/search/{search_id}/stream"
+        assert [event.id for event in events] == [
+            f"{search_id}:{number}" for number in range(1, len(events) + 1)
+        ]
+        assert events[0].event == "search.created"
+        assert events[0].json()["search_id"] == search_id
+        found = names(events).index("search.results")
+        assert events[found - 1].json()["item"]["type"] == "image_search_call"
+        assert events[found].json()["results"][0]["title"] == PICTURE.title
+        assert names(events)[-2:] == ["response.completed", "search.completed"]
+        assert sum(name in TERMINAL for name in names(events)) == 1
+
+
+async def test_a_get_stream_is_the_same_as_a_post() -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": "What is this?"}
+    async with running() as service:
+        _, posted = await service.stream(json=asked)
+        response, got = await service.stream("GET", params=asked)
+        assert response.headers["x-cache"] == "hit"
+        assert got == posted
+
+
+async def test_upstream_events_are_relayed_byte_for_byte() -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": "[sim normal seed=7] 你好"}
+    async with running() as service:
+        _, events = await service.stream(json=asked)
+        content = [
+            {"type": "input_text", "text": asked["prompt"]},
+            {"type": "input_image", "image_url": asked["image_url"]},
+        ]
+        direct = await service.http.post(
+            service.service.settings.base_url + "/responses",
+            headers={"Authorization": f"Bearer {KEY}"},
+            json={
+                "model": "qwen3.7-plus",
+                "input": [{"role": "user", "content": content}],
+                "tools": [{"type": "image_search"}],
+                "stream": True,
+            },
+        )
+        sent = [
+            line.removeprefix("data:")
+            for line in direct.text.split("\n")
+            if line.startswith("data:")
+        ]
+        relayed = [event.data for event in events if event.event.startswith("response.")]
+        assert relayed == sent
+        assert not "".join(relayed).isascii()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_events_arrive_as_they_are_made(method: str) -> None:
+    """The upstream makes event 3 only when the caller has read event 2."""
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": f"[sim gated tag={method}]"}
+    how: dict[str, Any] = {"params": asked} if method == "GET" else {"json": asked}
+    async with running() as service:
+        assert service.simulator is not None
+        headers = {"Accept": "text/event-stream"}
+        async with service.http.stream(
+            method, "/search/stream", headers=headers, **how
+        ) as response:
+            text = ""
+            async for chunk in response.aiter_text():
+                text += chunk
+                if text.count("event: response.") == 2:
+                    await service.simulator.state.gate.open(method)
+        assert text.count("event: response.") > 2
+        assert "event: search.completed" in text
+
+
+async def test_all_ways_to_give_an_image_reach_the_upstream_whole() -> None:
+    data = jpeg(PICTURE.name)
+    data_url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    ways: dict[str, dict[str, Any]] = {
+        "a file": {"files": {"image": ("x.jpg", data)}},
+        "a data URL in JSON": {"json": {"image_url": data_url}},
+        "a data URL in a form": {"files": {"image_url": (None, data_url)}},
+        "a URL in a list": {"json": {"image_url": [GALLERY_URL + PICTURE.name]}},
+    }
+    async with running(cache_ttl_s=0) as service:
+        for way, how in ways.items():
+            result = (await service.http.post("/search", **how)).json()
+            assert result["results"][0]["title"] == PICTURE.title, way
+        digests = {call.images[0].bytes_sha256 for call in service.record.calls}
+        assert len(digests) == 1
+
+
+async def test_several_images_go_in_their_order_urls_first() -> None:
+    first, second, third = (PICTURES[n] for n in (3, 11, 20))
+    async with running() as service:
+        result = await service.http.post(
+            "/search",
+            data={"image_url": [GALLERY_URL + first.name], "prompt": "[sim two_calls]"},
+            files=[
+                ("image", ("b.jpg", jpeg(second.name))),
+                ("image", ("c.jpg", jpeg(third.name))),
+            ],
+        )
+        body = result.json()
+        assert [call["image"] for call in body["searches"]] == [0, 1]
+        assert [match["title"] for match in body["results"] if match["index"] == 1] == [
+            first.title,
+            second.title,
+        ]
+        assert body["usage"]["image_search_calls"] == 2
+        assert len(service.record.calls[-1].images) == 3
+
+
+async def test_the_other_fields_are_passed_on() -> None:
+    async with running() as service:
+        first = await service.http.post(
+            "/search",
+            json={
+                "image_url": GALLERY_URL + PICTURE.name,
+                "model": "qwen3.5-flash",
+                "thinking": False,
+                "instructions": "Be short.",
+            },
+        )
+        assert first.json()["model"] == "qwen3.5-flash"
+        follow_up = await service.http.post(
+            "/search",
+            json={
+                "prompt": "And now?",
+                "previous_response_id": first.json()["upstream_response_id"],
+            },
+        )
+        assert follow_up.json()["status"] == "completed"
+        short = await service.http.post(
+            "/search", json={"image_url": GALLERY_URL + PICTURE.name, "max_output_tokens": 16}
+        )
+        assert short.json()["status"] == "incomplete"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "outcome", "warnings"),
+    [
+        ("no_results", "no_match", []),
+        ("no_tool_call", "tool_skipped", []),
+        ("invented_url", "matched", ["text_mentions_unlisted_url"]),
+    ],
+)
+async def test_the_outcome_is_told(scenario: str, outcome: str, warnings: list[str]) -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": f"[sim {scenario}]"}
+    async with running() as service:
+        result = (await service.http.post("/search", json=asked)).json()
+        assert (result["outcome"], result["warnings"]) == (outcome, warnings)
+        assert bool(result["results"]) is (outcome == "matched")
+
+
+async def test_an_upload_needs_no_temp_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a read-only root."""
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    big = io.BytesIO()
+    Image.effect_noise((1600, 1600), 80).save(big, "PNG")
+    assert len(big.getvalue()) > 2_000_000
+    async with running() as service:
+        response = await service.http.post("/search", files={"image": ("x.png", big.getvalue())})
+        assert response.status_code == 200
+        assert response.json()["status"] == "completed"
+
+
+@pytest.mark.parametrize("scenario", ["echo_key", "echo_key_error", "http_401"])
+async def test_the_key_appears_nowhere(scenario: str, caplog: pytest.LogCaptureFixture) -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": f"[sim {scenario}]"}
+    async with running(log_level="debug") as service:
+        plain = await service.http.post("/search", json=asked)
+        response, events = await service.stream(json=asked)
+        state = await service.http.get(f"/search/{plain.headers['x-search-id']}")
+        pages = [
+            await service.http.get(path)
+            for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/nowhere")
+        ]
+        told = [plain, response, state, *pages]
+        text = "".join(f"{answer.headers}{answer.text}" for answer in [plain, state, *pages])
+        text += str(response.headers) + json.dumps(events) + caplog.text
+        text += repr(service.service.settings) + str(service.service)
+        assert told
+        assert KEY not in text
+        if scenario == "echo_key":
+            assert "***" in plain.json()["text"]
+
+
+async def test_a_wrong_key_of_ours_is_not_the_callers_fault() -> None:
+    async with running(knobs=Knobs(key="sk-another")) as service:
+        response = await service.http.post("/search", json={"image_url": GALLERY_URL + "x"})
+        assert response.status_code == 502
+        assert response.json()["code"] == "upstream_auth_failed"

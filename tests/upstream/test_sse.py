@@ -1,0 +1,198 @@
+import random
+import tracemalloc
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.upstream.sse import HEADS_KEPT, Decoder, EventTooLarge, Frame, looks_framed
+from tests.upstream.transcript import EVENTS, WIRE
+
+LIMIT = 4_194_304
+WHOLE = [Frame(event.type, event.data, 200) for event in EVENTS]
+
+
+def decoded(chunks: Iterable[bytes], limit: int = LIMIT) -> list[Frame]:
+    decoder = Decoder(limit)
+    frames = [frame for chunk in chunks for frame in decoder.feed(chunk)]
+    return frames + decoder.end()
+
+
+def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
+    marks = [0, *sorted(places), len(text)]
+    return [text[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+
+
+@pytest.fixture(params=[b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+def wire(request: pytest.FixtureRequest) -> bytes:
+    return WIRE.replace(b"\n", request.param)
+
+
+def test_a_transcript_gives_every_event_as_it_was_sent(wire: bytes) -> None:
+    assert decoded([wire]) == WHOLE
+
+
+def test_every_cut_in_two_gives_the_same_events(wire: bytes) -> None:
+    for place in range(len(wire) + 1):
+        assert decoded(cut(wire, [place])) == WHOLE
+
+
+def test_byte_by_byte_gives_the_same_events(wire: bytes) -> None:
+    assert decoded(bytes([byte]) for byte in wire) == WHOLE
+
+
+def test_a_thousand_random_cuts_give_the_same_events(wire: bytes) -> None:
+    chance = random.Random(7)
+    for _ in range(1_000):
+        places = [chance.randrange(len(wire)) for _ in range(chance.randrange(12))]
+        assert decoded(cut(wire, places)) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        (b"data:1\n\n", [Frame("", b"1")]),
+        (b"data: 1\n\n", [Frame("", b"1")]),
+        (b"data:  1\n\n", [Frame("", b" 1")]),
+        (b"data:1\ndata:\ndata:2\n\n", [Frame("", b"1\n\n2")]),
+        (b"data\n\n", [Frame("", b"")]),
+        (b"data\ndata\n\n", [Frame("", b"\n")]),
+        (b"event:a\ndata:1\n\n", [Frame("a", b"1")]),
+        (b"event: a\ndata: 1\n\n", [Frame("a", b"1")]),
+        (b"data:1\nevent:a\n\n", [Frame("a", b"1")]),
+        (b"event:a\nevent:b\ndata:1\n\n", [Frame("b", b"1")]),
+        (b"event:a\n\ndata:1\n\n", [Frame("", b"1")]),
+        (b"event:a\n\n", []),
+        (b"id:5\nretry:3\n\n", []),
+        (b"id:5\ndata:1\n\n", [Frame("", b"1")]),
+        (b"id:5\nid:6\nevent:a\ndata:1\n\n", [Frame("a", b"1")]),
+        (b": ping\n\n", []),
+        (b"\n\n\n\nevent:a\ndata:1\n\n\n\n\ndata:2\n\n", [Frame("a", b"1"), Frame("", b"2")]),
+        (b"\n: x\nevent:a\n: y\ndata:1\n: z\n\n", [Frame("a", b"1")]),
+        (b"unknown:1\ndataset:2\ndata:1\n\n", [Frame("", b"1")]),
+        (b"event:a\nfoo\ndata:1\n\n", [Frame("a", b"1")]),
+        (b"event:error\n:HTTP_STATUS/429\ndata:1\n\n", [Frame("error", b"1", 429)]),
+        (b":HTTP_STATUS/429\nevent:error\ndata:1\n\n", [Frame("error", b"1", 429)]),
+        (b"event:error\ndata:1\n:HTTP_STATUS/500\n\n", [Frame("error", b"1", 500)]),
+        (b"event:a:HTTP_STATUS/200\ndata:1\n\n", [Frame("a", b"1", 200)]),
+        (b"event:a:HTTP_STATUS/429\ndata:1\ndata:2\n\n", [Frame("a", b"1\n2", 429)]),
+        (b"event: \xff\ndata:1\n\n", [Frame("\ufffd", b"1")]),
+        (b"event:" + b"e" * 999 + b"\ndata:1\n\n", [Frame("e" * 999, b"1")]),
+        (b"data:[DONE]\n\n", [Frame("", b"[DONE]")]),
+        (b"data:1\n", [Frame("", b"1")]),
+        (b"data:1", [Frame("", b"1")]),
+        (b"event:a\ndata:1\n\nid:7\nevent:b", [Frame("a", b"1")]),
+        (b"\xef\xbb\xbfevent:a\ndata:1\n\n", [Frame("a", b"1")]),
+        (b"\xef\xbb", []),
+        (b"\xef\xbbdata:1\n\n", []),
+        (b"", []),
+    ],
+)
+def test_a_block_gives_what_the_standard_says(text: bytes, frames: list[Frame]) -> None:
+    assert decoded([text]) == frames
+    assert decoded(bytes([byte]) for byte in text) == frames
+    assert decoded([text.replace(b"\n", b"\r\n")]) == frames
+
+
+def test_an_empty_chunk_between_cr_and_lf_ends_no_line() -> None:
+    assert decoded([b"data:1\r", b"", b"\ndata:2\r", b"\n", b"\r", b"\n"]) == [Frame("", b"1\n2")]
+
+
+def test_a_block_that_ends_in_cr_is_given_without_waiting_for_more() -> None:
+    assert Decoder(LIMIT).feed(b"data:1\r\n\r") == [Frame("", b"1")]
+
+
+def test_more_names_than_are_kept_are_still_read() -> None:
+    text = b"".join(b"event:e%d\ndata:1\n\n" % number for number in range(HEADS_KEPT + 9))
+    decoder = Decoder(LIMIT)
+    assert [frame.type for frame in decoder.feed(text)][-1] == f"e{HEADS_KEPT + 8}"
+    assert len(decoder._heads) == HEADS_KEPT
+
+
+def test_three_megabytes_of_one_event_pass_in_small_chunks() -> None:
+    event = b"event:a\ndata:" + b"x" * 3_000_000 + b"\n\n"
+    frames = decoded(event[at : at + 1_000] for at in range(0, len(event), 1_000))
+    assert frames == [Frame("a", b"x" * 3_000_000)]
+
+
+def test_an_event_over_the_limit_is_refused_before_it_has_ended() -> None:
+    decoder = Decoder(100)
+    decoder.feed(b"data:" + b"x" * 95)
+    with pytest.raises(EventTooLarge):
+        decoder.feed(b"x")
+
+
+def test_a_whole_event_over_the_limit_is_refused_and_those_before_it_are_given() -> None:
+    with pytest.raises(EventTooLarge) as caught:
+        Decoder(100).feed(b"event:a\ndata:1\n\ndata:" + b"x" * 96 + b"\n\n")
+    assert caught.value.before == [Frame("a", b"1")]
+
+
+def test_an_endless_event_takes_no_more_memory_than_the_limit() -> None:
+    decoder, chunk = Decoder(1_000_000), b"x" * 10_000
+    tracemalloc.start()
+    with pytest.raises(EventTooLarge):
+        for _ in range(10_000):
+            decoder.feed(chunk)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_500_000
+    assert not decoder.inside_event
+
+
+@pytest.mark.parametrize(
+    ("text", "framed"),
+    [
+        (b"data:1", True),
+        (b"\n: x", True),
+        (b"\xef\xbb\xbfid:1", True),
+        (b"<html>", False),
+        (b'{"code"', False),
+    ],
+)
+def test_an_event_stream_is_told_from_other_bodies(text: bytes, *, framed: bool) -> None:
+    assert looks_framed(text) is framed
+
+
+NAMES = st.sampled_from(["", "a", "response.output_text.delta", "error"])
+LINES = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r\n\ufeff"), min_size=1, max_size=20
+).map(str.encode)
+NOISE = st.sampled_from([b": x", b"id:3", b"retry:9", b"id", b"dataset:1"])
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[list[bytes], Frame]:
+    """Lines of one event in any order, comments between, and the frame they must give."""
+    name, data = draw(NAMES), draw(st.lists(LINES, min_size=1, max_size=3))
+    lines = [b"data:" + (b" " if line.startswith(b" ") else b"") + line for line in data]
+    if name:
+        lines.insert(draw(st.integers(0, len(lines))), b"event:" + name.encode())
+    for noise in draw(st.lists(NOISE, max_size=3)):
+        lines.insert(draw(st.integers(0, len(lines))), noise)
+    return lines, Frame(name, b"\n".join(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.lists(blocks(), max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_any_events_in_any_form_and_cut_anywhere_come_out_the_same(
+    data: st.DataObject, written: list[tuple[list[bytes], Frame]], line_end: bytes
+) -> None:
+    text = b"".join(line_end.join([*lines, b"", b""]) for lines, _ in written)
+    places = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
+    assert decoded(cut(text, places)) == [frame for _, frame in written]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=60) | st.sampled_from([b"\r", b"\n", b"data:", b"event:"])))
+def test_any_bytes_neither_crash_nor_depend_on_how_they_are_cut(chunks: list[bytes]) -> None:
+    whole = b"".join(chunks)
+    assert decoded(chunks) == decoded([whole])
+    decoder = Decoder(50)
+    try:
+        for chunk in chunks:
+            decoder.feed(chunk)
+            assert len(decoder._pending) <= 50
+    except EventTooLarge:
+        assert not decoder.inside_event
