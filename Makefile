@@ -35,7 +35,8 @@ $(STAMP): requirements-dev.lock
 		"$$($(PYTHON) -V 2>&1), and 3.11 or newer is needed" >&2; exit 1; }
 	@test -x $(BIN)/python && $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null \
 		|| $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	@echo "Installing what requirements-dev.lock names into $(VENV); the first time takes a minute."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements-dev.lock
 	@touch $@
 

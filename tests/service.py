@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from app.settings import load
 from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
-from simulator.serving import LoopServer, serving
+from simulator.serving import LoopServer, listen, serving
 
 KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
@@ -93,7 +92,7 @@ def parse_block(block: str) -> ServerSentEvent:
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
     """Serve an application on a free port, with the protocol of the shipped server."""
-    sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    sock = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         app,
         http=AbortableProtocol,

@@ -6,7 +6,7 @@ has not; the tokenizer below is the one it uses.
 
 from typing import NamedTuple
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
@@ -50,7 +50,7 @@ class Form:
                     "on_end": self._end,
                 },
             )
-        except MultipartParseError as exc:
+        except FormParserError as exc:
             raise MalformedBody("The multipart boundary is not valid.") from exc
 
     def feed(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ class Form:
         """
         try:
             self._parser.write(data)
-        except MultipartParseError as exc:
+        except FormParserError as exc:
             raise MalformedBody("The body is not valid multipart/form-data.") from exc
 
     def close(self) -> list[Part]:

@@ -8,11 +8,10 @@ from PIL import Image, ImageCms
 
 from app.errors import ImageUnreadable
 
-SIXTEEN_TO_EIGHT = [level >> 8 for level in range(65_536)]
 SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")
 """As profiles of versions 2 and 4 describe themselves."""
 
-HIGH_RANGE = frozenset(("I", "F"))
+PLAIN_MODES = frozenset(("L", "RGB", "CMYK"))
 
 
 def is_srgb(icc: bytes | None) -> bool:
@@ -20,29 +19,33 @@ def is_srgb(icc: bytes | None) -> bool:
     return icc is None or any(name in icc for name in SRGB_NAMES)
 
 
-def stretch(image: Image.Image) -> tuple[float, float]:
-    """Factor and offset that bring the samples of an `I` or `F` image into 0 to 255.
+def levels_of(image: Image.Image) -> tuple[float, float] | None:
+    """Factor and offset that bring samples of more than 8 bits into 0 to 255, else `None`.
+
+    16 bits have a scale of their own; of other numbers the least becomes black, the most white.
 
     Raises:
         ImageUnreadable: The samples are no numbers.
     """
+    if image.mode.startswith("I;16"):
+        return 1 / 256, 0.0
+    if image.mode not in ("I", "F"):
+        return None
     low, high = cast("tuple[float, float]", image.getextrema())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ImageUnreadable("This picture has samples that are not numbers.")
-    factor = 255 / (high - low) if high > low else 1.0
+    factor = 255 / (high - low) if high > low else 0.0
     return factor, -low * factor
 
 
 def to_8_bits(image: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
     """Greyscale, RGB or CMYK of 8 bits; what is transparent shows white.
 
-    `levels` is what `stretch` said of the whole picture, for the modes that need it.
+    `levels` is what `levels_of` said of the whole picture, of which this may be a band.
     """
     if levels:
         factor, offset = levels
         return image.point(lambda level: level * factor + offset).convert("L")
-    if image.mode.startswith("I;16"):
-        return image.point(SIXTEEN_TO_EIGHT, "L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
@@ -50,7 +53,7 @@ def to_8_bits(image: Image.Image, levels: tuple[float, float] | None) -> Image.I
         return white
     if image.mode == "1":
         return image.convert("L")
-    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+    return image if image.mode in PLAIN_MODES else image.convert("RGB")
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:

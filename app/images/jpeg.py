@@ -3,7 +3,7 @@
 import re
 
 from app.errors import ImageUnreadable
-from app.images.structure import PARTS_MAX, Parts, Structure, read_orientation
+from app.images.structure import PARTS_MAX, SAMPLE_BITS, Parts, Structure, read_orientation
 
 FILL, EOI, SOS = 0xFF, 0xD9, 0xDA
 PROGRESSIVE = 0xC2
@@ -12,8 +12,6 @@ COMMON_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
 
 FRAME_BYTES = 6
 """Precision, height, width and the number of channels; three bytes for each of them follow."""
-
-SAMPLE_BITS = 8
 
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 COMMON_TABLES = frozenset((0xC4, 0xDB, 0xDD))

@@ -10,10 +10,10 @@ from typing import Protocol, cast
 import pillow_heif
 from PIL import Image
 
-from app.images.colour import HIGH_RANGE, stretch, to_8_bits
+from app.images.colour import PLAIN_MODES, levels_of, to_8_bits
 from app.images.reading import open_pieces
 from app.images.sniff import Kind
-from app.images.structure import Structure, read_orientation
+from app.images.structure import SAMPLE_BITS, Structure, read_orientation
 
 PILLOW_NAMES = {
     Kind.JPEG: "JPEG",
@@ -28,15 +28,19 @@ PILLOW_NAMES = {
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Bytes that Pillow stores of a pixel; every other mode has 4."""
 
-EXTRA_BYTES = {Kind.WEBP: 12, Kind.AVIF: 7, Kind.TIFF: 4}
+EXTRA_BYTES = {Kind.WEBP: 12, Kind.AVIF: 9, Kind.TIFF: 4}
 """Bytes a pixel that a decoder holds besides: libwebp two canvases and a frame, libavif planes of
-up to 10 bits and a frame, libtiff the strips, or the picture before it is turned."""
+up to 10 bits and a frame, libtiff the strips, or the picture before it is turned. Measured."""
 
-HEIC_BYTES = 7
-"""Planes and samples of libheif, which are read where they are."""
+READ_WHOLE = frozenset((Kind.WEBP, Kind.AVIF, Kind.TIFF, Kind.HEIC))
+"""Their decoders want the whole file in one piece, which is a copy of it."""
 
-WORKING_BYTES = 12
-"""Bytes a pixel of the result: as scaled, as converted and turned, and as encoded."""
+HEIC_BYTES = 4.5
+"""Of libheif's planes and samples, which are read where they are; alpha takes as much again, and
+so do more than 8 bits."""
+
+WORKING_BYTES = 10
+"""Bytes a pixel of the result: as scaled, as converted or turned, and as encoded. Measured."""
 
 BAND_ROWS = 256
 """A multiple of every factor below; 8,000 pixels wide it is 8 MB."""
@@ -76,6 +80,7 @@ class PillowPicture:
         self._kind = kind
         self._image = Image.open(open_pieces(parts), formats=[PILLOW_NAMES[kind]])
         self._coefficients_bytes = structure.coefficients_bytes if structure else 0
+        self._copied_bytes = sum(map(len, parts)) if kind in READ_WHOLE else 0
         self.size = self._image.size
         # Pillow turns a TIFF by itself.
         exif = None if kind is Kind.TIFF else self._image.info.get("exif")
@@ -89,7 +94,8 @@ class PillowPicture:
         if self._kind is Kind.JPEG:
             pixels //= factor(self.size, max_side, JPEG_FACTORS) ** 2
         a_pixel = STORED_BYTES.get(self._image.mode, 4) + EXTRA_BYTES.get(self._kind, 0)
-        return pixels * a_pixel + self._coefficients_bytes + small * WORKING_BYTES
+        held = self._coefficients_bytes + self._copied_bytes
+        return held + pixels * a_pixel + small * WORKING_BYTES
 
     def decode(self, max_side: int) -> Image.Image:
         """The first frame, scaled down to about `max_side`."""
@@ -98,7 +104,15 @@ class PillowPicture:
             scale = factor(image.size, max_side, JPEG_FACTORS)
             image.draft(None, (image.width // scale, image.height // scale))
         image.load()
+        if self._is_done(max_side):
+            image.info = {}
+            return image
         return shrink(image.size, _PillowRows(image), max_side)
+
+    def _is_done(self, max_side: int) -> bool:
+        image = self._image
+        plain = image.mode in PLAIN_MODES and not image.has_transparency_data
+        return plain and factor(image.size, max_side) == 1
 
 
 class HeicPicture:
@@ -109,6 +123,7 @@ class HeicPicture:
     def __init__(self, parts: Sequence[memoryview]) -> None:
         opened = pillow_heif.open_heif(open_pieces(parts))
         self._image = opened[opened.primary_index]
+        self._file_bytes = sum(map(len, parts))
         self.size: tuple[int, int] = self._image.size
         self.icc = cast("bytes | None", self._image.info.get("icc_profile"))
 
@@ -116,7 +131,8 @@ class HeicPicture:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""
         pixels = self.size[0] * self.size[1]
         small = pixels // factor(self.size, max_side) ** 2
-        return pixels * HEIC_BYTES + small * WORKING_BYTES
+        double = self._image.has_alpha + (self._image.info["bit_depth"] > SAMPLE_BITS)
+        return int(pixels * HEIC_BYTES) * (1 + double) + small * WORKING_BYTES + self._file_bytes
 
     def decode(self, max_side: int) -> Image.Image:
         """The primary image, scaled down to about `max_side`."""
@@ -134,7 +150,7 @@ class Rows(Protocol):
 class _PillowRows:
     def __init__(self, image: Image.Image) -> None:
         self._image = image
-        self._levels = stretch(image) if image.mode in HIGH_RANGE else None
+        self._levels = levels_of(image)
 
     def __call__(self, top: int, bottom: int) -> Image.Image:
         band = self._image.crop((0, top, self._image.width, bottom))

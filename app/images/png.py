@@ -3,7 +3,7 @@
 import zlib
 
 from app.errors import ImageUnreadable
-from app.images.structure import PARTS_MAX, Parts, Structure, read_orientation
+from app.images.structure import PARTS_MAX, SAMPLE_BITS, Parts, Structure, read_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PICTURE = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
@@ -15,8 +15,6 @@ RENDERING_MAX_BYTES = 32
 
 ICC_MAX_BYTES = 1 << 20
 """Profiles of cameras and screens have 0.5 to 600 kB; a compressed one could be a bomb."""
-
-SAMPLES_OF_8_BITS = 8
 
 
 def walk(data: memoryview) -> Structure | None:
@@ -56,7 +54,7 @@ def walk(data: memoryview) -> Structure | None:
     return Structure(
         size=(_number(data[16:20]), _number(data[20:24])),
         parts=parts.views(),
-        sound=data[24] <= SAMPLES_OF_8_BITS,
+        sound=data[24] <= SAMPLE_BITS,
         orientation=read_orientation(exif),
         icc=icc,
     )

@@ -13,6 +13,9 @@ camera."""
 
 ORIENTATIONS = range(1, 9)
 
+SAMPLE_BITS = 8
+"""Of each channel; more is for decoders that know what to do with it."""
+
 PARTS_MAX = 65_536
 """Most segments or chunks of one file; more of them only cost time."""
 
