@@ -141,7 +141,7 @@ class _Walk:
         )
 
     def _coefficients_bytes(self, pixels: int) -> int:
-        """A progressive picture is decoded once all of it is there: till then two bytes a sample."""
+        """A progressive picture is decoded once it is complete; till then, two bytes a sample."""
         if not self.progressive:
             return 0
         samplings = [((code >> 4) or 1, (code & 15) or 1) for code in self.frame[7::3]]

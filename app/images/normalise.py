@@ -13,7 +13,7 @@ from app.errors import ImageDimensions, ImageUnreadable, ServiceError
 from app.images import bmp, gif, jpeg, png, tiff
 from app.images.colour import is_srgb, to_srgb
 from app.images.encode import data_url, jpeg_url, url_bytes
-from app.images.limits import MAX_URL_BYTES, ImageLimits
+from app.images.limits import MAX_URL_BYTES, MIN_SIDE, ImageLimits
 from app.images.picture import HeicPicture, Picture, PillowPicture
 from app.images.sniff import HEAD_BYTES, Kind, sniff
 from app.images.structure import Structure
@@ -81,8 +81,8 @@ class Raw:
             image = self.picture.decode(self.max_side)
         image = _fit(image, self.max_side)
         image = to_srgb(image, self.picture.icc)
-        if turn := UPRIGHT.get(self.picture.orientation):
-            image = image.transpose(turn)
+        if self.picture.orientation in UPRIGHT:
+            image = image.transpose(UPRIGHT[self.picture.orientation])
         return ImageInput(jpeg_url(image), self.digest)
 
 
@@ -129,13 +129,12 @@ def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
 
 
 def _fit(image: Image.Image, max_side: int) -> Image.Image:
-    long = max(image.size)
-    if not max_side or long <= max_side:
+    """No side longer than `max_side`, unless the other one would be too short for the upstream."""
+    short, long = sorted(image.size)
+    if not max_side or long <= max_side or short <= MIN_SIDE:
         return image
-    smaller = (
-        max(1, round(image.width * max_side / long)),
-        max(1, round(image.height * max_side / long)),
-    )
+    scale = max(max_side / long, MIN_SIDE / short)
+    smaller = (round(image.width * scale), round(image.height * scale))
     return image.resize(smaller, Image.Resampling.LANCZOS)
 
 

@@ -11,6 +11,7 @@ import pillow_heif
 from PIL import Image
 
 from app.images.colour import PLAIN_MODES, levels_of, to_8_bits
+from app.images.limits import MIN_SIDE
 from app.images.reading import open_pieces
 from app.images.sniff import Kind
 from app.images.structure import SAMPLE_BITS, Structure, read_orientation
@@ -68,7 +69,9 @@ def factor(size: tuple[int, int], max_side: int, factors: Sequence[int] = FACTOR
     """The whole number to divide the sides by, so that the longer one nearly fits `max_side`."""
     if not max_side:
         return 1
-    return next((n for n in factors if max(size) / n >= max_side * NEARLY), 1)
+    short, long = sorted(size)
+    fitting = (n for n in factors if long / n >= max_side * NEARLY and short / n >= MIN_SIDE)
+    return next(fitting, 1)
 
 
 class PillowPicture:
@@ -131,7 +134,8 @@ class HeicPicture:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""
         pixels = self.size[0] * self.size[1]
         small = pixels // factor(self.size, max_side) ** 2
-        double = self._image.has_alpha + (self._image.info["bit_depth"] > SAMPLE_BITS)
+        deep = cast("int", self._image.info["bit_depth"]) > SAMPLE_BITS
+        double = self._image.has_alpha + deep
         return int(pixels * HEIC_BYTES) * (1 + double) + small * WORKING_BYTES + self._file_bytes
 
     def decode(self, max_side: int) -> Image.Image:

@@ -1,5 +1,6 @@
 """What a file is, told by its first bytes; its name and its declared type are never asked."""
 
+import codecs
 import re
 from enum import Enum
 
@@ -111,13 +112,14 @@ def _by_brand(head: bytes) -> Kind:
 
 
 def _is_text(head: bytes) -> bool:
-    if not head.strip():
-        return bool(head)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return True
-    # A character may be cut at the end of the head.
-    text = head.decode("utf-8", "ignore")
-    return len(text.encode()) >= len(head) - 3 and not re.search(r"[\x00-\x08\x0e-\x1a]", text)
+    try:
+        # A character may be cut at the end of the head.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not re.search(rb"[\x00-\x08\x0e-\x1a]", head)
 
 
 def _refusal(what: str) -> ImageTypeUnsupported:

@@ -15,6 +15,7 @@ import random as chance
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import asdict
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import cast
 
 import aiohttp
@@ -23,6 +24,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from app.errors import (
     ServiceError,
+    UpstreamInterrupted,
     UpstreamProtocol,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -64,6 +66,8 @@ def build_http_client(settings: Settings) -> httpx.AsyncClient:
         transport=AiohttpTransport(verify=tls, trust_env=False, client=open_session),
         # `pool` becomes aiohttp's limit on the whole way to a connection, look-up and TLS too.
         timeout=httpx.Timeout(None, connect=connect_s, pool=connect_s),
+        # httpx keeps cookies over the transport's head: callers would share them.
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         headers={"User-Agent": "imagesearch-proxy", "Accept-Encoding": "identity"},
         follow_redirects=False,
         trust_env=False,
@@ -204,9 +208,9 @@ class Upstream:
                     body += await patience.first(anext(chunks))
             except StopAsyncIteration:
                 pass
-            except (*BROKEN, UpstreamTimeout):
+            except (*BROKEN, UpstreamTimeout) as exc:
                 if response.status_code < HTTP_REFUSED:
-                    raise
+                    raise _unread(exc) from exc
         return from_response(response.status_code, response.headers, redacted(body, self._key))
 
 
@@ -252,6 +256,12 @@ def _unanswered(exc: Exception) -> ServiceError:
             return UpstreamProtocol("The upstream's answer is not HTTP.")
         case _:
             return UpstreamUnavailable("The connection broke before the upstream answered.")
+
+
+def _unread(exc: Exception) -> ServiceError:
+    if isinstance(exc, UpstreamTimeout):
+        return exc
+    return UpstreamInterrupted("The upstream's answer broke off.")
 
 
 def _warn(event: str, fields: dict[str, object]) -> None:

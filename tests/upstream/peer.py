@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Part = Callable[["Peer", asyncio.StreamWriter], Awaitable[None]]
 
 STREAM = (
@@ -26,18 +27,6 @@ class Peer:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    serving: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self.serving.add(task)
-        try:
-            await self.serve(reader, writer)
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         part = self.parts[min(len(self.requests), len(self.parts) - 1)]
@@ -62,11 +51,31 @@ async def request(reader: asyncio.StreamReader) -> bytes:
 @asynccontextmanager
 async def serving(*parts: Part) -> AsyncGenerator[Peer, None]:
     peer = Peer(parts)
-    server = await asyncio.start_server(peer.accept, "127.0.0.1", 0, limit=2**24)
-    peer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    async with server:
+    async with listening(peer.serve) as port:
+        peer.url = f"http://127.0.0.1:{port}/v1"
         yield peer
-    await asyncio.gather(*peer.serving)
+
+
+@asynccontextmanager
+async def listening(handle: Handler) -> AsyncGenerator[int, None]:
+    """A server on a free port, given out; it waits for its connections to end."""
+    open_ones: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        open_ones.add(task)
+        try:
+            await handle(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**24)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    await asyncio.gather(*open_ones)
 
 
 def chunk(text: bytes) -> bytes:
