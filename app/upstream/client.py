@@ -9,12 +9,11 @@ How a call ends::
 Nothing else in the service knows httpx, nor the aiohttp transport under it.
 """
 
-import asyncio
 import logging
 import random as chance
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import asdict
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import cast
 
@@ -32,11 +31,11 @@ from app.errors import (
 from app.models import Event
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.answer import TERMINAL_EVENTS
 from app.upstream.failures import from_response
 from app.upstream.patience import Patience, timed_out
 from app.upstream.reading import Reading, redacted
-from app.upstream.retry import ConnectFailed, ConnectTimeout, Retry, RetryPolicy
+from app.upstream.retry import ConnectFailed, ConnectTimeout, RetryPolicy
+from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
 
@@ -87,12 +86,11 @@ class Upstream:
     ) -> None:
         self._http = http
         self._settings = settings
-        self._metrics = metrics
-        self._random = random
         self._key = settings.dashscope_api_key.get_secret_value().encode()
-        self._policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
+        policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
+        self._tries = Tries(policy, metrics, random=random)
 
-    async def stream(self, payload: bytes) -> AsyncGenerator[Event, None]:
+    def stream(self, payload: bytes) -> AsyncGenerator[Event, None]:
         """The upstream's events, the last one `response.completed` or `response.incomplete`.
 
         Holds a connection: use it under `aclosing()`, and leaving closes the call at once.
@@ -100,58 +98,7 @@ class Upstream:
         Raises:
             ServiceError: For every other end, with `told_by` where an event told it.
         """
-        clock = asyncio.get_running_loop().time
-        began, attempt = clock(), 1
-        while True:
-            given = False
-            try:
-                async with aclosing(self._counted(payload)) as events:
-                    async for event in events:
-                        given = True
-                        yield event
-            except ServiceError as error:
-                wait_s = None if given else self._pause_s(error, attempt, clock() - began)
-                if wait_s is None:
-                    raise
-            else:
-                return
-            await asyncio.sleep(wait_s)
-            attempt += 1
-
-    def _pause_s(self, error: ServiceError, attempt: int, elapsed_s: float) -> float | None:
-        """Seconds until the next attempt, noted; `None` when there is none."""
-        wait_s = self._policy.wait_s(
-            error, attempt=attempt, elapsed_s=elapsed_s, random=self._random
-        )
-        if wait_s is not None:
-            self._metrics.upstream_retries.labels(error.code).inc()
-            _warn(
-                "upstream call is tried again",
-                asdict(Retry(attempt, wait_s, elapsed_s, error.code)),
-            )
-        return wait_s
-
-    async def _counted(self, payload: bytes) -> AsyncGenerator[Event, None]:
-        """One attempt, counted by how it ended; a reader who leaves at the last event saw it."""
-        result = "internal"
-        try:
-            async with aclosing(self._attempt(payload)) as events:
-                async for event in events:
-                    if event.type in TERMINAL_EVENTS:
-                        result = "ok"
-                    yield event
-        except ServiceError as error:
-            result = error.code
-            told = asdict(error.upstream) if error.upstream else None
-            _warn(
-                "upstream call failed", {"code": result, "detail": error.detail, "upstream": told}
-            )
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            result = "ok" if result == "ok" else "cancelled"
-            raise
-        finally:
-            self._metrics.upstream_calls.labels(result).inc()
+        return self._tries.stream(partial(self._attempt, payload))
 
     async def _attempt(self, payload: bytes) -> AsyncGenerator[Event, None]:
         settings = self._settings
@@ -178,8 +125,9 @@ class Upstream:
                         raise reading.error
             for event in reading.end():
                 yield event
-            if not reading.ended:
-                raise reading.error or reading.broken()
+            if reading.ended:
+                return
+            raise reading.error or reading.broken()
 
     async def _send(self, payload: bytes, patience: Patience) -> httpx.Response:
         """Write the request and wait for the response's head."""
@@ -227,7 +175,7 @@ async def _next(chunks: AsyncIterator[bytes], reading: Reading, patience: Patien
     except StopAsyncIteration:
         return None
     except BROKEN as exc:
-        _warn("upstream connection broke", {"cause": repr(exc)})
+        logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
         return None
 
 
@@ -262,7 +210,3 @@ def _unread(exc: Exception) -> ServiceError:
     if isinstance(exc, UpstreamTimeout):
         return exc
     return UpstreamInterrupted("The upstream's answer broke off.")
-
-
-def _warn(event: str, fields: dict[str, object]) -> None:
-    logger.warning(event, extra={"fields": fields})

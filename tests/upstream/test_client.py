@@ -22,7 +22,7 @@ from app.errors import (
     UpstreamUnavailable,
 )
 from app.models import Event
-from app.settings import Settings
+from app.settings import load
 from app.telemetry import Metrics
 from app.upstream.client import Upstream, build_http_client
 from tests.clock import settle, skip
@@ -67,13 +67,14 @@ class Probe:
 
     def __init__(self, url: str, http: httpx.AsyncClient | None = None, **settings: Any) -> None:
         given = {
+            "_env_file": None,
             "dashscope_api_key": KEY,
             "dashscope_base_url": url,
             "allow_anonymous": True,
             "upstream_retry_total_s": 0,
             **settings,
         }
-        self.settings = Settings(_env_file=None, **given)
+        self.settings = load(**given)
         self.metrics = Metrics()
         self.http = http or build_http_client(self.settings)
         self.pauses = 0
@@ -88,15 +89,17 @@ class Probe:
         return 0
 
     async def call(self, payload: bytes = PAYLOAD) -> ServiceError | None:
+        """Read to the end; the error that ended it, if one did."""
+        ended: ServiceError | None = None
         try:
             async with aclosing(self.upstream.stream(payload)) as events:
                 async for one in events:
                     self.events.append(one)
                     self.first.set()
         except ServiceError as error:
-            assert KEY not in repr((error.detail, error.upstream, error.told_by))
-            return error
-        return None
+            ended = error
+        assert KEY not in repr(ended and (ended.detail, ended.upstream, ended.told_by))
+        return ended
 
     async def fails(self, kind: type[ServiceError]) -> ServiceError:
         error = await self.call()
@@ -487,7 +490,7 @@ async def test_a_connect_time_out_is_tried_again_and_names_its_phase() -> None:
         port = listener.getsockname()[1]
         waiting = [socket.socket() for _ in range(4)]
         for one in waiting:
-            one.setblocking(False)  # noqa: FBT003 - the socket's own signature
+            one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
         probe = Probe(f"http://127.0.0.1:{port}/v1", upstream_retries=1)
         call = asyncio.create_task(probe.call())

@@ -73,8 +73,7 @@ ROWS: list[tuple[int, str, str, Kind]] = [
     (
         400,
         "InvalidParameter",
-        "The image length and width do not meet the model restrictions. "
-        "[height:1 or width:1 must be larger than 10]",
+        "The image length and width do not meet the model restrictions. [height:1 or width:1 …]",
         ImageDimensions,
     ),
     (
@@ -128,8 +127,7 @@ ROWS: list[tuple[int, str, str, Kind]] = [
     (
         400,
         "InvalidParameter",
-        "<400> InternalError.Algo.InvalidParameter: Agent capabilities are not enabled for the "
-        "current model.",
+        "<400> InternalError.Algo.InvalidParameter: Agent capabilities are not enabled.",
         UpstreamRejected,
     ),
     (
@@ -190,8 +188,7 @@ OBSERVED: list[tuple[int, str, str, Kind]] = [
     (
         200,
         "InvalidParameter",
-        "<400> InternalError.Algo.InvalidParameter: The web_extractor tool must be executed with "
-        "web_search tool.",
+        "<400> InternalError.Algo.InvalidParameter: The web_extractor tool must be executed.",
         UpstreamRejected,
     ),
     (

@@ -1,4 +1,5 @@
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +13,16 @@ from app.errors import (
 )
 from app.models import Event
 from app.upstream.reading import NAMES_KEPT, Reading
-from tests.upstream.transcript import COMPLETED, CREATED, EVENTS, FAILED, WIRE, block, delta
+from tests.upstream.transcript import (
+    COMPLETED,
+    CREATED,
+    EVENTS,
+    FAILED,
+    THROTTLED,
+    WIRE,
+    block,
+    delta,
+)
 
 SECRET = b"sk-secret"
 
@@ -38,7 +48,7 @@ def test_an_answer_cut_anywhere_is_the_same() -> None:
     for _ in range(200):
         places = sorted(chance.randrange(len(WIRE)) for _ in range(9))
         marks = [0, *places, len(WIRE)]
-        chunks = [WIRE[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+        chunks = [WIRE[start:end] for start, end in pairwise(marks)]
         assert read(*chunks)[0] == EVENTS
 
 
@@ -80,8 +90,7 @@ def test_what_says_nothing_is_dropped(text: bytes) -> None:
         (b'event:search.completed\ndata:{"a":1}\n\n', UpstreamProtocol),
         (b'event:response.completed\ndata:{"cut\n\n', UpstreamProtocol),
         (
-            b'event:response.completed\ndata:{"response":{"status":"failed","error":'
-            b'{"code":"Throttling","message":""}}}\n\n',
+            block(Event("response.completed", THROTTLED.data)),
             UpstreamRateLimited,
         ),
         (b"data:" + b"x" * 100_000 + b"\n\n", UpstreamProtocol),

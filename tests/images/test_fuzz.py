@@ -1,0 +1,75 @@
+"""Damaged files of every kind: a picture comes out, or a refusal of the caller; nothing else."""
+
+import random
+
+import pytest
+
+from app.errors import CallerError
+from app.images.limits import ImageLimits
+from app.images.normalise import examine
+from tests.images.files import (
+    Make,
+    encoded,
+    exif,
+    jpeg,
+    noise,
+    png,
+    profile,
+    scene,
+    text_chunks,
+)
+
+LIMITS = ImageLimits(max_side=64, max_pixels=200_000)
+ROUNDS = 120
+
+SEEDS: dict[str, Make] = {
+    "jpeg": lambda: jpeg(exif=exif(orientation=6, gps=True), icc_profile=profile("sRGB")),
+    "progressive jpeg": lambda: jpeg(scene(120, 90), progressive=True, optimize=True),
+    "cmyk jpeg": lambda: jpeg(scene().convert("CMYK")),
+    "png": lambda: png(pnginfo=text_chunks(), exif=exif(orientation=3)),
+    "paletted png": lambda: png(scene(120, 90).quantize(16), interlace=1),
+    "16-bit png": lambda: png(scene().convert("I;16")),
+    "gif": lambda: encoded(noise(40, 30).quantize(), "GIF", comment=b"hello"),
+    "bmp": lambda: encoded(scene().quantize(16), "BMP"),
+    "tiff": lambda: encoded(noise(40, 30), "TIFF", compression="tiff_lzw"),
+    "tiled tiff": lambda: encoded(scene(), "TIFF", compression="jpeg"),
+    "webp": lambda: encoded(scene(), "WEBP", exif=exif(orientation=6)),
+    "lossless webp": lambda: encoded(scene().convert("RGBA"), "WEBP", lossless=True),
+    "heic": lambda: encoded(scene(), "HEIF", exif=exif(orientation=6)),
+    "avif": lambda: encoded(scene(), "AVIF", speed=10),
+}
+
+
+def damaged(file: bytes, chance: random.Random) -> bytes:
+    """A few bytes changed, cut out, doubled or set to an extreme; the signature mostly stays."""
+    body = bytearray(file)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        at = chance.randrange(min(4, len(body) - 1), len(body))
+        length = chance.choice((1, 2, 4, 40))
+        change = chance.randrange(4)
+        if change == 0:
+            body[at] = chance.randrange(256)
+        elif change == 1:
+            body[at : at + length] = chance.choice((b"\0", b"\xff", b"\x7f")) * length
+        elif change == 2:
+            del body[at : at + length]
+        else:
+            body[at:at] = body[at : at + length]
+        if len(body) < 8:
+            break
+    return bytes(body)
+
+
+@pytest.mark.filterwarnings("ignore")  # decoders remark on what they read over
+@pytest.mark.parametrize("kind", SEEDS)
+def test_a_damaged_file_is_read_or_refused(kind: str) -> None:
+    file = SEEDS[kind]()
+    chance = random.Random(kind)
+    for _ in range(ROUNDS):
+        body = damaged(file, chance)
+        try:
+            taken = examine(memoryview(body), LIMITS).finish()
+        except CallerError as refusal:
+            assert refusal.detail.endswith(".")
+        else:
+            assert taken.url.startswith(b"data:image/")
