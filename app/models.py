@@ -46,6 +46,11 @@ class SearchSpec:
     max_output_tokens: int | None = None
     thinking: bool = True
 
+    @property
+    def size_bytes(self) -> int:
+        """What the images take in memory, and on the wire."""
+        return sum(len(image.url) for image in self.images)
+
     def fingerprint(self, client: Client) -> str:
         """Equal for requests that must give the same answer to the same client."""
         parts = [

@@ -16,6 +16,7 @@ from typing import Any
 from app import telemetry
 from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
+from app.images import Held
 from app.models import Answer, Client, Event, SearchResult, SearchSpec, Status
 from app.runs import Opened, Runs
 from app.upstream.answer import (
@@ -43,28 +44,41 @@ class Searches:
         runs: Runs,
         metrics: telemetry.Metrics,
         store: bool,
+        log_prompts: bool,
     ) -> None:
         self.guards = guards
         self.upstream = upstream
         self.runs = runs
         self.metrics = metrics
         self.store = store
+        self.log_prompts = log_prompts
 
     def open(
         self,
         client: Client,
         spec: SearchSpec,
         *,
+        memory: Held,
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
     ) -> Opened:
-        """Return a reader of the search; see `Runs.open` for the arguments and what it raises."""
+        """Return a reader of the search; see `Runs.open` for the arguments and what it raises.
+
+        `memory` is what the caller holds for the images; a new search holds on to their part of it.
+        """
         estimate = self.guards.estimate(spec)
         opened = self.runs.open(
             client,
             spec.fingerprint(client),
-            lambda run_id: SearchWork(run_id, client, spec, estimate=estimate, searches=self),
+            lambda run_id: SearchWork(
+                run_id,
+                client,
+                spec,
+                estimate=estimate,
+                memory=memory.hand_over(spec.size_bytes),
+                searches=self,
+            ),
             key=key,
             fresh=fresh,
             resumable=resumable,
@@ -83,13 +97,16 @@ class SearchWork:
         spec: SearchSpec,
         *,
         estimate: Estimate,
+        memory: Held,
         searches: Searches,
     ) -> None:
         self._id = run_id
         self._client = client
         self._model = spec.model
+        self._prompt = spec.prompt if searches.log_prompts else None
         self._unsent = [spec]
         self._estimate = estimate
+        self._memory = memory
         self._searches = searches
         self._permit: Permit | None = None
         self._created_at = time.time()
@@ -107,9 +124,13 @@ class SearchWork:
                 async for event in events:
                     if not permit.events:
                         metrics.first_event_s.observe(time.time() - self._created_at)
+                        self._memory.release()
+                        self._claim(fold([event]))
                     permit.note_event()
                     if event.type in TERMINAL_EVENTS:
-                        permit.settle(fold([event]).usage)
+                        answer = fold([event])
+                        self._claim(answer)
+                        permit.settle(answer.usage)
                     yield event
                     if event.type == ITEM_DONE and (search := read_search(event.data)):
                         permit.note_call()
@@ -123,6 +144,7 @@ class SearchWork:
         self, events: Sequence[Event], *, error: ServiceError | None, cancelled: bool
     ) -> list[Event]:
         """End the log: the upstream's own word of its failure, if any, then the result."""
+        self._memory.release()
         answer = fold(events)
         status: Status = "cancelled" if cancelled else answer.status or "completed"
         told: list[Event] = []
@@ -143,9 +165,14 @@ class SearchWork:
         """Sum up what has come so far, or how it ended."""
         return self._final or self._sum_up(fold(events), "in_progress", None)
 
-    def _payload(self) -> bytes:
+    def _payload(self) -> list[bytes]:
         """Build the upstream's request, and let go of the images: a search outlives its upload."""
         return build_payload(self._unsent.pop(), store=self._searches.store)
+
+    def _claim(self, answer: Answer) -> None:
+        """Let this client alone follow the answer up; the first event tells its id as a rule."""
+        if answer.response_id:
+            self._searches.guards.responses.claim(answer.response_id, self._client.name)
 
     def _created(self) -> dict[str, Any]:
         return {
@@ -194,6 +221,8 @@ class SearchWork:
             "cost_cny": final.cost and str(final.cost.total),
             "duration_s": round(elapsed_s, 3),
         }
+        if self._prompt is not None:
+            fields["prompt"] = self._prompt
         logger.info("search ended", extra={"fields": fields})
 
     @staticmethod

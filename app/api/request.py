@@ -12,7 +12,7 @@ from app.api.schemas import SearchRequest
 from app.api.service import Service, service_of
 from app.errors import FieldError, ImageMissing, InvalidRequest, ModelNotAllowed
 from app.images import Held
-from app.models import ImageInput, SearchSpec
+from app.models import Client, ImageInput, SearchSpec
 from app.runs import Opened
 
 IDEMPOTENCY_KEY_MAX_CHARS = 255
@@ -30,19 +30,20 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
     service = service_of(request)
     client = admit_caller(request)
     with service.intake.inflight.hold() as held:
-        spec = await _read_spec(request, service, held)
-    opened = service.searches.open(
-        client,
-        spec,
-        key=_idempotency_key(request),
-        fresh="no-cache" in request.headers.get("cache-control", "").lower(),
-        resumable=resumable,
-    )
+        opened = service.searches.open(
+            client,
+            await _read_spec(request, client, held),
+            memory=held,
+            key=_idempotency_key(request),
+            fresh="no-cache" in request.headers.get("cache-control", "").lower(),
+            resumable=resumable,
+        )
     remember_run(request.scope, opened.reader.run)
     return opened
 
 
-async def _read_spec(request: Request, service: Service, held: Held) -> SearchSpec:
+async def _read_spec(request: Request, client: Client, held: Held) -> SearchSpec:
+    service = service_of(request)
     settings = service.settings
     if request.method == "GET":
         body = _read_query(request)
@@ -55,6 +56,8 @@ async def _read_spec(request: Request, service: Service, held: Held) -> SearchSp
         )
         body = await read_body(request, limits, held)
     fields = _validate(body, service)
+    if fields.previous_response_id:
+        service.guards.responses.check(fields.previous_response_id, client.name)
     return SearchSpec(
         images=await _take_in(fields, body.files, service),
         prompt=fields.prompt,

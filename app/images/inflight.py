@@ -27,7 +27,7 @@ class Inflight:
         try:
             yield held
         finally:
-            held.shrink(held.bytes)
+            held.release()
 
 
 class Held:
@@ -65,3 +65,16 @@ class Held:
         """Give `n_bytes` back early."""
         self._budget.used_bytes -= n_bytes
         self.bytes -= n_bytes
+
+    def release(self) -> None:
+        """Give back all of it; more than once does no harm."""
+        self.shrink(self.bytes)
+
+    def hand_over(self, n_bytes: int) -> "Held":
+        """Make a share of `n_bytes` for what came of this one's; its holder must release it.
+
+        Never refused: the memory is in use already, and refusing would not free it.
+        """
+        heir = Held(self._budget)
+        heir.shrink(-n_bytes)
+        return heir

@@ -68,7 +68,7 @@ def read_orientation(exif: bytes | None) -> int:
         return int.from_bytes(tiff[at : at + n_bytes], order)
 
     first = number(4, 4) + 2
-    for at in range(first, first + 12 * number(first - 2, 2), 12):
+    for at in range(first, min(first + 12 * number(first - 2, 2), len(tiff)), 12):
         if number(at, 2) == ORIENTATION and number(at + 2, 2) == SHORT:
             found = number(at + 8, 2)
             return found if found in ORIENTATIONS else 1

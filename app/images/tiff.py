@@ -42,7 +42,8 @@ def _first_directory(data: memoryview) -> dict[int, tuple[int, int]]:
     n_count, entry, word = (8, 20, 8) if big else (2, 12, 4)
     found: dict[int, tuple[int, int]] = {}
     first = start + n_count
-    for at in range(first, first + entry * min(number(start, n_count), PARTS_MAX), entry):
+    end = min(first + entry * number(start, n_count), len(data))
+    for at in range(first, end, entry):
         count, value = number(at + 4, word), at + 4 + word
         short = number(at + 2, 2) == SHORT
         found.setdefault(number(at, 2), (count, number(value, 2 if short else word)))

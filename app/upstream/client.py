@@ -90,8 +90,11 @@ class Upstream:
         policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
         self._tries = Tries(policy, metrics, random=random)
 
-    def stream(self, payload: bytes) -> AsyncGenerator[Event, None]:
+    def stream(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
         """The upstream's events, the last one `response.completed` or `response.incomplete`.
+
+        The payload, in parts, is emptied as soon as it cannot be needed again: at the first
+        event. An answer takes a minute, and a picture megabytes.
 
         Holds a connection: use it under `aclosing()`, and leaving closes the call at once.
 
@@ -100,7 +103,7 @@ class Upstream:
         """
         return self._tries.stream(partial(self._attempt, payload))
 
-    async def _attempt(self, payload: bytes) -> AsyncGenerator[Event, None]:
+    async def _attempt(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
         settings = self._settings
         patience = Patience(
             first_event_s=settings.upstream_first_event_timeout_s,
@@ -118,6 +121,7 @@ class Upstream:
             async with aclosing(_raw(response)) as chunks:
                 while (chunk := await _next(chunks, reading, patience)) is not None:
                     for event in reading.feed(chunk):
+                        payload.clear()
                         yield event
                     if reading.ended:
                         return
@@ -129,7 +133,7 @@ class Upstream:
                 return
             raise reading.error or reading.broken()
 
-    async def _send(self, payload: bytes, patience: Patience) -> httpx.Response:
+    async def _send(self, payload: list[bytes], patience: Patience) -> httpx.Response:
         """Write the request and wait for the response's head."""
         request = self._http.build_request(
             "POST",
@@ -138,7 +142,7 @@ class Upstream:
             headers={
                 "Accept": EVENT_STREAM,
                 "Authorization": f"Bearer {self._key.decode()}",
-                "Content-Length": str(len(payload)),
+                "Content-Length": str(sum(map(len, payload))),
                 "Content-Type": "application/json",
             },
         )
@@ -179,9 +183,10 @@ async def _next(chunks: AsyncIterator[bytes], reading: Reading, patience: Patien
         return None
 
 
-async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(payload), WRITE_BYTES):
-        yield payload[start : start + WRITE_BYTES]
+async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
+    for part in payload:
+        for start in range(0, len(part), WRITE_BYTES):
+            yield part[start : start + WRITE_BYTES]
 
 
 def _is_event_stream(response: httpx.Response) -> bool:

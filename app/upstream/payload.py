@@ -8,10 +8,11 @@ from app.models import ImageInput, SearchSpec
 IMAGE_HEAD, IMAGE_TAIL = b', {"type": "input_image", "image_url": ', b"}"
 
 
-def build_payload(spec: SearchSpec, *, store: bool) -> bytes:
-    """The request as JSON text; `store` lets the upstream keep the answer.
+def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
+    """The request as JSON text, in parts that join to it: the images are not copied.
 
-    Only documented members are sent, and `reasoning` only to switch thinking off.
+    `store` lets the upstream keep the answer. Only documented members are sent, and `reasoning`
+    only to switch thinking off.
     """
     head = (
         f'{{"model": {json.dumps(spec.model)}, "input": [{{"role": "user", "content": '
@@ -21,7 +22,7 @@ def build_payload(spec: SearchSpec, *, store: bool) -> bytes:
     parts = [head.encode()]
     for image in spec.images:
         parts += IMAGE_HEAD, *_quoted(image), IMAGE_TAIL
-    return b"".join([*parts, b"]}], ", tail.encode()])
+    return [*parts, b"]}], ", tail.encode()]
 
 
 def _options(spec: SearchSpec, *, store: bool) -> dict[str, Any]:

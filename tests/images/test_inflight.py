@@ -19,9 +19,9 @@ def test_a_share_grows_and_is_given_back() -> None:
 
 def test_it_is_given_back_when_the_holder_fails() -> None:
     budget = Inflight(100)
-    with pytest.raises(ZeroDivisionError), budget.hold() as held:
+    with pytest.raises(ImageTooLarge), budget.hold() as held:  # noqa: PT012: the block is the case
         held.grow(10)
-        raise ZeroDivisionError
+        held.grow(100)
     assert budget.used_bytes == 0
 
 
@@ -50,3 +50,17 @@ def test_zero_only_counts() -> None:
         held.grow(10**12)
         assert held.fits(10**12)
         assert budget.used_bytes == 10**12
+
+
+def test_a_share_that_is_handed_over_outlives_its_first_holder() -> None:
+    budget = Inflight(100)
+    with budget.hold() as held:
+        held.grow(60)
+        heir = held.hand_over(80)
+        assert budget.used_bytes == 140
+    assert budget.used_bytes == 80
+    with budget.hold() as other, pytest.raises(Overloaded):
+        other.grow(21)
+    heir.release()
+    heir.release()
+    assert budget.used_bytes == 0

@@ -1,6 +1,7 @@
 """What is found by walking along a file, and what of it is kept."""
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def joined(parts: tuple[memoryview, ...]) -> bytes:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}])
-def test_a_clean_jpeg_is_one_piece(options: dict[str, int]) -> None:
+def test_a_clean_jpeg_is_one_piece(options: dict[str, Any]) -> None:
     file = files.jpeg(**options)
     found = jpeg.walk(memoryview(file))
     assert joined(found.parts) == file
@@ -147,6 +148,13 @@ def test_what_a_png_says_of_its_samples_is_kept(kind: bytes) -> None:
 )
 def test_a_png_that_is_not_whole_is_for_a_decoder_to_judge(file: bytes) -> None:
     assert png.walk(memoryview(file)) is None
+
+
+def test_a_profile_that_cannot_be_unpacked_is_none() -> None:
+    found = png.walk(memoryview(with_chunk(b"iCCP", b"name\0\0not deflated")))
+    assert found
+    assert found.icc is None
+    assert found.sound
 
 
 def test_a_png_of_too_many_chunks_is_unreadable() -> None:

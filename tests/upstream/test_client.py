@@ -92,7 +92,7 @@ class Probe:
         """Read to the end; the error that ended it, if one did."""
         ended: ServiceError | None = None
         try:
-            async with aclosing(self.upstream.stream(payload)) as events:
+            async with aclosing(self.upstream.stream([payload])) as events:
                 async for one in events:
                     self.events.append(one)
                     self.first.set()
@@ -422,7 +422,7 @@ async def test_zero_switches_every_time_out_off() -> None:
 
 async def test_a_slow_reader_is_not_the_upstreams_silence() -> None:
     async with probing(says(stream(WIRE)), upstream_total_timeout_s=0) as (probe, _):
-        async with aclosing(probe.upstream.stream(PAYLOAD)) as events:
+        async with aclosing(probe.upstream.stream([PAYLOAD])) as events:
             async for _ in events:
                 skip(200)
         assert probe.counted("ok") == 1
@@ -562,7 +562,7 @@ async def test_a_500_may_be_billed_and_is_not_tried_again() -> None:
 
 
 async def leave_by_closing(probe: Probe) -> None:
-    events = probe.upstream.stream(PAYLOAD)
+    events = probe.upstream.stream([PAYLOAD])
     assert await anext(events) == CREATED
     await events.aclose()
 
@@ -595,7 +595,7 @@ async def test_leaving_before_the_answer_closes_the_connection_too() -> None:
 
 async def test_leaving_at_the_last_event_is_a_good_end() -> None:
     async with probing(holds(OPENED, chunk(block(COMPLETED)))) as (probe, peer):
-        async with aclosing(probe.upstream.stream(PAYLOAD)) as events:
+        async with aclosing(probe.upstream.stream([PAYLOAD])) as events:
             async for one in events:
                 if one == COMPLETED:
                     break
@@ -648,3 +648,14 @@ async def test_a_broken_transport_of_no_known_cause_is_not_tried_again() -> None
         await probe.fails(UpstreamUnavailable)
         await probe.http.aclose()
     assert route.call_count == 1
+
+
+async def test_the_payload_is_let_go_of_at_the_first_event_and_kept_for_another_try() -> None:
+    payload = [PAYLOAD[:10], PAYLOAD[10:]]
+    async with (
+        probing(says(stream(block(THROTTLED))), WELL) as (probe, peer),
+        aclosing(probe.upstream.stream(payload)) as events,
+    ):
+        held = [len(payload)] + [len(payload) async for _ in events]
+    assert held == [2] + [0] * len(EVENTS)
+    assert [request.partition(b"\r\n\r\n")[2] for request in peer.requests] == [PAYLOAD] * 2

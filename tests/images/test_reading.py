@@ -1,0 +1,27 @@
+"""Pieces of a body read as one file."""
+
+import io
+
+import pytest
+
+from app.images.reading import open_pieces
+
+PIECES = [b"abc", b"", b"defgh", b"i"]
+WHOLE = b"".join(PIECES)
+
+
+def test_the_pieces_read_as_one() -> None:
+    file = open_pieces([memoryview(piece) for piece in PIECES])
+    assert file.read() == WHOLE
+    assert file.read() == b""
+
+
+def test_it_seeks_as_a_file_does() -> None:
+    file = open_pieces([memoryview(piece) for piece in PIECES])
+    for at in range(len(WHOLE) + 3):
+        assert file.seek(at) == at
+        assert file.read(4) == WHOLE[at : at + 4]
+    assert file.seek(-2, io.SEEK_END) == len(WHOLE) - 2
+    assert file.read() == WHOLE[-2:]
+    with pytest.raises(ValueError, match="before the start"):
+        file.seek(-99, io.SEEK_END)
