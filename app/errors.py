@@ -27,7 +27,7 @@ The class says whose fault it is, the leaf says what happened::
         └── Internal              500
 
 Crossing a floor is one mapping in one place; `problem()` turns a leaf into the body that a
-caller reads.
+caller reads, `openai_error()` into the one that OpenAI's clients read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ class ServiceError(Exception):
     status: ClassVar[int]
     title: ClassVar[str]
     retryable: bool = False
-    may_be_billed: ClassVar[bool] = False
+    may_be_billed: bool = False
     told_by: tuple[str, bytes] | None = None
 
     def __init__(
@@ -77,6 +77,7 @@ class ServiceError(Exception):
         fields: Sequence[FieldError] = (),
         upstream: UpstreamReport | None = None,
         retryable: bool | None = None,
+        may_be_billed: bool | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -85,6 +86,8 @@ class ServiceError(Exception):
         self.upstream = upstream
         if retryable is not None:
             self.retryable = retryable
+        if may_be_billed is not None:
+            self.may_be_billed = may_be_billed
 
 
 class CallerError(ServiceError):
@@ -262,3 +265,26 @@ def problem(
         "result": result,
     }
     return {name: value for name, value in body.items() if value is not None}
+
+
+OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+SERVER_FAULTS = 500
+
+
+def openai_error(error: ServiceError) -> dict[str, Any]:
+    """The body of an error as OpenAI's API has it, with our codes; `param` is the first field."""
+    fields = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
+    other = "server_error" if error.status >= SERVER_FAULTS else "invalid_request_error"
+    return {
+        "error": {
+            "message": f"{error.detail} {fields}" if fields else error.detail,
+            "type": OPENAI_TYPES.get(error.status, other),
+            "param": error.fields[0].field if error.fields else None,
+            "code": error.code,
+        }
+    }

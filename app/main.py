@@ -8,10 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
 from app import telemetry
-from app.api import ops, search, tokens
+from app.api import ops, responses, search, tokens
+from app.api.cors import Cors
 from app.api.middleware import RequestLog
 from app.api.openapi import describe
 from app.api.problems import on_http_error, on_service_error
@@ -19,23 +19,11 @@ from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards, GuardSettings
 from app.images import ImageLimits, Intake
+from app.responses import Responses
 from app.runs import RunLimits, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
 from app.upstream.client import Upstream, build_http_client
-
-EXPOSED_HEADERS = (
-    "X-Request-ID",
-    "X-Search-ID",
-    "X-Cache",
-    "RateLimit",
-    "RateLimit-Policy",
-    "Retry-After",
-    "Location",
-)
-"""What a page's script may read of an answer."""
-
-CORS_MAX_AGE_S = 600
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
     app.include_router(search.router)
+    app.include_router(responses.router)
     app.include_router(tokens.router)
     app.include_router(ops.router)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_middleware(RequestLog, metrics=metrics)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=EXPOSED_HEADERS,
-        max_age=CORS_MAX_AGE_S,
-    )
+    app.add_middleware(RequestLog, metrics=metrics, cors=Cors(guards.origins))
     return app
 
 
@@ -87,13 +68,16 @@ async def running_service(
     intake = Intake(image_limits(settings))
     runs = Runs(run_limits(settings))
     async with build_http_client(settings) as http:
+        upstream = Upstream(http, settings, metrics)
         searches = Searches(
             guards=gate,
-            upstream=Upstream(http, settings, metrics),
+            upstream=upstream,
             runs=runs,
             metrics=metrics,
             store=settings.upstream_store,
+            log_prompts=settings.log_prompts,
         )
+        passed_on = Responses(guards=gate, upstream=upstream, runs=runs, metrics=metrics)
         try:
             yield Service(
                 settings=settings,
@@ -102,6 +86,7 @@ async def running_service(
                 intake=intake,
                 runs=runs,
                 searches=searches,
+                responses=passed_on,
             )
         finally:
             await runs.close()
@@ -143,6 +128,8 @@ def read_guards(settings: Settings) -> GuardSettings:
             client_token_secret=settings.client_token_secret.get_secret_value(),
             client_token_ttl_s=settings.client_token_ttl_s,
             allow_anonymous=settings.allow_anonymous,
+            cors_origins=settings.cors_origins,
+            response_owner_ttl_s=settings.response_owner_ttl_s,
             rate_limit=settings.rate_limit,
             capacity=settings.capacity,
             capacity_wait_s=settings.capacity_wait_s,

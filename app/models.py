@@ -66,6 +66,21 @@ class SearchSpec:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class ResponsesRequest:
+    """A caller's own request to the Responses API, checked: JSON text, as it goes upstream.
+
+    `images` counts the pictures in it; `digest` is equal for requests that ask the same.
+    """
+
+    payload: bytes = field(repr=False)
+    model: str
+    stream: bool
+    images: int = 0
+    max_output_tokens: int | None = None
+    digest: str = ""
+
+
 class Event(NamedTuple):
     """One server-sent event: its name, and its `data` as bytes of JSON text."""
 

@@ -6,7 +6,6 @@ be admitted, call the upstream, pass its events on, add our own beside them. Not
 """
 
 import json
-import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -14,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from app import telemetry
+from app.accounts import account
 from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
@@ -29,8 +29,6 @@ from app.upstream.answer import (
 )
 from app.upstream.client import Upstream
 from app.upstream.payload import build_payload
-
-logger = logging.getLogger(__name__)
 
 
 class Searches:
@@ -155,7 +153,13 @@ class SearchWork:
             told = [Event(*error.told_by)] if error.told_by else []
         self._final = final = self._sum_up(answer, status, failure)
         if self._permit:
-            self._account(final)
+            account(
+                final,
+                client=self._client,
+                metrics=self._searches.metrics,
+                elapsed_s=time.time() - self._created_at,
+                prompt=self._prompt,
+            )
         if failure is None:
             name = "cancelled" if cancelled else "completed"
             return [*told, self._own(name, final.as_json())]
@@ -200,30 +204,6 @@ class SearchWork:
             warnings=tuple(warnings),
             error=failure,
         )
-
-    def _account(self, final: SearchResult) -> None:
-        """Count an ended search, and log it."""
-        metrics, usage = self._searches.metrics, final.answer.usage
-        elapsed_s = time.time() - self._created_at
-        metrics.searches.labels(final.status, final.answer.outcome or "unknown").inc()
-        metrics.search_s.observe(elapsed_s)
-        if usage:
-            metrics.tool_calls.inc(usage.image_search_calls)
-            metrics.tokens.labels("input").inc(usage.input_tokens)
-            metrics.tokens.labels("output").inc(usage.output_tokens)
-        fields = {
-            "search_id": self._id,
-            "client": self._client.name,
-            "status": final.status,
-            "outcome": final.answer.outcome,
-            "code": final.error and final.error["code"],
-            "results": len(final.answer.results),
-            "cost_cny": final.cost and str(final.cost.total),
-            "duration_s": round(elapsed_s, 3),
-        }
-        if self._prompt is not None:
-            fields["prompt"] = self._prompt
-        logger.info("search ended", extra={"fields": fields})
 
     @staticmethod
     def _own(name: str, data: dict[str, Any]) -> Event:

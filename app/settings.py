@@ -1,16 +1,25 @@
 """Every knob of the service: name, unit, default and one line of meaning.
 
 Read once at start from the environment, `.env`, `/run/secrets` and `NAME_FILE` variables (for
-secrets). Frozen. `0` switches a limit off.
+secrets). Frozen. `0` switches a limit off. An empty variable counts as not given.
 """
 
 import os
+import re
+from collections.abc import Mapping
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 SECRETS_DIR = Path("/run/secrets")
 SECRETS = ("DASHSCOPE_API_KEY", "CLIENT_KEYS", "CLIENT_TOKEN_SECRET")
@@ -56,7 +65,13 @@ OPEN_RELAY = (
     "or ALLOW_ANONYMOUS=true"
 )
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+YEAR_S = 31_536_000
+"""Bounds all times: a longer one is a slip of the pen, and timers overflow at some length."""
+
+VISIBLE_ASCII = re.compile(r"[!-~]*")
+"""What an Authorization field can carry (RFC 9110 §5.5)."""
+
+Seconds = Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
@@ -74,11 +89,14 @@ class Settings(BaseSettings):
         env_file=".env",
         frozen=True,
         extra="ignore",
+        env_ignore_empty=True,
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
         hide_input_in_errors=True,
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", pattern=r"^[A-Za-z0-9._:%-]+$", description="Address to listen on."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     shutdown_grace_s: Seconds = Field(
         20, description="How long searches under way may go on at shutdown."
@@ -91,6 +109,9 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "text"] = Field(
         "json", description="One JSON object a line, or plain text."
+    )
+    log_prompts: bool = Field(
+        default=False, description="Log the prompt of each search when it ends."
     )
     docs: bool = Field(default=False, description="Serve the interactive API page at `/docs`.")
 
@@ -126,7 +147,7 @@ class Settings(BaseSettings):
     upstream_retry_total_s: Seconds = Field(
         20, description="No retry begins later than this after the first attempt."
     )
-    upstream_max_event_bytes: Bytes = Field(
+    upstream_max_event_bytes: int = Field(
         4_194_304, ge=65_536, description="Largest single event taken from the upstream."
     )
     upstream_store: bool = Field(
@@ -147,7 +168,7 @@ class Settings(BaseSettings):
     upload_idle_timeout_s: Seconds = Field(
         15, description="An upload that sends nothing for this long is ended."
     )
-    image_max_count: Count = Field(8, ge=1, le=250, description="Most images in one request.")
+    image_max_count: int = Field(8, ge=1, le=250, description="Most images in one request.")
     prompt_max_chars: Count = Field(8_000, description="Longest prompt, in characters.")
 
     stream_commit_s: Seconds = Field(
@@ -177,6 +198,10 @@ class Settings(BaseSettings):
         268_435_456, description="Most bytes of all searches' events."
     )
 
+    response_owner_ttl_s: Seconds = Field(
+        604_800, description="How long an upstream response can be followed up by its client."
+    )
+
     client_keys: SecretStr = Field(
         SecretStr(""), description="Who may search: `name:key`, comma-separated."
     )
@@ -184,7 +209,9 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Signs browser tokens; comma-separated: the first signs, all verify.",
     )
-    client_token_ttl_s: int = Field(900, ge=1, description="Longest life of a browser token.")
+    client_token_ttl_s: int = Field(
+        900, ge=1, le=YEAR_S, description="Longest life of a browser token."
+    )
     allow_anonymous: bool = Field(default=False, description="Serve callers who show no key.")
     cors_origins: Words = Field(
         (), description="Comma-separated origins whose pages may search, or `*`."
@@ -203,11 +230,33 @@ class Settings(BaseSettings):
     )
     prices: str = Field("", description="Prices in JSON, over the built-in table.")
 
-    @field_validator("allowed_models", "trusted_proxies", "cors_origins", "tools_allowed", mode="before")
+    @field_validator(
+        "allowed_models", "trusted_proxies", "cors_origins", "tools_allowed", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(word.strip() for word in value.split(",") if word.strip())
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ip_network(word)) for word in value)
+        except ValueError as exc:
+            raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from exc
+
+    @field_validator("dashscope_api_key")
+    @classmethod
+    def _sendable(cls, value: SecretStr) -> SecretStr:
+        if not VISIBLE_ASCII.fullmatch(value.get_secret_value()):
+            raise ValueError("must be visible ASCII without spaces")
         return value
 
     @model_validator(mode="after")
@@ -260,22 +309,32 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, environment, files named by it, `.env`, then `/run/secrets`."""
-        named = NamedFiles(settings_cls)
+        """Arguments, environment, named files, `.env`, then `/run/secrets`."""
+        named = NamedFiles(settings_cls, _variables(dotenv_settings) | os.environ)
         return init_settings, env_settings, named, dotenv_settings, file_secret_settings
+
+
+def _variables(dotenv: PydanticBaseSettingsSource) -> dict[str, str]:
+    """What `.env` holds, by upper-case name."""
+    assert isinstance(dotenv, DotEnvSettingsSource)  # noqa: S101 - told to the type checker
+    return {name.upper(): value for name, value in dotenv.env_vars.items() if value}
 
 
 class NamedFiles(PydanticBaseSettingsSource):
     """Reads `NAME_FILE` for every secret, as container images do by custom."""
 
+    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._variables = variables
+
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """Not used: `__call__` answers for all fields."""
-        raise NotImplementedError(field, field_name)
+        raise NotImplementedError(field, field_name)  # pragma: no cover - see above
 
     def __call__(self) -> dict[str, Any]:
         found = {}
         for name in SECRETS:
-            if path := os.environ.get(f"{name}_FILE"):
+            if path := self._variables.get(f"{name}_FILE"):
                 try:
                     found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
                 except (OSError, UnicodeDecodeError) as exc:
@@ -291,6 +350,8 @@ def load(**given: Any) -> Settings:
     """
     try:
         return Settings(**given)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(".env: cannot be read as text") from exc
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"]).upper()

@@ -77,13 +77,29 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class TextFormatter(logging.Formatter):
+    """The same for the eye: the fields after the event, as JSON, so that no value can break out."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """The line before any trace."""
+        line = super().formatMessage(record)
+        fields = getattr(record, "fields", None)
+        return f"{line} {json.dumps(fields, ensure_ascii=False, default=str)}" if fields else line
+
+
+QUIET = ("httpx", "httpcore", "PIL", "python_multipart")
+"""Libraries whose finer logs hold URLs, or what stands in a picture, such as where it was taken."""
+
+
 def configure_logging(*, level: str, as_json: bool) -> None:
     """Send the service's and the server's logs to stdout, in one form."""
     handler = logging.StreamHandler(sys.stdout)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler.setFormatter(JsonFormatter() if as_json else text)
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for quiet in ("httpx", "httpcore"):
+    for quiet in QUIET:
         logging.getLogger(quiet).setLevel(logging.WARNING)

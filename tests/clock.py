@@ -5,6 +5,7 @@ is handing it the clock: a minute of silence takes no time.
 """
 
 import asyncio
+from collections.abc import Callable
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -29,4 +30,10 @@ def skip(seconds: float) -> None:
 async def settle(turns: int = 20) -> None:
     """Let everything that is ready to run have its turns."""
     for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Turn the loop until something has come about, for what nobody gives a signal of."""
+    while not condition():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0)

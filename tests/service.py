@@ -73,10 +73,12 @@ async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEven
     """Take a stream apart as it arrives; comments are passed over."""
     text = ""
     async for chunk in response.aiter_text():
+        # What was looked at is not looked at again: an event of megabytes comes in many chunks.
+        start = max(len(text) - 1, 0)
         text += chunk
-        while "\n\n" in text:
-            block, text = text.split("\n\n", 1)
-            yield parse_block(block)
+        while (end := text.find("\n\n", start)) >= 0:
+            yield parse_block(text[:end])
+            text, start = text[end + 2 :], 0
     assert not text.strip(), f"the stream ends inside an event: {text[-200:]!r}"
 
 

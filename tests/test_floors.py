@@ -11,7 +11,8 @@ FLOORS = (
     {"settings", "errors"},
     {"models", "telemetry"},
     {"images", "upstream", "runs", "guards"},
-    {"search"},
+    {"accounts"},
+    {"search", "responses"},
     {"api"},
     {"main", "server"},
     {"__main__"},
@@ -24,7 +25,8 @@ ONLY_IN = {
     "simulator": set[str](),
 }
 HTTP = {"fastapi", "starlette", "uvicorn", "sse_starlette"}
-WITHOUT_HTTP = {"settings", "errors", "models", "guards", "runs", "search", "upstream"}
+WITHOUT_HTTP = {"settings", "errors", "models", "guards", "runs", "upstream", "accounts"}
+WITHOUT_HTTP |= {"search", "responses"}
 
 
 def imported(source: Path, root: Path) -> Iterator[str]:

@@ -1,15 +1,11 @@
 """Who calls, told before a byte of the body is read: credential, address, origin, rate."""
 
-from urllib.parse import urlsplit
-
 from starlette.requests import Request
 from starlette.types import Scope
 
 from app.api.service import service_of
 from app.errors import OriginNotAllowed, RateLimited
-from app.guards import Identity, RateStatus
-
-ANY_ORIGIN = "*"
+from app.guards import Identity, RateStatus, normal_origin
 
 
 def identify(request: Request) -> Identity:
@@ -19,12 +15,14 @@ def identify(request: Request) -> Identity:
         Unauthorized: Nobody known, where somebody must be.
         OriginNotAllowed: The token was made for the pages of another origin.
     """
-    return service_of(request).guards.identify(
+    caller = service_of(request).guards.identify(
         bearer=bearer_of(request),
         token=request.query_params.get("access_token") if _is_event_source(request) else None,
         address=request.client.host if request.client else "",
         origin=request.headers.get("origin"),
     )
+    request.state.caller = caller
+    return caller
 
 
 def admit_caller(request: Request) -> Identity:
@@ -53,6 +51,12 @@ def charge(request: Request, caller: Identity) -> None:
         raise
 
 
+def caller_of(scope: Scope) -> Identity | None:
+    """Return who a request turned out to come from, if that was asked."""
+    caller: Identity | None = scope.get("state", {}).get("caller")
+    return caller
+
+
 def rate_of(scope: Scope) -> RateStatus | None:
     """Return what a request's caller has left, if it was counted."""
     rate: RateStatus | None = scope.get("state", {}).get("rate")
@@ -75,10 +79,13 @@ def _is_event_source(request: Request) -> bool:
 def _check_origin(request: Request, caller: Identity) -> None:
     """Refuse foreign pages: a multipart POST needs no preflight, so CORS alone stops nobody."""
     origin = request.headers.get("origin")
-    if origin is None or origin == caller.origin:
+    if origin is None or service_of(request).guards.origins.allow(origin):
         return
-    allowed = service_of(request).settings.cors_origins
-    if ANY_ORIGIN in allowed or origin in allowed:
-        return
-    if urlsplit(origin).netloc != request.headers.get("host"):
+    if normal_origin(origin) not in {caller.origin, *_own_origins(request)}:
         raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
+
+
+def _own_origins(request: Request) -> set[str]:
+    """Where this service's own pages come from; a proxy in front may end TLS."""
+    host = request.headers.get("host")
+    return {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https")} if host else set()

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api.caller import rate_of
+from app.api.cors import Cors
 from app.api.problems import code_of, problem_response, run_of
 from app.errors import Internal
 
@@ -28,6 +29,14 @@ SECURITY_HEADERS = {
 }
 """Answers are data: nothing in them may run, be framed, or tell where it came from."""
 
+DOCS_PATH = "/docs"
+DOCS_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
+)
+"""What FastAPI's page is made of; it is served only with `DOCS=true`."""
+
 CLIENT_GONE = 499
 """nginx's status for a caller that left before the answer; only for the log."""
 
@@ -35,9 +44,10 @@ CLIENT_GONE = 499
 class RequestLog:
     """Gives each request its id, logs one line when it ends, and answers what nobody caught."""
 
-    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics, cors: Cors) -> None:
         self.app = app
         self.metrics = metrics
+        self.cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -45,10 +55,11 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         telemetry.request_id.set(_request_id(scope))
-        answer = _Answer(scope, send)
+        answer = _Answer(scope, send, self.cors)
         started_at = time.perf_counter()
         try:
-            await self.app(scope, receive, answer.send)
+            handler = self.cors.preflight(scope) or self.app
+            await handler(scope, receive, answer.send)
         except ClientDisconnect:
             pass
         except Exception:
@@ -80,10 +91,11 @@ class RequestLog:
 class _Answer:
     """One request's way out: notes the status, adds the headers that every response has."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, cors: Cors) -> None:
         self.status: int | None = None
         self._scope = scope
         self._send = send
+        self._cors = cors
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -95,8 +107,11 @@ class _Answer:
             if rate := rate_of(self._scope):
                 headers["RateLimit"] = rate.limit_field
                 headers["RateLimit-Policy"] = rate.policy_field
+            if self._scope["path"] == DOCS_PATH:
+                headers["Content-Security-Policy"] = DOCS_POLICY
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
+            self._cors.mark(self._scope, headers)
         await self._send(message)
 
 

@@ -4,6 +4,7 @@ from app.guards.capacity import Capacity
 from app.guards.counters import RateStatus
 from app.guards.guards import Guards
 from app.guards.identity import ANONYMOUS, Identity
+from app.guards.origins import Origins, normal_origin
 from app.guards.permit import Permit
 from app.guards.prices import Estimate, Prices
 from app.guards.settings import GuardSettings
@@ -16,8 +17,10 @@ __all__ = [
     "GuardSettings",
     "Guards",
     "Identity",
+    "Origins",
     "Permit",
     "Prices",
     "RateStatus",
     "Token",
+    "normal_origin",
 ]

@@ -9,6 +9,7 @@ from app.guards.budget import NOTHING, Budget
 from app.guards.capacity import Capacity
 from app.guards.counters import Counters, RateStatus
 from app.guards.identity import Identity, anonymous
+from app.guards.ownership import Ownership
 from app.guards.permit import Permit
 from app.guards.prices import IMAGE_SEARCH, Estimate, Prices
 from app.guards.settings import GuardSettings
@@ -33,6 +34,8 @@ class Guards:
         self._keys = settings.client_keys
         self._tokens = Tokens(settings.token_secrets, ttl_s=settings.token_ttl_s, wall=wall)
         self._counters = Counters(settings.rate, clock=clock) if settings.rate else None
+        self.origins = settings.origins
+        self.responses = Ownership(ttl_s=settings.response_owner_ttl_s, clock=clock)
         self.capacity = Capacity(settings.capacity, settings.capacity_wait_s)
         self.prices = Prices(region=settings.region, given=settings.prices)
         self.budget = Budget(

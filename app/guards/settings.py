@@ -8,6 +8,7 @@ from typing import Self
 from app.guards.budget import NOTHING
 from app.guards.counters import Rate, parse_rate
 from app.guards.keys import ClientKeys, parse_client_keys
+from app.guards.origins import Origins, parse_origins
 from app.guards.prices import IMAGE_SEARCH, PriceList, parse_prices
 from app.guards.tokens import parse_token_secrets
 
@@ -20,6 +21,8 @@ class GuardSettings:
     token_secrets: tuple[str, ...] = field(default=(), repr=False)
     token_ttl_s: int = 900
     allow_anonymous: bool = False
+    origins: Origins = field(default_factory=Origins, repr=False)
+    response_owner_ttl_s: float = 0
     rate: Rate | None = None
     capacity: int = 0
     capacity_wait_s: float = 0
@@ -37,6 +40,8 @@ class GuardSettings:
         client_token_secret: str = "",
         client_token_ttl_s: int = 900,
         allow_anonymous: bool = False,
+        cors_origins: Iterable[str] = (),
+        response_owner_ttl_s: float = 0,
         rate_limit: str = "0",
         capacity: int = 0,
         capacity_wait_s: float = 0,
@@ -56,6 +61,8 @@ class GuardSettings:
             token_secrets=parse_token_secrets(client_token_secret),
             token_ttl_s=client_token_ttl_s,
             allow_anonymous=allow_anonymous,
+            origins=parse_origins(cors_origins),
+            response_owner_ttl_s=response_owner_ttl_s,
             rate=parse_rate(rate_limit),
             capacity=capacity,
             capacity_wait_s=capacity_wait_s,

@@ -11,6 +11,7 @@ from jwt.types import Options
 
 from app.errors import FieldError, InvalidRequest, OriginNotAllowed, RouteNotFound
 from app.guards.identity import Identity
+from app.guards.origins import normal_origin
 
 ALGORITHM = "HS256"
 """The only one that is accepted, whatever a token's own header says (RFC 8725 §3.1)."""
@@ -26,7 +27,6 @@ SKEW_S = 5
 """How far a backend's clock may be ahead of ours in a token's `nbf`."""
 
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:_]+", re.ASCII)
-DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 CHECKS: Options = {
     "require": ["exp", "sub", "jti"],
     "verify_exp": False,
@@ -119,12 +119,6 @@ class Tokens:
         until, since = claims["exp"], claims.get("nbf", 0)
         now = self._wall()
         return _is_time(until) and now < until and _is_time(since) and since <= now + SKEW_S
-
-
-def normal_origin(origin: str) -> str:
-    """As browsers write it: lower case, no default port (WHATWG HTML, "ASCII serialization")."""
-    lower = origin.lower()
-    return lower.removesuffix(DEFAULT_PORTS.get(lower.partition(":")[0], "\n"))
 
 
 def _checked_origin(origin: str) -> str:

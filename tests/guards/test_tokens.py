@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from app.errors import InvalidRequest, OriginNotAllowed, RouteNotFound
-from app.guards.tokens import Token, Tokens, normal_origin, parse_token_secrets
+from app.guards.tokens import Token, Tokens, parse_token_secrets
 from tests.guards.setups import OLDER_SECRET, SECRET, Clock
 
 PAGE = "https://app.example"
@@ -210,18 +210,3 @@ def test_a_short_secret_is_refused_in_a_sentence_without_it() -> None:
 
 def test_a_tokens_text_is_not_in_its_repr() -> None:
     assert "canary" not in repr(Token("canary", 7))
-
-
-@pytest.mark.parametrize(
-    ("origin", "normal"),
-    [
-        ("https://App.Example", "https://app.example"),
-        ("https://a:443", "https://a"),
-        ("http://a:80", "http://a"),
-        ("http://a:443", "http://a:443"),
-        ("https://a:8443", "https://a:8443"),
-        ("null", "null"),
-    ],
-)
-def test_origins_are_compared_as_browsers_write_them(origin: str, normal: str) -> None:
-    assert normal_origin(origin) == normal

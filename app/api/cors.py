@@ -1,0 +1,62 @@
+"""What browsers let other sites' scripts do here (WHATWG Fetch, "CORS protocol").
+
+Never with credentials: whoever asks shows a key or token, and no cookie counts. Not here: the
+refusal of foreign pages, which is `app/api/caller.py`'s, as a form's POST asks no leave first.
+"""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.api.caller import caller_of
+from app.api.problems import problem_response
+from app.errors import OriginNotAllowed
+from app.guards import Origins, normal_origin
+
+METHODS = "GET, POST, DELETE"
+MAX_AGE_S = 600
+EXPOSED_HEADERS = (
+    "X-Request-ID, X-Search-ID, X-Cache, RateLimit, RateLimit-Policy, Retry-After, "
+    "X-Should-Retry, "
+    "Cache-Control, X-Accel-Buffering, Location"
+)
+"""What a page's script may read of an answer."""
+
+
+class Cors:
+    """Answers preflights, and marks answers as readable by the pages that may search."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+
+    def preflight(self, scope: Scope) -> Response | None:
+        """Answer a browser that asks before its page's request; `None` for anything else."""
+        headers = Headers(scope=scope)
+        asks = "origin" in headers and "access-control-request-method" in headers
+        if scope["method"] != "OPTIONS" or not asks:
+            return None
+        if not self._origins.allow(headers["origin"]):
+            error = OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
+            return problem_response(scope, error)
+        allowed = {"Access-Control-Allow-Methods": METHODS}
+        if wanted := headers.get("access-control-request-headers"):
+            allowed["Access-Control-Allow-Headers"] = wanted
+        return Response(
+            status_code=204, headers=allowed | {"Access-Control-Max-Age": str(MAX_AGE_S)}
+        )
+
+    def mark(self, scope: Scope, headers: MutableHeaders) -> None:
+        """Add to an answer what its caller's browser needs; nothing for foreign pages."""
+        origin = Headers(scope=scope).get("origin")
+        if not self._origins.any:
+            headers.add_vary_header("Origin")
+        if origin is None or not self._readable(scope, origin):
+            return
+        headers["Access-Control-Allow-Origin"] = "*" if self._origins.any else origin
+        headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+
+    def _readable(self, scope: Scope, origin: str) -> bool:
+        """Whether the origin may search; one that a token is bound to shows only with the token."""
+        caller = caller_of(scope)
+        bound = caller.origin if caller else None
+        return self._origins.allow(origin) or normal_origin(origin) == bound

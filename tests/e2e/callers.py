@@ -1,0 +1,52 @@
+"""Callers as the tests of access have them: their keys, and tokens good and forged."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import jwt
+
+from simulator.pictures import PICTURES
+from tests.service import GALLERY_URL
+
+SHOP_KEY = "canary-key-of-the-shop"
+BLOG_KEY = "canary-key-of-the-blog"
+SECRET = "canary-secret-of-at-least-32-bytes-1"
+PAGE = "https://app.example"
+EVIL = "https://evil.example"
+GUARDED: dict[str, Any] = {
+    "client_keys": f"shop:{SHOP_KEY},blog:{BLOG_KEY}",
+    "client_token_secret": SECRET,
+    "allow_anonymous": False,
+    "cors_origins": PAGE,
+}
+ASKED = {"image_url": GALLERY_URL + PICTURES[7].name, "prompt": "What is this?"}
+
+
+def bearer(credential: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential}"}
+
+
+SHOP, BLOG = bearer(SHOP_KEY), bearer(BLOG_KEY)
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    return {"sub": "shop", "exp": int(time.time()) + 600, "jti": "j-1", **changed}
+
+
+def token(**changed: Any) -> str:
+    """A token as a backend that has the secret makes it."""
+    return jwt.encode(claims(**changed), SECRET, algorithm="HS256")
+
+
+def forged(algorithm: str, *, hashed: str = "sha256") -> str:
+    """A token whose header names another algorithm; signed with the right secret all the same."""
+    parts = (json.dumps({"alg": algorithm, "typ": "JWT"}).encode(), json.dumps(claims()).encode())
+    text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = hmac.digest(SECRET.encode(), text, hashlib.new(hashed).name)
+    if algorithm == "none":
+        signature = b""
+    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()

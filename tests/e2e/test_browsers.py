@@ -1,0 +1,203 @@
+"""What pages of other sites may do and read, and what no browser may do with our answers."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.callers import ASKED, EVIL, GUARDED, PAGE, SHOP, bearer, token
+from tests.service import Running, running
+
+EXPOSED = {
+    "X-Request-ID",
+    "X-Search-ID",
+    "X-Cache",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Cache-Control",
+    "X-Accel-Buffering",
+    "Location",
+}
+PATHS = ("/search", "/search/stream", "/search/srch_x", "/search/srch_x/stream", "/tokens")
+
+
+async def preflight(service: Running, path: str, origin: str, **headers: str) -> httpx.Response:
+    asks = {"Origin": origin, "Access-Control-Request-Method": "POST", **headers}
+    return await service.http.options(path, headers=asks)
+
+
+def cors_of(response: httpx.Response) -> dict[str, str]:
+    return {
+        name.removeprefix("access-control-"): value
+        for name, value in response.headers.items()
+        if name.startswith("access-control-")
+    }
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_preflight_of_an_allowed_page_is_answered_with_what_it_asked_for(path: str) -> None:
+    wanted = "authorization,content-type,idempotency-key,x-stainless-arch,last-event-id"
+    async with running(**GUARDED) as service:
+        response = await preflight(service, path, PAGE, Access_Control_Request_Headers="")
+        assert "allow-headers" not in cors_of(response)
+        headers = {"Access-Control-Request-Headers": wanted}
+        response = await preflight(service, path, PAGE, **headers)
+        assert response.status_code == 204
+        assert cors_of(response) == {
+            "allow-origin": PAGE,
+            "allow-methods": "GET, POST, DELETE",
+            "allow-headers": wanted,
+            "max-age": "600",
+            "expose-headers": response.headers["access-control-expose-headers"],
+        }
+        assert "origin" in response.headers["vary"].lower()
+
+
+FOREIGN = (EVIL, "null", "", "http://app.example", f"{PAGE}.evil.example", f"{PAGE}:8443", "*")
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_foreign_pages_get_no_cors_headers(origin: str) -> None:
+    async with running(**GUARDED) as service:
+        asked = await preflight(service, "/search", origin)
+        assert (asked.status_code, asked.json()["code"]) == (403, "origin_not_allowed")
+        headers = SHOP | {"Origin": origin}
+        answers = [
+            asked,
+            await service.http.post("/search", json=ASKED, headers=headers),
+            await service.http.get("/search/srch_x", headers=headers),
+            await service.http.get("/healthz", headers=headers),
+            await service.http.get("/nowhere", headers=headers),
+        ]
+        assert [answer.status_code for answer in answers] == [403, 403, 404, 200, 404]
+        for answer in answers:
+            assert cors_of(answer) == {}
+            assert "origin" in answer.headers["vary"].lower()
+        assert service.record.total == 0
+
+
+ALLOWED: dict[str, tuple[str, str, str]] = {
+    # CORS_ORIGINS, the page's origin, and what is allowed
+    "one origin": (PAGE, PAGE, PAGE),
+    "one of several": (f"https://other.example, {PAGE}", PAGE, PAGE),
+    "with a slash at its end": (f"{PAGE}/", PAGE, PAGE),
+    "with its port, in capitals": ("HTTPS://App.Example:443", PAGE, PAGE),
+    "with another port": (
+        "http://localhost:5173",
+        "http://localhost:5173",
+        "http://localhost:5173",
+    ),
+    "of an app shell": ("capacitor://localhost", "capacitor://localhost", "capacitor://localhost"),
+    "any": ("*", EVIL, "*"),
+    "any, and none": ("*", "null", "*"),
+}
+
+
+@pytest.mark.parametrize("case", ALLOWED)
+async def test_allowed_pages_search_and_read_the_answers_headers(case: str) -> None:
+    origins, origin, allowed = ALLOWED[case]
+    async with running(cors_origins=origins) as service:
+        assert (await preflight(service, "/search", origin)).status_code == 204
+        headers = {"Origin": origin}
+        response = await service.http.post("/search", json=ASKED, headers=headers)
+        streamed, _ = await service.stream("GET", params=ASKED, headers=headers)
+        for answer in (response, streamed):
+            assert answer.status_code == 200
+            told = cors_of(answer)
+            assert set(told.pop("expose-headers").split(", ")) == EXPOSED
+            assert told == {"allow-origin": allowed}
+        assert "location" in streamed.headers
+
+
+async def test_errors_can_be_read_by_allowed_pages_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(**GUARDED | {"rate_limit": "3/day"}) as service:
+
+        async def statuses(**request: Any) -> list[int]:
+            request["headers"] = {"Origin": PAGE} | request.get("headers", {})
+            response = await service.http.post("/search", **request)
+            assert cors_of(response)["allow-origin"] == PAGE
+            return [response.status_code]
+
+        told = await statuses(json=ASKED)
+        told += await statuses(json={}, headers=SHOP)
+        told += await statuses(content=b"", headers=SHOP)
+        monkeypatch.setattr(service.service.searches, "open", None)
+        told += await statuses(json=ASKED, headers=SHOP)
+        told += await statuses(json=ASKED, headers=SHOP)
+        assert told == [401, 422, 400, 500, 429]
+        gone = await service.http.get("/nowhere", headers={"Origin": PAGE})
+        assert cors_of(gone)["allow-origin"] == PAGE
+
+
+async def test_a_page_that_a_token_is_bound_to_reads_what_the_token_gets() -> None:
+    """An event source asks no leave first; other requests of such a page need CORS_ORIGINS."""
+    async with running(**GUARDED | {"cors_origins": ""}) as service:
+        params = ASKED | {"access_token": token(origin=PAGE)}
+        response, events = await service.stream("GET", params=params, headers={"Origin": PAGE})
+        assert events[-1].event == "search.completed"
+        assert cors_of(response)["allow-origin"] == PAGE
+        refused, _ = await service.stream("GET", params=params, headers={"Origin": EVIL})
+        assert (refused.status_code, cors_of(refused)) == (403, {})
+        unbound = bearer(token()) | {"Origin": PAGE}
+        refused = await service.http.post("/search", json=ASKED, headers=unbound)
+        assert (refused.status_code, cors_of(refused)) == (403, {})
+
+
+async def test_our_own_pages_need_no_leave() -> None:
+    async with running() as service:
+        port = service.url.rpartition(":")[2]
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", "search.example"):
+            headers = {"Host": host, "Origin": f"https://{host}"}
+            response = await service.http.post("/search", json=ASKED, headers=headers)
+            assert (response.status_code, cors_of(response)) == (200, {})
+        bare = {"Host": "", "Origin": "https://"}
+        response = await service.http.post("/search", json=ASKED, headers=bare)
+        assert response.status_code == 403
+
+
+async def test_a_foreign_form_is_refused_though_it_needs_no_preflight() -> None:
+    async with running() as service:
+        for origin in (EVIL, "null"):
+            files = {"image": ("x.jpg", b"x" * 1_000_000)}
+            response = await service.http.post("/search", files=files, headers={"Origin": origin})
+            assert (response.status_code, response.json()["code"]) == (403, "origin_not_allowed")
+            response, _ = await service.stream("GET", params=ASKED, headers={"Origin": origin})
+            assert response.status_code == 403
+        assert service.record.total == 0
+
+
+@pytest.mark.parametrize("name", ["Sec-Purpose", "Purpose", "X-Moz"])
+async def test_a_prefetch_starts_no_search(name: str) -> None:
+    async with running() as service:
+        for value in ("prefetch", "prefetch;prerender"):
+            response, _ = await service.stream("GET", params=ASKED, headers={name: value})
+            assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
+        assert service.record.total == 0
+
+
+async def test_every_answer_bears_the_security_headers() -> None:
+    async with running(**GUARDED, docs=True) as service:
+        streamed, _ = await service.stream(json=ASKED, headers=SHOP)
+        answers = [
+            streamed,
+            await preflight(service, "/search", PAGE),
+            await preflight(service, "/search", EVIL),
+            await service.http.post("/search", json=ASKED),
+            await service.http.put("/search"),
+            *[
+                await service.http.get(path)
+                for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/", "/docs")
+            ],
+        ]
+        for answer in answers:
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["x-frame-options"] == "DENY"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["x-request-id"]
+        assert answers[-1].status_code == 200
+        policy = answers[-1].headers["content-security-policy"]
+        for source in ("https://cdn.jsdelivr.net", "https://fastapi.tiangolo.com"):
+            assert (source in answers[-1].text) == (source in policy)
