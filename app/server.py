@@ -22,9 +22,17 @@ LAST_WORDS_S = 5
 
 BACKLOG = 2_048
 
+WRITE_BUFFER_BYTES = 32_768
+"""What waits in memory for one connection before its response is held up; asyncio's is 64 KiB."""
+
 
 class AbortableProtocol(HttpToolsProtocol):
     """HTTP/1.1 that lets a response drop its connection with all that is still unsent."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        """Bound what a reader that stalls holds."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def on_message_begin(self) -> None:
         """Offer the abort beside the request."""
@@ -34,7 +42,7 @@ class AbortableProtocol(HttpToolsProtocol):
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves until SIGTERM or SIGINT, drains, then stops; a second signal stops at once."""
+    """Serves until SIGTERM or SIGINT, drains, then stops; a second signal ends the grace."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(
@@ -75,11 +83,15 @@ class DrainingServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _on_signal(self) -> None:
-        if not self.started or self._draining:
+        if not self.started:
             self.should_exit = self.force_exit = True
-        else:
-            self._draining = asyncio.create_task(self._drain())
+            return
+        grace_s = self._grace_s
+        if self._draining:
+            self._draining.cancel()
+            grace_s = 0
+        self._draining = asyncio.create_task(self._drain(grace_s))
 
-    async def _drain(self) -> None:
-        await self._app.state.service.runs.drain(self._grace_s)
+    async def _drain(self, grace_s: float) -> None:
+        await self._app.state.service.runs.drain(grace_s)
         self.should_exit = True

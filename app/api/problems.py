@@ -1,4 +1,7 @@
-"""Errors out: every failure of a request as `application/problem+json` (RFC 9457)."""
+"""Errors out: every failure of a request as `application/problem+json` (RFC 9457).
+
+Under `/v1` they are what OpenAI's clients read.
+"""
 
 import json
 from http import HTTPStatus
@@ -10,8 +13,17 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app import telemetry
-from app.errors import MethodNotAllowed, RouteNotFound, ServiceError, Unauthorized, problem
+from app.errors import (
+    MethodNotAllowed,
+    RouteNotFound,
+    ServiceError,
+    Unauthorized,
+    openai_error,
+    problem,
+)
 from app.runs import Run
+
+OPENAI_PREFIX = "/v1/"
 
 DEFAULT_RETRY_AFTER_S = 2
 """Told with every 429 and 503 whose wait nobody knows."""
@@ -36,8 +48,10 @@ def code_of(scope: Scope) -> str | None:
 
 def problem_response(scope: Scope, error: ServiceError) -> Response:
     """Render an error, with the search's id and what it had found, if it got that far."""
-    run = run_of(scope)
     scope.setdefault("state", {})["code"] = error.code
+    if f"{scope['path']}/".startswith(OPENAI_PREFIX):
+        return _openai_response(error)
+    run = run_of(scope)
     body = problem(
         error,
         request_id=telemetry.request_id.get(),
@@ -49,6 +63,17 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         status_code=error.status,
         media_type="application/problem+json",
         headers=_headers(error),
+    )
+
+
+def _openai_response(error: ServiceError) -> Response:
+    """Render an error for OpenAI's clients, which try again by themselves unless told not to."""
+    try_again = error.retryable and not error.may_be_billed
+    return Response(
+        json.dumps(openai_error(error), ensure_ascii=False),
+        status_code=error.status,
+        media_type="application/json",
+        headers=_headers(error) | {"X-Should-Retry": str(try_again).lower()},
     )
 
 

@@ -34,7 +34,7 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
             client,
             await _read_spec(request, client, held),
             memory=held,
-            key=_idempotency_key(request),
+            key=idempotency_key(request),
             fresh="no-cache" in request.headers.get("cache-control", "").lower(),
             resumable=resumable,
         )
@@ -122,7 +122,7 @@ def _refused(field: str, reason: str) -> InvalidRequest:
     return InvalidRequest("A field is not valid.", fields=[FieldError(field, reason)])
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
         raise _refused("Idempotency-Key", f"Must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters.")

@@ -1,6 +1,5 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
-import asyncio
 import json
 import re
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.caller import identify
+from app.api.leaving import came_before_caller_left, ended_before_caller_left
 from app.api.openapi import SEARCH_BODY, SEARCH_QUERY, STREAM_RESPONSE
 from app.api.problems import remember_run
 from app.api.request import open_search
@@ -34,7 +34,7 @@ async def search(request: Request) -> Response:
     """Search by image and wait for the end of it."""
     reader, cache = await open_search(request, resumable=False)
     try:
-        if await _ended_before_caller_left(request, reader.run):
+        if await ended_before_caller_left(request, reader.run):
             return _result(reader.run, {"X-Cache": cache})
         return Response(status_code=CLIENT_GONE)
     finally:
@@ -82,22 +82,6 @@ async def stop(request: Request, search_id: str) -> Response:
     return _json(run.result.as_json(), {})
 
 
-async def _ended_before_caller_left(request: Request, run: Run) -> bool:
-    ended = asyncio.create_task(run.finished())
-    left = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({ended, left}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ended.cancel()
-        left.cancel()
-    return run.ended
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _result(run: Run, headers: dict[str, str]) -> Response:
     if run.error:
         raise run.error
@@ -116,16 +100,16 @@ async def _follow(
     request: Request, reader: Reader, cache: str, *, until: Literal["admitted", "opened"]
 ) -> Response:
     """Begin the stream once its status is known."""
-    run = reader.run
+    run, within_s = reader.run, service_of(request).settings.stream_commit_s
+    known = run.admitted() if until == "admitted" else run.opened(within_s)
     try:
-        if until == "admitted":
-            await run.admitted()
-        else:
-            await run.opened(service_of(request).settings.stream_commit_s)
+        if await came_before_caller_left(request, known):
+            return _stream(request, reader, after=0, headers={"X-Cache": cache})
     except BaseException:
         reader.close()
         raise
-    return _stream(request, reader, after=0, headers={"X-Cache": cache})
+    reader.close()
+    return Response(status_code=CLIENT_GONE)
 
 
 def _resume(request: Request, client: Client, last_seen: str) -> Response:
@@ -140,7 +124,9 @@ def _resume(request: Request, client: Client, last_seen: str) -> Response:
 def _stream_from(request: Request, run: Run, after: int) -> Response:
     if run.ended and after >= len(run.log.events):
         return Response(status_code=204)
-    return _stream(request, run.read(resumable=True), after=after, headers={})
+    # A number that was never given out would skip the last event, which every stream must have.
+    seen = min(after, len(run.log.events))
+    return _stream(request, run.read(resumable=True), after=seen, headers={})
 
 
 def _stream(request: Request, reader: Reader, *, after: int, headers: dict[str, str]) -> LogStream:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from app.guards import Guards
 from app.images import Intake
+from app.responses import Responses
 from app.runs import Runs
 from app.search import Searches
 from app.settings import Settings
@@ -22,6 +23,7 @@ class Service:
     intake: Intake
     runs: Runs
     searches: Searches
+    responses: Responses
 
 
 def service_of(request: Request) -> Service:

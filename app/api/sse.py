@@ -1,7 +1,7 @@
 """Server-sent events out: a run's log as the bytes of an event stream (WHATWG HTML §9.2)."""
 
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
 from prometheus_client import Gauge
 from sse_starlette import EventSourceResponse
@@ -18,11 +18,14 @@ RETRY_MS = 2_000
 DRAIN_RETRY_MS = (1_000, 10_000)
 """Spread of the same at shutdown, so that not all come back at once."""
 
-PIECE_BYTES = 32_768
-"""Most bytes given to the server at once: what a stalled reader can hold in memory."""
+PIECE_BYTES = 8_192
+"""An event is taken apart in such pieces: a reader that stalls in a large one holds two of them."""
 
 KEEP_ALIVE = b": keep-alive\n"
 """A comment line, not a block: openai-python takes a lone blank line for an empty event."""
+
+Show = Callable[[Event], Iterable[bytes]]
+"""How an event of a log is sent, in parts; nothing for one that is not."""
 
 STREAM_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
@@ -42,9 +45,10 @@ class LogStream(EventSourceResponse):
         send_timeout_s: float,
         streams_open: Gauge,
         headers: dict[str, str],
+        show: Show | None = None,
     ) -> None:
         super().__init__(
-            frames(reader.run, after=after, heartbeat_s=heartbeat_s),
+            frames(reader.run, after=after, heartbeat_s=heartbeat_s, show=show),
             headers=STREAM_HEADERS | headers,
             ping=0,
             sep="\n",
@@ -72,12 +76,15 @@ def abort_connection(scope: Scope) -> None:
         abort()
 
 
-async def frames(run: Run, *, after: int, heartbeat_s: float) -> AsyncGenerator[bytes, None]:
+async def frames(
+    run: Run, *, after: int, heartbeat_s: float, show: Show | None = None
+) -> AsyncGenerator[bytes, None]:
     """Follow a run from behind event number `after` to its end, in pieces of bounded size.
 
-    A comment line is sent after every `heartbeat_s` seconds of silence (0: never).
+    A comment line is sent after every `heartbeat_s` seconds of silence (0: never). With `show`,
+    events look as that says, and bear nothing to come back with.
     """
-    buffer = bytearray(b"retry: %d\n" % RETRY_MS)
+    buffer = bytearray() if show else bytearray(b"retry: %d\n" % RETRY_MS)
     while True:
         events = await run.log.read(after, within_s=heartbeat_s or None)
         if not events and run.log.closed:
@@ -86,20 +93,25 @@ async def frames(run: Run, *, after: int, heartbeat_s: float) -> AsyncGenerator[
             yield KEEP_ALIVE
         for event in events:
             after += 1
-            buffer += frame(event, f"{run.id}:{after}", retry_ms=retry_ms(run, event))
-            while len(buffer) >= PIECE_BYTES:
-                yield bytes(buffer[:PIECE_BYTES])
-                del buffer[:PIECE_BYTES]
+            numbered = frame(event, f"{run.id}:{after}", retry_ms=retry_ms(run, event))
+            for part in show(event) if show else numbered:
+                buffer += part
+                if len(buffer) >= PIECE_BYTES:
+                    yield bytes(buffer)
+                    buffer.clear()
         if buffer and events:
             yield bytes(buffer)
             buffer.clear()
 
 
-def frame(event: Event, event_id: str, *, retry_ms: int | None = None) -> bytes:
-    """Frame one event; every line of its data on a `data:` line of its own."""
+def frame(event: Event, event_id: str = "", *, retry_ms: int | None = None) -> Iterator[bytes]:
+    """Frame one event in parts, never copied as a whole; each line of its data after a `data:`."""
     retry = f"retry: {retry_ms}\n" if retry_ms is not None else ""
-    head = f"{retry}id: {event_id}\nevent: {event.type}\n".encode()
-    return b"%bdata: %b\n\n" % (head, event.data.replace(b"\n", b"\ndata: "))
+    numbered = f"id: {event_id}\n" if event_id else ""
+    yield f"{retry}{numbered}event: {event.type}\ndata: ".encode()
+    for start in range(0, len(event.data), PIECE_BYTES):
+        yield event.data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
+    yield b"\n\n"
 
 
 def retry_ms(run: Run, event: Event) -> int | None:

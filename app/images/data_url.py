@@ -16,7 +16,8 @@ STEP_CHARS = 1 << 19
 of four."""
 
 _HEAD = re.compile(r"data:image/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.IGNORECASE)
-_SPACE = re.compile(r"[ \t\n\f\r]+")
+SPACES = " \t\n\f\r"
+"""Looked for one by one: that runs at the speed of memory, a pattern does not."""
 
 
 def is_data_url(url: str) -> bool:
@@ -42,8 +43,8 @@ def decode_data_url(url: str, *, max_bytes: int = MAX_BYTES) -> bytes:
     text = url[head.end() :]
     if "%" in text:
         text = unquote(text, errors="replace")
-    if _SPACE.search(text):
-        text = _SPACE.sub("", text)
+    if any(space in text for space in SPACES):
+        text = "".join(text.split())
     text = text.removesuffix("=").removesuffix("=")
     if not text:
         raise ImageMissing("The image's data: URL is empty.")

@@ -12,6 +12,9 @@ from app.models import Event
 EVENT_OVERHEAD_BYTES = 160
 """What CPython 3.11 holds for an event beside its data: two objects' headers and a list slot."""
 
+READ_EVENTS = 256
+"""Most events given out at once, so that a reader that stalls holds no list of a whole log."""
+
 
 def held_bytes(event: Event) -> int:
     """Memory that an event takes in a log."""
@@ -39,14 +42,14 @@ class EventLog:
         self._wake()
 
     async def read(self, after: int, *, within_s: float | None = None) -> Sequence[Event]:
-        """Return all events behind the first `after`, waiting for one if there is none yet.
+        """Return the next events behind the first `after`, waiting for one if there is none yet.
 
         Empty when the log has ended there, or when `within_s` seconds (`None`: no limit) passed
         without an event.
         """
         if len(self.events) <= after and not self.closed:
             await self._change(after, within_s)
-        return self.events[after:]
+        return self.events[after : after + READ_EVENTS]
 
     async def _change(self, after: int, within_s: float | None) -> None:
         try:

@@ -58,10 +58,12 @@ class Run:
         progress_s: float,
         linger_s: float,
         max_bytes: int,
+        kept: bool = True,
     ) -> None:
         self.id = f"srch_{secrets.token_hex(ID_BYTES)}"
         self.owner = owner
         self.fingerprint = fingerprint
+        self.kept = kept
         self.log = EventLog()
         self.error: ServiceError | None = None
         self.cancelled = False

@@ -62,6 +62,8 @@ class Runs:
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
+        progress: bool = True,
+        kept: bool = True,
     ) -> Opened:
         """Join the run that answers this request, or start one with `work(run_id)`.
 
@@ -72,6 +74,8 @@ class Runs:
             key: The owner's idempotency key, if one came.
             fresh: Not to reuse a finished run (one under way is still joined).
             resumable: The reader could come back after a break.
+            progress: A new run tells its progress in silences.
+            kept: A new run is kept when it has ended, for whoever comes back.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
@@ -81,7 +85,7 @@ class Runs:
         run = self._keyed(owner, key, fingerprint) or self._equal(fingerprint, fresh=fresh)
         cache: CacheResult = "miss"
         if run is None:
-            run = self._start(owner, fingerprint, work)
+            run = self._start(owner, fingerprint, work, progress=progress, kept=kept)
         else:
             cache = "hit" if run.ended else "coalesced"
         if key is not None:
@@ -142,16 +146,25 @@ class Runs:
         age_s = asyncio.get_running_loop().time() - self._ended_at[run.id]
         return None if fresh or age_s >= self.limits.cache_ttl_s else run
 
-    def _start(self, owner: Client, fingerprint: str, work: Callable[[str], Work]) -> Run:
+    def _start(
+        self,
+        owner: Client,
+        fingerprint: str,
+        work: Callable[[str], Work],
+        *,
+        progress: bool,
+        kept: bool,
+    ) -> Run:
         if self.draining:
             raise Draining("The service is shutting down.", retry_after_s=DRAIN_RETRY_AFTER_S)
         self._make_room(0)
         run = Run(
             owner,
             fingerprint,
-            progress_s=self.limits.progress_s,
+            progress_s=self.limits.progress_s if progress else 0,
             linger_s=self.limits.linger_s,
             max_bytes=self.limits.max_bytes,
+            kept=kept,
         )
         self._runs[run.id] = self._by_fingerprint[fingerprint] = run
         self._all_ended.clear()
@@ -176,7 +189,7 @@ class Runs:
         self._ended_at[run.id] = loop.time()
         loop.call_later(self.limits.retention_s, self._forget, run.id)
         self.size_bytes += last_words_bytes
-        if run.refused:
+        if run.refused or not run.kept:
             self._forget(run.id)
         if not self.active:
             self._all_ended.set()

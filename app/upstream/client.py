@@ -11,30 +11,25 @@ Nothing else in the service knows httpx, nor the aiohttp transport under it.
 
 import logging
 import random as chance
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from app.errors import (
-    ServiceError,
-    UpstreamInterrupted,
-    UpstreamProtocol,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
 from app.models import Event
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.failures import from_response
-from app.upstream.patience import Patience, timed_out
+from app.upstream.broken import unanswered, unread
+from app.upstream.failures import from_response, from_whole
+from app.upstream.patience import Patience
 from app.upstream.reading import Reading, redacted
-from app.upstream.retry import ConnectFailed, ConnectTimeout, RetryPolicy
+from app.upstream.retry import RetryPolicy
 from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
@@ -45,8 +40,9 @@ REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
 KEEPALIVE_S = 15.0
 """Idle connections go before a gateway drops them under the next request."""
-EVENT_STREAM = "text/event-stream"
-HTTP_REFUSED = 300
+EVENT_STREAM, JSON = "text/event-stream", "application/json"
+COMPLETED = "response.completed"
+HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
 BROKEN = (httpx.TransportError, aiohttp.ClientError, OSError)
 """What a bad connection raises: the transport maps most of aiohttp's errors, but not all."""
 
@@ -103,18 +99,43 @@ class Upstream:
         """
         return self._tries.stream(partial(self._attempt, payload))
 
+    async def complete(self, payload: list[bytes]) -> bytes:
+        """The upstream's whole answer as JSON text, to a payload that asks for no stream.
+
+        The payload is emptied when the answer has come; see `stream` for it and for errors.
+        """
+        async with aclosing(self._tries.stream(partial(self._attempt_whole, payload))) as events:
+            return (await anext(events)).data
+
+    async def fetch(self, method: str, path: str, query: Mapping[str, str]) -> bytes:
+        """What the upstream says of an answer that it keeps, as JSON text; asked once.
+
+        Raises:
+            SearchNotFound: It keeps no such answer.
+            ServiceError: For every other refusal, or without a reply.
+        """
+        patience = self._patience(self._settings.upstream_first_event_timeout_s)
+        request = self._request(method, path, accept=JSON, params=query)
+        async with aclosing(await self._send(request, patience)) as response:
+            if response.status_code == HTTP_NOT_FOUND:
+                raise SearchNotFound("No such response, or it is no longer kept.")
+            return await self._whole(response, patience, stored=True)
+
+    async def _attempt_whole(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
+        # Nothing is heard before the answer is made: only its total time is bounded.
+        patience = self._patience(0)
+        async with aclosing(await self._post(payload, patience, accept=JSON)) as response:
+            body = await self._whole(response, patience, stored=False)
+        payload.clear()
+        yield Event(COMPLETED, body)
+
     async def _attempt(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
-        settings = self._settings
-        patience = Patience(
-            first_event_s=settings.upstream_first_event_timeout_s,
-            idle_s=settings.upstream_idle_timeout_s,
-            total_s=settings.upstream_total_timeout_s,
-        )
-        async with aclosing(await self._send(payload, patience)) as response:
+        patience = self._patience(self._settings.upstream_first_event_timeout_s)
+        async with aclosing(await self._post(payload, patience, accept=EVENT_STREAM)) as response:
             if not _is_event_stream(response):
                 raise await self._refusal(response, patience)
             reading = Reading(
-                max_event_bytes=settings.upstream_max_event_bytes,
+                max_event_bytes=self._settings.upstream_max_event_bytes,
                 headers=response.headers,
                 secret=self._key,
             )
@@ -133,23 +154,53 @@ class Upstream:
                 return
             raise reading.error or reading.broken()
 
-    async def _send(self, payload: list[bytes], patience: Patience) -> httpx.Response:
-        """Write the request and wait for the response's head."""
-        request = self._http.build_request(
-            "POST",
-            f"{self._settings.base_url}/responses",
-            content=_pieces(payload),
-            headers={
-                "Accept": EVENT_STREAM,
-                "Authorization": f"Bearer {self._key.decode()}",
-                "Content-Length": str(sum(map(len, payload))),
-                "Content-Type": "application/json",
-            },
+    def _patience(self, first_event_s: float) -> Patience:
+        settings = self._settings
+        return Patience(
+            first_event_s=first_event_s,
+            idle_s=settings.upstream_idle_timeout_s,
+            total_s=settings.upstream_total_timeout_s,
         )
+
+    def _request(self, method: str, path: str, *, accept: str, **content: Any) -> httpx.Request:
+        request = self._http.build_request(
+            method, f"{self._settings.base_url}{path}", headers={"Accept": accept}, **content
+        )
+        request.headers["Authorization"] = f"Bearer {self._key.decode()}"
+        return request
+
+    async def _post(
+        self, payload: list[bytes], patience: Patience, *, accept: str
+    ) -> httpx.Response:
+        request = self._request("POST", "/responses", accept=accept, content=_pieces(payload))
+        request.headers["Content-Length"] = str(sum(map(len, payload)))
+        request.headers["Content-Type"] = JSON
+        return await self._send(request, patience)
+
+    async def _send(self, request: httpx.Request, patience: Patience) -> httpx.Response:
+        """Write the request and wait for the response's head."""
         try:
             return await patience.first(self._http.send(request, stream=True))
         except BROKEN as exc:
-            raise _unanswered(exc) from exc
+            raise unanswered(exc) from exc
+
+    async def _whole(self, response: httpx.Response, patience: Patience, *, stored: bool) -> bytes:
+        """The body of an answer that is one JSON object, or the failure that it tells."""
+        if not response.is_success:
+            raise await self._refusal(response, patience)
+        body, most = bytearray(), self._settings.search_max_bytes
+        try:
+            async with aclosing(_raw(response)) as chunks:
+                while (chunk := await patience.idle(anext(chunks, None))) is not None:
+                    body += chunk
+                    if 0 < most < len(body):
+                        raise UpstreamProtocol("The upstream's answer is over SEARCH_MAX_BYTES.")
+        except BROKEN as exc:
+            raise unread(exc) from exc
+        shown = redacted(bytes(body), self._key)
+        if error := from_whole(response.headers, shown, stored=stored):
+            raise error
+        return shown
 
     async def _refusal(self, response: httpx.Response, patience: Patience) -> ServiceError:
         """What a response that is no event stream says; half of its body may say enough."""
@@ -162,7 +213,7 @@ class Upstream:
                 pass
             except (*BROKEN, UpstreamTimeout) as exc:
                 if response.status_code < HTTP_REFUSED:
-                    raise _unread(exc) from exc
+                    raise unread(exc) from exc
         return from_response(response.status_code, response.headers, redacted(body, self._key))
 
 
@@ -192,26 +243,3 @@ async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
 def _is_event_stream(response: httpx.Response) -> bool:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return response.is_success and kind == EVENT_STREAM
-
-
-def _unanswered(exc: Exception) -> ServiceError:
-    """What it means that no response came: above all, whether the request can have been read.
-
-    httpx's own classes do not tell: its aiohttp transport names a connection that broke after
-    the request was written `ConnectTimeout`, too. aiohttp's error stands behind as the cause.
-    """
-    match exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__:
-        case aiohttp.ConnectionTimeoutError():
-            return timed_out(ConnectTimeout, "connect")
-        case aiohttp.ClientConnectorError():
-            return ConnectFailed("No connection to the upstream could be made.")
-        case aiohttp.ClientResponseError():
-            return UpstreamProtocol("The upstream's answer is not HTTP.")
-        case _:
-            return UpstreamUnavailable("The connection broke before the upstream answered.")
-
-
-def _unread(exc: Exception) -> ServiceError:
-    if isinstance(exc, UpstreamTimeout):
-        return exc
-    return UpstreamInterrupted("The upstream's answer broke off.")

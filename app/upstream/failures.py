@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from app.errors import ServiceError, UpstreamProtocol, UpstreamReport
+from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol, UpstreamReport
 from app.upstream.sse import Decoder
 from app.upstream.verdicts import Said, judge
 
 FAILED = "response.failed"
-HTTP_REDIRECTS = 300
+HTTP_OK, HTTP_REDIRECTS = 200, 300
+PARTIAL_HEADER = "x-dashscope-partialresponse"
+WHOLE_MEMBERS = frozenset({"output", "data", "deleted"})
+"""One of them is in every response, list of items, and word of a deletion."""
 MESSAGE_MAX_CHARS = 500
 """Enough for every documented message; bounds what a log line or a problem body carries."""
 RETRY_AFTER_MAX_S = 3600
@@ -46,6 +49,23 @@ def from_response(status: int, headers: Headers, body: bytes) -> ServiceError:
     if found.get("type") == FAILED:
         error.told_by = (FAILED, data)
     return error
+
+
+def from_whole(headers: Headers, body: bytes, *, stored: bool) -> ServiceError | None:
+    """The error that a whole JSON body under HTTP 200 tells; `None` for one that is well.
+
+    A `stored` answer that failed then is well now: its own status tells of the failure.
+    """
+    if headers.get(PARTIAL_HEADER) == "true":
+        return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
+    found = _object(body)
+    if found is None and body.strip()[:1] in (b"", b"{"):
+        return UpstreamInterrupted("The upstream's answer broke off.")
+    if found is None or (_tells_failure(found) and not (stored and "output" in found)):
+        return from_response(HTTP_OK, headers, body)
+    if WHOLE_MEMBERS.isdisjoint(found):
+        return UpstreamProtocol("The upstream answered with something that is no response.")
+    return None
 
 
 def from_failed(data: bytes, headers: Headers = NO_HEADERS) -> ServiceError:

@@ -11,6 +11,7 @@ from app.models import OWN_PREFIX, Event
 from app.upstream.answer import TERMINAL_EVENTS
 from app.upstream.failures import (
     FAILED,
+    PARTIAL_HEADER,
     Headers,
     from_failed,
     from_frame,
@@ -25,7 +26,6 @@ NOTHING = (b"", b"[DONE]")
 NAMES_KEPT = 256
 HEAD_MAX_BYTES = 65_536
 """As much is kept of bytes which give no event, to tell what they are."""
-PARTIAL_HEADER = "x-dashscope-partialresponse"
 HIDDEN = b"***"
 
 

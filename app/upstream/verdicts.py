@@ -14,6 +14,7 @@ from app.errors import (
     ImageTooLarge,
     ImageUnfetchable,
     InvalidRequest,
+    SearchNotFound,
     ServiceError,
     UpstreamAccount,
     UpstreamAuthFailed,
@@ -70,9 +71,13 @@ def _plain(code: str) -> str:
 
 
 def _as(
-    kind: type[ServiceError], detail: str, *, retryable: bool | None = None
+    kind: type[ServiceError],
+    detail: str,
+    *,
+    retryable: bool | None = None,
+    may_be_billed: bool | None = None,
 ) -> Callable[[Said], ServiceError]:
-    return lambda _: kind(detail, retryable=retryable)
+    return lambda _: kind(detail, retryable=retryable, may_be_billed=may_be_billed)
 
 
 def _field(field: str, reason: str) -> Callable[[Said], ServiceError]:
@@ -89,7 +94,7 @@ def _named_field(said: Said) -> ServiceError:
 
 
 NAMED_FIELD = r"\binvalid '([a-z_.]{1,60})':"
-UNAVAILABLE = _as(UpstreamUnavailable, "The upstream failed on its own side.")
+UNAVAILABLE = _as(UpstreamUnavailable, "The upstream failed on its own side.", may_be_billed=True)
 REJECTED = _as(UpstreamRejected, "The upstream refused the request that this service made.")
 UNKNOWN = UNAVAILABLE
 TIMED_OUT_DOWNLOAD = r"(media|multimodal|download).*(timed out|timeout)"
@@ -153,6 +158,10 @@ TABLE = (
     Row(
         _field("previous_response_id", "the upstream knows no such response"),
         message=r"not found previous_response_id",
+    ),
+    Row(
+        _as(SearchNotFound, "No such response, or it is no longer kept."),
+        message=r"\bresponse with id .{1,200} not found",
     ),
     Row(_named_field, message=NAMED_FIELD),
     Row(

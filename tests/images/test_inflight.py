@@ -19,7 +19,7 @@ def test_a_share_grows_and_is_given_back() -> None:
 
 def test_it_is_given_back_when_the_holder_fails() -> None:
     budget = Inflight(100)
-    with pytest.raises(ImageTooLarge), budget.hold() as held:  # noqa: PT012: the block is the case
+    with pytest.raises(ImageTooLarge), budget.hold() as held:  # noqa: PT012 -- the block is the case
         held.grow(10)
         held.grow(100)
     assert budget.used_bytes == 0

@@ -36,7 +36,7 @@ class Gate:
 async def until(happened: Callable[[], bool]) -> None:
     """Threads tell of themselves by other means than the loop's, so they are asked."""
     async with asyncio.timeout(30):
-        while not happened():  # noqa: ASYNC110: see above
+        while not happened():  # noqa: ASYNC110 -- see above
             await asyncio.sleep(0.001)
 
 

@@ -1,0 +1,186 @@
+"""Pictures at the limits and beyond them: sizes, bombs, and files that are two things at once."""
+
+import struct
+import zlib
+
+from PIL import Image
+
+from app.errors import (
+    ImageDimensions,
+    ImageMissing,
+    ImageTooLarge,
+    ImageTypeUnsupported,
+    ImageUnreadable,
+)
+from tests.images.files import chunk, encoded, jpeg, png, scene, segment, with_chunk, with_segment
+from tests.images.table import Case, Goes, Refused, cut_out, frames, grey, paletted
+
+
+def many_frames() -> bytes:
+    """A GIF of 10,000 frames: the second one, made of few bytes, 9,999 times."""
+    two = frames(2)
+    first, second = frames(1)[:-1], two[len(frames(1)) - 1 : -1]
+    return first + second * 9_999 + b";"
+
+
+def png_bomb() -> bytes:
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(50_000_00), 9)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def tiff_of(**tags: int) -> bytes:
+    """A TIFF's header and directory, and nothing of the picture."""
+    names = {"width": 256, "height": 257, "bits": 258, "compression": 259, "photometric": 262}
+    names |= {"offset": 273, "samples": 277, "rows": 278, "length": 279}
+    names |= {"tile_width": 322, "tile_height": 323, "tile_offset": 324, "tile_length": 325}
+    entries = sorted((names[name], value) for name, value in tags.items())
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4) + bytes(64)
+
+
+def webp_header(width: int, height: int) -> bytes:
+    size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + size
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def bmp_run_lengths(width: int, height: int) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 4, 0, 0, 2, 0)
+    return b"BM" + struct.pack("<IHHI", 66, 0, 0, 62) + info + bytes(8) + b"\2\1\0\1"
+
+
+def many_scans(count: int) -> bytes:
+    file = jpeg(grey(), progressive=True)
+    at = file.rindex(b"\xff\xda")
+    return file[:at] + file[at:-2] * count + b"\xff\xd9"
+
+
+SIZES = [
+    Case("9 x 9", lambda: png(scene(9, 9)), Refused(ImageDimensions, "9 x 9 pixels; both sides")),
+    Case("10 x 40", lambda: jpeg(scene(10, 40)), Refused(ImageDimensions, "longer than 10")),
+    Case("11 x 11", lambda: png(scene(11, 11)), Goes(lambda: scene(11, 11), same=True)),
+    Case("1 x 201", lambda: png(Image.new("L", (1, 201))), Refused(ImageDimensions, "1 x 201")),
+    Case("11 x 2201", lambda: jpeg(scene(11, 2201)), Refused(ImageDimensions, "200 times")),
+    Case(
+        "gif 12 x 2401",
+        lambda: encoded(scene(12, 2401), "GIF"),
+        Refused(ImageDimensions, "200 times"),
+    ),
+    Case(
+        "11 x 2200",
+        lambda: jpeg(scene(11, 2200)),
+        Goes(lambda: scene(11, 2200), tolerance=16),
+    ),
+    Case("30 x 3000", lambda: png(scene(30, 3000)), Goes(lambda: scene(11, 1100), tolerance=16)),
+    Case("a large jpeg", lambda: jpeg(scene(1000, 750)), Goes(size=(250, 188))),
+    Case("a jpeg not quite twice too large", lambda: jpeg(scene(400, 300)), Goes(size=(256, 192))),
+    Case("a large png", lambda: png(scene(1000, 750)), Goes(size=(250, 188))),
+    Case(
+        "a large png with transparency",
+        lambda: png(cut_out().resize((1000, 750))),
+        Goes(cut_out, size=(250, 188)),
+    ),
+    Case(
+        "a large heic",
+        lambda: encoded(scene(800, 600), "HEIF"),
+        Goes(size=(256, 192), tolerance=10),
+    ),
+    Case("20 MB", lambda: jpeg() + bytes(20 * 2**20), Refused(ImageTooLarge, "at most 2000000")),
+    Case("zero bytes", bytes, Refused(ImageMissing, "no bytes")),
+    Case("one byte", lambda: b"\xff", Refused(ImageTypeUnsupported, "unknown kind")),
+]
+
+BOMBS = [
+    Case("png bomb", png_bomb, Refused(ImageDimensions, "50000 x 50000")),
+    Case("gif of 10,000 frames", many_frames, Goes(paletted)),
+    Case(
+        "gif of one vast frame",
+        lambda: encoded(paletted(), "GIF").replace(
+            struct.pack("<HH", 64, 48), struct.pack("<HH", 65_000, 65_000)
+        ),
+        Refused(ImageDimensions, "65000 x 65000"),
+    ),
+    Case(
+        "tiff bomb",
+        lambda: tiff_of(
+            width=60_000,
+            height=60_000,
+            bits=8,
+            compression=8,
+            photometric=1,
+            offset=200,
+            samples=1,
+            rows=60_000,
+            length=8,
+        ),
+        Refused(ImageDimensions, "more pixels"),
+    ),
+    Case(
+        "tiff with a vast tile",
+        lambda: tiff_of(
+            width=64,
+            height=48,
+            bits=8,
+            compression=8,
+            photometric=1,
+            samples=1,
+            tile_width=50_000,
+            tile_height=50_000,
+            tile_offset=200,
+            tile_length=8,
+        ),
+        Refused(ImageUnreadable, "tiles larger"),
+    ),
+    Case("webp bomb", lambda: webp_header(16_383, 16_383), Refused(ImageDimensions)),
+    Case("bmp bomb", lambda: bmp_run_lengths(2500, 2500), Refused(ImageUnreadable, "run-length")),
+    Case("small bmp of run lengths", lambda: bmp_run_lengths(40, 40), Refused(ImageUnreadable)),
+    Case("jpeg of many scans", lambda: many_scans(65), Refused(ImageUnreadable, "64 scans")),
+    Case(
+        "png with a text bomb",
+        lambda: with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(5_000_000))),
+        Goes(tolerance=0),
+    ),
+    Case(
+        "png with a profile bomb",
+        lambda: with_chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(5_000_000))),
+        Goes(),
+    ),
+]
+
+
+POLYGLOTS = [
+    Case("jpeg with a zip behind it", lambda: jpeg() + b"PK\3\4" + bytes(99), Goes(tolerance=3)),
+    Case("png with a zip behind it", lambda: png() + b"PK\3\4" + bytes(99), Goes(tolerance=0)),
+    Case(
+        "jpeg with a page in its comment",
+        lambda: with_segment(0xFE, b"<script>alert(1)</script>"),
+        Goes(tolerance=3),
+    ),
+    Case(
+        "jpeg with a page in its JFIF header",
+        lambda: jpeg().replace(jpeg()[2:20], segment(0xE0, b"JFIF\0" + bytes(9) + b"<script>")),
+        Goes(tolerance=3),
+    ),
+    Case(
+        "png with a page in a gamma chunk",
+        lambda: with_chunk(b"gAMA", b"<script>alert(1)</script><b>PK"[:30] + bytes(9)),
+        Goes(tolerance=0),
+    ),
+    Case(
+        "gif that is a script",
+        lambda: encoded(paletted(), "GIF") + b"*/=1;alert(1)",
+        Goes(paletted),
+    ),
+    Case(
+        "jpeg with junk between segments",
+        lambda: jpeg()[:20] + b"junk" + jpeg()[20:],
+        Goes(tolerance=3),
+    ),
+    Case(
+        "jpeg with filling between segments",
+        lambda: jpeg()[:20] + b"\xff\xff" + jpeg()[20:],
+        Goes(tolerance=3),
+    ),
+]

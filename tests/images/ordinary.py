@@ -1,0 +1,177 @@
+"""Pictures as cameras, browsers and editors make them: formats, modes, orientations, colours."""
+
+from PIL import Image, ImageCms, ImageOps
+
+from app.errors import ImageUnreadable
+from tests.images.files import encoded, exif, jpeg, png, scene, swapped_profile, turned
+from tests.images.table import Case, Goes, Refused, cut_out, frames, grey, paletted
+
+
+def lab() -> Image.Image:
+    srgb, target = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    converted = ImageCms.profileToProfile(scene(), srgb, target, outputMode="LAB")
+    assert converted
+    return converted
+
+
+def contrast() -> Image.Image:
+    """Black to white, as samples without a scale are shown."""
+    return ImageOps.autocontrast(grey())
+
+
+def deep() -> Image.Image:
+    return grey().convert("I").point(lambda level: level * 257).convert("I;16")
+
+
+def transparent_palette() -> bytes:
+    image = cut_out().quantize(64)
+    return encoded(image, "PNG")
+
+
+def floats(low: float, high: float) -> bytes:
+    image = grey().convert("F").point(lambda level: level * ((high - low) / 255) + low)
+    return encoded(image, "TIFF")
+
+
+FORMATS = [
+    Case("a clean jpeg", jpeg, Goes(same=True, tolerance=3)),
+    Case("a progressive jpeg", lambda: jpeg(progressive=True), Goes(same=True, tolerance=3)),
+    Case("a clean png", png, Goes(same=True, tolerance=0)),
+    Case("an interlaced png", lambda: png(interlace=1), Goes(same=True, tolerance=0)),
+    Case("a webp", lambda: encoded(scene(), "WEBP", quality=95), Goes(tolerance=8)),
+    Case("a lossless webp", lambda: encoded(scene(), "WEBP", lossless=True), Goes()),
+    Case(
+        "an animated webp",
+        lambda: encoded(
+            scene(),
+            "WEBP",
+            save_all=True,
+            append_images=[Image.new("RGB", (64, 48))],
+            lossless=True,
+        ),
+        Goes(),
+    ),
+    Case("a gif", lambda: encoded(paletted(), "GIF"), Goes(paletted)),
+    Case("a gif of two frames", lambda: frames(2), Goes(paletted)),
+    Case("a bmp", lambda: encoded(scene(), "BMP"), Goes()),
+    Case("a tiff", lambda: encoded(scene(), "TIFF"), Goes()),
+    Case("a tiff of lzw strips", lambda: encoded(scene(), "TIFF", compression="tiff_lzw"), Goes()),
+    Case(
+        "a tiff with a jpeg inside",
+        lambda: encoded(scene(), "TIFF", compression="jpeg", quality=95),
+        Goes(tolerance=8),
+    ),
+    Case("a big tiff", lambda: encoded(scene(), "TIFF", big_tiff=True), Goes()),
+    Case("a heic", lambda: encoded(scene(), "HEIF", quality=95), Goes(tolerance=10)),
+    Case("an avif", lambda: encoded(scene(), "AVIF", quality=95), Goes(tolerance=10)),
+    Case(
+        "an apng",
+        lambda: png(save_all=True, append_images=[Image.new("RGB", (64, 48))]),
+        Goes(tolerance=0),
+    ),
+]
+
+MODES = [
+    Case("png 1", lambda: png(scene().convert("1")), Goes(lambda: scene().convert("1"), same=True)),
+    Case("png L", lambda: png(grey()), Goes(grey, same=True)),
+    Case(
+        "png LA",
+        lambda: png(cut_out().convert("LA")),
+        Goes(lambda: cut_out().convert("LA"), same=True),
+    ),
+    Case("png P", lambda: png(paletted()), Goes(paletted, same=True)),
+    Case("png P, transparent", transparent_palette, Goes(cut_out, same=True)),
+    Case("png RGBA", lambda: png(cut_out()), Goes(cut_out, same=True)),
+    Case("png 16-bit", lambda: png(deep()), Goes(grey)),
+    Case("png 16-bit, large", lambda: png(deep().resize((640, 480))), Goes(grey, size=(256, 192))),
+    Case("jpeg L", lambda: jpeg(grey()), Goes(grey, same=True)),
+    Case("jpeg CMYK", lambda: jpeg(scene().convert("CMYK")), Goes()),
+    Case("gif with a transparent colour", lambda: encoded(cut_out(), "GIF"), Goes(cut_out)),
+    Case(
+        "bmp 1",
+        lambda: encoded(scene().convert("1"), "BMP"),
+        Goes(lambda: scene().convert("1"), tolerance=25),
+    ),
+    Case(
+        "tiff 1",
+        lambda: encoded(scene().convert("1"), "TIFF"),
+        Goes(lambda: scene().convert("1"), tolerance=25),
+    ),
+    Case(
+        "tiff LA",
+        lambda: encoded(cut_out().convert("LA"), "TIFF"),
+        Goes(lambda: cut_out().convert("LA")),
+    ),
+    Case("tiff P", lambda: encoded(paletted(), "TIFF"), Goes(paletted)),
+    Case("tiff RGBA", lambda: encoded(cut_out(), "TIFF"), Goes(cut_out)),
+    Case("tiff CMYK", lambda: encoded(scene().convert("CMYK"), "TIFF"), Goes()),
+    Case("tiff YCbCr", lambda: encoded(scene().convert("YCbCr"), "TIFF"), Goes()),
+    Case("tiff 16-bit", lambda: encoded(deep(), "TIFF"), Goes(grey)),
+    Case("tiff 32-bit integers", lambda: encoded(grey().convert("I"), "TIFF"), Goes(contrast)),
+    Case("tiff floats", lambda: floats(-3.5, 9.25), Goes(contrast)),
+    Case("tiff of one float", lambda: floats(7, 7), Goes(lambda: Image.new("L", (64, 48)))),
+    Case(
+        "tiff of no numbers",
+        lambda: floats(float("nan"), 1),
+        Refused(ImageUnreadable, "not numbers"),
+    ),
+    Case("tiff LAB", lambda: encoded(lab(), "TIFF"), Goes(tolerance=10)),
+    Case("webp RGBA", lambda: encoded(cut_out(), "WEBP", lossless=True), Goes(cut_out)),
+    Case("avif RGBA", lambda: encoded(cut_out(), "AVIF", quality=95), Goes(cut_out, tolerance=10)),
+    Case("heic RGBA", lambda: encoded(cut_out(), "HEIF", quality=95), Goes(cut_out, tolerance=10)),
+    Case("heic L", lambda: encoded(grey(), "HEIF", quality=95), Goes(grey, tolerance=10)),
+]
+
+TURNED = [
+    *(
+        Case(
+            f"jpeg, orientation {n}",
+            lambda n=n: jpeg(  # type: ignore[misc]  # binds the number
+                turned(n), exif=exif(orientation=n, gps=True)
+            ),
+            Goes(),
+        )
+        for n in range(1, 9)
+    ),
+    Case("png, orientation 6", lambda: png(turned(6), exif=exif(orientation=6)), Goes()),
+    Case(
+        "webp, orientation 8",
+        lambda: encoded(turned(8), "WEBP", lossless=True, exif=exif(orientation=8)),
+        Goes(),
+    ),
+    Case("tiff, orientation 5", lambda: encoded(turned(5), "TIFF", tiffinfo={274: 5}), Goes()),
+    Case(
+        "heic, orientation 6",
+        lambda: encoded(turned(6), "HEIF", quality=95, exif=exif(orientation=6)),
+        Goes(tolerance=10),
+    ),
+    Case(
+        "avif, orientation 3",
+        lambda: encoded(turned(3), "AVIF", quality=95, exif=exif(orientation=3)),
+        Goes(tolerance=10),
+    ),
+    Case("jpeg, orientation 9", lambda: jpeg(exif=exif(orientation=9)), Goes(tolerance=3)),
+]
+
+COLOURS = [
+    Case(
+        "jpeg with another profile",
+        lambda: jpeg(Image.merge("RGB", scene().split()[::-1]), icc_profile=swapped_profile()),
+        Goes(),
+    ),
+    Case(
+        "png with another profile",
+        lambda: png(Image.merge("RGB", scene().split()[::-1]), icc_profile=swapped_profile()),
+        Goes(),
+    ),
+    Case(
+        "webp with a broken profile",
+        lambda: encoded(scene(), "WEBP", lossless=True, icc_profile=b"not a profile"),
+        Goes(),
+    ),
+    Case(
+        "grey jpeg with an RGB profile",
+        lambda: jpeg(grey(), icc_profile=swapped_profile()),
+        Goes(grey),
+    ),
+]
