@@ -5,6 +5,7 @@ holds up nobody. Events are numbered from 1 without gaps.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from app.models import Event
@@ -48,21 +49,28 @@ class EventLog:
         without an event.
         """
         if len(self.events) <= after and not self.closed:
-            await self._change(after, within_s)
+            await self._growth(after, within_s)
         return self.events[after : after + READ_EVENTS]
 
-    async def _change(self, after: int, within_s: float | None) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                while len(self.events) <= after and not self.closed:
-                    waiter = asyncio.get_running_loop().create_future()
-                    self._waiting.append(waiter)
-                    await waiter
-        except TimeoutError:
-            return
+    async def _growth(self, after: int, within_s: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        until = math.inf if within_s is None else loop.time() + within_s
+        while len(self.events) <= after and not self.closed and loop.time() < until:
+            waiter = loop.create_future()
+            self._waiting.append(waiter)
+            timer = loop.call_at(until, _wake, waiter) if within_s is not None else None
+            try:
+                await waiter
+            finally:
+                if timer:
+                    timer.cancel()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+            _wake(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

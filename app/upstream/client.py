@@ -114,24 +114,30 @@ class Upstream:
             SearchNotFound: It keeps no such answer.
             ServiceError: For every other refusal, or without a reply.
         """
-        patience = self._patience(self._settings.upstream_first_event_timeout_s)
         request = self._request(method, path, accept=JSON, params=query)
-        async with aclosing(await self._send(request, patience)) as response:
+        async with (
+            self._patience(self._settings.upstream_first_event_timeout_s) as patience,
+            aclosing(await self._send(request, patience)) as response,
+        ):
             if response.status_code == HTTP_NOT_FOUND:
                 raise SearchNotFound("No such response, or it is no longer kept.")
             return await self._whole(response, patience, stored=True)
 
     async def _attempt_whole(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
         # Nothing is heard before the answer is made: only its total time is bounded.
-        patience = self._patience(0)
-        async with aclosing(await self._post(payload, patience, accept=JSON)) as response:
+        async with (
+            self._patience(0) as patience,
+            aclosing(await self._post(payload, patience, accept=JSON)) as response,
+        ):
             body = await self._whole(response, patience, stored=False)
         payload.clear()
         yield Event(COMPLETED, body)
 
     async def _attempt(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
-        patience = self._patience(self._settings.upstream_first_event_timeout_s)
-        async with aclosing(await self._post(payload, patience, accept=EVENT_STREAM)) as response:
+        async with (
+            self._patience(self._settings.upstream_first_event_timeout_s) as patience,
+            aclosing(await self._post(payload, patience, accept=EVENT_STREAM)) as response,
+        ):
             if not _is_event_stream(response):
                 raise await self._refusal(response, patience)
             reading = Reading(

@@ -45,7 +45,7 @@ class Peer:
 async def request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     size = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-    return head + await reader.readexactly(int(size))
+    return head + await reader.readexactly(int(size or 0))
 
 
 @asynccontextmanager
