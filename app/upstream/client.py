@@ -15,11 +15,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
 
 from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
 from app.models import Event
@@ -40,11 +41,28 @@ REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
 KEEPALIVE_S = 15.0
 """Idle connections go before a gateway drops them under the next request."""
+READER = "imagesearch.reader"
 EVENT_STREAM, JSON = "text/event-stream", "application/json"
 COMPLETED = "response.completed"
 HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
 BROKEN = (httpx.TransportError, aiohttp.ClientError, OSError)
 """What a bad connection raises: the transport maps most of aiohttp's errors, but not all."""
+
+
+class ReaderTransport(AiohttpTransport):
+    """Hands out aiohttp's reader beside the response.
+
+    httpx and its adapter put four generators around each read, which together cost more of an
+    event than decoding and logging it.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer as the adapter does, with the reader among the extensions."""
+        response = await super().handle_async_request(request)
+        if isinstance(response.stream, AiohttpResponseStream):
+            told = response.stream._aiohttp_response  # noqa: SLF001 - the adapter has no public way
+            response.extensions[READER] = told.content
+        return response
 
 
 def build_http_client(settings: Settings) -> httpx.AsyncClient:
@@ -58,7 +76,7 @@ def build_http_client(settings: Settings) -> httpx.AsyncClient:
 
     connect_s = settings.upstream_connect_timeout_s or None
     return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=tls, trust_env=False, client=open_session),
+        transport=ReaderTransport(verify=tls, trust_env=False, client=open_session),
         # `pool` becomes aiohttp's limit on the whole way to a connection, look-up and TLS too.
         timeout=httpx.Timeout(None, connect=connect_s, pool=connect_s),
         # httpx keeps cookies over the transport's head: callers would share them.
@@ -223,9 +241,15 @@ class Upstream:
         return from_response(response.status_code, response.headers, redacted(body, self._key))
 
 
-def _raw(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _raw(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The body as it comes: a chunk size would hold small events back until it is filled."""
-    return cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    reader: aiohttp.StreamReader | None = response.extensions.get(READER)
+    if reader is None:
+        async for chunk in response.aiter_raw():
+            yield chunk
+        return
+    while chunk := await reader.readany():
+        yield chunk
 
 
 async def _next(chunks: AsyncIterator[bytes], reading: Reading, patience: Patience) -> bytes | None:
