@@ -17,7 +17,7 @@ from app.api.responses_body import read_request
 from app.api.service import service_of
 from app.api.sse import LogStream, Show, frame
 from app.errors import FieldError, InvalidRequest, SearchNotFound
-from app.models import Event
+from app.models import Client, Event
 from app.runs import Opened, Reader
 
 RESPONSE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -68,14 +68,10 @@ router = APIRouter(prefix="/v1", responses=ANSWERS)
 @router.post("/responses", openapi_extra=BODY)
 async def create(request: Request) -> Response:
     """Pass a request of the Responses API on, and its answer back, streamed or whole."""
-    service = service_of(request)
     client = admit_caller(request)
-    key = idempotency_key(request)
     show = _shown(request)
-    with service.intake.inflight.hold() as held:
-        asked = await read_request(request, client, held)
-        opened = service.responses.open(client, asked, memory=held, key=key)
-    if asked.stream:
+    opened, streamed = await _open(request, client)
+    if streamed:
         return await _follow(request, opened, show)
     return await _wait(request, opened)
 
@@ -107,6 +103,14 @@ async def models(request: Request) -> Response:
     each = {"object": "model", "created": 0, "owned_by": MODELS_OWNER}
     listed = [{"id": name} | each for name in service_of(request).settings.models]
     return Response(json.dumps({"object": "list", "data": listed}), media_type=JSON)
+
+
+async def _open(request: Request, client: Client) -> tuple[Opened, bool]:
+    """Read the body and begin the call; the body is not held on to here while that lasts."""
+    service, key = service_of(request), idempotency_key(request)
+    with service.intake.inflight.hold() as held:
+        asked = await read_request(request, client, held)
+        return service.responses.open(client, asked, memory=held, key=key), asked.stream
 
 
 async def _wait(request: Request, opened: Opened) -> Response:

@@ -28,6 +28,7 @@ URL = re.compile(
     r"https?://[^\s<>\"'`\[\]{}|\\^\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE
 )
 """Up to white space, markup, quotes, or Chinese punctuation (CJK and full-width forms)."""
+CLOSING_MARKS = ".,;:!?*_~)"
 PHASES: tuple[tuple[re.Pattern[str], Phase], ...] = (
     (re.compile(r"response\.(output_text|content_part|refusal)\."), "answering"),
     (re.compile(r"response\.reasoning_"), "thinking"),
@@ -153,12 +154,12 @@ def _last_message(output: Sequence[object]) -> str | None:
 
 def _joined(deltas: Sequence[bytes]) -> str:
     """The deltas of the last message; `output_index` drifts, so messages are told by `item_id`."""
-    texts: dict[str, str] = {}
+    pieces: dict[str, list[str]] = {}
     last = ""
     for delta in map(_object, deltas):
         last = _str(delta.get("item_id"))
-        texts[last] = texts.get(last, "") + _str(delta.get("delta"))
-    return texts.get(last, "")
+        pieces.setdefault(last, []).append(_str(delta.get("delta")))
+    return "".join(pieces.get(last, ()))
 
 
 def _usage(value: object, *, calls: int) -> Usage | None:
@@ -191,11 +192,15 @@ def _is_listed(found: str, listed: Collection[str]) -> bool:
 
 def _trimmed(url: str) -> str:
     """Without closing marks which belong to the sentence; a bracket pair may be the URL's own."""
-    while url.endswith((".", ",", ";", ":", "!", "?", "*", "_", "~", ")")):
-        if url.endswith(")") and url.count("(") >= url.count(")"):
-            break
-        url = url[:-1]
-    return url
+    unpaired = url.count(")") - url.count("(")
+    end = len(url)
+    while url[end - 1] in CLOSING_MARKS:
+        if url[end - 1] == ")":
+            if unpaired <= 0:
+                break
+            unpaired -= 1
+        end -= 1
+    return url[:end]
 
 
 def _plain(url: str) -> str:

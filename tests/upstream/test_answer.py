@@ -273,3 +273,13 @@ LISTED = [
 
 def test_the_terminal_transcript_event_is_complete() -> None:
     assert fold([COMPLETED]).searches == (SEARCH,)
+
+
+@pytest.mark.timeout(20)
+def test_a_very_long_answer_is_read_at_a_stretch() -> None:
+    """Where each piece costs as much as all before it, this takes minutes, and all callers wait."""
+    pieces = [delta("x" * 1_000)] * 30_000
+    assert len(fold(pieces).text) == 30_000_000
+    dots = "https://pages.example/" + "." * 1_000_000
+    assert mentions_unlisted_url(dots, ())
+    assert mentions_unlisted_url(dots.replace(".", ")"), ())

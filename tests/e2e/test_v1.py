@@ -1,0 +1,261 @@
+"""`/v1/responses`: what comes in goes on, what comes back is handed on."""
+
+import base64
+import io
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.gallery import jpeg
+from tests.clock import settle, skip
+from tests.e2e.scenario_table import REFRAMED
+from tests.e2e.v1 import IMAGE_URL, PICTURE, asked, blocks, create, directly, error_of
+from tests.service import KEY, running, running_against, served
+
+
+def data_of(stream: str) -> list[str]:
+    return [line.removeprefix("data:") for line in stream.split("\n") if line.startswith("data:")]
+
+
+async def test_a_json_answer_is_the_upstreams_byte_for_byte() -> None:
+    body = asked("[sim normal seed=7] 你好")
+    async with running() as service:
+        response = await create(service, body)
+        direct = await directly(service, body)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["x-cache"] == "miss"
+        assert response.content == direct.content
+        assert not response.text.isascii()
+
+
+async def test_a_streams_data_is_the_upstreams_byte_for_byte_without_ids_and_comments() -> None:
+    body = asked("[sim normal seed=7] 你好", stream=True)
+    async with running() as service:
+        response = await create(service, body)
+        direct = await directly(service, body)
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-store, no-transform"
+        assert response.headers["x-accel-buffering"] == "no"
+        assert "location" not in response.headers
+        assert "x-search-id" not in response.headers
+        events = blocks(response.text)
+        assert [data for _, data in events] == data_of(direct.text)
+        assert [name for name, _ in events] == [json.loads(data)["type"] for _, data in events]
+        assert response.text == "".join(f"event: {name}\ndata: {data}\n\n" for name, data in events)
+        assert ":HTTP_STATUS" in direct.text
+        assert events[-1][0] == "response.completed"
+
+
+@pytest.mark.parametrize("scenario", REFRAMED)
+async def test_however_the_upstream_frames_it_the_stream_is_the_same(scenario: str) -> None:
+    async with running() as service:
+        plain, framed = [
+            blocks((await create(service, asked(f"[sim {name} seed=7]", stream=True))).text)
+            for name in ("normal", scenario)
+        ]
+    assert framed == plain
+
+
+async def test_a_body_that_needs_no_change_goes_upstream_as_it_came() -> None:
+    """Even to its white space: nothing in it is read and written again."""
+    picture = base64.b64encode(jpeg(PICTURE.name)).decode()
+    body = asked(image=f"data:image/jpeg;base64,{picture}", temperature=1.0, metadata={"a": "é"})
+    sent = json.dumps(body, indent=3, ensure_ascii=False).encode() + b"\n"
+    async with running() as service:
+        assert (await create(service, sent)).status_code == 200
+        [call] = service.record.calls
+        assert call.headers["content-length"] == str(len(sent))
+        assert call.headers["content-type"] == "application/json"
+        assert call.images[0].width == 320
+
+
+async def test_a_picture_that_is_too_large_is_made_smaller() -> None:
+    big = io.BytesIO()
+    Image.new("RGB", (600, 300), "red").save(big, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(big.getvalue()).decode()
+    async with running(image_max_side=100) as service:
+        response = await create(service, asked(image=url, temperature=0.5))
+        [call] = service.record.calls
+        assert (call.images[0].width, call.images[0].height) == (100, 50)
+        assert response.json()["temperature"] == 0.5
+
+
+async def test_images_may_be_written_as_in_chat_completions() -> None:
+    parts = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": IMAGE_URL, "detail": "high"}},
+    ]
+    async with running() as service:
+        response = await create(service, asked(input=[{"role": "user", "content": parts}]))
+        assert response.status_code == 200
+        assert len(service.record.calls[0].images) == 1
+
+
+async def test_a_question_without_tools_or_images_is_passed_on() -> None:
+    async with running() as service:
+        response = await create(service, asked(input="Hello", tools=None))
+        assert response.status_code == 200
+        assert service.record.calls[0].tool_calls == 0
+
+
+async def test_what_a_conversation_has_had_is_passed_on() -> None:
+    history: list[dict[str, Any]] = [
+        {"role": "user", "content": "What is it?"},
+        {"type": "reasoning", "id": "msg_1", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "x"},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "A tower.", "annotations": []}],
+        },
+        {"role": "user", "content": [{"type": "input_text", "text": "And now?"}]},
+    ]
+    async with running() as service:
+        response = await create(service, asked(input=history))
+        assert response.status_code == 200, response.text
+
+
+async def test_where_answers_are_not_kept_the_upstream_is_told_so() -> None:
+    async with running(upstream_store=False) as service:
+        for store in (None, True, False):
+            answer = await create(service, asked(store=store))
+            assert answer.json()["store"] is False
+        follow_up = asked(previous_response_id=answer.json()["id"])
+        refused = await create(service, follow_up)
+        assert refused.status_code == 422
+        assert error_of(refused)["param"] == "previous_response_id"
+
+
+async def test_silence_is_filled_with_comment_lines_only() -> None:
+    body = asked("[sim gated tag=beat]", stream=True)
+    async with running(stream_commit_s=0.01, stream_progress_s=5) as service:
+        assert service.simulator is not None
+        sent: dict[str, Any] = {"json": body, "timeout": None}
+        async with service.http.stream("POST", "/v1/responses", **sent) as response:
+            text = ""
+            async for chunk in response.aiter_text():
+                text += chunk
+                if text.count("event: ") == 2 and ": keep-alive" not in text:
+                    await settle()
+                    skip(16)
+                elif ": keep-alive" in text:
+                    await service.simulator.state.gate.open("beat")
+        assert ": keep-alive\nevent: " in text
+        assert "search." not in text
+        assert blocks(text.replace(": keep-alive\n", ""))[-1][0] == "response.completed"
+
+
+async def test_headers_do_not_wait_for_the_first_event_for_ever() -> None:
+    body = asked("[sim stall_before_first]", stream=True)
+    async with running(stream_commit_s=0.01, upstream_first_event_timeout_s=60) as service:
+        async with service.http.stream(
+            "POST", "/v1/responses", json=body, timeout=None
+        ) as response:
+            assert response.status_code == 200
+            await settle()
+            skip(61)
+            text = (await response.aread()).decode()
+        [(name, data)] = blocks(text.replace(": keep-alive\n", ""))
+        made = json.loads(data)
+        assert (name, made["type"], made["sequence_number"]) == ("response.failed",) * 2 + (0,)
+        failed = made["response"]
+        assert failed["error"]["code"] == "upstream_timeout"
+        assert (failed["status"], failed["object"]) == ("failed", "response")
+        assert (failed["output"], failed["model"]) == ([], "qwen3.7-plus")
+        assert failed["id"].startswith("resp_")
+
+
+async def test_a_made_failure_goes_on_where_the_upstream_broke_off() -> None:
+    async with running() as service:
+        response = await create(service, asked("[sim cut_after_results]", stream=True))
+        *before, (_, last) = [(name, json.loads(data)) for name, data in blocks(response.text)]
+        assert last["type"] == "response.failed"
+        assert last["sequence_number"] == before[-1][1]["sequence_number"] + 1
+        failed = last["response"]
+        assert failed["id"] == before[0][1]["response"]["id"]
+        assert failed["created_at"] == before[0][1]["response"]["created_at"]
+        done = [data["item"] for name, data in before if name == "response.output_item.done"]
+        assert failed["output"] == done
+        assert done[-1]["type"] == "image_search_call"
+
+
+async def test_the_upstreams_own_failure_is_not_told_twice() -> None:
+    async with running() as service:
+        response = await create(service, asked("[sim failed_mid_stream]", stream=True))
+        names = [name for name, _ in blocks(response.text)]
+        assert names.count("response.failed") == 1
+        assert (
+            json.loads(blocks(response.text)[-1][1])["response"]["error"]["code"] == "server_error"
+        )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_key_is_not_told(*, stream: bool) -> None:
+    async with running() as service:
+        for scenario in ("echo_key", "echo_key_error"):
+            response = await create(service, asked(f"[sim {scenario}]", stream=stream))
+            assert KEY not in response.text
+            if scenario == "echo_key":
+                assert "***" in response.text
+
+
+async def test_only_what_is_asked_for_is_repaired() -> None:
+    """Without the header nothing is touched; with it, all but the places that would throw."""
+    body = asked("[sim drifting_output_index seed=7]", stream=True)
+    async with running() as service:
+        plain = blocks((await create(service, body)).text)
+        direct = data_of((await directly(service, body)).text)
+        mended = blocks((await create(service, body, **{"X-Stream-Repair": "openai"})).text)
+        assert [data for _, data in plain] == direct
+        added = [data for name, data in mended if '"reasoning_text"' in data]
+        assert [json.loads(data)["type"] for data in added] == ["response.content_part.added"] * 2
+        kept = [data for _, data in mended if data not in added]
+        changed = [
+            (before, after) for before, after in zip(direct, kept, strict=True) if before != after
+        ]
+        kinds = {json.loads(after)["type"] for _, after in changed}
+        assert kinds == {
+            "response.reasoning_text.delta",
+            "response.reasoning_text.done",
+            "response.output_item.done",
+        }
+        for before, after in changed:
+            more = json.loads(after)
+            place = {"output_index": more["output_index"]}
+            assert {**json.loads(before), **place, "content_index": 0} == {
+                **more,
+                "content_index": 0,
+            }
+        refused = await create(service, body, **{"X-Stream-Repair": "perfect"})
+        assert refused.status_code == 422
+
+
+async def test_models_are_those_that_may_be_named() -> None:
+    async with running(allowed_models="qwen3.7-plus,qwen3.5-flash") as service:
+        listed = (await service.http.get("/v1/models")).json()
+        assert listed["object"] == "list"
+        assert [model["id"] for model in listed["data"]] == ["qwen3.7-plus", "qwen3.5-flash"]
+        assert {model["object"] for model in listed["data"]} == {"model"}
+        assert not service.record.total
+
+
+async def test_an_answer_without_an_id_is_handed_on_too() -> None:
+    """There is nothing to own in it."""
+
+    async def answer(_: Request) -> Response:
+        return Response(b'{"output": []}', media_type="application/json")
+
+    upstream = Starlette(routes=[Route("/responses", answer, methods=["POST"])])
+    async with served(upstream) as url, running_against(url) as service:
+        response = await create(service, asked())
+        assert response.content == b'{"output": []}'
+        assert not len(service.service.guards.responses)

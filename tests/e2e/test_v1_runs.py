@@ -1,0 +1,211 @@
+"""Calls through `/v1` are runs as searches are: counted, paid for, stopped, drained."""
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.clock import settle
+from tests.e2e.callers import BLOG, GUARDED, SHOP
+from tests.e2e.money import RESERVED, price
+from tests.e2e.v1 import IMAGE_URL, asked, blocks, create, error_of
+from tests.service import Running, running
+
+BUDGET: dict[str, Any] = {"budget_total_cny_per_day": "1"}
+KEYED = {"Idempotency-Key": "order-1"}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await settle()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_it_is_charged_and_counted_as_a_search_is(*, stream: bool) -> None:
+    async with running(**BUDGET) as service:
+        await create(service, asked("[sim two_calls]", stream=stream))
+        await until(lambda: not service.service.runs.active)
+        guards = service.service.guards
+        assert guards.spend.total == guards.budget.spent == price(service.record.calls)
+        assert guards.budget.reserved == guards.capacity.taken == 0
+        metrics = (await service.http.get("/metrics")).text
+        assert 'imagesearch_searches_total{outcome="matched",status="completed"} 1.0' in metrics
+        assert "imagesearch_tool_calls_total 2.0" in metrics
+        assert 'imagesearch_upstream_calls_total{result="ok"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("scenario", ["http_500", "cut_after_results", "usage_missing"])
+async def test_what_may_have_been_billed_is_charged(scenario: str, *, stream: bool) -> None:
+    async with running(**BUDGET) as service:
+        await create(service, asked(f"[sim {scenario}]", stream=stream))
+        await until(lambda: not service.service.runs.active)
+        assert service.service.guards.budget.spent == RESERVED
+
+
+async def test_more_images_and_tokens_reserve_more() -> None:
+    async with running(**BUDGET, capacity=1) as service:
+        assert service.simulator is not None
+        body = asked("[sim gated tag=b]", stream=True, max_output_tokens=4_000)
+        asking = asyncio.create_task(create(service, body))
+        guards = service.service.guards
+        await until(lambda: guards.budget.reserved > 0)
+        assert guards.budget.reserved > RESERVED
+        await service.simulator.state.gate.open("b")
+        await asking
+        for tokens in (-4_000, "many", True):
+            refused = await create(service, asked(max_output_tokens=tokens))
+            assert refused.status_code >= 400 or tokens is True
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None:
+    async with running(stream_linger_s=3_600, stream_commit_s=0.01) as service:
+        scenario = "stall" if stream else "hang"
+        asking = asyncio.create_task(create(service, asked(f"[sim {scenario}]", stream=stream)))
+        await service.record.until(lambda record: record.open == 1)
+        asking.cancel()
+        await service.record.idle()
+        assert service.record.calls[-1].finished == "client_gone"
+        await until(lambda: not service.service.runs.active)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nothing_is_joined_or_reused(*, stream: bool) -> None:
+    async with running() as service:
+        first, second = [await create(service, asked(stream=stream)) for _ in range(2)]
+        assert [one.headers["x-cache"] for one in (first, second)] == ["miss", "miss"]
+        assert service.record.total == 2
+        assert not service.service.runs.size_bytes
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_key_repeats_the_answer_instead_of_the_call(*, stream: bool) -> None:
+    body = asked(stream=stream, metadata={"a": 1, "b": 2})
+    swapped = dict(reversed(body.items())) | {"metadata": {"b": 2, "a": 1}}
+    async with running(**GUARDED) as service:
+        first = await create(service, body, **KEYED, **SHOP)
+        again = await create(service, json.dumps(swapped, indent=1).encode(), **KEYED, **SHOP)
+        assert again.headers["x-cache"] == "hit"
+        assert again.content == first.content
+        assert service.record.total == 1
+        for other in (asked("Another?", stream=stream), asked(stream=not stream)):
+            refused = await create(service, other, **KEYED, **SHOP)
+            assert refused.status_code == 422
+            assert error_of(refused)["code"] == "idempotency_mismatch"
+        search = {"image_url": IMAGE_URL, "prompt": "What is it?"}
+        mixed = await service.http.post("/search", json=search, headers=KEYED | SHOP)
+        assert mixed.json()["code"] == "idempotency_mismatch"
+        assert (await create(service, body, **KEYED, **BLOG)).headers["x-cache"] == "miss"
+        another = {"Idempotency-Key": "order-2"}
+        assert (await create(service, body, **another, **SHOP)).headers["x-cache"] == "miss"
+
+
+async def test_a_key_knows_a_picture_by_its_content() -> None:
+    packed = io.BytesIO()
+    Image.new("RGB", (40, 40), "blue").save(packed, "PNG")
+    encoded = base64.b64encode(packed.getvalue()).decode()
+    async with running() as service:
+        for number, head in enumerate(("data:image/png;base64,", "DATA:image/png;base64,")):
+            answer = await create(service, asked(image=head + encoded), **KEYED)
+            assert answer.headers["x-cache"] == ("hit" if number else "miss")
+
+
+async def test_a_failed_call_frees_its_key() -> None:
+    body = asked("[sim http_500 times=1]", stream=True)
+    async with running() as service:
+        assert (await create(service, body, **KEYED)).status_code == 502
+        assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
+
+
+async def test_a_bad_key_is_refused() -> None:
+    async with running() as service:
+        refused = await create(service, asked(), **{"Idempotency-Key": "x" * 300})
+        assert error_of(refused)["param"] == "Idempotency-Key"
+
+
+async def test_a_drain_ends_streams_with_an_event_and_waits_with_a_status() -> None:
+    async with running() as service:
+        bodies = [asked("[sim stall]", stream=True), asked("[sim hang]")]
+        streamed, waited = [asyncio.create_task(create(service, body)) for body in bodies]
+        await until(lambda: _relayed(service) == 1 and service.record.open == 2)
+        await service.service.runs.drain(0)
+        name, data = blocks((await streamed).text)[-1]
+        assert name == "response.failed"
+        assert json.loads(data)["response"]["error"]["code"] == "draining"
+        told = await waited
+        assert told.status_code == 503
+        assert error_of(told)["code"] == "draining"
+        assert told.headers["retry-after"]
+        # The call that was stopped may have been billed; one that was never begun was not.
+        assert told.headers["x-should-retry"] == "false"
+        refused = await create(service, asked())
+        assert error_of(refused)["code"] == "draining"
+        assert refused.headers["x-should-retry"] == "true"
+
+
+def _relayed(service: Running) -> int:
+    """Runs whose upstream has said all it will."""
+    runs = service.service.runs._runs.values()
+    return sum(len(run.log.events) > 5 for run in runs)
+
+
+async def test_no_place_is_told_and_may_be_tried_again() -> None:
+    async with running(capacity=1, capacity_wait_s=0.01) as service:
+        asking = asyncio.create_task(create(service, asked("[sim hang]")))
+        await service.record.until(lambda record: record.open == 1)
+        refused = await create(service, asked(stream=True))
+        assert refused.status_code == 503
+        assert error_of(refused)["code"] == "overloaded"
+        assert refused.headers["x-should-retry"] == "true"
+        asking.cancel()
+        await service.record.idle()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("scenario", "again"),
+    [
+        ("http_400", "false"),
+        ("http_401", "false"),
+        ("http_429", "true"),
+        ("http_503", "true"),
+        ("throttled_200", "true"),
+        ("http_500", "false"),
+        ("reset_before_headers", "false"),
+        ("empty_200", "false"),
+        ("html_200", "false"),
+        ("error row=download_timeout", "true"),
+    ],
+)
+async def test_sdks_are_told_whether_to_try_again(
+    scenario: str, again: str, *, stream: bool
+) -> None:
+    async with running(upstream_retries=0) as service:
+        response = await create(service, asked(f"[sim {scenario}]", stream=stream))
+        assert response.status_code >= 400
+        assert response.headers["x-should-retry"] == again
+        assert ("retry-after" in response.headers) is (response.status_code == 503)
+        assert error_of(response)["code"]
+
+
+async def test_a_throttled_answer_is_asked_for_again_before_anybody_hears_of_it() -> None:
+    async with running() as service:
+        response = await create(service, asked("[sim http_429 times=1]"))
+        assert response.status_code == 200
+        assert service.record.total == 2
+
+
+async def test_the_state_of_a_run_is_no_searchs_business() -> None:
+    """Its id is told to nobody, and whoever guessed it would find no more than a state."""
+    async with running() as service:
+        await create(service, asked(), **KEYED)
+        [run] = service.service.runs._runs.values()
+        state = (await service.http.get(f"/search/{run.id}")).json()
+        assert state["status"] == "completed"
+        assert state["outcome"] == "matched"
