@@ -21,7 +21,7 @@ EXTRA_SIMULATOR := import tomllib; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
 
-.PHONY: help install check test soak demo lock wheels clean
+.PHONY: help install check test soak bench demo lock wheels clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -50,6 +50,9 @@ test: install ## every test, with the branch coverage of app/
 
 soak: install ## the tests that run for minutes
 	$(BIN)/pytest -m soak --timeout=3600
+
+bench: install ## measure beside nginx and a plain relay (BENCH_LITELLM=1: LiteLLM too)
+	@$(BIN)/python -m bench
 
 demo: install ## a search in this terminal, without a key (DEMO_ONCE=1: end after it)
 	@$(BIN)/python -m demo

@@ -15,6 +15,7 @@ EXPOSED = {
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "X-Should-Retry",
     "Cache-Control",
     "X-Accel-Buffering",
     "Location",
