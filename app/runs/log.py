@@ -30,6 +30,7 @@ class EventLog:
         self.size_bytes = 0
         self.closed = False
         self._waiting: list[asyncio.Future[None]] = []
+        self._loop = asyncio.get_running_loop()
 
     def append(self, event: Event) -> None:
         """Add an event and wake every reader that waits for one."""
@@ -53,7 +54,7 @@ class EventLog:
         return self.events[after : after + READ_EVENTS]
 
     async def _growth(self, after: int, within_s: float | None) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         until = math.inf if within_s is None else loop.time() + within_s
         while len(self.events) <= after and not self.closed and loop.time() < until:
             waiter = loop.create_future()

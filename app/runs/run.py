@@ -73,6 +73,7 @@ class Run:
         self._progress_s = progress_s
         self._linger_s = linger_s
         self._max_bytes = max_bytes
+        self._loop = asyncio.get_running_loop()
         self._readers = 0
         self._let_in = False
         self._relayed = False
@@ -100,7 +101,7 @@ class Run:
         self._work = work
         self._grow = grow
         self._on_ended = ended
-        self._started_at = self._last_event_at = asyncio.get_running_loop().time()
+        self._started_at = self._last_event_at = self._loop.time()
         self._task = asyncio.create_task(self._live(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
         self._task.add_done_callback(self._end)
@@ -169,8 +170,7 @@ class Run:
         if not self.resumable:
             self.stop()
             return
-        loop = asyncio.get_running_loop()
-        self._linger = loop.call_later(self._linger_s, self.stop)
+        self._linger = self._loop.call_later(self._linger_s, self.stop)
 
     def stop(self, cause: ServiceError | None = None) -> None:
         """End the work: as failed with `cause`, or as cancelled. Nothing if it has ended."""
@@ -205,16 +205,16 @@ class Run:
             self._opened.set()
 
     def _keep(self, event: Event) -> None:
-        self._last_event_at = asyncio.get_running_loop().time()
+        self._last_event_at = self._loop.time()
         self.log.append(event)
 
     def _arm_beat(self, after_s: float) -> None:
         if self._progress_s:
-            self._beat = asyncio.get_running_loop().call_later(after_s, self._on_beat)
+            self._beat = self._loop.call_later(after_s, self._on_beat)
 
     def _on_beat(self) -> None:
         """Speak when nothing else did for `progress_s`; an event puts the next beat off."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         due_s = self._last_event_at + self._progress_s - now
         if due_s <= 0:
             event = self._work.progress(self.log.events, now - self._started_at)
