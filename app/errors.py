@@ -34,6 +34,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+BUSY = frozenset({429, 503})
+DEFAULT_WAIT_S = 2
+"""Told where nobody knows how long the wait is."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReport:
@@ -88,6 +92,14 @@ class ServiceError(Exception):
             self.retryable = retryable
         if may_be_billed is not None:
             self.may_be_billed = may_be_billed
+
+
+    @property
+    def wait_s(self) -> int | None:
+        """Seconds that a caller should wait: always told with a 429 and a 503."""
+        if self.retry_after_s is None:
+            return DEFAULT_WAIT_S if self.status in BUSY else None
+        return max(1, self.retry_after_s)
 
 
 class CallerError(ServiceError):
@@ -257,7 +269,7 @@ def problem(
         "detail": error.detail,
         "code": error.code,
         "retryable": error.retryable,
-        "retry_after": error.retry_after_s,
+        "retry_after": error.wait_s,
         "request_id": request_id,
         "search_id": search_id,
         "errors": [asdict(field) for field in error.fields] or None,

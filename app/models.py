@@ -14,6 +14,19 @@ OWN_PREFIX = "search."
 """Names of the events that this service adds to the upstream's."""
 
 
+def json_bytes(value: Any) -> bytes:
+    """JSON text in UTF-8, compact.
+
+    JSON can hold halves of surrogate pairs, and text that is cut in mid-pair does, but UTF-8
+    cannot: halves that meet are joined, others become U+FFFD.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """Who asks. `name` owns searches and spends; `meter` is what its rate is counted by."""

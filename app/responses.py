@@ -65,7 +65,7 @@ class Responses:
             ),
             key=key,
             resumable=False,
-            progress=False,
+            listed=False,
             kept=key is not None,
         )
         self.metrics.cache.labels(opened.cache).inc()
@@ -196,7 +196,7 @@ class ResponsesWork:
             events,
             error,
             model=self._model,
-            unknown_id=self._id.replace("srch_", "resp_"),
+            unknown_id=f"resp_{secrets.token_hex(16)}",
             created_at=int(self._created_at),
         )
 

@@ -5,7 +5,6 @@ be admitted, call the upstream, pass its events on, add our own beside them. Not
 (`api`), the log and its readers (`runs`), the upstream's wire (`upstream`), money (`guards`).
 """
 
-import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -17,7 +16,7 @@ from app.accounts import account
 from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
-from app.models import Answer, Client, Event, SearchResult, SearchSpec, Status
+from app.models import Answer, Client, Event, SearchResult, SearchSpec, Status, json_bytes
 from app.runs import Opened, Runs
 from app.upstream.answer import (
     ITEM_DONE,
@@ -108,6 +107,7 @@ class SearchWork:
         self._searches = searches
         self._permit: Permit | None = None
         self._created_at = time.time()
+        self._so_far: tuple[int, SearchResult] | None = None
         self._final: SearchResult | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -166,8 +166,12 @@ class SearchWork:
         return [*told, self._own("failed", {"error": failure, "result": final.as_json()})]
 
     def result(self, events: Sequence[Event]) -> SearchResult:
-        """Sum up what has come so far, or how it ended."""
-        return self._final or self._sum_up(fold(events), "in_progress", None)
+        """Sum up what has come so far, or how it ended; once for each length of the log."""
+        if self._final:
+            return self._final
+        if self._so_far is None or self._so_far[0] != len(events):
+            self._so_far = len(events), self._sum_up(fold(events), "in_progress", None)
+        return self._so_far[1]
 
     def _payload(self) -> list[bytes]:
         """Build the upstream's request, and let go of the images: a search outlives its upload."""
@@ -207,6 +211,4 @@ class SearchWork:
 
     @staticmethod
     def _own(name: str, data: dict[str, Any]) -> Event:
-        return Event(
-            f"search.{name}", json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
-        )
+        return Event(f"search.{name}", json_bytes(data))

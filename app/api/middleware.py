@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import telemetry
 from app.api.caller import rate_of
 from app.api.cors import Cors
-from app.api.problems import code_of, problem_response, run_of
+from app.api.problems import code_of, forget_run, problem_response, run_of
 from app.errors import Internal
 
 logger = logging.getLogger("app.access")
@@ -64,6 +64,7 @@ class RequestLog:
             pass
         except Exception:
             logger.exception("request broke")
+            forget_run(scope)
             if answer.status is None:
                 error = Internal("Something went wrong here; it was logged.")
                 await problem_response(scope, error)(scope, receive, answer.send)

@@ -3,17 +3,18 @@
 Under `/v1` they are what OpenAI's clients read.
 """
 
-import json
 from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import Scope
 
 from app import telemetry
 from app.errors import (
+    BUSY,
     MethodNotAllowed,
     RouteNotFound,
     ServiceError,
@@ -21,12 +22,10 @@ from app.errors import (
     openai_error,
     problem,
 )
+from app.models import json_bytes
 from app.runs import Run
 
 OPENAI_PREFIX = "/v1/"
-
-DEFAULT_RETRY_AFTER_S = 2
-"""Told with every 429 and 503 whose wait nobody knows."""
 
 
 def remember_run(scope: Scope, run: Run) -> None:
@@ -38,6 +37,11 @@ def run_of(scope: Scope) -> Run | None:
     """Return the search that a request was found to be about."""
     run: Run | None = scope.get("state", {}).get("run")
     return run
+
+
+def forget_run(scope: Scope) -> None:
+    """Let an answer say nothing of the search: something about it may be what is wrong."""
+    scope.get("state", {}).pop("run", None)
 
 
 def code_of(scope: Scope) -> str | None:
@@ -56,10 +60,10 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         error,
         request_id=telemetry.request_id.get(),
         search_id=run.id if run else None,
-        result=_found_before(run),
+        result=_found_before(run, error),
     )
     return Response(
-        json.dumps(body, ensure_ascii=False),
+        json_bytes(body),
         status_code=error.status,
         media_type="application/problem+json",
         headers=_headers(error),
@@ -70,16 +74,16 @@ def _openai_response(error: ServiceError) -> Response:
     """Render an error for OpenAI's clients, which try again by themselves unless told not to."""
     try_again = error.retryable and not error.may_be_billed
     return Response(
-        json.dumps(openai_error(error), ensure_ascii=False),
+        json_bytes(openai_error(error)),
         status_code=error.status,
         media_type="application/json",
         headers=_headers(error) | {"X-Should-Retry": str(try_again).lower()},
     )
 
 
-def _found_before(run: Run | None) -> dict[str, Any] | None:
-    """Return what a failed search had found: it was paid for."""
-    if run is None or not run.ended:
+def _found_before(run: Run | None, error: ServiceError) -> dict[str, Any] | None:
+    """Return what a search had found before it failed with this error: it was paid for."""
+    if run is None or not run.ended or run.error is not error:
         return None
     result = run.result.as_json()
     return result if result["results"] else None
@@ -89,9 +93,21 @@ def _headers(error: ServiceError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        headers["Retry-After"] = str(error.retry_after_s or DEFAULT_RETRY_AFTER_S)
+    if error.status in BUSY:
+        headers["Retry-After"] = str(error.wait_s)
     return headers
+
+
+def _methods(request: Request) -> list[str]:
+    """Return every method of an address, which may have several routes (RFC 9110 §10.2.1)."""
+    path = request.url.path
+    templates: dict[str, Any] = request.app.openapi()["paths"]
+    matching = (
+        methods
+        for template, methods in templates.items()
+        if compile_path(template)[0].fullmatch(path)
+    )
+    return sorted({method.upper() for methods in matching for method in methods})
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
@@ -107,6 +123,6 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         response = problem_response(
             request.scope, MethodNotAllowed("This address does not answer that method.")
         )
-        response.headers.update(error.headers or {})
+        response.headers["Allow"] = ", ".join(_methods(request))
         return response
     return problem_response(request.scope, RouteNotFound("There is nothing at this address."))

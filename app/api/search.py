@@ -1,6 +1,5 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
-import json
 import re
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from app.api.schemas import Problem, SearchResultBody
 from app.api.service import service_of
 from app.api.sse import LogStream
 from app.errors import FieldError, InvalidRequest, NotAcceptable, SearchNotFound
-from app.models import Client
+from app.models import Client, json_bytes
 from app.runs import Reader, Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
@@ -90,7 +89,7 @@ def _result(run: Run, headers: dict[str, str]) -> Response:
 
 def _json(body: dict[str, Any], headers: dict[str, str]) -> Response:
     return Response(
-        json.dumps(body, ensure_ascii=False),
+        json_bytes(body),
         media_type="application/json",
         headers={"Cache-Control": "no-store"} | headers,
     )

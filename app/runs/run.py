@@ -15,9 +15,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-from app.errors import Internal, ServiceError, UpstreamProtocol
-from app.models import Client, Event, SearchResult
+from app.errors import Internal, ServiceError, UpstreamProtocol, problem
+from app.models import Client, Event, SearchResult, json_bytes
 from app.runs.log import EventLog, held_bytes
+from app.telemetry import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,12 @@ class Work(Protocol):
         ...
 
 
+class Grow(Protocol):
+    """Accounts for the bytes of an event; where `bounded`, it may raise `Overloaded`."""
+
+    def __call__(self, size_bytes: int, *, bounded: bool) -> None: ...
+
+
 class Run:
     """One piece of work, its log and its readers."""
 
@@ -58,19 +65,20 @@ class Run:
         progress_s: float,
         linger_s: float,
         max_bytes: int,
+        listed: bool = True,
         kept: bool = True,
     ) -> None:
         self.id = f"srch_{secrets.token_hex(ID_BYTES)}"
         self.owner = owner
         self.fingerprint = fingerprint
+        self.listed = listed
         self.kept = kept
         self.log = EventLog()
         self.error: ServiceError | None = None
         self.cancelled = False
         self.resumable = False
-        self.requests = 0
-        self.keys: set[str] = set()
-        self._progress_s = progress_s
+        self.keys: dict[str, None] = {}
+        self._progress_s = progress_s if listed else 0
         self._linger_s = linger_s
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
@@ -89,12 +97,12 @@ class Run:
         self,
         work: Work,
         *,
-        grow: Callable[[int], None],
+        grow: Grow,
         ended: Callable[["Run", int], None],
     ) -> None:
         """Begin the work in a task of its own.
 
-        `grow` is told the bytes of every event before it is kept, and may raise `Overloaded`;
+        `grow` is told the bytes of every event before it is kept;
         `ended` is called once, after the last event, with the bytes of the last words, which are
         always kept.
         """
@@ -115,6 +123,11 @@ class Run:
     def reusable(self) -> bool:
         """Whether an equal request may have this run's answer."""
         return self.error is None and not self._stopping
+
+    @property
+    def shared(self) -> bool:
+        """Whether more than one request reads it."""
+        return self._readers > 1
 
     @property
     def refused(self) -> bool:
@@ -194,7 +207,8 @@ class Run:
         size_bytes = held_bytes(event)
         if 0 < self._max_bytes < self.log.size_bytes + size_bytes:
             raise UpstreamProtocol("The answer is larger than this service keeps of one search.")
-        self._grow(size_bytes)
+        # The first says that the work was let in: refused here, it would cost what it never did.
+        self._grow(size_bytes, bounded=self._let_in)
         self._keep(event)
         if not self._let_in:
             self._let_in = True
@@ -234,16 +248,22 @@ class Run:
             self.error = self._stopped_by
             self.cancelled = self.error is None
         before_bytes = self.log.size_bytes
+        for event in self._last_words():
+            self._keep(event)
+        self.log.close()
+        self._on_ended(self, self.log.size_bytes - before_bytes)
+        for stage in (self._admitted, self._opened, self._ended):
+            stage.set()
+
+    def _last_words(self) -> list[Event]:
         try:
-            for event in self._work.conclude(
-                self.log.events, error=self.error, cancelled=self.cancelled
-            ):
-                self._keep(event)
-        finally:
-            self.log.close()
-            self._on_ended(self, self.log.size_bytes - before_bytes)
-            for stage in (self._admitted, self._opened, self._ended):
-                stage.set()
+            return self._work.conclude(self.log.events, error=self.error, cancelled=self.cancelled)
+        except Exception:
+            # Whatever is wrong with them: no reader is left without an end.
+            logger.exception("the last words failed")
+            self.error = Internal("Something went wrong here; it was logged.")
+            told = problem(self.error, request_id=request_id.get(), search_id=self.id)
+            return [Event("search.failed", json_bytes({"error": told}))]
 
     def _disarm(self) -> None:
         if self._linger:

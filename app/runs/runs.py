@@ -11,6 +11,8 @@ from app.runs.run import Reader, Run, Work
 
 CacheResult = Literal["miss", "coalesced", "hit"]
 
+KEYS_PER_RUN = 64
+
 DRAIN_RETRY_AFTER_S = 5
 """By then another replica, or the new process, answers."""
 
@@ -62,7 +64,7 @@ class Runs:
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
-        progress: bool = True,
+        listed: bool = True,
         kept: bool = True,
     ) -> Opened:
         """Join the run that answers this request, or start one with `work(run_id)`.
@@ -74,7 +76,7 @@ class Runs:
             key: The owner's idempotency key, if one came.
             fresh: Not to reuse a finished run (one under way is still joined).
             resumable: The reader could come back after a break.
-            progress: A new run tells its progress in silences.
+            listed: A new run can be found by its id, and tells its progress in silences.
             kept: A new run is kept when it has ended, for whoever comes back.
 
         Raises:
@@ -85,13 +87,11 @@ class Runs:
         run = self._keyed(owner, key, fingerprint) or self._equal(fingerprint, fresh=fresh)
         cache: CacheResult = "miss"
         if run is None:
-            run = self._start(owner, fingerprint, work, progress=progress, kept=kept)
+            run = self._start(owner, fingerprint, work, listed=listed, kept=kept)
         else:
             cache = "hit" if run.ended else "coalesced"
         if key is not None:
-            self._by_key[owner.name, key] = run
-            run.keys.add(key)
-        run.requests += 1
+            self._remember(owner, key, run)
         return Opened(run.read(resumable=resumable or key is not None), cache)
 
     def find(self, owner: Client, run_id: str) -> Run:
@@ -101,16 +101,16 @@ class Runs:
             SearchNotFound: Unknown, expired, or another's: no difference is told.
         """
         run = self._runs.get(run_id)
-        if run is None or run.owner.name != owner.name:
+        if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
 
     def cancel(self, run: Run) -> bool:
-        """Stop a run, or only leave it while other requests share it; say whether it ends."""
-        run.requests -= 1
-        if run.requests <= 0:
-            run.stop()
-        return run.requests <= 0
+        """Stop a run, or leave it to the others that read it; say whether it ends."""
+        if run.shared:
+            return False
+        run.stop()
+        return True
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing more; let runs end for `grace_s` seconds, then end the rest as failed."""
@@ -137,6 +137,18 @@ class Runs:
             raise IdempotencyMismatch("This Idempotency-Key was used with another request.")
         return run
 
+    def _remember(self, owner: Client, key: str, run: Run) -> None:
+        """Let a key find a run; one run has many keys only where somebody makes them up."""
+        self._by_key[owner.name, key] = run
+        run.keys[key] = None
+        if len(run.keys) > KEYS_PER_RUN:
+            self._drop_key(run, next(iter(run.keys)))
+
+    def _drop_key(self, run: Run, key: str) -> None:
+        del run.keys[key]
+        if self._by_key.get((run.owner.name, key)) is run:
+            del self._by_key[run.owner.name, key]
+
     def _equal(self, fingerprint: str, *, fresh: bool) -> Run | None:
         run = self._by_fingerprint.get(fingerprint)
         if run is None or not run.reusable:
@@ -152,7 +164,7 @@ class Runs:
         fingerprint: str,
         work: Callable[[str], Work],
         *,
-        progress: bool,
+        listed: bool,
         kept: bool,
     ) -> Run:
         if self.draining:
@@ -161,9 +173,10 @@ class Runs:
         run = Run(
             owner,
             fingerprint,
-            progress_s=self.limits.progress_s if progress else 0,
+            progress_s=self.limits.progress_s,
             linger_s=self.limits.linger_s,
             max_bytes=self.limits.max_bytes,
+            listed=listed,
             kept=kept,
         )
         self._runs[run.id] = self._by_fingerprint[fingerprint] = run
@@ -171,16 +184,21 @@ class Runs:
         run.start(work(run.id), grow=self._grow, ended=self._keep)
         return run
 
-    def _grow(self, size_bytes: int) -> None:
-        self._make_room(size_bytes)
+    def _grow(self, size_bytes: int, *, bounded: bool) -> None:
+        if bounded:
+            self._make_room(size_bytes)
         self.size_bytes += size_bytes
 
     def _make_room(self, size_bytes: int) -> None:
-        """Drop ended runs, the oldest first, until `size_bytes` more fit."""
+        """Make `size_bytes` more fit, or refuse them."""
+        self._trim(size_bytes)
+        if 0 < self.limits.store_max_bytes <= self.size_bytes + size_bytes:
+            raise Overloaded("Searches under way fill the memory set aside.", retry_after_s=5)
+
+    def _trim(self, size_bytes: int = 0) -> None:
+        """Drop ended runs, the oldest first, as long as there are too many bytes of all."""
         most = self.limits.store_max_bytes
-        while most and self.size_bytes + size_bytes >= most:
-            if not self._ended_at:
-                raise Overloaded("Searches under way fill the memory set aside.", retry_after_s=5)
+        while self._ended_at and 0 < most <= self.size_bytes + size_bytes:
             self._forget(next(iter(self._ended_at)))
 
     def _keep(self, run: Run, last_words_bytes: int) -> None:
@@ -191,6 +209,7 @@ class Runs:
         self.size_bytes += last_words_bytes
         if run.refused or not run.kept:
             self._forget(run.id)
+        self._trim()
         if not self.active:
             self._all_ended.set()
 
@@ -201,6 +220,5 @@ class Runs:
         self.size_bytes -= run.log.size_bytes
         if self._by_fingerprint.get(run.fingerprint) is run:
             del self._by_fingerprint[run.fingerprint]
-        for key in run.keys:
-            if self._by_key.get((run.owner.name, key)) is run:
-                del self._by_key[run.owner.name, key]
+        for key in list(run.keys):
+            self._drop_key(run, key)

@@ -19,6 +19,7 @@ ITEM_DONE = "response.output_item.done"
 CALL = "image_search_call"
 WHOLE_PICTURE = (0, 0, 1000, 1000)
 BOX_MAX = 1000
+COUNT_MAX = 2**53
 
 Ending = Literal["completed", "incomplete"]
 ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplete"}
@@ -238,5 +239,7 @@ def _str(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    """A number from 0; anything else is 0."""
-    return value if isinstance(value, int) and value > 0 and not isinstance(value, bool) else 0
+    """A number from 0 that could be true; anything else is 0."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 < value < COUNT_MAX else 0

@@ -56,10 +56,16 @@ async def test_nothing_else_is_served() -> None:
             response = await service.http.get(path)
             assert response.status_code == 404
             assert response.json()["code"] == "not_found"
-        response = await service.http.put("/search")
-        assert response.status_code == 405
-        assert response.headers["allow"] == "POST"
-        assert response.json()["code"] == "method_not_allowed"
+        for path, allowed in (
+            ("/search", "POST"),
+            ("/search/stream", "DELETE, GET, POST"),
+            ("/search/srch_x", "DELETE, GET"),
+            ("/metrics", "GET"),
+        ):
+            response = await service.http.put(path)
+            assert response.status_code == 405
+            assert response.headers["allow"] == allowed
+            assert response.json()["code"] == "method_not_allowed"
 
 
 async def test_the_contract_is_published_for_machines() -> None:

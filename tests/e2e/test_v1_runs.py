@@ -201,11 +201,10 @@ async def test_a_throttled_answer_is_asked_for_again_before_anybody_hears_of_it(
         assert service.record.total == 2
 
 
-async def test_the_state_of_a_run_is_no_searchs_business() -> None:
-    """Its id is told to nobody, and whoever guessed it would find no more than a state."""
+async def test_a_call_is_no_search_that_could_be_found_or_stopped() -> None:
     async with running() as service:
         await create(service, asked(), **KEYED)
         [run] = service.service.runs._runs.values()
-        state = (await service.http.get(f"/search/{run.id}")).json()
-        assert state["status"] == "completed"
-        assert state["outcome"] == "matched"
+        for method, tail in (("GET", ""), ("GET", "/stream"), ("DELETE", "")):
+            answer = await service.http.request(method, f"/search/{run.id}{tail}")
+            assert answer.json()["code"] == "search_not_found", (method, tail)

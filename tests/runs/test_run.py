@@ -250,3 +250,19 @@ async def test_a_run_that_a_stream_once_read_lingers_for_it() -> None:
     await settle()
     assert not plain.run.ended
     plain.run.stop()
+
+
+async def test_a_run_whose_last_words_fail_still_ends_with_a_terminal_event(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> list[Event]:
+        raise ZeroDivisionError("no words")
+
+    run, work = begin(Stage())
+    monkeypatch.setattr(work, "conclude", fail)
+    work.do(CREATED, None)
+    await run.finished()
+    assert types(run)[-1] == "search.failed"
+    assert b'"code":"internal"' in run.log.events[-1].data
+    assert isinstance(run.error, Internal)
+    assert "no words" in caplog.text

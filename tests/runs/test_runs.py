@@ -13,6 +13,7 @@ from app.errors import (
 )
 from app.models import Client, Event
 from app.runs.log import EVENT_OVERHEAD_BYTES
+from app.runs.runs import KEYS_PER_RUN
 from tests.clock import settle, skip
 from tests.runs.works import CREATED, DELTA, OWNER, Stage
 
@@ -140,13 +141,24 @@ async def test_the_store_drops_the_oldest_ended_runs_first() -> None:
     await stage.runs.close()
 
 
+async def test_last_words_that_overfill_the_store_drop_ended_runs_even_their_own() -> None:
+    stage = Stage(store_max_bytes=1_100)
+    run = stage.runs.open(OWNER, "f", stage.make).reader.run
+    stage.works[0].do(KB, None)
+    await run.finished()
+    assert run.error is None
+    assert stage.runs.size_bytes == 0
+    with pytest.raises(SearchNotFound):
+        stage.runs.find(OWNER, run.id)
+
+
 async def test_a_store_full_of_running_ones_refuses_new_ones_and_fails_the_one_that_grows() -> None:
     stage = Stage(store_max_bytes=4_000)
     first = stage.runs.open(OWNER, "f", stage.make).reader.run
     second = stage.runs.open(OWNER, "g", stage.make).reader.run
     stage.works[0].do(KB, KB, KB)
     await settle()
-    stage.works[1].do(KB)
+    stage.works[1].do(CREATED, KB)
     await settle()
     assert isinstance(second.error, Overloaded)
     assert not first.ended
@@ -169,16 +181,55 @@ async def test_the_books_balance_over_many_runs() -> None:
     assert stage.runs.size_bytes == 0
 
 
-async def test_a_shared_run_is_only_left_by_all_but_the_last_that_stops_it() -> None:
+async def test_a_run_that_others_read_is_only_left_however_often_one_asks_to_stop_it() -> None:
     stage = Stage()
-    run = stage.runs.open(OWNER, "f", stage.make).reader.run
-    stage.runs.open(OWNER, "f", stage.make)
-    assert not stage.runs.cancel(run)
+    mine = stage.runs.open(OWNER, "f", stage.make).reader
+    others = stage.runs.open(OWNER, "f", stage.make).reader
+    assert not stage.runs.cancel(mine.run)
+    assert not stage.runs.cancel(mine.run)
     await settle()
-    assert not run.ended
-    assert stage.runs.cancel(run)
+    assert not mine.run.ended
+    others.close()
+    assert stage.runs.cancel(mine.run)
+    await mine.run.finished()
+    assert mine.run.cancelled
+
+
+async def test_the_first_event_is_kept_in_a_full_store_for_it_says_that_the_work_was_let_in() -> (
+    None
+):
+    stage = Stage(store_max_bytes=4_000)
+    run = stage.runs.open(OWNER, "f", stage.make).reader.run
+    stage.runs.size_bytes = 4_000
+    stage.works[0].do(CREATED, DELTA)
     await run.finished()
-    assert run.cancelled
+    assert isinstance(run.error, Overloaded)
+    assert not run.refused
+    assert [event.type for event in run.log.events] == [CREATED.type, "search.failed"]
+
+
+async def test_a_run_is_found_by_its_newest_keys_only() -> None:
+    stage = Stage()
+    for number in range(KEYS_PER_RUN + 1):
+        run = stage.runs.open(OWNER, "f", stage.make, key=str(number)).reader.run
+    assert len(run.keys) == KEYS_PER_RUN
+    assert stage.runs.open(OWNER, "g", stage.make, key="0").cache == "miss"
+    with pytest.raises(IdempotencyMismatch):
+        stage.runs.open(OWNER, "g", stage.make, key=str(KEYS_PER_RUN))
+    await stage.runs.close()
+
+
+async def test_an_unlisted_run_is_not_found_and_gives_no_sign_of_life() -> None:
+    stage = Stage(progress_s=1)
+    run = stage.runs.open(OWNER, "f", stage.make, listed=False).reader.run
+    stage.works[0].do(CREATED)
+    await settle()
+    skip(5)
+    await settle()
+    assert [event.type for event in run.log.events] == [CREATED.type]
+    with pytest.raises(SearchNotFound):
+        stage.runs.find(OWNER, run.id)
+    await stage.runs.close()
 
 
 async def test_draining_lets_runs_end_and_starts_no_new_ones() -> None:
