@@ -162,7 +162,7 @@ async def test_a_store_full_of_running_ones_refuses_new_ones_and_fails_the_one_t
     await settle()
     assert isinstance(second.error, Overloaded)
     assert not first.ended
-    stage.runs.size_bytes = 4_000
+    stage.runs.size_bytes = 8_000
     with pytest.raises(Overloaded):
         stage.runs.open(OWNER, "h", stage.make)
     await stage.runs.close()
