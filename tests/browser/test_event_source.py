@@ -1,0 +1,91 @@
+"""A real browser's `EventSource` on a bad network."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from simulator.pictures import PICTURES
+from tests.browser.chromium import needed, showing
+from tests.browser.cutting import cutting
+from tests.service import GALLERY_URL, running, served
+
+URL = GALLERY_URL + PICTURES[7].name
+CUTS = (1_900, 7_000)
+"""Bytes of answer, headers included: both fall inside an event, the first before the gate."""
+
+PAGE = """<!doctype html><title>An EventSource</title><script>
+const got = [];
+const source = new EventSource(%(stream)s);
+for (const name of %(names)s)
+  source.addEventListener(name, (event) => got.push([event.lastEventId, name, event.data]));
+source.onerror = () => {
+  if (source.readyState === EventSource.CLOSED)
+    fetch("/told", {method: "POST", body: JSON.stringify(got)});
+};
+</script>"""
+
+
+class Page:
+    """The page, and what it tells when its EventSource has closed for good."""
+
+    def __init__(self) -> None:
+        self.html = ""
+        self.told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.app = Starlette(
+            routes=[
+                Route("/", self._show),
+                Route("/told", self._listen, methods=["POST"]),
+            ]
+        )
+
+    async def _show(self, _: Request) -> Response:
+        return HTMLResponse(self.html)
+
+    async def _listen(self, request: Request) -> Response:
+        self.told.set_result(await request.json())
+        return Response(status_code=204)
+
+
+async def test_an_event_source_that_is_cut_twice_ends_complete_and_does_not_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needed()
+    caplog.set_level("INFO", "app.access")
+    page = Page()
+    asked = {"image_url": URL, "prompt": "[sim gated tag=browser]"}
+    async with (
+        asyncio.timeout(100),
+        served(page.app) as origin,
+        running(cors_origins=origin) as service,
+        cutting(service.url, *CUTS) as proxy,
+    ):
+        assert service.simulator is not None
+        _, rehearsal = await service.stream(json={"image_url": URL})
+        names = {"search.progress", *(event.event for event in rehearsal)}
+        page.html = PAGE % {
+            "stream": json.dumps(f"{proxy.url}/search/stream?{urlencode(asked)}"),
+            "names": json.dumps(sorted(names)),
+        }
+        async with showing(origin, tmp_path):
+            await proxy.connections(2)
+            await service.simulator.state.gate.open("browser")
+            got = await page.told
+        requests = [
+            record.__dict__["fields"] for record in caplog.records if record.name == "app.access"
+        ]
+        statuses = [one["status"] for one in requests if one["method"] == "GET"]
+        assert sorted(statuses) == [200, 200, 200, 204]
+        assert not any(cut.endswith(b"\n\n\r\n") for cut in proxy.answers[:2])
+        search_id = got[0][0].partition(":")[0]
+        _, whole = await service.stream("GET", f"/search/{search_id}/stream")
+        assert got == [[event.id, event.event, event.data] for event in whole]
+        assert got[-1][1] == "search.completed"
+        assert service.record.total == 2

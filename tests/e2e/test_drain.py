@@ -1,0 +1,141 @@
+"""Told to end, the process lets searches finish, ends the rest with a word, and exits 0."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+
+from simulator.pictures import PICTURES
+from tests.processes import Process, service, simulator
+from tests.service import GALLERY_URL
+from tests.wire import Wire, dial, events_of, request, whole_frames
+
+URL = GALLERY_URL + PICTURES[7].name
+SOON = 60
+"""Streams that end within the grace, once their gate is opened."""
+LATE = 40
+"""Streams that would never end."""
+TERMINAL = {b"search.completed", b"search.failed", b"search.cancelled"}
+
+
+@asynccontextmanager
+async def processes(**settings: str) -> AsyncIterator[tuple[Process, Process]]:
+    async with (
+        asyncio.timeout(90),
+        simulator() as upstream,
+        service(upstream, **settings) as process,
+    ):
+        yield upstream, process
+
+
+async def begin(stack: AsyncExitStack, process: Process, prompt: str) -> Wire:
+    """Open a stream, and read its status."""
+    wire = await stack.enter_async_context(dial(process.url))
+    wire.send(request("POST", "/search/stream", body={"image_url": URL, "prompt": prompt}))
+    assert (await wire.head()).status == 200
+    return wire
+
+
+async def wait_until_draining(http: httpx.AsyncClient) -> httpx.Response:
+    while (ready := await http.get("/readyz")).status_code == 200:
+        pass
+    return ready
+
+
+async def test_a_drain_under_load_cuts_nobody() -> None:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        upstream, process = await enter(processes(SHUTDOWN_GRACE_S="2"))
+        http = await enter(httpx.AsyncClient(base_url=process.url))
+        soon = [await begin(stack, process, f"[sim gated tag=soon] {n}") for n in range(SOON)]
+        late = [await begin(stack, process, f"[sim stall after=14] {n}") for n in range(LATE)]
+        plain = {"image_url": URL, "prompt": "[sim stall after=14] 0"}
+        waiting = asyncio.create_task(http.post("/search", json=plain))
+
+        process.signal(signal.SIGTERM)
+        ready = await wait_until_draining(http)
+        assert ready.status_code == 503
+        assert int(ready.headers["retry-after"]) > 0
+        refused = await http.post("/search/stream", json={"image_url": URL})
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert refused.json()["retryable"]
+        assert int(refused.headers["retry-after"]) > 0
+        await http.post(f"{upstream.url}/gate/soon")
+
+        finished = [await wire.rest() for wire in soon]
+        broken = [await wire.rest() for wire in late]
+        assert await process.ended() == 0, process.said
+        for stream in (*finished, *broken):
+            names = events_of(whole_frames(stream))
+            assert [name for name in names if name in TERMINAL] == names[-1:]
+        assert {events_of(stream)[-1] for stream in finished} == {b"search.completed"}
+        check_told_to_come_back(broken)
+        assert (await waiting).json()["code"] == "draining"
+        with pytest.raises(httpx.ConnectError):
+            await http.get("/readyz")
+
+
+def check_told_to_come_back(streams: list[bytes]) -> None:
+    """Each ends as failed by the shutdown, with a time to come back that is not everybody's."""
+    pauses_ms = set()
+    for stream in streams:
+        last = stream.strip().rpartition(b"\n\n")[2].decode()
+        fields = dict(re.findall(r"^(\w+): (.*)$", last, re.MULTILINE))
+        assert fields["event"] == "search.failed"
+        told = json.loads(fields["data"])
+        assert told["error"]["code"] == "draining"
+        assert told["error"]["retryable"]
+        assert told["result"]["status"] == "failed"
+        pauses_ms.add(int(fields["retry"]))
+    assert len(pauses_ms) > len(streams) // 2
+    assert min(pauses_ms) >= 1_000
+    assert max(pauses_ms) <= 10_000
+
+
+async def test_a_running_search_can_be_read_again_while_the_service_drains() -> None:
+    async with AsyncExitStack() as stack:
+        upstream, process = await stack.enter_async_context(processes())
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=process.url))
+        wire = await begin(stack, process, "[sim gated tag=soon]")
+        search_id = json.loads((await wire.piece()).split(b"data: ")[1].split(b"\n")[0])[
+            "search_id"
+        ]
+        process.signal(signal.SIGTERM)
+        await wait_until_draining(http)
+        wire.reset()
+        again = await stack.enter_async_context(dial(process.url))
+        again.send(request("GET", "/search/stream", headers={"Last-Event-ID": f"{search_id}:1"}))
+        assert (await again.head()).status == 200
+        await http.post(f"{upstream.url}/gate/soon")
+        assert events_of(await again.rest())[-1] == b"search.completed"
+        assert await process.ended() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_service_ends_at_once(number: signal.Signals) -> None:
+    async with (
+        processes(SHUTDOWN_GRACE_S="3600") as (_, process),
+        httpx.AsyncClient(base_url=process.url) as http,
+    ):
+        # A connection that is kept alive holds nothing up.
+        assert (await http.get("/readyz")).status_code == 200
+        process.signal(number)
+        assert await process.ended() == 0, process.said
+
+
+async def test_a_second_signal_ends_the_grace_and_still_cuts_nobody() -> None:
+    async with AsyncExitStack() as stack:
+        _, process = await stack.enter_async_context(processes(SHUTDOWN_GRACE_S="3600"))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=process.url))
+        wire = await begin(stack, process, "[sim stall after=14]")
+        process.signal(signal.SIGTERM)
+        await wait_until_draining(http)
+        process.signal(signal.SIGTERM)
+        check_told_to_come_back([await wire.rest()])
+        assert await process.ended() == 0, process.said
+        assert "Traceback" not in process.said
