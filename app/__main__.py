@@ -17,12 +17,12 @@ def main() -> int:
     try:
         settings = load()
         app = create_app(settings)
+        configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
+        spare_the_collector()
+        DrainingServer(app, settings).run()
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
-    configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
-    spare_the_collector()
-    DrainingServer(app, settings).run()
     return 0
 
 

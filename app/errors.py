@@ -32,7 +32,10 @@ caller reads, `openai_error()` into the one that OpenAI's clients read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+FIELD_MAX_CHARS = 128
+"""What is shown of a refused field's name, which is the caller's own."""
 
 BUSY = frozenset({429, 503})
 DEFAULT_WAIT_S = 2
@@ -55,6 +58,12 @@ class FieldError:
 
     field: str
     reason: str
+
+    @classmethod
+    def named(cls, field: str, reason: str) -> "FieldError":
+        """Name a field of any length, in which half a surrogate pair may stand."""
+        shown = field[:FIELD_MAX_CHARS].encode(errors="replace").decode()
+        return cls(shown, reason)
 
 
 class ServiceError(Exception):
@@ -92,7 +101,6 @@ class ServiceError(Exception):
             self.retryable = retryable
         if may_be_billed is not None:
             self.may_be_billed = may_be_billed
-
 
     @property
     def wait_s(self) -> int | None:
@@ -152,6 +160,11 @@ class ImageTypeUnsupported(CallerError):
 
 class InvalidRequest(CallerError):
     code, status, title = "invalid_request", 422, "The request is not valid"
+
+    @classmethod
+    def of(cls, field: str, reason: str) -> Self:
+        """The refusal of one field."""
+        return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
 
 
 class ImageMissing(CallerError):

@@ -53,7 +53,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(ops.router)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_middleware(RequestLog, metrics=metrics, cors=Cors(guards.origins))
+    app.add_middleware(
+        RequestLog, metrics=metrics, cors=Cors(guards.origins, tokens=bool(guards.token_secrets))
+    )
     return app
 
 

@@ -90,8 +90,9 @@ class TextFormatter(logging.Formatter):
         return f"{line} {json.dumps(fields, ensure_ascii=False, default=str)}" if fields else line
 
 
-QUIET = ("httpx", "httpcore", "PIL", "python_multipart")
-"""Libraries whose finer logs hold URLs, or what stands in a picture, such as where it was taken."""
+QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "PIL", "python_multipart", "sse_starlette")
+"""Libraries whose finer logs hold URLs, answers, or what stands in a picture, such as where it was
+taken."""
 
 
 def configure_logging(*, level: str, as_json: bool) -> None:

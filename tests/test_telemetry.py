@@ -82,3 +82,13 @@ def test_levels_are_kept_and_talkative_libraries_stay_quiet(
     configure_logging(level="warning", as_json=True)
     log_some()
     assert [json.loads(line)["event"] for line in written(capsys)] == ["detail of app"]
+
+
+@pytest.mark.parametrize("library", ["httpx", "aiohttp.client", "sse_starlette.sse", "asyncio"])
+def test_no_library_tells_at_debug_level_what_passes_through_it(
+    library: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(level="debug", as_json=True)
+    logging.getLogger(library).debug("chunk: %r", b"what was asked")
+    logging.getLogger(library).warning("it broke")
+    assert [json.loads(line)["event"] for line in written(capsys)] == ["it broke"]

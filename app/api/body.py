@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from starlette.requests import ClientDisconnect, Request
 
 from app.api.multipart import Form
-from app.errors import FieldError, ImageTooLarge, InvalidRequest, MalformedBody
+from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.images import Held
 
+JSON = "application/json"
 FORM_FIELDS_MAX = 64
 """Parts of a form beside its images: far more than there are fields."""
 
@@ -45,12 +46,27 @@ async def read_body(request: Request, limits: BodyLimits, held: Held) -> Body:
         InvalidRequest: A field came as a file, or a file as a field.
         Overloaded: What others hold leaves no memory for it now.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json":
+    media_type = media_type_of(request)
+    if media_type == JSON:
         return await _read_json(request, limits, held)
     if media_type == "multipart/form-data":
         return await _read_form(request, limits, held)
     raise MalformedBody("The Content-Type must be application/json or multipart/form-data.")
+
+
+def require_json(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON.
+
+    Raises:
+        MalformedBody: It does not.
+    """
+    if media_type_of(request) != JSON:
+        raise MalformedBody(f"The Content-Type must be {JSON}.")
+
+
+def media_type_of(request: Request) -> str:
+    """The body's media type, without its parameters; empty if it has none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_bytes(request: Request, limits: BodyLimits, held: Held) -> bytearray:
@@ -87,7 +103,7 @@ async def _read_form(request: Request, limits: BodyLimits, held: Held) -> Body:
         if part.filename is None:
             fields.append((part.name, _text(part.name, part.data)))
         elif part.name != "image":
-            raise _wrong_field(part.name, "Files belong into the field 'image'.")
+            raise InvalidRequest.of(part.name, "Files belong into the field 'image'.")
         elif part.filename or part.data:
             # A form that was sent with no file chosen has a part without name and content.
             files.append(part.data)
@@ -105,9 +121,9 @@ def gather(pairs: list[tuple[str, str]]) -> dict[str, Any]:
         if name == "image_url":
             fields.setdefault(name, []).append(value)
         elif name == "image":
-            raise _wrong_field(name, "Must be a file; a URL belongs into 'image_url'.")
+            raise InvalidRequest.of(name, "Must be a file; a URL belongs into 'image_url'.")
         elif name in fields:
-            raise _wrong_field(name, "Was given more than once.")
+            raise InvalidRequest.of(name, "Was given more than once.")
         else:
             fields[name] = value
     return fields
@@ -118,10 +134,6 @@ def _text(name: str, data: bytearray) -> str:
         return data.decode()
     except UnicodeDecodeError as exc:
         raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
-
-
-def _wrong_field(name: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("A field is not valid.", fields=[FieldError(name[:64], reason)])
 
 
 async def _chunks(request: Request, limits: BodyLimits, held: Held) -> AsyncGenerator[bytes, None]:

@@ -4,8 +4,13 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from app.api.service import service_of
-from app.errors import OriginNotAllowed, RateLimited
+from app.errors import NotAcceptable, OriginNotAllowed, RateLimited
 from app.guards import Identity, RateStatus, normal_origin
+
+EVENT_STREAM = "text/event-stream"
+PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+PREFETCH_WORDS = ("prefetch", "prerender", "preview")
+"""As Chromium, Safari and Firefox say that nobody has asked for this page yet."""
 
 
 def identify(request: Request) -> Identity:
@@ -61,6 +66,24 @@ def rate_of(scope: Scope) -> RateStatus | None:
     """Return what a request's caller has left, if it was counted."""
     rate: RateStatus | None = scope.get("state", {}).get("rate")
     return rate
+
+
+def refuse_unless_event_source(request: Request) -> None:
+    """Keep link previews, prefetching and address bars from opening a stream, and paying for it.
+
+    Raises:
+        NotAcceptable: No event stream was asked for, or nobody asked for it yet.
+    """
+    if EVENT_STREAM not in header_of(request, "accept"):
+        raise NotAcceptable(f"Ask with 'Accept: {EVENT_STREAM}', as an EventSource does.")
+    purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
+    if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
+        raise NotAcceptable("A search is not started by a prefetch.")
+
+
+def header_of(request: Request, name: str) -> str:
+    """All lines of a header whose value is a list (RFC 9110 §5.3), in lower case."""
+    return ",".join(request.headers.getlist(name)).lower()
 
 
 def bearer_of(request: Request) -> str | None:

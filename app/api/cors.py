@@ -26,8 +26,9 @@ EXPOSED_HEADERS = (
 class Cors:
     """Answers preflights, and marks answers as readable by the pages that may search."""
 
-    def __init__(self, origins: Origins) -> None:
+    def __init__(self, origins: Origins, *, tokens: bool) -> None:
         self._origins = origins
+        self._tokens = tokens
 
     def preflight(self, scope: Scope) -> Response | None:
         """Answer a browser that asks before its page's request; `None` for anything else."""
@@ -35,10 +36,15 @@ class Cors:
         asks = "origin" in headers and "access-control-request-method" in headers
         if scope["method"] != "OPTIONS" or not asks:
             return None
-        if not self._origins.allow(headers["origin"]):
+        # A token names the pages it is for, and no preflight shows one: the request itself is
+        # held against it, without which an answer to its preflight is worth nothing.
+        if not self._tokens and not self._origins.allow(headers["origin"]):
             error = OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
             return problem_response(scope, error)
-        allowed = {"Access-Control-Allow-Methods": METHODS}
+        allowed = {
+            "Access-Control-Allow-Origin": headers["origin"],
+            "Access-Control-Allow-Methods": METHODS,
+        }
         if wanted := headers.get("access-control-request-headers"):
             allowed["Access-Control-Allow-Headers"] = wanted
         return Response(

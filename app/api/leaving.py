@@ -8,6 +8,9 @@ from starlette.requests import Request
 
 from app.runs import Run
 
+CLIENT_GONE = 499
+"""nginx's status for a caller that left before the answer; nobody receives it."""
+
 
 async def ended_before_caller_left(request: Request, run: Run) -> bool:
     """Wait for whichever comes first; the request's body must have been read."""

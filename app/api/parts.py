@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from app.errors import FieldError, InvalidRequest
+from app.errors import FIELD_MAX_CHARS, InvalidRequest
 
 Json = dict[str, Any]
 
@@ -45,8 +45,23 @@ FETCHABLE = frozenset(
 TEXTS = ("input", "instructions", "prompt")
 """Top-level members that may hold parts."""
 
+DEPTH_MAX = 64
+"""Far deeper than any content stands; every level holds a generator open."""
 
-PATH_MAX_CHARS = 128
+
+class Path(NamedTuple):
+    """Where something stands, as a chain that is written out only when it is refused."""
+
+    above: "Path | None"
+    step: str
+
+    def __str__(self) -> str:
+        steps: list[str] = []
+        here: Path | None = self
+        while here:
+            steps.append(here.step[:FIELD_MAX_CHARS])
+            here = here.above
+        return "".join(reversed(steps))
 
 
 @dataclass(slots=True)
@@ -72,52 +87,64 @@ def pictures_of(body: Json) -> Iterator[Picture]:
     """Find all images in the body, in their order.
 
     Raises:
-        InvalidRequest: Something is there that the upstream would fetch, and is no image.
+        InvalidRequest: Something is there that the upstream would fetch, and is no image; or
+            too deep to look for it.
     """
     for name in TEXTS:
         value = body.get(name)
         if name == "input" and isinstance(value, list):
             for place, item in enumerate(value):
-                _check_item(item, f"input[{place}]")
-        if not isinstance(value, str):
-            yield from _search(value, name)
+                _check_item(item, place)
+        if isinstance(value, dict | list):
+            yield from _search(value, Path(None, name), depth=1)
 
 
-def _check_item(item: object, path: str) -> None:
+def _check_item(item: object, place: int) -> None:
     known: Json = item if isinstance(item, dict) else {}
     kind = known.get("type", "message" if "role" in known else None)
     if not isinstance(kind, str) or kind == "item_reference":
-        raise _refused(path, "Must be a whole item with a role or a type; references are not read.")
+        raise InvalidRequest.of(
+            f"input[{place}]",
+            "Must be a whole item with a role or a type; references are not read.",
+        )
 
 
-def _search(value: object, path: str, *, parts: bool = False) -> Iterator[Picture]:
-    if isinstance(value, list):
-        for place, one in enumerate(value):
-            where = f"{path}[{place}]"
-            if parts and isinstance(one, dict) and str(one.get("type")) not in PARTS:
-                raise _refused(f"{where}.type", "Only text and images are passed on.")
-            yield from _search(one, where)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            where = f"{path}.{name}"
-            if name in FETCHABLE and inner is not None:
-                raise _refused(where, "Files, audio and video are not passed on.")
-            if name == "image_url" and inner is not None:
-                yield _picture(value, inner, where)
-            elif not isinstance(inner, str):
-                yield from _search(inner, where, parts=name in PART_LISTS)
+def _search(
+    value: Json | list[Any], path: Path, *, depth: int, parts: bool = False
+) -> Iterator[Picture]:
+    if depth > DEPTH_MAX:
+        raise InvalidRequest.of(str(path), f"May be nested {DEPTH_MAX} levels deep at most.")
+    if isinstance(value, dict):
+        yield from _search_members(value, path, depth)
+        return
+    for place, one in enumerate(value):
+        if isinstance(one, dict | list):
+            where = Path(path, f"[{place}]")
+            if parts and isinstance(one, dict) and not _passed_on(one.get("type")):
+                raise InvalidRequest.of(f"{where}.type", "Only text and images are passed on.")
+            yield from _search(one, where, depth=depth + 1)
 
 
-def _picture(holder: Json, value: object, path: str) -> Picture:
+def _search_members(value: Json, path: Path, depth: int) -> Iterator[Picture]:
+    for name, inner in value.items():
+        if name in FETCHABLE and inner is not None:
+            raise InvalidRequest.of(f"{path}.{name}", "Files, audio and video are not passed on.")
+        if name == "image_url" and inner is not None:
+            yield _picture(value, inner, path)
+        elif isinstance(inner, dict | list):
+            where = Path(Path(path, "."), name)
+            yield from _search(inner, where, depth=depth + 1, parts=name in PART_LISTS)
+
+
+def _passed_on(kind: object) -> bool:
+    return isinstance(kind, str) and kind in PARTS
+
+
+def _picture(holder: Json, value: object, path: Path) -> Picture:
     """The URL itself, or in an object as chat completions have it."""
     if isinstance(value, str):
         return Picture(holder, "image_url")
     inner: Json = value if isinstance(value, dict) else {}
     if isinstance(inner.get("url"), str) and FETCHABLE.isdisjoint(inner):
         return Picture(inner, "url")
-    raise _refused(path, "Must be a URL, or an object with one.")
-
-
-def _refused(path: str, reason: str) -> InvalidRequest:
-    field = FieldError(path[:PATH_MAX_CHARS], reason)
-    return InvalidRequest("A field is not valid.", fields=[field])
+    raise InvalidRequest.of(f"{path}.image_url", "Must be a URL, or an object with one.")

@@ -1,12 +1,13 @@
 """A request's way in: who asks, what is asked, with which pictures; in that order."""
 
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 from starlette.requests import Request
 
 from app.api.body import Body, BodyLimits, gather, read_body
-from app.api.caller import admit_caller
+from app.api.caller import admit_caller, header_of
 from app.api.problems import remember_run
 from app.api.schemas import SearchRequest
 from app.api.service import Service, service_of
@@ -17,6 +18,9 @@ from app.runs import Opened
 
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 """As in the IETF draft's examples and at well-known payment services."""
+
+ERRORS_MAX = 20
+"""Refused fields that are told of at once; whoever sends more has another problem."""
 
 
 async def open_search(request: Request, *, resumable: bool) -> Opened:
@@ -35,7 +39,7 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
             await _read_spec(request, client, held),
             memory=held,
             key=idempotency_key(request),
-            fresh="no-cache" in request.headers.get("cache-control", "").lower(),
+            fresh="no-cache" in header_of(request, "cache-control"),
             resumable=resumable,
         )
     remember_run(request.scope, opened.reader.run)
@@ -77,25 +81,47 @@ def _read_query(request: Request) -> Body:
 def _validate(body: Body, service: Service) -> SearchRequest:
     """Check everything that can be refused before a picture is looked at."""
     settings = service.settings
+    given = body.fields if body.strict else _filled_in(body.fields)
+    _check_counts(given, len(body.files), settings.image_max_count)
     try:
-        fields = SearchRequest.model_validate(body.fields, strict=body.strict)
+        fields = SearchRequest.model_validate(given, strict=body.strict)
     except ValidationError as exc:
         raise InvalidRequest("A field is not valid.", fields=field_errors(exc)) from exc
     if 0 < settings.prompt_max_chars < len(fields.prompt):
-        raise _refused("prompt", f"May have {settings.prompt_max_chars} characters at most.")
+        raise InvalidRequest.of(
+            "prompt", f"May have {settings.prompt_max_chars} characters at most."
+        )
     if fields.model is not None and fields.model not in settings.models:
         offered = ", ".join(settings.models)
         raise ModelNotAllowed(f"This model is not offered here. Offered are: {offered}.")
     if fields.previous_response_id and not settings.upstream_store:
-        raise _refused(
+        raise InvalidRequest.of(
             "previous_response_id", "Answers are not kept here, so none can be followed."
         )
-    count = len(fields.image_url) + len(body.files)
-    if not count and not fields.previous_response_id:
+    if not (fields.image_url or body.files or fields.previous_response_id):
         raise ImageMissing("Give an image: 'image_url', or a file in the multipart field 'image'.")
-    if count > settings.image_max_count:
-        raise _refused("image", f"At most {settings.image_max_count} images; {count} were given.")
     return fields
+
+
+def _filled_in(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the fields that a form was sent with and nobody filled in."""
+    known = SearchRequest.model_fields
+    filled = {name: value for name, value in fields.items() if value or name not in known}
+    if urls := filled.get("image_url"):
+        filled["image_url"] = [url for url in urls if url]
+    return filled
+
+
+def _check_counts(fields: dict[str, Any], files: int, most: int) -> None:
+    """Refuse what is too much before each of it is looked at, and would be told of."""
+    unknown = (name for name in fields if name not in SearchRequest.model_fields)
+    errors = [FieldError.named(name, "Is not known.") for name in islice(unknown, ERRORS_MAX)]
+    if errors:
+        raise InvalidRequest("A field is not valid.", fields=errors)
+    urls = fields.get("image_url")
+    count = files + (len(urls) if isinstance(urls, list) else urls is not None)
+    if count > most:
+        raise InvalidRequest.of("image", f"At most {most} images; {count} were given.")
 
 
 async def _take_in(
@@ -111,19 +137,16 @@ async def _take_in(
 def field_errors(exc: ValidationError) -> list[FieldError]:
     """Name each refused field with the reason, never with the value."""
     errors = exc.errors(include_url=False, include_context=False, include_input=False)
-    return [FieldError(_field_name(error["loc"]), error["msg"]) for error in errors]
-
-
-def _field_name(loc: tuple[Any, ...]) -> str:
-    return ".".join(str(part)[:64] for part in loc)
-
-
-def _refused(field: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("A field is not valid.", fields=[FieldError(field, reason)])
+    return [
+        FieldError.named(".".join(str(part)[:64] for part in error["loc"]), error["msg"])
+        for error in errors[:ERRORS_MAX]
+    ]
 
 
 def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not 0 < len(key) <= IDEMPOTENCY_KEY_MAX_CHARS:
-        raise _refused("Idempotency-Key", f"Must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters.")
+        raise InvalidRequest.of(
+            "Idempotency-Key", f"Must have 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters."
+        )
     return key

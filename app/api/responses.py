@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.caller import admit_caller, identify
-from app.api.leaving import ended_before_caller_left
+from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_caller_left
 from app.api.repair import Repair
 from app.api.request import idempotency_key
 from app.api.responses_body import read_request
 from app.api.service import service_of
 from app.api.sse import LogStream, Show, frame
-from app.errors import FieldError, InvalidRequest, SearchNotFound
+from app.errors import InvalidRequest, SearchNotFound
 from app.models import Client, Event
 from app.runs import Opened, Reader
 
@@ -27,7 +27,6 @@ PAGE_FIELDS = ("after", "limit", "order")
 REPAIRS = {"openai": Repair}
 """What `X-Stream-Repair` may ask for: to put right what a client's helper cannot read."""
 
-CLIENT_GONE = 499
 MODELS_OWNER = "system"
 JSON = "application/json"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -80,7 +79,9 @@ async def create(request: Request) -> Response:
 async def retrieve(request: Request, response_id: str) -> Response:
     """Read an answer that the upstream keeps."""
     if request.query_params.get("stream", "false") != "false":
-        raise _refused("stream", "An answer that is kept comes whole; it cannot be streamed again.")
+        raise InvalidRequest.of(
+            "stream", "An answer that is kept comes whole; it cannot be streamed again."
+        )
     return await _fetch(request, response_id)
 
 
@@ -126,10 +127,11 @@ async def _wait(request: Request, opened: Opened) -> Response:
         opened.reader.close()
 
 
-async def _follow(request: Request, opened: Opened, show: Show) -> LogStream:
+async def _follow(request: Request, opened: Opened, show: Show) -> Response:
     """Begin the stream once its status is known."""
     service, reader = service_of(request), opened.reader
-    await _opened(reader, service.settings.stream_commit_s)
+    if not await _opened(request, reader, service.settings.stream_commit_s):
+        return Response(status_code=CLIENT_GONE)
     return LogStream(
         reader,
         after=0,
@@ -141,12 +143,15 @@ async def _follow(request: Request, opened: Opened, show: Show) -> LogStream:
     )
 
 
-async def _opened(reader: Reader, within_s: float) -> None:
+async def _opened(request: Request, reader: Reader, within_s: float) -> bool:
+    """Wait for the status; let go of the run unless there is one and somebody to tell it."""
+    opened = False
     try:
-        await reader.run.opened(within_s)
-    except BaseException:
-        reader.close()
-        raise
+        opened = await came_before_caller_left(request, reader.run.opened(within_s))
+    finally:
+        if not opened:
+            reader.close()
+    return opened
 
 
 def _shown(request: Request) -> Show:
@@ -155,7 +160,7 @@ def _shown(request: Request) -> Show:
     if wanted is None:
         return lambda event: iter(()) if event.own else frame(event)
     if wanted not in REPAIRS:
-        raise _refused("X-Stream-Repair", f"May be one of: {', '.join(REPAIRS)}.")
+        raise InvalidRequest.of("X-Stream-Repair", f"May be one of: {', '.join(REPAIRS)}.")
     repair = REPAIRS[wanted]()
 
     def show(event: Event) -> Iterator[bytes]:
@@ -176,7 +181,3 @@ async def _fetch(request: Request, response_id: str, tail: str = "") -> Response
         client, request.method, response_id, tail=tail, query=page
     )
     return Response(body, media_type=JSON, headers=NO_STORE)
-
-
-def _refused(field: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("A field is not valid.", fields=[FieldError(field, reason)])

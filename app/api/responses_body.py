@@ -8,14 +8,15 @@ between the caller and the upstream.
 
 import hashlib
 import json
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
 
-from app.api.body import BodyLimits, read_bytes
+from app.api.body import BodyLimits, read_bytes, require_json
 from app.api.parts import Picture, pictures_of
 from app.api.service import Service, service_of
-from app.errors import FieldError, InvalidRequest, MalformedBody, ModelNotAllowed
+from app.errors import InvalidRequest, MalformedBody, ModelNotAllowed
 from app.images import Held
 from app.models import Client, ResponsesRequest
 
@@ -55,9 +56,7 @@ async def read_request(request: Request, client: Client, held: Held) -> Response
 
 
 async def _read_json(request: Request, service: Service, held: Held) -> bytearray:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise MalformedBody("The Content-Type must be application/json.")
+    require_json(request)
     settings = service.settings
     limits = BodyLimits(
         body_bytes=settings.body_max_bytes,
@@ -95,15 +94,17 @@ def _check(body: Json, service: Service, client: Client) -> None:
     settings = service.settings
     model = body.get("model")
     if not isinstance(model, str):
-        raise _refused("model", "Is required, and must be a string.")
+        raise InvalidRequest.of("model", "Is required, and must be a string.")
     if model not in settings.models:
         offered = ", ".join(settings.models)
         raise ModelNotAllowed(f"This model is not offered here. Offered are: {offered}.")
     if not isinstance(body.get("stream"), bool | None):
-        raise _refused("stream", "Must be true or false.")
+        raise InvalidRequest.of("stream", "Must be true or false.")
     service.guards.check_tools(_tool_types(body.get("tools")))
     if body.get("conversation") is not None:
-        raise _refused("conversation", "Conversations are not offered; see previous_response_id.")
+        raise InvalidRequest.of(
+            "conversation", "Conversations are not offered; see previous_response_id."
+        )
     _check_previous(body.get("previous_response_id"), service, client)
 
 
@@ -111,9 +112,9 @@ def _check_previous(response_id: object, service: Service, client: Client) -> No
     if response_id is None:
         return
     if not isinstance(response_id, str):
-        raise _refused("previous_response_id", "Must be a string.")
+        raise InvalidRequest.of("previous_response_id", "Must be a string.")
     if not service.settings.upstream_store:
-        raise _refused(
+        raise InvalidRequest.of(
             "previous_response_id", "Answers are not kept here, so none can be followed."
         )
     service.guards.responses.check(response_id, client.name)
@@ -124,18 +125,18 @@ def _tool_types(tools: object) -> list[str]:
     if tools is None:
         return []
     if not isinstance(tools, list):
-        raise _refused("tools", "Must be a list.")
+        raise InvalidRequest.of("tools", "Must be a list.")
     types = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
     if not all(isinstance(kind, str) for kind in types):
-        raise _refused("tools", "Each must be an object with a type.")
+        raise InvalidRequest.of("tools", "Each must be an object with a type.")
     return [str(kind) for kind in types]
 
 
 def _pictures(body: Json, service: Service) -> list[Picture]:
-    pictures = list(pictures_of(body))
     most = service.settings.image_max_count
+    pictures = list(islice(pictures_of(body), most + 1))
     if len(pictures) > most:
-        raise _refused("input", f"At most {most} images; {len(pictures)} were given.")
+        raise InvalidRequest.of("input", f"At most {most} images; more were given.")
     return pictures
 
 
@@ -179,7 +180,3 @@ def _written(body: Json) -> bytes:
 
 def _positive(value: object) -> int | None:
     return value if type(value) is int and value > 0 else None
-
-
-def _refused(field: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("A field is not valid.", fields=[FieldError(field, reason)])

@@ -2,17 +2,27 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
 
 
 def _as_list(value: object) -> object:
+    if value is None:
+        return []
     return [value] if isinstance(value, str) else value
 
 
 def _blank_is_default(value: object) -> object:
-    return value if not isinstance(value, str) or value.strip() else DEFAULT_PROMPT
+    blank = value is None or (isinstance(value, str) and not value.strip())
+    return DEFAULT_PROMPT if blank else value
 
 
 def _encodable(value: str) -> str:
@@ -26,21 +36,29 @@ def _encodable(value: str) -> str:
 Text = Annotated[str, AfterValidator(_encodable)]
 """JSON can hold half a surrogate pair, which no text upstream can."""
 
+ONE_OR_MORE: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}},
+        {"type": "null"},
+    ]
+}
+TEXT_OR_NULL: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+
 
 class SearchRequest(BaseModel):
     """The fields of a search, in JSON, in a form, or in a query."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_url: Annotated[list[Text], BeforeValidator(_as_list)] = Field(
-        default=[],
-        description="One or several `http(s)` URLs or `data:image/...;base64,` URLs.",
-        json_schema_extra={
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
-        },
+    image_url: Annotated[list[Text], BeforeValidator(_as_list), WithJsonSchema(ONE_OR_MORE)] = (
+        Field(
+            default=[],
+            description="One or several `http(s)` URLs or `data:image/...;base64,` URLs.",
+        )
     )
-    prompt: Annotated[Text, BeforeValidator(_blank_is_default)] = Field(
-        default=DEFAULT_PROMPT, description="The question about the image."
+    prompt: Annotated[Text, BeforeValidator(_blank_is_default), WithJsonSchema(TEXT_OR_NULL)] = (
+        Field(default=DEFAULT_PROMPT, description="The question about the image.")
     )
     model: str | None = Field(default=None, description="One of the models this service offers.")
     instructions: Text | None = Field(default=None, description="Passed to the model.")
@@ -169,36 +187,5 @@ OWN_EVENTS: dict[str, type[BaseModel]] = {
     "search.cancelled": SearchResultBody,
     "search.failed": Failed,
 }
-
-
-def event_stream_schema() -> dict[str, Any]:
-    """Describe the stream for typed clients: one schema an event, told apart by `event`."""
-    own = [
-        _event_schema(name, {"$ref": f"#/components/schemas/{body.__name__}"})
-        for name, body in OWN_EVENTS.items()
-    ]
-    relayed = {
-        "type": "object",
-        "title": "response.*",
-        "description": "An event of the Responses API, relayed as it came.",
-        "required": ["id", "event", "data"],
-        "properties": {
-            "id": {"type": "string"},
-            "event": {"type": "string", "pattern": r"^response\."},
-            "data": {"type": "object"},
-        },
-    }
-    return {"oneOf": [*own, relayed]}
-
-
-def _event_schema(name: str, data: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "title": name,
-        "required": ["id", "event", "data"],
-        "properties": {
-            "id": {"type": "string"},
-            "event": {"type": "string", "const": name},
-            "data": data,
-        },
-    }
+ENDED_AS = {"search.completed": ["completed", "incomplete"], "search.cancelled": ["cancelled"]}
+"""The status that tells two events with the same data apart."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.api.body import BodyLimits, read_bytes
+from app.api.body import BodyLimits, read_bytes, require_json
 from app.api.caller import bearer_of, charge
 from app.api.request import field_errors
 from app.api.schemas import Problem
@@ -67,6 +67,7 @@ async def _read(request: Request) -> TokenRequest:
         body = await read_bytes(request, limits, held)
     if not body:
         return TokenRequest()
+    require_json(request)
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as exc:

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 from jwt.types import Options
 
-from app.errors import FieldError, InvalidRequest, OriginNotAllowed, RouteNotFound
+from app.errors import InvalidRequest, OriginNotAllowed, RouteNotFound
 from app.guards.identity import Identity
 from app.guards.origins import normal_origin
 
@@ -72,7 +72,7 @@ class Tokens:
         if not self._secrets:
             raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
         if ttl_s is not None and not 1 <= ttl_s <= self._ttl_s:
-            raise _refused("ttl_s", f"must be 1 to {self._ttl_s} seconds")
+            raise InvalidRequest.of("ttl_s", f"Must be 1 to {self._ttl_s} seconds.")
         expires_at = int(self._wall()) + (ttl_s or self._ttl_s)
         claims: dict[str, Any] = {
             "sub": name,
@@ -124,7 +124,7 @@ class Tokens:
 def _checked_origin(origin: str) -> str:
     normal = normal_origin(origin)
     if not ORIGIN.fullmatch(normal) or len(normal) > CLAIM_MAX_CHARS:
-        raise _refused("origin", "must be such as https://app.example, without a path")
+        raise InvalidRequest.of("origin", "Must be such as https://app.example, without a path.")
     return normal
 
 
@@ -136,7 +136,3 @@ def _well_formed(claims: dict[str, Any]) -> bool:
 
 def _is_time(value: Any) -> bool:
     return type(value) in {int, float} and 0 <= value < TIME_MAX
-
-
-def _refused(name: str, reason: str) -> InvalidRequest:
-    return InvalidRequest("The token cannot be made like this.", fields=[FieldError(name, reason)])

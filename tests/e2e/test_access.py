@@ -203,6 +203,9 @@ async def test_an_answer_that_was_cut_belongs_to_its_client_too(scenario: str) -
         service.service.guards.responses.check(result["upstream_response_id"], "shop")
 
 
+AS_JSON = {"Content-Type": "application/json"}
+
+
 async def test_a_token_is_minted_used_and_refused_where_it_was_not_made_for() -> None:
     async with running(**GUARDED) as service:
         plain = await service.http.post("/tokens", headers=SHOP)
@@ -227,7 +230,7 @@ async def test_a_token_is_minted_used_and_refused_where_it_was_not_made_for() ->
             ("{", 400),
         ):
             content = body if isinstance(body, str) else json.dumps(body)
-            response = await service.http.post("/tokens", headers=SHOP, content=content)
+            response = await service.http.post("/tokens", headers=SHOP | AS_JSON, content=content)
             assert response.status_code == status, body
     async with running(**GUARDED | {"client_token_secret": ""}) as service:
         assert (await service.http.post("/tokens", headers=SHOP)).status_code == 404

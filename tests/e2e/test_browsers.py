@@ -55,12 +55,23 @@ async def test_a_preflight_of_an_allowed_page_is_answered_with_what_it_asked_for
         assert "origin" in response.headers["vary"].lower()
 
 
+@pytest.mark.parametrize("origin", [EVIL, "null"])
+async def test_where_tokens_are_made_a_preflight_says_yes_and_the_request_no(origin: str) -> None:
+    """No preflight shows a token, so it cannot be held against the page that the token is for."""
+    async with running(**GUARDED) as service:
+        asked = await preflight(service, "/search", origin)
+        assert (asked.status_code, cors_of(asked)["allow-origin"]) == (204, origin)
+        refused = await service.http.post("/search", json=ASKED, headers=SHOP | {"Origin": origin})
+        assert (refused.status_code, cors_of(refused)) == (403, {})
+        assert service.record.total == 0
+
+
 FOREIGN = (EVIL, "null", "", "http://app.example", f"{PAGE}.evil.example", f"{PAGE}:8443", "*")
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
 async def test_foreign_pages_get_no_cors_headers(origin: str) -> None:
-    async with running(**GUARDED) as service:
+    async with running(**GUARDED | {"client_token_secret": ""}) as service:
         asked = await preflight(service, "/search", origin)
         assert (asked.status_code, asked.json()["code"]) == (403, "origin_not_allowed")
         headers = SHOP | {"Origin": origin}
@@ -132,12 +143,15 @@ async def test_errors_can_be_read_by_allowed_pages_too(monkeypatch: pytest.Monke
 
 
 async def test_a_page_that_a_token_is_bound_to_reads_what_the_token_gets() -> None:
-    """An event source asks no leave first; other requests of such a page need CORS_ORIGINS."""
     async with running(**GUARDED | {"cors_origins": ""}) as service:
         params = ASKED | {"access_token": token(origin=PAGE)}
         response, events = await service.stream("GET", params=params, headers={"Origin": PAGE})
         assert events[-1].event == "search.completed"
         assert cors_of(response)["allow-origin"] == PAGE
+        assert (await preflight(service, "/search", PAGE)).status_code == 204
+        bound = bearer(token(origin=PAGE)) | {"Origin": PAGE}
+        response = await service.http.post("/search", json=ASKED, headers=bound)
+        assert (response.status_code, cors_of(response)["allow-origin"]) == (200, PAGE)
         refused, _ = await service.stream("GET", params=params, headers={"Origin": EVIL})
         assert (refused.status_code, cors_of(refused)) == (403, {})
         unbound = bearer(token()) | {"Origin": PAGE}

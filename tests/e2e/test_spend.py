@@ -95,7 +95,7 @@ async def joined(service: Running) -> None:
         asyncio.create_task(service.http.post("/search", json=asked("gated tag=j")))
         for _ in range(2)
     ]
-    await until(lambda: any(run.requests == 2 for run in service.service.runs._runs.values()))
+    await until(lambda: any(run.shared for run in service.service.runs._runs.values()))
     await service.simulator.state.gate.open("j")
     answers = [await one for one in both]
     assert sorted(one.headers["x-cache"] for one in answers) == ["coalesced", "miss"]

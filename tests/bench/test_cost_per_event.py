@@ -1,0 +1,206 @@
+"""What a relayed event costs, counted and not timed: calls, of Python functions and of C ones.
+
+The whole way in one process and without sockets: the upstream's bytes, decoder, run, log,
+follower, framing, response, middleware, `send`. Counted by `sys.setprofile` as the difference
+between a long and a short answer, so that what a search costs once falls out, less what the
+transcript costs by itself. Task switches are in it, for the event loop's calls are; uvicorn and
+the HTTP client below httpx are not.
+
+The same number on every run of one version of Python and of the locked packages. When a band is
+left downwards, move it down: that is the guard's purpose.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from types import FrameType
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+import app.main
+from app.settings import load
+from bench.shape import Shape, blocks
+
+SHORT, LONG = 100, 500
+PIECE_BYTES = 65_536
+"""What one read of a socket brings at most."""
+
+TURNS = 4
+"""Of the loop between two chunks: time for an event to get all the way out."""
+
+ONE_BY_ONE = (100, 230)
+"""Calls per event when every event comes, and goes, by itself: least and most."""
+
+ALL_AT_ONCE = (20, 60)
+"""Calls per event when the answer comes in pieces of 64 KB."""
+
+
+class Transcript(httpx.AsyncByteStream):
+    """An answer in the chunks in which it comes."""
+
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            arrival = asyncio.get_running_loop().create_future()
+            _arrive(arrival, TURNS)
+            await arrival
+            yield chunk
+
+
+def _arrive(arrival: asyncio.Future[None], turns: int) -> None:
+    """Some turns of the loop pass, as they do until a socket has more."""
+    if turns:
+        asyncio.get_running_loop().call_soon(_arrive, arrival, turns - 1)
+    elif not arrival.done():
+        arrival.set_result(None)
+
+
+class FakeUpstream(httpx.AsyncBaseTransport):
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = chunks
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        headers = {"Content-Type": "text/event-stream;charset=UTF-8"}
+        return httpx.Response(200, headers=headers, stream=Transcript(self._chunks))
+
+
+class Browser:
+    """The server's side of one request: what came of it."""
+
+    def __init__(self) -> None:
+        self._body: bytes | None = json.dumps({"image_url": "https://a.example/b.jpg"}).encode()
+        self.sent: list[bytes] = []
+        self.status = 0
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        headers = [(b"content-type", b"application/json"), (b"host", b"a.example")]
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/search/stream",
+            "raw_path": b"/search/stream",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [*headers, (b"authorization", b"Bearer key-of-the-web-client")],
+            "client": ("127.0.0.1", 50_000),
+            "server": ("127.0.0.1", 8_000),
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        if self._body is None:
+            await asyncio.get_running_loop().create_future()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message.get("body"):
+            self.sent.append(message["body"])
+
+
+class Calls:
+    """Counts calls in this thread while it is entered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        gc.collect()
+        gc.disable()
+        sys.setprofile(self._on)
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        gc.enable()
+
+    def _on(self, frame: FrameType, event: str, arg: object) -> None:
+        if event in ("call", "c_call"):
+            self.count += 1
+
+
+def one_by_one(events: list[bytes]) -> list[bytes]:
+    return events
+
+
+def all_at_once(events: list[bytes]) -> list[bytes]:
+    text = b"".join(events)
+    return [text[at : at + PIECE_BYTES] for at in range(0, len(text), PIECE_BYTES)]
+
+
+Chunking = Callable[[list[bytes]], list[bytes]]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bytes]], FastAPI]:
+    """Build a service, everything on, whose upstream answers in given chunks."""
+
+    def build(chunks: list[bytes]) -> FastAPI:
+        client = httpx.AsyncClient(transport=FakeUpstream(chunks))
+        monkeypatch.setattr(app.main, "build_http_client", lambda _: client)
+        return app.main.create_app(
+            load(
+                dashscope_api_key="sk-of-the-service",
+                dashscope_base_url="http://upstream.example/v1",
+                client_keys="web:key-of-the-web-client",
+                rate_limit="1000/minute",
+                _env_file=None,
+            )
+        )
+
+    return build
+
+
+async def search(service: FastAPI, shape: Shape) -> int:
+    """Run one search, make sure that all of it came, and count its calls."""
+    browser, calls = Browser(), Calls()
+    async with service.router.lifespan_context(service), asyncio.timeout(60):
+        with calls:
+            await service(browser.scope, browser.receive, browser.send)
+    body = b"".join(browser.sent)
+    assert browser.status == 200
+    assert body.count(b"event: response.output_text.delta\n") == shape.deltas
+    assert body.count(b"event: search.completed\n") == 1
+    return calls.count
+
+
+async def read(transcript: Transcript) -> int:
+    """Count what the transcript costs by itself."""
+    calls = Calls()
+    with calls:
+        async for _ in transcript:
+            pass
+    return calls.count
+
+
+@pytest.mark.parametrize(
+    ("chunking", "band"), [(one_by_one, ONE_BY_ONE), (all_at_once, ALL_AT_ONCE)]
+)
+def test_a_relayed_event_costs_so_many_calls(
+    served: Callable[[list[bytes]], FastAPI], chunking: Chunking, band: tuple[int, int]
+) -> None:
+    def relayed(deltas: int) -> int:
+        shape = Shape(deltas)
+        return asyncio.run(search(served(chunking(blocks(shape))), shape))
+
+    def unread(deltas: int) -> int:
+        return asyncio.run(read(Transcript(chunking(blocks(Shape(deltas))))))
+
+    relayed(SHORT)  # What is done once in a process
+    per_event = slope(relayed) - slope(unread)
+    assert band[0] <= per_event <= band[1]
+
+
+def slope(calls: Callable[[int], int]) -> float:
+    return (calls(LONG) - calls(SHORT)) / (LONG - SHORT)

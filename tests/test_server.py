@@ -1,0 +1,79 @@
+"""The server's own part of a shutdown; with real processes, see `e2e/test_drain.py`."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.main import create_app
+from app.server import DrainingServer
+from app.settings import load
+from simulator import create_app as create_simulator
+from simulator.pictures import PICTURES
+from simulator.serving import serving
+from tests.clock import skip, until
+from tests.service import FAST, GALLERY_URL, KEY
+from tests.wire import dial, events_of, request
+
+GRACE_S = 3_600
+STALLED = {"image_url": GALLERY_URL + PICTURES[7].name, "prompt": "[sim stall after=14]"}
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[DrainingServer]:
+    """A server that is not yet started, in front of the stand-in."""
+    async with asyncio.timeout(2 * GRACE_S), serving(create_simulator(FAST)) as upstream:
+        settings = load(
+            _env_file=None,
+            port=0,
+            allow_anonymous=True,
+            rate_limit="0",
+            shutdown_grace_s=GRACE_S,
+            dashscope_api_key=KEY,
+            dashscope_base_url=f"{upstream}/v1",
+        )
+        yield DrainingServer(create_app(settings), settings)
+
+
+def url_of(server: DrainingServer) -> str:
+    host, port = server.servers[0].sockets[0].getsockname()
+    return f"http://{host}:{port}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_an_idle_server(number: signal.Signals) -> None:
+    async with server() as idle:
+        serving = asyncio.create_task(idle.serve())
+        await until(lambda: idle.started)
+        os.kill(os.getpid(), number)
+        await serving
+
+
+async def test_a_signal_before_the_start_ends_the_server_as_soon_as_it_has_started() -> None:
+    async with server() as early:
+        early._on_signal()
+        await early.serve()
+        assert early.started
+
+
+@pytest.mark.parametrize("how", ["the grace ends", "a second signal"])
+async def test_a_drain_ends_what_has_not_ended_with_a_word(how: str) -> None:
+    async with server() as draining:
+        serving = asyncio.create_task(draining.serve())
+        await until(lambda: draining.started)
+        async with dial(url_of(draining)) as wire:
+            wire.send(request("POST", "/search/stream", body=STALLED))
+            await wire.head()
+            os.kill(os.getpid(), signal.SIGTERM)
+            runs = draining._app.state.service.runs
+            await until(lambda: runs.draining)
+            assert runs.active == 1
+            if how == "a second signal":
+                os.kill(os.getpid(), signal.SIGTERM)
+            else:
+                skip(GRACE_S)
+            assert events_of(await wire.rest())[-1] == b"search.failed"
+            await serving
