@@ -3,7 +3,7 @@
 The class says whose fault it is, the leaf says what happened::
 
     ServiceError
-    ├── CallerError      the request itself; sending it again changes nothing
+    ├── CallerError      the request itself, or the caller's share
     │   ├── MalformedBody         400    ├── ImageMissing          422
     │   ├── Unauthorized          401    ├── ImageUnreadable       422
     │   ├── BudgetExceeded        402    ├── ImageDimensions       422
