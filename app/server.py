@@ -1,4 +1,4 @@
-"""uvicorn, taught to shut down without cutting anybody off, and to wait for nobody for ever.
+"""uvicorn, taught to shut down without cutting anybody off.
 
 On SIGTERM the listener stays open while searches drain, so that `/readyz` says 503 and new
 searches are told `draining`; then uvicorn stops as usual, and the process exits 0. Of itself
@@ -6,176 +6,20 @@ uvicorn closes the listener first, tells its streams nothing, and dies of the si
 """
 
 import asyncio
-import json
-import os
 import signal
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import Message
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.protocol import protocol_of
 from app.settings import Settings, SettingsError
 
 LAST_WORDS_S = 5
 """The server's own grace, after the drain's: time to send what the runs said last."""
 
 BACKLOG = 2_048
-
-UNSENT_BYTES = 16_384
-"""What may wait for a slow reader before its response is held up: once in this process, where
-asyncio's bound is 64 KiB, and once in the kernel, which else takes megabytes for every reader."""
-
-
-HEAD_MAX_BYTES = 65_536
-"""A request's line and headers. They are held before anybody is identified, and what they are
-joined from costs the square of their length; nginx takes 32 KiB unless told otherwise."""
-
-_PROBLEM = json.dumps(
-    {
-        "type": "urn:imagesearch:head_too_large",
-        "title": "The request's head is too large",
-        "status": 431,
-        "detail": f"The address and the headers may have {HEAD_MAX_BYTES} bytes together.",
-        "code": "head_too_large",
-        "retryable": False,
-    }
-).encode()
-HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: application/problem+json\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
-)
-
-
-class AbortableProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that lets a response drop its connection with all that is still unsent.
-
-    It holds no connection for a caller that owes it something: the rest of a request's head, or
-    of a body that was refused already.
-    """
-
-    patience_s: ClassVar[float] = 15
-    """How long a whole head may take, and a pause in a refused body; 0: for ever."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
-        """Bound what a reader that stalls holds, and how long its request's head may take."""
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=UNSENT_BYTES)
-        # A twin of the descriptor, because uvloop's stand-in for a socket takes no options.
-        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
-            twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        self._heads = 0
-        self._head_room: int | None = HEAD_MAX_BYTES
-        self._patience: asyncio.TimerHandle | None = None
-        self._be_patient()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes in; of a head that does not end, no more than it may have."""
-        room, heads = self._head_room, self._heads
-        piece = data[:room]
-        super().data_received(piece)
-        if room is not None and heads == self._heads:
-            self._head_room = room - len(piece)
-            if self._head_room == 0:
-                self._refuse_head()
-                return
-        if len(piece) < len(data) and not self.transport.is_closing():
-            self.data_received(data[room:])
-            return
-        self._watch()
-
-    def on_message_begin(self) -> None:
-        """Offer the abort beside the request."""
-        super().on_message_begin()
-        extensions: Any = {"imagesearch.abort": self.transport.abort}
-        self.scope["extensions"] = extensions
-
-    def on_headers_complete(self) -> None:
-        """The head has come: from here on, the body's reader watches over it."""
-        self._heads += 1
-        self._head_room = None
-        super().on_headers_complete()
-        if self.scope["http_version"] == "1.0":
-            # Of this answer's cycle only: uvicorn makes one for each, and takes no other class.
-            vars(self.cycle)["send"] = Unchunked(self.cycle).send
-
-    def on_message_complete(self) -> None:
-        """What comes next is another head."""
-        self._head_room = HEAD_MAX_BYTES
-        super().on_message_complete()
-
-    @property
-    def _answering(self) -> bool:
-        # Before the first request there is none, whatever uvicorn's annotation says.
-        cycle: Any = self.cycle
-        return cycle is not None and not cycle.response_complete
-
-    def _watch(self) -> None:
-        """A head has its time as a whole; what follows a refusal, from piece to piece.
-
-        uvicorn's own timer runs only where nothing at all comes after an answer.
-        """
-        if self._answering or self._head_room is None:
-            self._stop_waiting()
-        if not self._answering and self._patience is None:
-            self._be_patient()
-
-    def _be_patient(self) -> None:
-        if self.patience_s:
-            self._patience = self.loop.call_later(self.patience_s, self.transport.abort)
-
-    def _stop_waiting(self) -> None:
-        if self._patience:
-            self._patience.cancel()
-            self._patience = None
-
-    def _refuse_head(self) -> None:
-        if self._answering:
-            # A pipelined request's head: a word of it would stand inside the running answer.
-            self.transport.abort()
-            return
-        self.transport.write(HEAD_TOO_LARGE)
-        self.transport.close()
-
-
-class Unchunked:
-    """An answer to HTTP/1.0, which knows no chunks: the connection's end ends it.
-
-    RFC 9112 §6.1: no Transfer-Encoding in a response to a request of less than HTTP/1.1.
-    """
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._send: Any = cycle.send
-        self._sized = False
-
-    async def send(self, message: Message) -> None:
-        """Pass a message on, so that uvicorn neither chunks nor counts a body without a length."""
-        if message["type"] == "http.response.start":
-            self._sized = any(
-                name.lower() == b"content-length" for name, _ in message.get("headers", ())
-            )
-            if not self._sized:
-                self._cycle.chunked_encoding = False
-        elif not self._sized:
-            self._cycle.expected_content_length = len(message.get("body", b""))
-        await self._send(message)
-
-
-def protocol_of(settings: Settings) -> type[AbortableProtocol]:
-    """The protocol with the settings' patience; uvicorn makes its instances by itself."""
-    patience = {"patience_s": settings.upload_idle_timeout_s}
-    return type("PatientProtocol", (AbortableProtocol,), patience)
 
 
 class DrainingServer(uvicorn.Server):

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from app.api.service import Service
 from app.main import create_app
-from app.server import AbortableProtocol
+from app.protocol import AbortableProtocol
 from app.settings import load
 from simulator import Knobs
 from simulator import create_app as create_simulator

@@ -13,7 +13,7 @@ FLOORS = (
     {"images", "upstream", "runs", "guards"},
     {"accounts"},
     {"search", "responses"},
-    {"api"},
+    {"api", "protocol"},
     {"main", "server"},
     {"__main__"},
 )

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import telemetry
 from app.api.caller import rate_of
 from app.api.cors import Cors
+from app.api.leaving import CLIENT_GONE
 from app.api.problems import code_of, forget_run, problem_response, run_of
 from app.errors import Internal
 
@@ -36,9 +37,6 @@ DOCS_POLICY = (
     "style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
 )
 """What FastAPI's page is made of; it is served only with `DOCS=true`."""
-
-CLIENT_GONE = 499
-"""nginx's status for a caller that left before the answer; only for the log."""
 
 
 class RequestLog:

@@ -7,23 +7,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.caller import identify
-from app.api.leaving import came_before_caller_left, ended_before_caller_left
+from app.api.caller import identify, refuse_unless_event_source
+from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_caller_left
 from app.api.openapi import SEARCH_BODY, SEARCH_QUERY, STREAM_RESPONSE
 from app.api.problems import remember_run
 from app.api.request import open_search
 from app.api.schemas import Problem, SearchResultBody
 from app.api.service import service_of
 from app.api.sse import LogStream
-from app.errors import FieldError, InvalidRequest, NotAcceptable, SearchNotFound
+from app.errors import InvalidRequest, SearchNotFound
 from app.models import Client, json_bytes
 from app.runs import Reader, Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
 EVENT_NUMBER = re.compile(r"[0-9]{1,9}")
-PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-moz")
-CLIENT_GONE = 499
-"""nginx's status for a caller that left; nobody receives it."""
 
 router = APIRouter(responses={"default": {"model": Problem}})
 
@@ -52,7 +49,7 @@ async def search_stream(request: Request) -> Response:
 @router.get("/search/stream", responses=STREAM_RESPONSE, openapi_extra=SEARCH_QUERY)
 async def search_stream_by_get(request: Request) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
-    _refuse_unless_event_source(request)
+    refuse_unless_event_source(request)
     if last_seen := request.headers.get("last-event-id"):
         return _resume(request, identify(request), last_seen)
     reader, cache = await open_search(request, resumable=True)
@@ -158,15 +155,5 @@ def _place(request: Request, run: Run, after: str) -> int:
     if not after:
         return 0
     if not EVENT_NUMBER.fullmatch(after):
-        raise InvalidRequest(
-            "A field is not valid.", fields=[FieldError("after", "Must be an event's number.")]
-        )
+        raise InvalidRequest.of("after", "Must be an event's number.")
     return int(after)
-
-
-def _refuse_unless_event_source(request: Request) -> None:
-    """Keep link previews, prefetching and address bars from starting a paid search."""
-    if "text/event-stream" not in request.headers.get("accept", ""):
-        raise NotAcceptable("Ask with 'Accept: text/event-stream', as an EventSource does.")
-    if any("prefetch" in request.headers.get(name, "") for name in PREFETCH_HEADERS):
-        raise NotAcceptable("A search is not started by a prefetch.")

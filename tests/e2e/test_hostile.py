@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.server import HEAD_MAX_BYTES, AbortableProtocol, check_address
+from app.protocol import HEAD_MAX_BYTES, AbortableProtocol
+from app.server import check_address
 from app.settings import SettingsError
 from simulator.pictures import PICTURES
 from simulator.serving import listen
@@ -246,7 +247,12 @@ def nested(name: str, levels: int) -> Any:
 
 async def test_depth_and_long_names_cost_no_more_than_they_weigh() -> None:
     async with running() as service:
-        for value in (nested("a" * 10_000, 400), nested("a" * 10_000, 60), nested("a", 64)):
+        for value in (
+            nested("a" * 10_000, 400),
+            nested("a" * 10_000, 60),
+            nested("a", 64),
+            {"a": [0] * 100_000 + [nested("b", 1)]},
+        ):
             body = {"model": "qwen3.7-plus", "input": "x", "instructions": value}
             response = await create(service, body)
             assert response.status_code == 422

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.server import AbortableProtocol
+from app.protocol import AbortableProtocol
 from simulator.pictures import PICTURES
 from tests.clock import settle, skip, until
 from tests.service import GALLERY_URL, Running, running
