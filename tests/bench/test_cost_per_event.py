@@ -33,10 +33,10 @@ PIECE_BYTES = 65_536
 TURNS = 4
 """Of the loop between two chunks: time for an event to get all the way out."""
 
-ONE_BY_ONE = (100, 230)
+ONE_BY_ONE = (85, 140)
 """Calls per event when every event comes, and goes, by itself: least and most."""
 
-ALL_AT_ONCE = (20, 60)
+ALL_AT_ONCE = (30, 60)
 """Calls per event when the answer comes in pieces of 64 KB."""
 
 
