@@ -46,10 +46,10 @@ check: install ## lint, formatting and types
 	$(BIN)/mypy
 
 test: install ## every test, with the branch coverage of app/
-	$(BIN)/pytest -m "not soak" --cov --cov-report=term
+	$(BIN)/pytest --cov --cov-report=term
 
-soak: install ## the tests that run for minutes
-	$(BIN)/pytest -m soak --timeout=3600
+soak: install ## twenty thousand searches, and what memory they leave behind; minutes
+	@$(BIN)/python -m bench.soak
 
 bench: install ## measure beside nginx and a plain relay (BENCH_LITELLM=1: LiteLLM too)
 	@$(BIN)/python -m bench

@@ -100,7 +100,7 @@ class Line:
         """Break the connection with a TCP RST."""
         transport = self._breakable()
         connection: socket.socket | None = transport.get_extra_info("socket")
-        if connection is not None:
+        if connection is not None and not transport.is_closing():
             # A twin of the descriptor: uvloop's stand-in for a socket takes no options.
             with socket.socket(fileno=os.dup(connection.fileno())) as twin:
                 twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
