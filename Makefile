@@ -48,8 +48,8 @@ check: install ## lint, formatting and types
 test: install ## every test
 	$(BIN)/pytest
 
-coverage: install ## the same with the branch coverage of app/; its books disturb what measures memory
-	$(BIN)/pytest --cov --cov-report=term -k "not stall_hold_little"
+coverage: install ## the same, with the branch coverage of app/
+	$(BIN)/pytest --cov --cov-report=term
 
 soak: install ## twenty thousand searches, and what memory they leave behind; minutes
 	@$(BIN)/python -m bench.soak

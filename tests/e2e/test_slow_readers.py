@@ -6,6 +6,7 @@ import gc
 import struct
 import termios
 import tracemalloc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -48,9 +49,23 @@ async def service_with(case: str) -> AsyncIterator[tuple[Running, str, bytes]]:
         yield service, search_id, whole
 
 
+CONNECTIONS: weakref.WeakSet[AbortableProtocol] = weakref.WeakSet()
+
+
+@pytest.fixture(autouse=True)
+def noted_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know every connection: the collector would tell them in a list of all objects there are."""
+    made = AbortableProtocol.connection_made
+
+    def connection_made(one: AbortableProtocol, transport: asyncio.Transport) -> None:
+        CONNECTIONS.add(one)
+        made(one, transport)
+
+    monkeypatch.setattr(AbortableProtocol, "connection_made", connection_made)
+
+
 def connections() -> list[AbortableProtocol]:
-    protocols = (one for one in gc.get_objects() if isinstance(one, AbortableProtocol))
-    return [one for one in protocols if not one.transport.is_closing()]
+    return [one for one in CONNECTIONS if not one.transport.is_closing()]
 
 
 def stalled() -> int:
