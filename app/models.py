@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -106,6 +107,10 @@ class Event(NamedTuple):
         return self.type.startswith(OWN_PREFIX)
 
 
+Emit = Callable[[Sequence[Event]], None]
+"""How events are handed down, from the upstream to the log: those that came at once, together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A picture that the tool found: its 1-based place in the list, and for which image."""
@@ -115,6 +120,10 @@ class Match:
     url: str
     image: int
 
+    def as_json(self) -> dict[str, Any]:
+        """One of the API's `results`."""
+        return {"index": self.index, "title": self.title, "url": self.url, "image": self.image}
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSearch:
@@ -123,6 +132,11 @@ class ImageSearch:
     image: int
     bbox: tuple[int, int, int, int]
     results: tuple[Match, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The data of a `search.results`."""
+        results = [match.as_json() for match in self.results]
+        return {"image": self.image, "bbox": self.bbox, "results": results}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +216,7 @@ class SearchResult:
             "outcome": answer.outcome,
             "model": answer.model or self.model,
             "text": answer.text,
-            "results": [asdict(match) for match in answer.results],
+            "results": [match.as_json() for match in answer.results],
             "searches": [
                 {"image": call.image, "bbox": list(call.bbox), "count": len(call.results)}
                 for call in answer.searches

@@ -83,17 +83,16 @@ class AbortableProtocol(HttpToolsProtocol):
             return
         self._watch()
 
-    def on_message_begin(self) -> None:
-        """Offer the abort beside the request."""
-        super().on_message_begin()
-        extensions: Any = {"imagesearch.abort": self.transport.abort}
-        self.scope["extensions"] = extensions
-
     def on_headers_complete(self) -> None:
         """The head has come: from here on, the body's reader watches over it."""
         self._heads += 1
         self._head_room = None
         super().on_headers_complete()
+        extensions: Any = {
+            "imagesearch.abort": self.transport.abort,
+            "imagesearch.write": BodyWriter(self.cycle),
+        }
+        self.scope["extensions"] = extensions
         if self.scope["http_version"] == "1.0":
             # Of this answer's cycle only: uvicorn makes one for each, and takes no other class.
             vars(self.cycle)["send"] = Unchunked(self.cycle).send
@@ -135,6 +134,28 @@ class AbortableProtocol(HttpToolsProtocol):
             return
         self.transport.write(HEAD_TOO_LARGE)
         self.transport.close()
+
+
+class BodyWriter:
+    """Writes pieces of an answer's body without waiting, once the answer has begun.
+
+    The same as `send` with `more_body`, without a coroutine through every middleware for each.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def __call__(self, piece: bytes) -> bool:
+        """Write a piece; whether there may be more before the next `send` has waited for room."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return True
+        if cycle.chunked_encoding:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        cycle.transport.write(piece)
+        return not cycle.flow.write_paused
 
 
 class Unchunked:

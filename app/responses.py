@@ -9,17 +9,16 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 
 from app import telemetry
 from app.accounts import account
 from app.errors import InvalidRequest, OwnError, SearchNotFound, ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
-from app.models import Client, Event, ResponsesRequest, SearchResult, Status
+from app.models import Client, Emit, Event, ResponsesRequest, SearchResult, Status
 from app.runs import Opened, Runs
-from app.upstream.answer import CALL, ITEM_DONE, TERMINAL_EVENTS, fold
+from app.upstream.answer import TERMINAL_EVENTS, TEXT_DELTA, Folding
 from app.upstream.client import Upstream
 from app.upstream.ending import made_failure
 from app.upstream.failures import FAILED
@@ -121,19 +120,27 @@ class ResponsesWork:
         self._memory = memory
         self._responses = responses
         self._permit: Permit | None = None
+        self._answer = Folding()
         self._created_at = time.time()
         self._final: SearchResult | None = None
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Be admitted, then give what the upstream says."""
+    async def run(self, emit: Emit) -> None:
+        """Be admitted, then pass on what the upstream says."""
         telemetry.search_id.set(self._id)
         async with self._responses.guards.admit(self._client, self._estimate) as permit:
             self._permit = permit
-            yield ADMITTED
-            async with aclosing(self._answer()) as events:
-                async for event in events:
+            emit([ADMITTED])
+
+            def pass_on(events: Sequence[Event]) -> None:
+                for event in events:
                     self._note(permit, event)
-                    yield event
+                emit(events)
+
+            upstream = self._responses.upstream
+            if self._stream:
+                await upstream.relay(self._payload, pass_on)
+            else:
+                pass_on([Event(BODY, await upstream.complete(self._payload))])
 
     def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
         """Give no sign of life of its own: these runs have comment lines instead."""
@@ -163,30 +170,22 @@ class ResponsesWork:
         """Sum up what has come so far, or how it ended."""
         return self._final or self._sum_up(events, None, cancelled=False)
 
-    async def _answer(self) -> AsyncGenerator[Event, None]:
-        upstream = self._responses.upstream
-        if not self._stream:
-            yield Event(BODY, await upstream.complete(self._payload))
-            return
-        async with aclosing(upstream.stream(self._payload)) as events:
-            async for event in events:
-                yield event
-
     def _note(self, permit: Permit, event: Event) -> None:
         """Act on what an event means for money, memory and ownership."""
+        if event.type == TEXT_DELTA:
+            return
+        if self._answer.add(_as_event(event)):
+            permit.note_call()
         terminal = event.type in TERMINAL_EVENTS or event.type == BODY
-        if terminal or not permit.events:
-            answer = fold([_as_event(event)])
-            if answer.response_id:
-                self._responses.guards.responses.claim(answer.response_id, self._client.name)
-        if not permit.events:
+        first = not permit.events
+        if (first or terminal) and (response_id := self._answer.response_id):
+            self._responses.guards.responses.claim(response_id, self._client.name)
+        if first:
+            permit.note_event()
             self._responses.metrics.first_event_s.observe(time.time() - self._created_at)
             self._memory.release()
-        permit.note_event()
         if terminal:
-            permit.settle(answer.usage)
-        elif event.type == ITEM_DONE and CALL.encode() in event.data:
-            permit.note_call()
+            permit.settle(self._answer.usage)
 
     def _failure(self, events: Sequence[Event], error: ServiceError) -> Event:
         """The upstream's own word of its failure, or one made in its place."""
@@ -203,7 +202,7 @@ class ResponsesWork:
     def _sum_up(
         self, events: Sequence[Event], error: ServiceError | None, *, cancelled: bool
     ) -> SearchResult:
-        answer = fold(map(_as_event, events))
+        answer = self._answer.answer(events)
         status: Status = "cancelled" if cancelled else answer.status or "in_progress"
         failure = None
         if error:

@@ -1,14 +1,12 @@
 """The use case: one search, from a client's request to the last event of its log.
 
-Every endpoint comes through `Searches.open`. What a search does stands in `SearchWork.events`:
+Every endpoint comes through `Searches.open`. What a search does stands in `SearchWork.run`:
 be admitted, call the upstream, pass its events on, add our own beside them. Not here: HTTP
 (`api`), the log and its readers (`runs`), the upstream's wire (`upstream`), money (`guards`).
 """
 
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import Any
 
 from app import telemetry
@@ -16,15 +14,23 @@ from app.accounts import account
 from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
-from app.models import Answer, Client, Event, SearchResult, SearchSpec, Status, json_bytes
+from app.models import (
+    Answer,
+    Client,
+    Emit,
+    Event,
+    SearchResult,
+    SearchSpec,
+    Status,
+    json_bytes,
+)
 from app.runs import Opened, Runs
 from app.upstream.answer import (
-    ITEM_DONE,
     TERMINAL_EVENTS,
-    fold,
+    TEXT_DELTA,
+    Folding,
     mentions_unlisted_url,
     phase,
-    read_search,
 )
 from app.upstream.client import Upstream
 from app.upstream.payload import build_payload
@@ -106,33 +112,39 @@ class SearchWork:
         self._memory = memory
         self._searches = searches
         self._permit: Permit | None = None
+        self._answer = Folding()
         self._created_at = time.time()
         self._so_far: tuple[int, SearchResult] | None = None
         self._final: SearchResult | None = None
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def run(self, emit: Emit) -> None:
         """Be admitted, call the upstream, and add to its events what the caller wants read."""
         telemetry.search_id.set(self._id)
-        guards, upstream = self._searches.guards, self._searches.upstream
-        metrics = self._searches.metrics
-        async with guards.admit(self._client, self._estimate) as permit:
+        async with self._searches.guards.admit(self._client, self._estimate) as permit:
             self._permit = permit
-            yield self._own("created", self._created())
-            async with aclosing(upstream.stream(self._payload())) as events:
-                async for event in events:
-                    if not permit.events:
-                        metrics.first_event_s.observe(time.time() - self._created_at)
-                        self._memory.release()
-                        self._claim(fold([event]))
-                    permit.note_event()
-                    if event.type in TERMINAL_EVENTS:
-                        answer = fold([event])
-                        self._claim(answer)
-                        permit.settle(answer.usage)
-                    yield event
-                    if event.type == ITEM_DONE and (search := read_search(event.data)):
-                        permit.note_call()
-                        yield self._own("results", asdict(search))
+            emit([self._own("created", self._created())])
+            relay = self._searches.upstream.relay
+            await relay(self._payload(), lambda events: emit(self._with_ours(permit, events)))
+
+    def _with_ours(self, permit: Permit, events: Sequence[Event]) -> Sequence[Event]:
+        """Act on the upstream's events, and put what a search found in plain words behind it."""
+        told: list[Event] = []
+        for event in events:
+            told.append(event)
+            if event.type == TEXT_DELTA:
+                continue
+            if found := self._answer.add(event):
+                permit.note_call()
+                told.append(self._own("results", found.as_json()))
+            elif event.type in TERMINAL_EVENTS:
+                self._claim()
+                permit.settle(self._answer.usage)
+        if not permit.events:
+            permit.note_event()
+            self._claim()
+            self._memory.release()
+            self._searches.metrics.first_event_s.observe(time.time() - self._created_at)
+        return told
 
     def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
         """Say what the search is at, while nothing else is heard of it."""
@@ -143,7 +155,7 @@ class SearchWork:
     ) -> list[Event]:
         """End the log: the upstream's own word of its failure, if any, then the result."""
         self._memory.release()
-        answer = fold(events)
+        answer = self._answer.answer(events)
         status: Status = "cancelled" if cancelled else answer.status or "completed"
         told: list[Event] = []
         failure = None
@@ -170,17 +182,18 @@ class SearchWork:
         if self._final:
             return self._final
         if self._so_far is None or self._so_far[0] != len(events):
-            self._so_far = len(events), self._sum_up(fold(events), "in_progress", None)
+            answer = self._answer.answer(events)
+            self._so_far = len(events), self._sum_up(answer, "in_progress", None)
         return self._so_far[1]
 
     def _payload(self) -> list[bytes]:
         """Build the upstream's request, and let go of the images: a search outlives its upload."""
         return build_payload(self._unsent.pop(), store=self._searches.store)
 
-    def _claim(self, answer: Answer) -> None:
+    def _claim(self) -> None:
         """Let this client alone follow the answer up; the first event tells its id as a rule."""
-        if answer.response_id:
-            self._searches.guards.responses.claim(answer.response_id, self._client.name)
+        if response_id := self._answer.response_id:
+            self._searches.guards.responses.claim(response_id, self._client.name)
 
     def _created(self) -> dict[str, Any]:
         return {

@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
-from typing import Self
 
 from prometheus_client import Gauge
 from sse_starlette import EventSourceResponse
@@ -29,6 +27,9 @@ DRAIN_RETRY_MS = (1_000, 10_000)
 PIECE_BYTES = 4_096
 """An event is taken apart in such pieces: a reader that stalls in a large one holds two of them."""
 
+READ_EVENTS = 256
+"""Most events taken from a log at once, so that a reader that stalls holds no list of all."""
+
 KEEP_ALIVE = b": keep-alive\n"
 """A comment line, not a block: openai-python takes a lone blank line for an empty event."""
 
@@ -44,8 +45,9 @@ AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call] # 
 class LogStream(EventSourceResponse):
     """Follows a run for one reader and lets go of it however the connection ends.
 
-    Sends by itself: the library's way, a cancel scope around every event, cost as much as the
-    rest of what an event takes here.
+    What the log gets is written in the same turn, by `imagesearch.write` where the server offers
+    it (see `BodyWriter`). The task that answers the request only wakes up when the connection is
+    full, when the log has ended, or when the reader has left.
     """
 
     def __init__(
@@ -59,92 +61,128 @@ class LogStream(EventSourceResponse):
         headers: dict[str, str],
         show: Show | None = None,
     ) -> None:
-        self._pieces = frames(reader.run, after=after, heartbeat_s=heartbeat_s, show=show)
         super().__init__(
-            self._pieces,
+            iter(()),
             headers=STREAM_HEADERS | headers,
             ping=0,
             sep="\n",
             send_timeout=send_timeout_s or None,
         )
         self._reader = reader
+        self._pieces = pieces(reader.run, after=after, show=show)
+        self._heartbeat_s = heartbeat_s
         self._streams_open = streams_open
+        self._loop = asyncio.get_running_loop()
+        self._sleeper: asyncio.Future[None] | None = None
+        self._unsent = b""
+        self._full = False
+        self._over = False
+        self._gone = False
+        self._broken: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the log ends, the reader leaves, or it takes nothing for too long."""
+        extensions = scope.get("extensions") or {}
+        self._write: Callable[[bytes], bool] = extensions.get("imagesearch.write", self._hold)
+        self._abort: Callable[[], None] | None = extensions.get("imagesearch.abort")
         leaving = asyncio.create_task(_left(receive))
-        sending = asyncio.create_task(self._send(send, Stall(self.send_timeout, scope)))
-        with self._streams_open.track_inprogress():
-            try:
-                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not sending.done():
-                    sending.cancel()
-                    await asyncio.wait({sending})
-            finally:
-                sending.cancel()
-                leaving.cancel()
-                self._reader.close()
-        if not sending.cancelled():
-            sending.result()
+        leaving.add_done_callback(self._on_left)
+        try:
+            with self._streams_open.track_inprogress():
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": self.status_code,
+                        "headers": self.raw_headers,
+                    }
+                )
+                await self._follow(send)
+        finally:
+            leaving.cancel()
+            self._reader.close()
 
-    async def _send(self, send: Send, stall: "Stall") -> None:
-        head = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start", **head})
-        async with stall, aclosing(self._pieces) as pieces:
-            async for piece in pieces:
-                stall.begins()
+    async def _follow(self, send: Send) -> None:
+        with self._reader.run.log.read_by(self._pump), self._beating():
+            self._pump()
+            while not self._over or self._full:
+                if self._full:
+                    await self._make_room(send)
+                else:
+                    self._sleeper = self._loop.create_future()
+                    await self._sleeper
+        if self._broken:
+            raise self._broken
+        if not self._gone:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _pump(self) -> None:
+        """Write what stands in the log and was not written yet, as long as it is taken."""
+        try:
+            while not self._full and (piece := next(self._pieces)):
+                self._full = not self._write(piece)
+        except StopIteration:
+            self._over = True
+        except Exception as exc:  # noqa: BLE001 - raised where the response is awaited
+            self._broken, self._over = exc, True
+        self._wrote_at = self._loop.time()
+        if self._full or self._over:
+            self._wake()
+
+    def _hold(self, piece: bytes) -> bool:
+        """Leave a piece to `send`, where a server offers nothing quicker."""
+        self._unsent = piece
+        return False
+
+    async def _make_room(self, send: Send) -> None:
+        """Wait until the reader has taken what was written, and go on."""
+        piece, self._unsent = self._unsent, b""
+        try:
+            async with asyncio.timeout(self.send_timeout):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                stall.ends()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-class Stall:
-    """Drops a connection on which a send takes longer than `limit_s` seconds.
-
-    Aborted, where the server offers that: a plain close would wait for the stalled peer to take
-    what is buffered for it. One timer serves a whole stream, and is put off when it rings early.
-    """
-
-    def __init__(self, limit_s: float | None, scope: Scope) -> None:
-        self._limit_s = limit_s or math.inf
-        self._abort: Callable[[], None] | None = scope.get("extensions", {}).get(
-            "imagesearch.abort"
-        )
-        self._loop = asyncio.get_running_loop()
-        self._since = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.current_task()
-        self._wind(self._loop.time())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def begins(self) -> None:
-        """A send begins."""
-        self._since = self._loop.time()
-
-    def ends(self) -> None:
-        """It was taken."""
-        self._since = math.inf
-
-    def _wind(self, since: float) -> None:
-        if self._limit_s < math.inf:
-            self._timer = self._loop.call_at(since + self._limit_s, self._ring)
-
-    def _ring(self) -> None:
-        now = self._loop.time()
-        if self._since + self._limit_s > now:
-            self._wind(min(self._since, now))
+        except TimeoutError:
+            self._drop()
             return
+        self._full = False
+        self._pump()
+
+    def _drop(self) -> None:
+        """Be rid of a reader that stalls; a plain close would wait for it to take what is sent."""
         logger.info("reader dropped: it took nothing for too long")
+        self._full = False
         if self._abort:
             self._abort()
-        elif self._task:
-            self._task.cancel()
+        else:
+            self._on_left()
+
+    def _on_left(self, _: object = None) -> None:
+        self._gone = self._over = True
+        self._full = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._sleeper and not self._sleeper.done():
+            self._sleeper.set_result(None)
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Send a comment line after every `heartbeat_s` seconds of silence."""
+        if not self._heartbeat_s:
+            yield
+            return
+        self._beat = self._loop.call_later(self._heartbeat_s, self._on_beat)
+        try:
+            yield
+        finally:
+            self._beat.cancel()
+
+    def _on_beat(self) -> None:
+        due_s = self._wrote_at + self._heartbeat_s - self._loop.time()
+        if due_s <= 0:
+            due_s = self._heartbeat_s
+            if not self._full:
+                self._full = not self._write(KEEP_ALIVE)
+                self._wake()
+        self._beat = self._loop.call_later(due_s, self._on_beat)
 
 
 async def _left(receive: Receive) -> None:
@@ -152,21 +190,18 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-async def frames(
-    run: Run, *, after: int, heartbeat_s: float, show: Show | None = None
-) -> AsyncGenerator[bytes, None]:
-    """Follow a run from behind event number `after` to its end, in pieces of bounded size.
+def pieces(run: Run, *, after: int, show: Show | None = None) -> Iterator[bytes]:
+    """A run's log from behind event number `after` to its end, in pieces of bounded size.
 
-    A comment line is sent after every `heartbeat_s` seconds of silence (0: never). With `show`,
-    events look as that says, and bear nothing to come back with.
+    Empty where the log has no more as yet. With `show`, events look as that says, and bear
+    nothing to come back with.
     """
+    log = run.log
     buffer = bytearray() if show else bytearray(b"retry: %d\n" % RETRY_MS)
     while True:
-        events = await run.log.read(after, within_s=heartbeat_s or None)
-        if not events and run.log.closed:
+        events = log.events[after : after + READ_EVENTS]
+        if not events and log.closed:
             return
-        if not events:
-            yield KEEP_ALIVE
         for event in events:
             after += 1
             if show is None:
@@ -177,7 +212,9 @@ async def frames(
                 buffer += part
                 if len(buffer) >= PIECE_BYTES:
                     yield taken(buffer)
-        if buffer and events:
+        if not events:
+            yield b""
+        elif buffer:
             yield taken(buffer)
 
 

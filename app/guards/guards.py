@@ -161,7 +161,6 @@ class Guards:
         try:
             amount = estimate.cost.total if estimate.cost else NOTHING
             permit = Permit(
-                client=client.name,
                 estimate=estimate,
                 reservation=self.budget.reserve(client.name, amount),
                 prices=self.prices,

@@ -1,6 +1,5 @@
 """The leave to run one search, and how its price is found when it ends."""
 
-import logging
 from dataclasses import replace
 
 from app.errors import ServiceError
@@ -8,8 +7,6 @@ from app.guards.budget import NOTHING, Reservation
 from app.guards.prices import Estimate, Prices
 from app.guards.spend import Spend
 from app.models import Cost, Usage
-
-logger = logging.getLogger("app.guards")
 
 
 class Permit:
@@ -24,13 +21,11 @@ class Permit:
     def __init__(
         self,
         *,
-        client: str,
         estimate: Estimate,
         reservation: Reservation,
         prices: Prices,
         spend: Spend,
     ) -> None:
-        self._client = client
         self._estimate = estimate
         self._reservation = reservation
         self._prices = prices
@@ -91,5 +86,3 @@ class Permit:
         amount = cost.total if cost else NOTHING
         self._reservation.charge(amount)
         self._spend.add(amount)
-        told = None if cost is None else f"{amount:f}"
-        logger.info("search charged", extra={"fields": {"client": self._client, "cny": told}})

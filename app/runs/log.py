@@ -4,17 +4,13 @@ A reader's place is the number of events it has seen, so a reader that lags cost
 holds up nobody. Events are numbered from 1 without gaps.
 """
 
-import asyncio
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from app.models import Event
 
 EVENT_OVERHEAD_BYTES = 160
 """What CPython 3.11 holds for an event beside its data: two objects' headers and a list slot."""
-
-READ_EVENTS = 256
-"""Most events given out at once, so that a reader that stalls holds no list of a whole log."""
 
 
 def held_bytes(event: Event) -> int:
@@ -29,49 +25,28 @@ class EventLog:
         self.events: list[Event] = []
         self.size_bytes = 0
         self.closed = False
-        self._waiting: list[asyncio.Future[None]] = []
-        self._loop = asyncio.get_running_loop()
+        self._readers: dict[Callable[[], None], None] = {}
 
     def append(self, event: Event) -> None:
-        """Add an event and wake every reader that waits for one."""
+        """Add an event; whoever appends tells the readers, by `tell`, when it has no more."""
         self.events.append(event)
         self.size_bytes += held_bytes(event)
-        self._wake()
 
     def close(self) -> None:
         """Say that no event will follow."""
         self.closed = True
-        self._wake()
+        self.tell()
 
-    async def read(self, after: int, *, within_s: float | None = None) -> Sequence[Event]:
-        """Return the next events behind the first `after`, waiting for one if there is none yet.
+    def tell(self) -> None:
+        """Let the readers know, at once and in turn, that there is more."""
+        for more in list(self._readers):
+            more()
 
-        Empty when the log has ended there, or when `within_s` seconds (`None`: no limit) passed
-        without an event.
-        """
-        if len(self.events) <= after and not self.closed:
-            await self._growth(after, within_s)
-        return self.events[after : after + READ_EVENTS]
-
-    async def _growth(self, after: int, within_s: float | None) -> None:
-        loop = self._loop
-        until = math.inf if within_s is None else loop.time() + within_s
-        while len(self.events) <= after and not self.closed and loop.time() < until:
-            waiter = loop.create_future()
-            self._waiting.append(waiter)
-            timer = loop.call_at(until, _wake, waiter) if within_s is not None else None
-            try:
-                await waiter
-            finally:
-                if timer:
-                    timer.cancel()
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            _wake(waiter)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+    @contextmanager
+    def read_by(self, more: Callable[[], None]) -> Iterator[None]:
+        """Have a reader know of every growth, and of the end. What it does then, must not raise."""
+        self._readers[more] = None
+        try:
+            yield
+        finally:
+            del self._readers[more]

@@ -11,12 +11,11 @@ for a while for one that may come back, then stops. How it ends:
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.errors import Internal, ServiceError, UpstreamProtocol, problem
-from app.models import Client, Event, SearchResult, json_bytes
+from app.models import Client, Emit, Event, SearchResult, json_bytes
 from app.runs.log import EventLog, held_bytes
 from app.telemetry import request_id
 
@@ -29,9 +28,8 @@ ID_BYTES = 16
 class Work(Protocol):
     """What a run does, and how it speaks of it. Handed in; the run knows no more of it."""
 
-    def events(self) -> AsyncGenerator[Event, None]:
-        """Do it, giving events as they come; the first says that the work was admitted."""
-        ...
+    async def run(self, emit: Emit) -> None:
+        """Do it, emitting events as they come; the first says that the work was admitted."""
 
     def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
         """Make a sign of life for a silence."""
@@ -194,33 +192,39 @@ class Run:
 
     async def _live(self) -> None:
         try:
-            async with aclosing(self._work.events()) as events:
-                async for event in events:
-                    self._append(event)
+            await self._work.run(self._append)
         except ServiceError as exc:
             self.error = exc
         except Exception:
             logger.exception("search broke")
             self.error = Internal("Something went wrong here; it was logged.")
 
-    def _append(self, event: Event) -> None:
-        size_bytes = held_bytes(event)
-        if 0 < self._max_bytes < self.log.size_bytes + size_bytes:
+    def _append(self, events: Sequence[Event]) -> None:
+        try:
+            for event in events:
+                self._keep(event)
+        finally:
+            self._last_event_at = self._loop.time()
+            self.log.tell()
+
+    def _keep(self, event: Event) -> None:
+        log, size_bytes = self.log, held_bytes(event)
+        if 0 < self._max_bytes < log.size_bytes + size_bytes:
             raise UpstreamProtocol("The answer is larger than this service keeps of one search.")
         # The first says that the work was let in: refused here, it would cost what it never did.
         self._grow(size_bytes, bounded=self._let_in)
-        self._keep(event)
+        log.append(event)
+        if not self._relayed:
+            self._note_stage(event)
+
+    def _note_stage(self, event: Event) -> None:
         if not self._let_in:
             self._let_in = True
             self._admitted.set()
             self._arm_beat(self._progress_s)
-        if not self._relayed and not event.own:
+        if not event.own:
             self._relayed = True
             self._opened.set()
-
-    def _keep(self, event: Event) -> None:
-        self._last_event_at = self._loop.time()
-        self.log.append(event)
 
     def _arm_beat(self, after_s: float) -> None:
         if self._progress_s:
@@ -233,7 +237,7 @@ class Run:
         if due_s <= 0:
             event = self._work.progress(self.log.events, now - self._started_at)
             try:
-                self._append(event)
+                self._append([event])
             except ServiceError as exc:
                 self.stop(exc)
                 return
@@ -249,7 +253,7 @@ class Run:
             self.cancelled = self.error is None
         before_bytes = self.log.size_bytes
         for event in self._last_words():
-            self._keep(event)
+            self.log.append(event)
         self.log.close()
         self._on_ended(self, self.log.size_bytes - before_bytes)
         for stage in (self._admitted, self._opened, self._ended):

@@ -191,14 +191,18 @@ class Runs:
 
     def _make_room(self, size_bytes: int) -> None:
         """Make `size_bytes` more fit, or refuse them."""
+        if not self._is_full(size_bytes):
+            return
         self._trim(size_bytes)
-        if 0 < self.limits.store_max_bytes <= self.size_bytes + size_bytes:
+        if self._is_full(size_bytes):
             raise Overloaded("Searches under way fill the memory set aside.", retry_after_s=5)
+
+    def _is_full(self, size_bytes: int) -> bool:
+        return 0 < self.limits.store_max_bytes <= self.size_bytes + size_bytes
 
     def _trim(self, size_bytes: int = 0) -> None:
         """Drop ended runs, the oldest first, as long as there are too many bytes of all."""
-        most = self.limits.store_max_bytes
-        while self._ended_at and 0 < most <= self.size_bytes + size_bytes:
+        while self._ended_at and self._is_full(size_bytes):
             self._forget(next(iter(self._ended_at)))
 
     def _keep(self, run: Run, last_words_bytes: int) -> None:

@@ -40,40 +40,67 @@ PHASES: tuple[tuple[re.Pattern[str], Phase], ...] = (
 ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
 
 
-def read_search(data: bytes) -> ImageSearch | None:
-    """The call of the tool in a `response.output_item.done`; `None` for another kind of item."""
-    if CALL.encode() not in data:
-        return None
-    return _read_call(_dict(_object(data).get("item")))
+class Folding:
+    """An answer adding up, event by event: each is parsed once, a text delta only if need be."""
 
+    def __init__(self) -> None:
+        self.response_id: str | None = None
+        self.usage: Usage | None = None
+        self._calls: dict[str, ImageSearch] = {}
+        self._status: Ending | None = None
+        self._text: str | None = None
+        self._model: str | None = None
 
-def fold(events: Iterable[Event]) -> Answer:
-    """The answer so far. Text: the terminal event's last message, else the last deltas joined."""
-    calls: dict[object, ImageSearch] = {}
-    deltas: list[bytes] = []
-    response: Json = {}
-    first: Json = {}
-    ended = ""
-    for event in events:
-        if event.type == TEXT_DELTA:
-            deltas.append(event.data)
-        elif event.type == ITEM_DONE and CALL.encode() in event.data:
-            _collect(calls, [_object(event.data).get("item")])
+    def add(self, event: Event) -> ImageSearch | None:
+        """Take an event in; the call of the tool in it, where it is an item that is done."""
+        if event.type == ITEM_DONE:
+            if CALL.encode() in event.data:
+                return self._collect(_dict(_object(event.data).get("item")))
         elif event.type in TERMINAL_EVENTS:
-            ended, response = event.type, _dict(_object(event.data).get("response"))
-        elif not first and event.type.startswith("response."):
-            first = _dict(_object(event.data).get("response"))
-    output = _list(response.get("output"))
-    _collect(calls, output)
-    text = _last_message(output)
-    return Answer(
-        status=_status(ended, response),
-        text=_joined(deltas) if text is None else text,
-        searches=tuple(calls.values()),
-        usage=_usage(response.get("usage"), calls=len(calls)),
-        response_id=_str(response.get("id")) or _str(first.get("id")) or None,
-        model=_str(response.get("model")) or None,
-    )
+            self._end(event.type, _dict(_object(event.data).get("response")))
+        elif not self.response_id and event.type != TEXT_DELTA and not event.own:
+            response = _dict(_object(event.data).get("response"))
+            self.response_id = _str(response.get("id")) or None
+        return None
+
+    def answer(self, events: Iterable[Event] = ()) -> Answer:
+        """The answer so far. Text: the terminal event's last message, else `events`' deltas."""
+        text = self._text
+        if text is None:
+            text = _joined([event.data for event in events if event.type == TEXT_DELTA])
+        return Answer(
+            status=self._status,
+            text=text,
+            searches=tuple(self._calls.values()),
+            usage=self.usage,
+            response_id=self.response_id,
+            model=self._model,
+        )
+
+    def _end(self, name: str, response: Json) -> None:
+        output = [_dict(item) for item in _list(response.get("output"))]
+        for item in output:
+            if _key(item) not in self._calls:
+                self._collect(item)
+        self._status = _status(name, response)
+        self._text = _last_message(output)
+        self._model = _str(response.get("model")) or None
+        self.usage = _usage(response.get("usage"), calls=len(self._calls))
+        self.response_id = _str(response.get("id")) or self.response_id
+
+    def _collect(self, item: Json) -> ImageSearch | None:
+        call = _read_call(item)
+        if call:
+            self._calls.setdefault(_key(item), call)
+        return call
+
+
+def fold(events: Sequence[Event]) -> Answer:
+    """What events add up to; see `Folding`."""
+    folding = Folding()
+    for event in events:
+        folding.add(event)
+    return folding.answer(events)
 
 
 def phase(events: Sequence[Event]) -> Phase:
@@ -130,13 +157,9 @@ def _box(value: object) -> tuple[int, int, int, int]:
             return WHOLE_PICTURE
 
 
-def _collect(calls: dict[object, ImageSearch], items: Sequence[object]) -> None:
-    """Add the calls among `items` which are not there yet; one without an id counts as new."""
-    for item in items:
-        one = _dict(item)
-        key = _str(one.get("id")) or f"{one.get('arguments')}{one.get('output')}"
-        if key not in calls and (call := _read_call(one)):
-            calls[key] = call
+def _key(item: Json) -> str:
+    """Tells calls apart; one without an id is told by what it asked and found."""
+    return _str(item.get("id")) or f"{item.get('arguments')}{item.get('output')}"
 
 
 def _status(ended: str, response: Json) -> Ending | None:
@@ -145,8 +168,8 @@ def _status(ended: str, response: Json) -> Ending | None:
     return named and ENDINGS.get(_str(response.get("status")), named)
 
 
-def _last_message(output: Sequence[object]) -> str | None:
-    for item in map(_dict, reversed(output)):
+def _last_message(output: Sequence[Json]) -> str | None:
+    for item in reversed(output):
         if item.get("type") == "message":
             parts = map(_dict, _list(item.get("content")))
             return "".join(_str(part.get("text")) for part in parts)

@@ -11,8 +11,8 @@ Nothing else in the service knows httpx, nor the aiohttp transport under it.
 
 import logging
 import random as chance
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, closing
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -23,7 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream
 
 from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
-from app.models import Event
+from app.models import Emit, Event
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.upstream.broken import unanswered, unread
@@ -42,11 +42,12 @@ REFUSAL_MAX_BYTES = 65_536
 KEEPALIVE_S = 15.0
 """Idle connections go before a gateway drops them under the next request."""
 READER = "imagesearch.reader"
-EVENT_STREAM, JSON = "text/event-stream", "application/json"
-COMPLETED = "response.completed"
+STREAM, JSON = "text/event-stream", "application/json"
 HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
 BROKEN = (httpx.TransportError, aiohttp.ClientError, OSError)
 """What a bad connection raises: the transport maps most of aiohttp's errors, but not all."""
+
+Read = Callable[[], Awaitable[bytes]]
 
 
 class ReaderTransport(AiohttpTransport):
@@ -104,26 +105,27 @@ class Upstream:
         policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
         self._tries = Tries(policy, metrics, random=random)
 
-    def stream(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
-        """The upstream's events, the last one `response.completed` or `response.incomplete`.
+    async def relay(self, payload: list[bytes], emit: Emit) -> None:
+        """Hand down the upstream's events, the last `response.completed` or `…incomplete`.
 
         The payload, in parts, is emptied as soon as it cannot be needed again: at the first
         event. An answer takes a minute, and a picture megabytes.
 
-        Holds a connection: use it under `aclosing()`, and leaving closes the call at once.
+        Cancelling it closes the call at once. What `emit` raises ends the call and is raised.
 
         Raises:
             ServiceError: For every other end, with `told_by` where an event told it.
         """
-        return self._tries.stream(partial(self._attempt, payload))
+        await self._tries.run(partial(self._attempt, payload, emit))
 
     async def complete(self, payload: list[bytes]) -> bytes:
         """The upstream's whole answer as JSON text, to a payload that asks for no stream.
 
-        The payload is emptied when the answer has come; see `stream` for it and for errors.
+        The payload is emptied when the answer has come; see `relay` for it and for errors.
         """
-        async with aclosing(self._tries.stream(partial(self._attempt_whole, payload))) as events:
-            return (await anext(events)).data
+        bodies: list[bytes] = []
+        await self._tries.run(partial(self._attempt_whole, payload, bodies.append))
+        return bodies[0]
 
     async def fetch(self, method: str, path: str, query: Mapping[str, str]) -> bytes:
         """What the upstream says of an answer that it keeps, as JSON text; asked once.
@@ -133,50 +135,40 @@ class Upstream:
             ServiceError: For every other refusal, or without a reply.
         """
         request = self._request(method, path, accept=JSON, params=query)
-        async with (
-            self._patience(self._settings.upstream_first_event_timeout_s) as patience,
-            aclosing(await self._send(request, patience)) as response,
-        ):
-            if response.status_code == HTTP_NOT_FOUND:
-                raise SearchNotFound("No such response, or it is no longer kept.")
-            return await self._whole(response, patience, stored=True)
+        with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
+            async with aclosing(await self._send(request, patience)) as response:
+                if response.status_code == HTTP_NOT_FOUND:
+                    raise SearchNotFound("No such response, or it is no longer kept.")
+                return await self._whole(response, patience, stored=True)
 
-    async def _attempt_whole(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
+    async def _attempt_whole(
+        self, payload: list[bytes], give: Callable[[bytes], None], begun: Callable[[], None]
+    ) -> None:
         # Nothing is heard before the answer is made: only its total time is bounded.
-        async with (
-            self._patience(0) as patience,
-            aclosing(await self._post(payload, patience, accept=JSON)) as response,
-        ):
-            body = await self._whole(response, patience, stored=False)
+        with closing(self._patience(0)) as patience:
+            async with aclosing(await self._post(payload, patience, accept=JSON)) as response:
+                give(await self._whole(response, patience, stored=False))
+        begun()
         payload.clear()
-        yield Event(COMPLETED, body)
 
-    async def _attempt(self, payload: list[bytes]) -> AsyncGenerator[Event, None]:
-        async with (
-            self._patience(self._settings.upstream_first_event_timeout_s) as patience,
-            aclosing(await self._post(payload, patience, accept=EVENT_STREAM)) as response,
-        ):
-            if not _is_event_stream(response):
-                raise await self._refusal(response, patience)
-            reading = Reading(
-                max_event_bytes=self._settings.upstream_max_event_bytes,
-                headers=response.headers,
-                secret=self._key,
-            )
-            async with aclosing(_raw(response)) as chunks:
-                while (chunk := await _next(chunks, reading, patience)) is not None:
-                    for event in reading.feed(chunk):
-                        payload.clear()
-                        yield event
-                    if reading.ended:
-                        return
-                    if reading.error:
-                        raise reading.error
-            for event in reading.end():
-                yield event
-            if reading.ended:
-                return
-            raise reading.error or reading.broken()
+    async def _attempt(self, payload: list[bytes], emit: Emit, begun: Callable[[], None]) -> None:
+        def hand_down(events: Sequence[Event]) -> None:
+            if payload:
+                payload.clear()
+                begun()
+            emit(events)
+
+        first_event_s = self._settings.upstream_first_event_timeout_s
+        with closing(self._patience(first_event_s)) as patience:
+            async with aclosing(await self._post(payload, patience, accept=STREAM)) as response:
+                if not _is_event_stream(response):
+                    raise await self._refusal(response, patience)
+                reading = Reading(
+                    max_event_bytes=self._settings.upstream_max_event_bytes,
+                    headers=response.headers,
+                    secret=self._key,
+                )
+                await _read(response, reading, patience, hand_down)
 
     def _patience(self, first_event_s: float) -> Patience:
         settings = self._settings
@@ -204,7 +196,8 @@ class Upstream:
     async def _send(self, request: httpx.Request, patience: Patience) -> httpx.Response:
         """Write the request and wait for the response's head."""
         try:
-            return await patience.first(self._http.send(request, stream=True))
+            with patience.first():
+                return await self._http.send(request, stream=True)
         except BROKEN as exc:
             raise unanswered(exc) from exc
 
@@ -213,12 +206,14 @@ class Upstream:
         if not response.is_success:
             raise await self._refusal(response, patience)
         body, most = bytearray(), self._settings.search_max_bytes
+        read = _reader(response)
         try:
-            async with aclosing(_raw(response)) as chunks:
-                while (chunk := await patience.idle(anext(chunks, None))) is not None:
+            with patience.idle():
+                while chunk := await read():
                     body += chunk
                     if 0 < most < len(body):
                         raise UpstreamProtocol("The upstream's answer is over SEARCH_MAX_BYTES.")
+                    patience.idle()
         except BROKEN as exc:
             raise unread(exc) from exc
         shown = redacted(bytes(body), self._key)
@@ -228,40 +223,51 @@ class Upstream:
 
     async def _refusal(self, response: httpx.Response, patience: Patience) -> ServiceError:
         """What a response that is no event stream says; half of its body may say enough."""
-        body = b""
-        async with aclosing(_raw(response)) as chunks:
-            try:
-                while len(body) < REFUSAL_MAX_BYTES:
-                    body += await patience.first(anext(chunks))
-            except StopAsyncIteration:
-                pass
-            except (*BROKEN, UpstreamTimeout) as exc:
-                if response.status_code < HTTP_REFUSED:
-                    raise unread(exc) from exc
+        body, read = b"", _reader(response)
+        try:
+            with patience.first():
+                while len(body) < REFUSAL_MAX_BYTES and (chunk := await read()):
+                    body += chunk
+        except (*BROKEN, UpstreamTimeout) as exc:
+            if response.status_code < HTTP_REFUSED:
+                raise unread(exc) from exc
         return from_response(response.status_code, response.headers, redacted(body, self._key))
 
 
-async def _raw(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The body as it comes: a chunk size would hold small events back until it is filled."""
-    reader: aiohttp.StreamReader | None = response.extensions.get(READER)
-    if reader is None:
-        async for chunk in response.aiter_raw():
-            yield chunk
-        return
-    while chunk := await reader.readany():
-        yield chunk
+async def _read(response: httpx.Response, reading: Reading, patience: Patience, emit: Emit) -> None:
+    """Read an answer to its last event, to the failure that it tells, or to where it breaks off."""
+    read = _reader(response)
+    with patience.first():
+        while not (reading.ended or reading.error):
+            chunk = await _next(read)
+            if events := reading.feed(chunk) if chunk else reading.end():
+                emit(events)
+            if not chunk:
+                break
+            if reading.opened:
+                patience.idle()
+    if not reading.ended:
+        raise reading.error or reading.broken()
 
 
-async def _next(chunks: AsyncIterator[bytes], reading: Reading, patience: Patience) -> bytes | None:
-    """The next bytes of an answer; `None` where they end, be it well or by a broken connection."""
-    wait = patience.idle if reading.opened else patience.first
+async def _next(read: Read) -> bytes:
+    """The next bytes; none where they end, be it well or by a broken connection."""
     try:
-        return await wait(anext(chunks))
-    except StopAsyncIteration:
-        return None
+        return await read()
     except BROKEN as exc:
         logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
-        return None
+        return b""
+
+
+def _reader(response: httpx.Response) -> Read:
+    """How to get the body as it comes: a chunk size would hold small events back until it is full.
+
+    Each read gives what is there, or waits for more; nothing at the end.
+    """
+    reader: aiohttp.StreamReader | None = response.extensions.get(READER)
+    if reader:
+        return reader.readany
+    return partial(anext, response.aiter_raw(), b"")
 
 
 async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
@@ -272,4 +278,4 @@ async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
 
 def _is_event_stream(response: httpx.Response) -> bool:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return response.is_success and kind == EVENT_STREAM
+    return response.is_success and kind == STREAM

@@ -2,20 +2,17 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable
-from typing import Self, TypeVar
+from types import TracebackType
+from typing import Self
 
 from app.errors import UpstreamTimeout
-
-T = TypeVar("T")
 
 
 class Patience:
     """The deadlines of one attempt, which begins now. Seconds; `0` switches one off.
 
-    Each limit holds around a single await, never around a `yield`: a reader's slowness is not
-    the upstream's, and a time-out must not strike in the reader's code. The awaits are all of
-    the task that made it, which leaves it with `async with`.
+    `with patience.first():` bounds the waiting inside, and `idle()` in there begins the next wait;
+    all of it in the task that made it. `close()` it at the end of the attempt.
 
     One timer serves a whole attempt, and is put off when it rings too early: an `asyncio.timeout`
     around each read cost more than decoding, logging and framing the event that it brought.
@@ -29,48 +26,48 @@ class Patience:
         self._total_by = self._loop.time() + (total_s or math.inf)
         self._due = math.inf
         self._phase = ""
-        self._waiting = False
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
 
-    async def __aenter__(self) -> Self:
-        return self
+    def first(self) -> Self:
+        """Wait for something on the way to the first event: sending, headers, comments."""
+        return self._until(self._first_by, "first event")
 
-    async def __aexit__(self, *_: object) -> None:
+    def idle(self) -> Self:
+        """Wait for more of an answer that has begun."""
+        return self._until(self._loop.time() + self._idle_s, "idle")
+
+    def __enter__(self) -> None:
+        """Begin to wait, for what `first` or `idle` said."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Stop waiting.
+
+        Raises:
+            UpstreamTimeout: It was too long; the detail names the phase, `first event`, `idle` or
+                `total`.
+        """
+        self._due = math.inf
+        # Somebody else's cancellation, alone or beside ours, goes on its way.
+        ours = self._expired and kind is asyncio.CancelledError
+        if ours and not (self._task and self._task.uncancel()):
+            raise timed_out(UpstreamTimeout, self._phase) from exc
+
+    def close(self) -> None:
+        """Let go of the timer."""
         if self._timer:
             self._timer.cancel()
 
-    async def first(self, work: Awaitable[T]) -> T:
-        """Await something on the way to the first event: sending, headers, comments.
-
-        Raises:
-            UpstreamTimeout: Its detail names the phase, `first event` or `total`.
-        """
-        return await self._until(self._first_by, "first event", work)
-
-    async def idle(self, work: Awaitable[T]) -> T:
-        """Await more of an answer that has begun.
-
-        Raises:
-            UpstreamTimeout: Its detail names the phase, `idle` or `total`.
-        """
-        return await self._until(self._loop.time() + self._idle_s, "idle", work)
-
-    async def _until(self, due: float, phase: str, work: Awaitable[T]) -> T:
-        self._due, self._phase = min((due, phase), (self._total_by, "total"))
-        if self._due < self._rings_at:
-            self._wind(self._due)
-        self._waiting = True
-        try:
-            return await work
-        except asyncio.CancelledError as exc:
-            # Somebody else's cancellation, alone or beside ours, goes on its way.
-            if not self._expired or (self._task and self._task.uncancel()):
-                raise
-            raise timed_out(UpstreamTimeout, self._phase) from exc
-        finally:
-            self._waiting = False
+    def _until(self, due: float, phase: str) -> Self:
+        if due > self._total_by:
+            due, phase = self._total_by, "total"
+        self._due, self._phase = due, phase
+        if due < self._rings_at:
+            self._wind(due)
+        return self
 
     def _wind(self, when: float) -> None:
         if self._timer:
@@ -80,11 +77,10 @@ class Patience:
 
     def _ring(self) -> None:
         self._rings_at = math.inf
-        if not self._waiting:
-            return
-        if self._loop.time() < self._due < math.inf:
-            self._wind(self._due)
-        elif self._task and self._loop.time() >= self._due:
+        if self._loop.time() < self._due:
+            if self._due < math.inf:
+                self._wind(self._due)
+        elif self._task:
             self._expired = True
             self._task.cancel()
 

@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from app.errors import ServiceError
-from app.models import Event
 from app.telemetry import Metrics
-from app.upstream.answer import TERMINAL_EVENTS
 from app.upstream.retry import Retry, RetryPolicy
 
-Attempt = Callable[[], AsyncGenerator[Event, None]]
+Attempt = Callable[[Callable[[], None]], Awaitable[None]]
+"""Does it once, and calls what it is handed when anything has come: from then on it is the last."""
 
 logger = logging.getLogger("app.upstream")
 
@@ -27,23 +25,23 @@ class Tries:
         self._metrics = metrics
         self._random = random
 
-    async def stream(self, attempt: Attempt) -> AsyncGenerator[Event, None]:
-        """The events of the first attempt that gives any; what it raises then, or at last."""
+    async def run(self, attempt: Attempt) -> None:
+        """Attempt it until something has come; raises what the last attempt raises."""
         clock = asyncio.get_running_loop().time
-        began, number = clock(), 1
+        started_at, number, final = clock(), 1, False
+
+        def begun() -> None:
+            nonlocal final
+            final = True
+
         while True:
-            given = False
             try:
-                async with aclosing(self._counted(attempt)) as events:
-                    async for event in events:
-                        given = True
-                        yield event
+                return await self._counted(attempt(begun))
             except ServiceError as error:
-                wait_s = None if given else self._pause_s(error, number, clock() - began)
+                elapsed_s = clock() - started_at
+                wait_s = None if final else self._pause_s(error, number, elapsed_s)
                 if wait_s is None:
                     raise
-            else:
-                return
             await asyncio.sleep(wait_s)
             number += 1
 
@@ -58,23 +56,20 @@ class Tries:
             logger.warning("upstream call is tried again", extra={"fields": asdict(retry)})
         return wait_s
 
-    async def _counted(self, attempt: Attempt) -> AsyncGenerator[Event, None]:
-        """One attempt, counted by how it ended; a reader who leaves at the last event saw it."""
+    async def _counted(self, attempt: Awaitable[None]) -> None:
+        """One attempt, counted by how it ended."""
         result = "internal"
         try:
-            async with aclosing(attempt()) as events:
-                async for event in events:
-                    if event.type in TERMINAL_EVENTS:
-                        result = "ok"
-                    yield event
+            await attempt
+            result = "ok"
         except ServiceError as error:
             result = error.code
             told = asdict(error.upstream) if error.upstream else None
             fields = {"code": result, "detail": error.detail, "upstream": told}
             logger.warning("upstream call failed", extra={"fields": fields})
             raise
-        except (asyncio.CancelledError, GeneratorExit):
-            result = "ok" if result == "ok" else "cancelled"
+        except asyncio.CancelledError:
+            result = "cancelled"
             raise
         finally:
             self._metrics.upstream_calls.labels(result).inc()

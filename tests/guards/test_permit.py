@@ -1,7 +1,6 @@
 """What is charged for a search, whichever way it ends."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -129,19 +128,3 @@ async def test_the_cost_is_known_as_soon_as_it_is_settled_and_does_not_change() 
         assert guards.budget.spent == permit.cost.total
         assert guards.budget.reserved == 0
     assert permit.cost.total == guards.budget.spent == Decimal("0.054954")
-
-
-async def test_a_charge_is_logged_with_its_client_and_exact_sum(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO, "app.guards")
-    guards = make_guards()
-    await run(guards, broken(REFUSED))
-    await run(guards, settled(TOLD))
-    await run(guards, settled(TOLD), model=UNPRICED)
-    lines = [vars(record)["fields"] for record in caplog.records]
-    assert [(line["client"], line["cny"]) for line in lines] == [
-        ("shop", "0.000000"),
-        ("shop", "0.054954"),
-        ("shop", None),
-    ]

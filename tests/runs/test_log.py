@@ -1,71 +1,50 @@
 """The log: appended by one, read by many, each at its own pace."""
 
-import asyncio
+from contextlib import ExitStack
 
 from app.models import Event
 from app.runs import EventLog
 from app.runs.log import EVENT_OVERHEAD_BYTES
-from tests.clock import settle, skip
 
-ONE, TWO, THREE = (Event("response.x", str(n).encode()) for n in (1, 2, 3))
+ONE, TWO = (Event("response.x", str(n).encode()) for n in (1, 2))
 
 
-async def test_a_reader_gets_what_stands_behind_its_cursor() -> None:
+def test_a_reader_is_told_when_there_is_more_and_at_the_end() -> None:
     log = EventLog()
-    for event in (ONE, TWO, THREE):
-        log.append(event)
-    assert await log.read(0) == [ONE, TWO, THREE]
-    assert await log.read(2) == [THREE]
+    seen: list[tuple[int, bool]] = []
+    with log.read_by(lambda: seen.append((len(log.events), log.closed))):
+        log.append(ONE)
+        log.append(TWO)
+        assert not seen
+        log.tell()
+        log.close()
+    assert log.events == [ONE, TWO]
+    assert seen == [(2, False), (2, True)]
 
 
-async def test_a_reader_at_the_end_waits_for_the_next_event() -> None:
+def test_all_readers_are_told_and_none_that_has_left() -> None:
     log = EventLog()
-    readers = [asyncio.create_task(log.read(0)) for _ in range(3)]
-    await settle()
-    assert not any(reader.done() for reader in readers)
-    log.append(ONE)
-    assert await asyncio.gather(*readers) == [[ONE]] * 3
+    told: list[str] = []
+    with log.read_by(lambda: told.append("stays")):
+        with log.read_by(lambda: told.append("leaves")):
+            log.tell()
+        log.tell()
+    log.tell()
+    assert told == ["stays", "leaves", "stays"]
 
 
-async def test_a_reader_that_waits_for_a_later_number_sleeps_on() -> None:
+def test_a_reader_may_leave_while_it_is_being_told() -> None:
     log = EventLog()
-    reader = asyncio.create_task(log.read(1))
-    await settle()
-    log.append(ONE)
-    await settle()
-    assert not reader.done()
-    log.append(TWO)
-    assert await reader == [TWO]
+    told: list[str] = []
+    with ExitStack() as first:
+        first.enter_context(log.read_by(first.close))
+        with log.read_by(lambda: told.append("second")):
+            log.tell()
+            log.tell()
+    assert told == ["second", "second"]
 
 
-async def test_closing_wakes_all_readers_with_nothing() -> None:
-    log = EventLog()
-    reader = asyncio.create_task(log.read(0))
-    await settle()
-    log.close()
-    assert await reader == []
-    assert await log.read(5) == []
-
-
-async def test_a_wait_can_be_bounded() -> None:
-    log = EventLog()
-    reader = asyncio.create_task(log.read(0, within_s=15))
-    await settle()
-    skip(15)
-    assert await reader == []
-    assert not log.closed
-
-
-async def test_a_reader_that_was_cancelled_does_not_disturb_the_others() -> None:
-    log = EventLog()
-    leaving, staying = (asyncio.create_task(log.read(0)) for _ in range(2))
-    await settle()
-    leaving.cancel()
-    log.append(ONE)
-    assert await staying == [ONE]
-
-
-async def test_the_log_knows_its_size() -> None:
+def test_the_log_knows_its_size() -> None:
     log = EventLog()
     log.append(Event("response.x", b"12345"))
     assert log.size_bytes == 5 + EVENT_OVERHEAD_BYTES

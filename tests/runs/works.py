@@ -1,10 +1,10 @@
 """A piece of work that a test conducts step by step."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from app.errors import ServiceError
-from app.models import Answer, Client, Event, SearchResult
+from app.models import Answer, Client, Emit, Event, SearchResult
 from app.runs import RunLimits, Runs
 
 OWNER = Client("web", "web")
@@ -22,13 +22,13 @@ class ScriptedWork:
         self.closed = False
         self.final = ""
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def run(self, emit: Emit) -> None:
         self.started.set()
         try:
             while (step := await self.steps.get()) is not None:
                 if isinstance(step, Exception):
                     raise step
-                yield step
+                emit([step])
         finally:
             self.closed = True
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from app.models import Answer, Event, ImageSearch, Match, Phase, Usage
-from app.upstream.answer import fold, mentions_unlisted_url, phase, read_search
+from app.upstream.answer import Folding, fold, mentions_unlisted_url, phase
 from tests.upstream.transcript import (
     ADDED,
     COMPLETED,
@@ -26,7 +26,7 @@ SEARCH = ImageSearch(0, WHOLE, (INK, HILLS))
 
 
 def read(**item: Any) -> ImageSearch | None:
-    return read_search(event("response.output_item.done", item={**call(FOUND), **item}).data)
+    return Folding().add(event("response.output_item.done", item={**call(FOUND), **item}))
 
 
 def completed(*output: object, **response: Any) -> Event:
@@ -35,7 +35,7 @@ def completed(*output: object, **response: Any) -> Event:
 
 def test_a_call_is_read_with_image_box_and_results() -> None:
     done = call(FOUND[:1], image=2, box=[10, 20, 30, 40.5])
-    search = read_search(event("response.output_item.done", item=done).data)
+    search = Folding().add(event("response.output_item.done", item=done))
     assert search == ImageSearch(
         2, (10, 20, 30, 40), (Match(1, "水墨山背景", "https://pictures.example/ink.jpg", 2),)
     )
@@ -106,7 +106,7 @@ def test_bad_arguments_are_the_first_image(arguments: object) -> None:
     ],
 )
 def test_other_items_are_no_search(data: bytes) -> None:
-    assert read_search(data) is None
+    assert Folding().add(Event("response.output_item.done", data)) is None
 
 
 def test_a_whole_answer_is_folded() -> None:

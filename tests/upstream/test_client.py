@@ -2,8 +2,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import respx
 
 from app.errors import (
     ImageTooLarge,
+    Overloaded,
     ServiceError,
     UpstreamAuthFailed,
     UpstreamInterrupted,
@@ -92,14 +93,15 @@ class Probe:
         """Read to the end; the error that ended it, if one did."""
         ended: ServiceError | None = None
         try:
-            async with aclosing(self.upstream.stream([payload])) as events:
-                async for one in events:
-                    self.events.append(one)
-                    self.first.set()
+            await self.upstream.relay([payload], self.take)
         except ServiceError as error:
             ended = error
         assert KEY not in repr(ended and (ended.detail, ended.upstream, ended.told_by))
         return ended
+
+    def take(self, events: Sequence[Event]) -> None:
+        self.events += events
+        self.first.set()
 
     async def fails(self, kind: type[ServiceError]) -> ServiceError:
         error = await self.call()
@@ -422,9 +424,7 @@ async def test_zero_switches_every_time_out_off() -> None:
 
 async def test_a_slow_reader_is_not_the_upstreams_silence() -> None:
     async with probing(says(stream(WIRE)), upstream_total_timeout_s=0) as (probe, _):
-        async with aclosing(probe.upstream.stream([PAYLOAD])) as events:
-            async for _ in events:
-                skip(200)
+        await probe.upstream.relay([PAYLOAD], lambda _: skip(200))
         assert probe.counted("ok") == 1
 
 
@@ -561,26 +561,27 @@ async def test_a_500_may_be_billed_and_is_not_tried_again() -> None:
 # Leaving
 
 
-async def leave_by_closing(probe: Probe) -> None:
-    events = probe.upstream.stream([PAYLOAD])
-    assert await anext(events) == CREATED
-    await events.aclose()
-
-
-async def leave_by_cancelling(probe: Probe) -> None:
-    call = asyncio.create_task(probe.call())
-    await probe.first.wait()
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-
-
-@pytest.mark.parametrize("leave", [leave_by_closing, leave_by_cancelling])
-async def test_leaving_closes_the_connection_at_once(leave: Callable[[Probe], Any]) -> None:
+async def test_leaving_closes_the_connection_at_once() -> None:
     async with probing(holds(OPENED)) as (probe, peer):
-        await leave(probe)
+        call = asyncio.create_task(probe.call())
+        await probe.first.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
         await peer.left.wait()
         assert probe.counted("cancelled") == 1
+
+
+async def test_whoever_takes_no_more_ends_the_call_with_its_own_error() -> None:
+    def refuse(_: Sequence[Event]) -> None:
+        raise Overloaded("No more room.")
+
+    async with probing(holds(OPENED)) as (probe, peer):
+        with pytest.raises(Overloaded):
+            await probe.upstream.relay([PAYLOAD], refuse)
+        await peer.left.wait()
+        assert probe.counted("overloaded") == 1
+    assert len(peer.requests) == 1
 
 
 async def test_leaving_before_the_answer_closes_the_connection_too() -> None:
@@ -593,12 +594,10 @@ async def test_leaving_before_the_answer_closes_the_connection_too() -> None:
         assert probe.counted("cancelled") == 1
 
 
-async def test_leaving_at_the_last_event_is_a_good_end() -> None:
+async def test_the_last_event_ends_the_call_whatever_the_connection_does_then() -> None:
     async with probing(holds(OPENED, chunk(block(COMPLETED)))) as (probe, peer):
-        async with aclosing(probe.upstream.stream([PAYLOAD])) as events:
-            async for one in events:
-                if one == COMPLETED:
-                    break
+        assert await probe.call() is None
+        assert probe.events[-1] == COMPLETED
         await peer.left.wait()
         assert probe.counted("ok") == 1
 
@@ -652,10 +651,9 @@ async def test_a_broken_transport_of_no_known_cause_is_not_tried_again() -> None
 
 async def test_the_payload_is_let_go_of_at_the_first_event_and_kept_for_another_try() -> None:
     payload = [PAYLOAD[:10], PAYLOAD[10:]]
-    async with (
-        probing(says(stream(block(THROTTLED))), WELL) as (probe, peer),
-        aclosing(probe.upstream.stream(payload)) as events,
-    ):
-        held = [len(payload)] + [len(payload) async for _ in events]
-    assert held == [2] + [0] * len(EVENTS)
+    held = [len(payload)]
+    async with probing(says(stream(block(THROTTLED))), WELL) as (probe, peer):
+        await probe.upstream.relay(payload, lambda _: held.append(len(payload)))
+    assert held[0] == 2
+    assert not any(held[1:])
     assert [request.partition(b"\r\n\r\n")[2] for request in peer.requests] == [PAYLOAD] * 2

@@ -1,0 +1,37 @@
+"""What an operator finds of a search that has ended."""
+
+import logging
+from decimal import Decimal
+
+import pytest
+
+from app.accounts import account
+from app.models import Answer, Client, Cost, SearchResult, Usage
+from app.telemetry import Metrics
+
+COST = Cost(tokens=Decimal("0.006954"), tools=Decimal("0.048"))
+
+
+@pytest.mark.parametrize(("cost", "told"), [(COST, "0.054954"), (None, None)])
+def test_an_ended_search_is_logged_with_its_client_and_exact_cost(
+    caplog: pytest.LogCaptureFixture, cost: Cost | None, told: str | None
+) -> None:
+    caplog.set_level(logging.INFO, "app.search")
+    answer = Answer(status="completed", usage=Usage(2753, 181, 2934, 1))
+    final = SearchResult("srch_1", "completed", "m", answer, created_at=0, cost=cost)
+    metrics = Metrics()
+    account(final, client=Client("shop", "key:shop"), metrics=metrics, elapsed_s=4.25)
+    (line,) = (vars(record)["fields"] for record in caplog.records)
+    assert line == {
+        "search_id": "srch_1",
+        "client": "shop",
+        "status": "completed",
+        "outcome": "tool_skipped",
+        "code": None,
+        "results": 0,
+        "cost_cny": told,
+        "duration_s": 4.25,
+    }
+    sample = metrics.registry.get_sample_value
+    assert sample("imagesearch_tokens_total", {"direction": "output"}) == 181
+    assert sample("imagesearch_tool_calls_total") == 1
