@@ -23,7 +23,8 @@ from app.responses import Responses
 from app.runs import RunLimits, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
-from app.upstream.client import Upstream, build_http_client
+from app.upstream.client import Upstream
+from app.upstream.transport import build_transport
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ async def running_service(
         logger.warning(note)
     intake = Intake(image_limits(settings))
     runs = Runs(run_limits(settings))
-    async with build_http_client(settings) as http:
-        upstream = Upstream(http, settings, metrics)
+    async with build_transport() as transport:
+        upstream = Upstream(transport, settings, metrics)
         searches = Searches(
             guards=gate,
             upstream=upstream,

@@ -4,7 +4,9 @@ Never with credentials: whoever asks shows a key or token, and no cookie counts.
 refusal of foreign pages, which is `app/api/caller.py`'s, as a form's POST asks no leave first.
 """
 
-from starlette.datastructures import Headers, MutableHeaders
+from collections.abc import Iterator
+
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -12,6 +14,9 @@ from app.api.caller import caller_of
 from app.api.problems import problem_response
 from app.errors import OriginNotAllowed
 from app.guards import Origins, normal_origin
+
+RawHeader = tuple[bytes, bytes]
+"""Name, in lower case, and value, as ASGI has them."""
 
 METHODS = "GET, POST, DELETE"
 MAX_AGE_S = 600
@@ -41,25 +46,25 @@ class Cors:
         if not self._tokens and not self._origins.allow(headers["origin"]):
             error = OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
             return problem_response(scope, error)
-        allowed = {
-            "Access-Control-Allow-Origin": headers["origin"],
-            "Access-Control-Allow-Methods": METHODS,
-        }
+        allowed = {"Access-Control-Allow-Methods": METHODS}
+        if not self._readable(scope, headers["origin"]):
+            # Where it is, every answer says so.
+            allowed["Access-Control-Allow-Origin"] = headers["origin"]
         if wanted := headers.get("access-control-request-headers"):
             allowed["Access-Control-Allow-Headers"] = wanted
         return Response(
             status_code=204, headers=allowed | {"Access-Control-Max-Age": str(MAX_AGE_S)}
         )
 
-    def mark(self, scope: Scope, headers: MutableHeaders) -> None:
-        """Add to an answer what its caller's browser needs; nothing for foreign pages."""
+    def headers(self, scope: Scope) -> Iterator[RawHeader]:
+        """What an answer's caller's browser needs; nothing for foreign pages."""
         origin = Headers(scope=scope).get("origin")
         if not self._origins.any:
-            headers.add_vary_header("Origin")
-        if origin is None or not self._readable(scope, origin):
-            return
-        headers["Access-Control-Allow-Origin"] = "*" if self._origins.any else origin
-        headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+            yield b"vary", b"Origin"
+        if origin is not None and self._readable(scope, origin):
+            allowed = "*" if self._origins.any else origin
+            yield b"access-control-allow-origin", allowed.encode("latin-1")
+            yield b"access-control-expose-headers", EXPOSED_HEADERS.encode("ascii")
 
     def _readable(self, scope: Scope, origin: str) -> bool:
         """Whether the origin may search; one that a token is bound to shows only with the token."""

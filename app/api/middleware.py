@@ -4,14 +4,15 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Iterator
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
 from app.api.caller import rate_of
-from app.api.cors import Cors
+from app.api.cors import Cors, RawHeader
 from app.api.leaving import CLIENT_GONE
 from app.api.problems import code_of, forget_run, problem_response, run_of
 from app.errors import Internal
@@ -22,19 +23,19 @@ WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged at debug level."""
 
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+POLICY = b"default-src 'none'; frame-ancestors 'none'"
 """Answers are data: nothing in them may run, be framed, or tell where it came from."""
 
 DOCS_PATH = "/docs"
 DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
+    b"default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
+    b"script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    b"style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
 )
 """What FastAPI's page is made of; it is served only with `DOCS=true`."""
 
@@ -99,19 +100,20 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = telemetry.request_id.get()
-            if run := run_of(self._scope):
-                headers["X-Search-ID"] = run.id
-            if rate := rate_of(self._scope):
-                headers["RateLimit"] = rate.limit_field
-                headers["RateLimit-Policy"] = rate.policy_field
-            if self._scope["path"] == DOCS_PATH:
-                headers["Content-Security-Policy"] = DOCS_POLICY
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
-            self._cors.mark(self._scope, headers)
+            message["headers"] = [*message["headers"], *self._headers()]
         await self._send(message)
+
+    def _headers(self) -> Iterator[RawHeader]:
+        yield b"x-request-id", telemetry.request_id.get().encode("ascii")
+        if run := run_of(self._scope):
+            yield b"x-search-id", run.id.encode("ascii")
+        if rate := rate_of(self._scope):
+            yield b"ratelimit", rate.limit_field.encode("ascii")
+            yield b"ratelimit-policy", rate.policy_field.encode("ascii")
+        policy = DOCS_POLICY if self._scope["path"] == DOCS_PATH else POLICY
+        yield b"content-security-policy", policy
+        yield from SECURITY_HEADERS
+        yield from self._cors.headers(self._scope)
 
 
 def _request_id(scope: Scope) -> str:

@@ -38,7 +38,7 @@ def check_url(url: str) -> ImageInput:
     """
     if len(url) > MAX_CHARS:
         raise ImageUrlInvalid(f"The image URL is longer than {MAX_CHARS} characters.")
-    if any(char.isspace() or not char.isprintable() for char in url):
+    if " " in url or not url.isprintable():
         raise ImageUrlInvalid("The image URL contains spaces or control characters.")
     if "\\" in url:
         raise ImageUrlInvalid("The image URL contains a backslash.")

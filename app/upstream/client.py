@@ -11,16 +11,13 @@ Nothing else in the service knows httpx, nor the aiohttp transport under it.
 
 import logging
 import random as chance
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
-from httpx_aiohttp.transport import AiohttpResponseStream
 
 from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
 from app.models import Emit, Event
@@ -31,6 +28,8 @@ from app.upstream.failures import from_response, from_whole
 from app.upstream.patience import Patience
 from app.upstream.reading import Reading, redacted
 from app.upstream.retry import RetryPolicy
+from app.upstream.sse import Heads
+from app.upstream.transport import Read, reader_of, timeouts
 from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
@@ -39,53 +38,10 @@ WRITE_BYTES = 65_536
 """A request is written in such pieces, so that megabytes of image do not hold the loop."""
 REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
-KEEPALIVE_S = 15.0
-"""Idle connections go before a gateway drops them under the next request."""
-READER = "imagesearch.reader"
 STREAM, JSON = "text/event-stream", "application/json"
 HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
 BROKEN = (httpx.TransportError, aiohttp.ClientError, OSError)
 """What a bad connection raises: the transport maps most of aiohttp's errors, but not all."""
-
-Read = Callable[[], Awaitable[bytes]]
-
-
-class ReaderTransport(AiohttpTransport):
-    """Hands out aiohttp's reader beside the response.
-
-    httpx and its adapter put four generators around each read, which together cost more of an
-    event than decoding and logging it.
-    """
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer as the adapter does, with the reader among the extensions."""
-        response = await super().handle_async_request(request)
-        if isinstance(response.stream, AiohttpResponseStream):
-            told = response.stream._aiohttp_response  # noqa: SLF001 - the adapter has no public way
-            response.extensions[READER] = told.content
-        return response
-
-
-def build_http_client(settings: Settings) -> httpx.AsyncClient:
-    """The one HTTP client of the process; it bears no key. Close it with `aclose()`."""
-    tls = httpx.create_ssl_context(trust_env=False)
-
-    def open_session() -> aiohttp.ClientSession:
-        # No limit: the service's own gate is in front, so that nobody queues in the pool.
-        connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_S)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
-    connect_s = settings.upstream_connect_timeout_s or None
-    return httpx.AsyncClient(
-        transport=ReaderTransport(verify=tls, trust_env=False, client=open_session),
-        # `pool` becomes aiohttp's limit on the whole way to a connection, look-up and TLS too.
-        timeout=httpx.Timeout(None, connect=connect_s, pool=connect_s),
-        # httpx keeps cookies over the transport's head: callers would share them.
-        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        headers={"User-Agent": "imagesearch-proxy", "Accept-Encoding": "identity"},
-        follow_redirects=False,
-        trust_env=False,
-    )
 
 
 class Upstream:
@@ -93,15 +49,24 @@ class Upstream:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         settings: Settings,
         metrics: Metrics,
         *,
         random: Callable[[], float] = chance.random,
     ) -> None:
-        self._http = http
+        self._transport = transport
         self._settings = settings
         self._key = settings.dashscope_api_key.get_secret_value().encode()
+        self._url = httpx.URL(f"{settings.base_url}/responses")
+        self._timeouts = timeouts(settings)
+        self._heads: Heads = {}
+        self._headers = {
+            "Accept": JSON,
+            "Accept-Encoding": "identity",
+            "Authorization": f"Bearer {self._key.decode()}",
+            "User-Agent": "imagesearch-proxy",
+        }
         policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
         self._tries = Tries(policy, metrics, random=random)
 
@@ -134,7 +99,7 @@ class Upstream:
             SearchNotFound: It keeps no such answer.
             ServiceError: For every other refusal, or without a reply.
         """
-        request = self._request(method, path, accept=JSON, params=query)
+        request = self._request(method, httpx.URL(f"{self._settings.base_url}{path}", params=query))
         with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
             async with aclosing(await self._send(request, patience)) as response:
                 if response.status_code == HTTP_NOT_FOUND:
@@ -167,6 +132,7 @@ class Upstream:
                     max_event_bytes=self._settings.upstream_max_event_bytes,
                     headers=response.headers,
                     secret=self._key,
+                    heads=self._heads,
                 )
                 await _read(response, reading, patience, hand_down)
 
@@ -178,26 +144,28 @@ class Upstream:
             total_s=settings.upstream_total_timeout_s,
         )
 
-    def _request(self, method: str, path: str, *, accept: str, **content: Any) -> httpx.Request:
-        request = self._http.build_request(
-            method, f"{self._settings.base_url}{path}", headers={"Accept": accept}, **content
-        )
-        request.headers["Authorization"] = f"Bearer {self._key.decode()}"
-        return request
+    def _request(self, method: str, url: httpx.URL, **content: Any) -> httpx.Request:
+        timeout = {"timeout": self._timeouts}
+        return httpx.Request(method, url, headers=self._headers, extensions=timeout, **content)
 
     async def _post(
         self, payload: list[bytes], patience: Patience, *, accept: str
     ) -> httpx.Response:
-        request = self._request("POST", "/responses", accept=accept, content=_pieces(payload))
-        request.headers["Content-Length"] = str(sum(map(len, payload)))
+        n_bytes = sum(map(len, payload))
+        small = n_bytes <= WRITE_BYTES
+        request = self._request(
+            "POST", self._url, content=b"".join(payload) if small else _pieces(payload)
+        )
+        request.headers["Content-Length"] = str(n_bytes)
         request.headers["Content-Type"] = JSON
+        request.headers["Accept"] = accept
         return await self._send(request, patience)
 
     async def _send(self, request: httpx.Request, patience: Patience) -> httpx.Response:
         """Write the request and wait for the response's head."""
         try:
             with patience.first():
-                return await self._http.send(request, stream=True)
+                return await self._transport.handle_async_request(request)
         except BROKEN as exc:
             raise unanswered(exc) from exc
 
@@ -206,7 +174,7 @@ class Upstream:
         if not response.is_success:
             raise await self._refusal(response, patience)
         body, most = bytearray(), self._settings.search_max_bytes
-        read = _reader(response)
+        read = reader_of(response)
         try:
             with patience.idle():
                 while chunk := await read():
@@ -223,7 +191,7 @@ class Upstream:
 
     async def _refusal(self, response: httpx.Response, patience: Patience) -> ServiceError:
         """What a response that is no event stream says; half of its body may say enough."""
-        body, read = b"", _reader(response)
+        body, read = b"", reader_of(response)
         try:
             with patience.first():
                 while len(body) < REFUSAL_MAX_BYTES and (chunk := await read()):
@@ -236,7 +204,7 @@ class Upstream:
 
 async def _read(response: httpx.Response, reading: Reading, patience: Patience, emit: Emit) -> None:
     """Read an answer to its last event, to the failure that it tells, or to where it breaks off."""
-    read = _reader(response)
+    read = reader_of(response)
     with patience.first():
         while not (reading.ended or reading.error):
             chunk = await _next(read)
@@ -257,17 +225,6 @@ async def _next(read: Read) -> bytes:
     except BROKEN as exc:
         logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
         return b""
-
-
-def _reader(response: httpx.Response) -> Read:
-    """How to get the body as it comes: a chunk size would hold small events back until it is full.
-
-    Each read gives what is there, or waits for more; nothing at the end.
-    """
-    reader: aiohttp.StreamReader | None = response.extensions.get(READER)
-    if reader:
-        return reader.readany
-    return partial(anext, response.aiter_raw(), b"")
 
 
 async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:

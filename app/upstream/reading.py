@@ -18,12 +18,12 @@ from app.upstream.failures import (
     from_response,
     tells_failure,
 )
-from app.upstream.sse import Decoder, EventTooLarge, Frame, looks_framed
+from app.upstream.sse import Decoder, EventTooLarge, Frame, Heads, looks_framed
 
-ERROR = "error"
+RESPONSE, ERROR = "response.", "error"
+LAST = TERMINAL_EVENTS | {FAILED}
 HTTP_OK, HTTP_BAD = 200, 400
 NOTHING = (b"", b"[DONE]")
-NAMES_KEPT = 256
 HEAD_MAX_BYTES = 65_536
 """As much is kept of bytes which give no event, to tell what they are."""
 HIDDEN = b"***"
@@ -32,14 +32,15 @@ HIDDEN = b"***"
 class Reading:
     """Feed it chunks until `ended` or `error` is set; at the end of the bytes, `end()` it."""
 
-    def __init__(self, *, max_event_bytes: int, headers: Headers, secret: bytes) -> None:
+    def __init__(
+        self, *, max_event_bytes: int, headers: Headers, secret: bytes, heads: Heads | None = None
+    ) -> None:
         self.ended = False
         self.error: ServiceError | None = None
         self.opened = False
-        self._decoder = Decoder(max_event_bytes)
+        self._decoder = Decoder(max_event_bytes, heads)
         self._headers = headers
         self._secret = secret
-        self._relayed: set[str] = set()
         self._head = b""
         self._cut_inside = False
 
@@ -81,7 +82,8 @@ class Reading:
             if self.ended or self.error:
                 break
             data = redacted(frame.data, self._secret)
-            if frame.type in self._relayed:
+            if data and frame.type not in LAST and frame.type.startswith(RESPONSE):
+                self.opened = True
                 events.append(Event(frame.type, data))
             elif event := self._weigh(frame, data):
                 events.append(event)
@@ -97,14 +99,12 @@ class Reading:
         if self.error:
             return None
         self.ended = name in TERMINAL_EVENTS
-        if frame.type and not self.ended and len(self._relayed) < NAMES_KEPT:
-            self._relayed.add(name)
         return Event(name, data)
 
     def _failure(self, name: str, http_status: int | None, data: bytes) -> ServiceError | None:
         if name == FAILED:
             return from_failed(data, self._headers)
-        refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith("response.")
+        refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith(RESPONSE)
         if name == ERROR or refused or (not name and tells_failure(data)):
             return from_frame(data, http_status, self._headers)
         if not name or name.startswith(OWN_PREFIX):

@@ -16,6 +16,10 @@ HEAD_MAX_BYTES = 200
 FIELDS = (b":", b"data", b"event", b"id", b"retry")
 
 
+Heads = dict[bytes, tuple[str, int | None]]
+"""What stands ahead of the data in a block, as read before: its event's name and status."""
+
+
 class EventTooLarge(Exception):
     """An event is over the limit. `before` are the frames that ended ahead of it."""
 
@@ -35,15 +39,16 @@ class Frame(NamedTuple):
 class Decoder:
     """Feed it bytes cut anywhere; it gives the frames that they complete.
 
-    Holds at most `max_event_bytes` and the chunk in hand, and looks at every byte once.
+    Holds at most `max_event_bytes` and the chunk in hand, and looks at every byte once. `heads`
+    may be shared with other streams of one upstream, whose events have the same names.
     """
 
-    def __init__(self, max_event_bytes: int) -> None:
+    def __init__(self, max_event_bytes: int, heads: Heads | None = None) -> None:
         self._max_event_bytes = max_event_bytes
         self._pending = bytearray()
         self._start: bytes | None = b""
         self._after_cr = False
-        self._heads: dict[bytes, tuple[str, int | None]] = {}
+        self._heads: Heads = {} if heads is None else heads
 
     @property
     def inside_event(self) -> bool:

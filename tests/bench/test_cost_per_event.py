@@ -4,7 +4,7 @@ The whole way in one process and without sockets: the upstream's bytes, decoder,
 follower, framing, response, middleware, `send`. Counted by `sys.setprofile` as the difference
 between a long and a short answer, so that what a search costs once falls out, less what the
 transcript costs by itself. Task switches are in it, for the event loop's calls are; uvicorn and
-the HTTP client below httpx are not.
+the connections below httpx's transport are not.
 
 The same number on every run of one version of Python and of the locked packages. When a band is
 left downwards, move it down: that is the guard's purpose.
@@ -152,8 +152,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bytes]], FastAPI]:
     """Build a service, everything on, whose upstream answers in given chunks."""
 
     def build(chunks: list[bytes]) -> FastAPI:
-        client = httpx.AsyncClient(transport=FakeUpstream(chunks))
-        monkeypatch.setattr(app.main, "build_http_client", lambda _: client)
+        monkeypatch.setattr(app.main, "build_transport", lambda: FakeUpstream(chunks))
         return app.main.create_app(
             load(
                 dashscope_api_key="sk-of-the-service",

@@ -12,7 +12,7 @@ from app.errors import (
     UpstreamUnavailable,
 )
 from app.models import Event
-from app.upstream.reading import NAMES_KEPT, Reading
+from app.upstream.reading import Reading
 from tests.upstream.transcript import (
     COMPLETED,
     CREATED,
@@ -142,11 +142,11 @@ def test_a_partial_answer_is_told_by_its_header() -> None:
     assert "time limit" in one.broken().detail
 
 
-def test_names_are_remembered_within_bounds() -> None:
-    texts = [block(Event(f"response.x{number}", b"{}")) for number in range(NAMES_KEPT + 9)]
-    events, one = read(*texts)
-    assert len(events) == NAMES_KEPT + 9
-    assert len(one._relayed) == NAMES_KEPT
+def test_a_name_that_was_well_once_is_looked_at_again() -> None:
+    text = b"event:result\n:HTTP_STATUS/%d\ndata:{}\n\n"
+    events, one = read(text % 200, text % 500)
+    assert [event.type for event in events] == ["result"]
+    assert type(one.error) is UpstreamUnavailable
 
 
 def test_bytes_without_events_are_kept_within_bounds() -> None:

@@ -1,0 +1,70 @@
+"""How bytes get to the upstream and back: httpx's transport over aiohttp's connections.
+
+Not httpx's client: redirects, cookies and credentials of the environment are what a call with the
+service's key must not have, and they cost a third of what sending a request takes.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
+
+from app.settings import Settings
+
+KEEPALIVE_S = 15.0
+"""Idle connections go before a gateway drops them under the next request."""
+
+READER = "imagesearch.reader"
+
+Read = Callable[[], Awaitable[bytes]]
+
+
+class ReaderTransport(AiohttpTransport):
+    """Hands out aiohttp's reader beside the response.
+
+    httpx and its adapter put four generators around each read, which together cost more of an
+    event than decoding and logging it.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer as the adapter does, with the reader among the extensions."""
+        response = await super().handle_async_request(request)
+        if isinstance(response.stream, AiohttpResponseStream):
+            told = response.stream._aiohttp_response  # noqa: SLF001 - the adapter has no public way
+            response.extensions[READER] = told.content
+        return response
+
+
+def build_transport() -> httpx.AsyncBaseTransport:
+    """The one pool of connections of the process. Use it as a context manager."""
+    tls = httpx.create_ssl_context(trust_env=False)
+
+    def open_session() -> aiohttp.ClientSession:
+        # No limit: the service's own gate is in front, so that nobody queues in the pool.
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_S)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    return ReaderTransport(verify=tls, trust_env=False, client=open_session)
+
+
+def timeouts(settings: Settings) -> dict[str, float | None]:
+    """The request extension `timeout`: a limit on the way to a connection, and no other.
+
+    `pool` becomes aiohttp's limit on the whole of that way, look-up and TLS too.
+    """
+    connect_s = settings.upstream_connect_timeout_s or None
+    return {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
+
+
+def reader_of(response: httpx.Response) -> Read:
+    """How to get a body as it comes: a chunk size would hold small events back until it is full.
+
+    Each read gives what is there, or waits for more; nothing at the end.
+    """
+    reader: aiohttp.StreamReader | None = response.extensions.get(READER)
+    if reader:
+        return reader.readany
+    return partial(anext, response.aiter_raw(), b"")
