@@ -48,10 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
-    app.include_router(search.router)
-    app.include_router(responses.router)
-    app.include_router(tokens.router)
-    app.include_router(ops.router)
+    for part in (search, responses, tokens, ops):
+        # Not `include_router`, which looks for a request's route twice.
+        app.router.routes.extend(part.router.routes)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_middleware(

@@ -8,11 +8,13 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.feed import OUTLET
 from app.settings import Settings
 
 UNSENT_BYTES = 16_384
@@ -48,6 +50,8 @@ class AbortableProtocol(HttpToolsProtocol):
     of a body that was refused already.
     """
 
+    __slots__ = ("_head_room", "_heads", "_patience", "readers")
+
     patience_s: ClassVar[float] = 15
     """How long a whole head may take, and a pause in a refused body; 0: for ever."""
 
@@ -58,15 +62,18 @@ class AbortableProtocol(HttpToolsProtocol):
         # A twin of the descriptor, because uvloop's stand-in for a socket takes no options.
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
             twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        self.readers: dict[Outlet, Callable[[], None]] = {}
         self._heads = 0
         self._head_room: int | None = HEAD_MAX_BYTES
         self._patience: asyncio.TimerHandle | None = None
         self._be_patient()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer."""
+        """Let go of the timer, and tell whoever writes here."""
         self._stop_waiting()
         super().connection_lost(exc)
+        for lost in list(self.readers.values()):
+            lost()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; of a head that does not end, no more than it may have."""
@@ -88,10 +95,7 @@ class AbortableProtocol(HttpToolsProtocol):
         self._heads += 1
         self._head_room = None
         super().on_headers_complete()
-        extensions: Any = {
-            "imagesearch.abort": self.transport.abort,
-            "imagesearch.write": BodyWriter(self.cycle),
-        }
+        extensions: Any = {OUTLET: Outlet(self, self.cycle)}
         self.scope["extensions"] = extensions
         if self.scope["http_version"] == "1.0":
             # Of this answer's cycle only: uvicorn makes one for each, and takes no other class.
@@ -136,26 +140,42 @@ class AbortableProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-class BodyWriter:
-    """Writes pieces of an answer's body without waiting, once the answer has begun.
+class Outlet:
+    """A response's way to its connection, past `send`; see `app.api.feed.Outlet`.
 
-    The same as `send` with `more_body`, without a coroutine through every middleware for each.
+    Writing here is the same as `send` with `more_body`, without a coroutine through every
+    middleware for each piece.
     """
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_cycle", "_protocol")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    unsent = b""
+
+    def __init__(self, protocol: AbortableProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
         self._cycle = cycle
 
-    def __call__(self, piece: bytes) -> bool:
+    def write(self, piece: bytes) -> bool:
         """Write a piece; whether there may be more before the next `send` has waited for room."""
         cycle = self._cycle
-        if cycle.disconnected:
-            return True
         if cycle.chunked_encoding:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         cycle.transport.write(piece)
         return not cycle.flow.write_paused
+
+    def on_lost(self, lost: Callable[[], None]) -> None:
+        """Have it called when the connection is lost, or now if it is."""
+        self._protocol.readers[self] = lost
+        if self._protocol.transport.is_closing():
+            lost()
+
+    def abort(self) -> None:
+        """Drop the connection with all that is still unsent."""
+        self._protocol.transport.abort()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._protocol.readers.pop(self, None)
 
 
 class Unchunked:
@@ -185,4 +205,4 @@ class Unchunked:
 def protocol_of(settings: Settings) -> type[AbortableProtocol]:
     """The protocol with the settings' patience; uvicorn makes its instances by itself."""
     patience = {"patience_s": settings.upload_idle_timeout_s}
-    return type("PatientProtocol", (AbortableProtocol,), patience)
+    return type("PatientProtocol", (AbortableProtocol,), {"__slots__": ()} | patience)

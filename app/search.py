@@ -7,6 +7,7 @@ be admitted, call the upstream, pass its events on, add our own beside them. Not
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from app import telemetry
@@ -123,10 +124,10 @@ class SearchWork:
         async with self._searches.guards.admit(self._client, self._estimate) as permit:
             self._permit = permit
             emit([self._own("created", self._created())])
-            relay = self._searches.upstream.relay
-            await relay(self._payload(), lambda events: emit(self._with_ours(permit, events)))
+            relay = partial(self._relay, permit, emit)
+            await self._searches.upstream.relay(self._payload(), relay)
 
-    def _with_ours(self, permit: Permit, events: Sequence[Event]) -> Sequence[Event]:
+    def _relay(self, permit: Permit, emit: Emit, events: Sequence[Event]) -> None:
         """Act on the upstream's events, and put what a search found in plain words behind it."""
         told: list[Event] = []
         for event in events:
@@ -144,7 +145,7 @@ class SearchWork:
             self._claim()
             self._memory.release()
             self._searches.metrics.first_event_s.observe(time.time() - self._created_at)
-        return told
+        emit(told)
 
     def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
         """Say what the search is at, while nothing else is heard of it."""

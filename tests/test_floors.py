@@ -13,7 +13,8 @@ FLOORS = (
     {"images", "upstream", "runs", "guards"},
     {"accounts"},
     {"search", "responses"},
-    {"api", "protocol"},
+    {"api"},
+    {"protocol"},
     {"main", "server"},
     {"__main__"},
 )

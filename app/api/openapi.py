@@ -66,14 +66,6 @@ READ: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """Which of them an operation reads, beside X-Request-ID."""
 
-AFTER: Json = {
-    "name": "after",
-    "in": "query",
-    "required": False,
-    "description": "How many events were seen, where no Last-Event-ID can be sent.",
-    "schema": {"type": "integer", "minimum": 0},
-}
-
 
 def _form_properties() -> Json:
     """The fields of a search where all is text: nothing there can be null."""
@@ -119,6 +111,17 @@ SEARCH_QUERY: Json = {
         for name, schema in _form_properties().items()
     ]
 }
+REPLAY_QUERY: Json = {
+    "parameters": [
+        {
+            "name": "after",
+            "in": "query",
+            "required": False,
+            "description": "How many events were seen, where no Last-Event-ID can be sent.",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    ]
+}
 STREAM_RESPONSE: dict[int | str, Json] = {
     200: {
         "description": "Events, ended by exactly one of search.completed, .failed, .cancelled.",
@@ -162,9 +165,7 @@ def _own_schemas() -> Json:
 
 def _complete(operation: Json, method: str, path: str) -> None:
     """Put into one operation what its handler reads and answers by itself."""
-    parameters = [one for one in operation.get("parameters", []) if one["name"] != "after"]
-    if path == "/search/{search_id}/stream":
-        parameters.append(AFTER)
+    parameters = operation.get("parameters", [])
     read = ("X-Request-ID", *READ.get((method, path), ()))
     headers = [{"name": name, "in": "header", "required": False} | HEADERS[name] for name in read]
     operation["parameters"] = parameters + headers

@@ -5,13 +5,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from app.api.routing import RequestRoute
 from app.api.service import service_of
 
-router = APIRouter()
+router = APIRouter(route_class=RequestRoute)
 
 
 @router.get("/healthz")
-async def healthz() -> Response:
+async def healthz(_: Request) -> Response:
     """Say that the process answers; the upstream is not asked."""
     return JSONResponse({"status": "ok"})
 

@@ -14,6 +14,7 @@ from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_c
 from app.api.repair import Repair
 from app.api.request import idempotency_key
 from app.api.responses_body import read_request
+from app.api.routing import RequestRoute
 from app.api.service import service_of
 from app.api.sse import LogStream, Show, frame
 from app.errors import InvalidRequest, SearchNotFound
@@ -61,7 +62,7 @@ BODY: dict[str, Any] = {
     }
 }
 
-router = APIRouter(prefix="/v1", responses=ANSWERS)
+router = APIRouter(route_class=RequestRoute, prefix="/v1", responses=ANSWERS)
 
 
 @router.post("/responses", openapi_extra=BODY)

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from app.api.caller import identify, refuse_unless_event_source
 from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_caller_left
-from app.api.openapi import SEARCH_BODY, SEARCH_QUERY, STREAM_RESPONSE
+from app.api.openapi import REPLAY_QUERY, SEARCH_BODY, SEARCH_QUERY, STREAM_RESPONSE
 from app.api.problems import remember_run
 from app.api.request import open_search
+from app.api.routing import RequestRoute
 from app.api.schemas import Problem, SearchResultBody
 from app.api.service import service_of
 from app.api.sse import LogStream
@@ -22,7 +23,7 @@ from app.runs import Reader, Run
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
 EVENT_NUMBER = re.compile(r"[0-9]{1,9}")
 
-router = APIRouter(responses={"default": {"model": Problem}})
+router = APIRouter(route_class=RequestRoute, responses={"default": {"model": Problem}})
 
 
 @router.post("/search", response_model=SearchResultBody, openapi_extra=SEARCH_BODY)
@@ -62,11 +63,11 @@ async def state(request: Request, search_id: str) -> Response:
     return _json(_find(request, identify(request), search_id).result.as_json(), {})
 
 
-@router.get("/search/{search_id}/stream", responses=STREAM_RESPONSE)
-async def replay(request: Request, search_id: str, after: str = "") -> Response:
+@router.get("/search/{search_id}/stream", responses=STREAM_RESPONSE, openapi_extra=REPLAY_QUERY)
+async def replay(request: Request, search_id: str) -> Response:
     """Follow a search again, from behind `Last-Event-ID` or `after`, or from its beginning."""
     run = _find(request, identify(request), search_id)
-    return _stream_from(request, run, _place(request, run, after))
+    return _stream_from(request, run, _place(request, run))
 
 
 @router.delete("/search/{search_id}", response_model=SearchResultBody)
@@ -145,13 +146,14 @@ def _find(request: Request, client: Client, search_id: str) -> Run:
     return run
 
 
-def _place(request: Request, run: Run, after: str) -> int:
+def _place(request: Request, run: Run) -> int:
     """Return how many events a reader has seen."""
     if last_seen := request.headers.get("last-event-id"):
         event_id = EVENT_ID.fullmatch(last_seen)
         if event_id is None or event_id[1] != run.id:
             raise SearchNotFound("This Last-Event-ID is not of this search.")
         return int(event_id[2])
+    after = request.query_params.get("after", "")
     if not after:
         return 0
     if not EVENT_NUMBER.fullmatch(after):

@@ -55,6 +55,14 @@ class Grow(Protocol):
 class Run:
     """One piece of work, its log and its readers."""
 
+    __slots__ = (
+        *("id", "owner", "fingerprint", "listed", "kept", "resumable", "keys", "log", "error"),
+        *("cancelled", "_work", "_task", "_grow", "_on_ended", "_loop", "_readers"),
+        *("_admitted", "_opened", "_ended", "_let_in", "_relayed", "_stopping", "_stopped_by"),
+        *("_progress_s", "_linger_s", "_max_bytes", "_started_at", "_last_event_at"),
+        *("_linger", "_beat", "__weakref__"),
+    )
+
     def __init__(
         self,
         owner: Client,
@@ -84,9 +92,9 @@ class Run:
         self._let_in = False
         self._relayed = False
         self._stopping = False
-        self._admitted = asyncio.Event()
-        self._opened = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._admitted: asyncio.Future[None] = self._loop.create_future()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._stopped_by: ServiceError | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
@@ -143,7 +151,7 @@ class Run:
         Raises:
             ServiceError: It was refused.
         """
-        await self._admitted.wait()
+        await _reached(self._admitted)
         if self.refused and self.error:
             raise self.error
 
@@ -153,18 +161,14 @@ class Run:
         Raises:
             ServiceError: It failed before that event came, and within that time.
         """
-        try:
-            async with asyncio.timeout(within_s):
-                await self._opened.wait()
-        except TimeoutError:
+        if not await _reached(self._opened, within_s):
             await self.admitted()
-            return
-        if self.error and not self._relayed:
+        elif self.error and not self._relayed:
             raise self.error
 
     async def finished(self) -> None:
         """Wait until the last event stands in the log."""
-        await self._ended.wait()
+        await _reached(self._ended)
 
     def read(self, *, resumable: bool) -> "Reader":
         """Take hold of the run for one reader; `resumable` if it could come back after a break."""
@@ -220,11 +224,11 @@ class Run:
     def _note_stage(self, event: Event) -> None:
         if not self._let_in:
             self._let_in = True
-            self._admitted.set()
+            self._admitted.set_result(None)
             self._arm_beat(self._progress_s)
         if not event.own:
             self._relayed = True
-            self._opened.set()
+            self._opened.set_result(None)
 
     def _arm_beat(self, after_s: float) -> None:
         if self._progress_s:
@@ -257,7 +261,8 @@ class Run:
         self.log.close()
         self._on_ended(self, self.log.size_bytes - before_bytes)
         for stage in (self._admitted, self._opened, self._ended):
-            stage.set()
+            if not stage.done():
+                stage.set_result(None)
 
     def _last_words(self) -> list[Event]:
         try:
@@ -273,6 +278,13 @@ class Run:
         if self._linger:
             self._linger.cancel()
             self._linger = None
+
+
+async def _reached(stage: asyncio.Future[None], within_s: float | None = None) -> bool:
+    """Wait for a stage that others wait for, too: whoever is cancelled must not cancel it."""
+    if not stage.done():
+        await asyncio.wait((stage,), timeout=within_s)
+    return stage.done()
 
 
 class Reader:

@@ -11,7 +11,7 @@ Nothing else in the service knows httpx, nor the aiohttp transport under it.
 
 import logging
 import random as chance
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, closing
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from app.upstream.patience import Patience
 from app.upstream.reading import Reading, redacted
 from app.upstream.retry import RetryPolicy
 from app.upstream.sse import Heads
-from app.upstream.transport import Read, reader_of, timeouts
+from app.upstream.transport import Read, Reply, timeouts
 from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
@@ -81,16 +81,15 @@ class Upstream:
         Raises:
             ServiceError: For every other end, with `told_by` where an event told it.
         """
-        await self._tries.run(partial(self._attempt, payload, emit))
+        await self._tries.run(partial(self._attempt, payload, emit), again=lambda: bool(payload))
 
     async def complete(self, payload: list[bytes]) -> bytes:
         """The upstream's whole answer as JSON text, to a payload that asks for no stream.
 
         The payload is emptied when the answer has come; see `relay` for it and for errors.
         """
-        bodies: list[bytes] = []
-        await self._tries.run(partial(self._attempt_whole, payload, bodies.append))
-        return bodies[0]
+        attempt = partial(self._attempt_whole, payload)
+        return await self._tries.run(attempt, again=lambda: bool(payload))
 
     async def fetch(self, method: str, path: str, query: Mapping[str, str]) -> bytes:
         """What the upstream says of an answer that it keeps, as JSON text; asked once.
@@ -101,40 +100,40 @@ class Upstream:
         """
         request = self._request(method, httpx.URL(f"{self._settings.base_url}{path}", params=query))
         with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
-            async with aclosing(await self._send(request, patience)) as response:
-                if response.status_code == HTTP_NOT_FOUND:
+            async with aclosing(await self._send(request, patience)) as reply:
+                if reply.status == HTTP_NOT_FOUND:
                     raise SearchNotFound("No such response, or it is no longer kept.")
-                return await self._whole(response, patience, stored=True)
+                return await self._whole(reply, patience, stored=True)
 
-    async def _attempt_whole(
-        self, payload: list[bytes], give: Callable[[bytes], None], begun: Callable[[], None]
-    ) -> None:
+    async def _attempt_whole(self, payload: list[bytes]) -> bytes:
         # Nothing is heard before the answer is made: only its total time is bounded.
         with closing(self._patience(0)) as patience:
-            async with aclosing(await self._post(payload, patience, accept=JSON)) as response:
-                give(await self._whole(response, patience, stored=False))
-        begun()
+            async with aclosing(await self._post(payload, patience, accept=JSON)) as reply:
+                body = await self._whole(reply, patience, stored=False)
         payload.clear()
+        return body
 
-    async def _attempt(self, payload: list[bytes], emit: Emit, begun: Callable[[], None]) -> None:
-        def hand_down(events: Sequence[Event]) -> None:
-            if payload:
-                payload.clear()
-                begun()
-            emit(events)
-
+    async def _attempt(self, payload: list[bytes], emit: Emit) -> None:
         first_event_s = self._settings.upstream_first_event_timeout_s
         with closing(self._patience(first_event_s)) as patience:
-            async with aclosing(await self._post(payload, patience, accept=STREAM)) as response:
-                if not _is_event_stream(response):
-                    raise await self._refusal(response, patience)
+            async with aclosing(await self._post(payload, patience, accept=STREAM)) as reply:
+                if not _is_event_stream(reply):
+                    raise await self._refusal(reply, patience)
                 reading = Reading(
                     max_event_bytes=self._settings.upstream_max_event_bytes,
-                    headers=response.headers,
+                    headers=reply.headers,
                     secret=self._key,
                     heads=self._heads,
                 )
-                await _read(response, reading, patience, hand_down)
+                with patience.first():
+                    while not reading.over:
+                        if events := await _next(reply.read, reading):
+                            payload.clear()
+                            emit(events)
+                        if reading.opened:
+                            patience.idle()
+                if not reading.ended:
+                    raise reading.error or reading.broken()
 
     def _patience(self, first_event_s: float) -> Patience:
         settings = self._settings
@@ -148,9 +147,7 @@ class Upstream:
         timeout = {"timeout": self._timeouts}
         return httpx.Request(method, url, headers=self._headers, extensions=timeout, **content)
 
-    async def _post(
-        self, payload: list[bytes], patience: Patience, *, accept: str
-    ) -> httpx.Response:
+    async def _post(self, payload: list[bytes], patience: Patience, *, accept: str) -> Reply:
         n_bytes = sum(map(len, payload))
         small = n_bytes <= WRITE_BYTES
         request = self._request(
@@ -161,20 +158,20 @@ class Upstream:
         request.headers["Accept"] = accept
         return await self._send(request, patience)
 
-    async def _send(self, request: httpx.Request, patience: Patience) -> httpx.Response:
+    async def _send(self, request: httpx.Request, patience: Patience) -> Reply:
         """Write the request and wait for the response's head."""
         try:
             with patience.first():
-                return await self._transport.handle_async_request(request)
+                return Reply(await self._transport.handle_async_request(request))
         except BROKEN as exc:
             raise unanswered(exc) from exc
 
-    async def _whole(self, response: httpx.Response, patience: Patience, *, stored: bool) -> bytes:
+    async def _whole(self, reply: Reply, patience: Patience, *, stored: bool) -> bytes:
         """The body of an answer that is one JSON object, or the failure that it tells."""
-        if not response.is_success:
-            raise await self._refusal(response, patience)
+        if not reply.is_success:
+            raise await self._refusal(reply, patience)
         body, most = bytearray(), self._settings.search_max_bytes
-        read = reader_of(response)
+        read = reply.read
         try:
             with patience.idle():
                 while chunk := await read():
@@ -185,46 +182,31 @@ class Upstream:
         except BROKEN as exc:
             raise unread(exc) from exc
         shown = redacted(bytes(body), self._key)
-        if error := from_whole(response.headers, shown, stored=stored):
+        if error := from_whole(reply.headers, shown, stored=stored):
             raise error
         return shown
 
-    async def _refusal(self, response: httpx.Response, patience: Patience) -> ServiceError:
+    async def _refusal(self, reply: Reply, patience: Patience) -> ServiceError:
         """What a response that is no event stream says; half of its body may say enough."""
-        body, read = b"", reader_of(response)
+        body, read = b"", reply.read
         try:
             with patience.first():
                 while len(body) < REFUSAL_MAX_BYTES and (chunk := await read()):
                     body += chunk
         except (*BROKEN, UpstreamTimeout) as exc:
-            if response.status_code < HTTP_REFUSED:
+            if reply.status < HTTP_REFUSED:
                 raise unread(exc) from exc
-        return from_response(response.status_code, response.headers, redacted(body, self._key))
+        return from_response(reply.status, reply.headers, redacted(body, self._key))
 
 
-async def _read(response: httpx.Response, reading: Reading, patience: Patience, emit: Emit) -> None:
-    """Read an answer to its last event, to the failure that it tells, or to where it breaks off."""
-    read = reader_of(response)
-    with patience.first():
-        while not (reading.ended or reading.error):
-            chunk = await _next(read)
-            if events := reading.feed(chunk) if chunk else reading.end():
-                emit(events)
-            if not chunk:
-                break
-            if reading.opened:
-                patience.idle()
-    if not reading.ended:
-        raise reading.error or reading.broken()
-
-
-async def _next(read: Read) -> bytes:
-    """The next bytes; none where they end, be it well or by a broken connection."""
+async def _next(read: Read, reading: Reading) -> list[Event]:
+    """The events of the next bytes, which end well or by a broken connection."""
     try:
-        return await read()
+        chunk = await read()
     except BROKEN as exc:
         logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
-        return b""
+        chunk = b""
+    return reading.feed(chunk) if chunk else reading.end()
 
 
 async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
@@ -233,6 +215,6 @@ async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
             yield part[start : start + WRITE_BYTES]
 
 
-def _is_event_stream(response: httpx.Response) -> bool:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return response.is_success and kind == STREAM
+def _is_event_stream(reply: Reply) -> bool:
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return reply.is_success and kind == STREAM

@@ -18,6 +18,11 @@ class Patience:
     around each read cost more than decoding, logging and framing the event that it brought.
     """
 
+    __slots__ = (
+        *("_loop", "_task", "_timer", "_rings_at", "_due", "_phase", "_expired"),
+        *("_first_by", "_idle_s", "_total_by"),
+    )
+
     def __init__(self, *, first_event_s: float, idle_s: float, total_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task(self._loop)

@@ -30,14 +30,22 @@ HIDDEN = b"***"
 
 
 class Reading:
-    """Feed it chunks until `ended` or `error` is set; at the end of the bytes, `end()` it."""
+    """Feed it chunks until it is `over`; at the end of the bytes, `end()` it.
+
+    Then either `ended` is true, for the answer's last event has come, or `error` says why not, or
+    neither: the answer has `broken()` off.
+    """
+
+    __slots__ = (
+        *("over", "ended", "opened", "error"),
+        *("_decoder", "_headers", "_secret", "_head", "_cut_inside"),
+    )
 
     def __init__(
         self, *, max_event_bytes: int, headers: Headers, secret: bytes, heads: Heads | None = None
     ) -> None:
-        self.ended = False
+        self.over = self.ended = self.opened = False
         self.error: ServiceError | None = None
-        self.opened = False
         self._decoder = Decoder(max_event_bytes, heads)
         self._headers = headers
         self._secret = secret
@@ -49,21 +57,21 @@ class Reading:
         if not self.opened:
             self._head = (self._head + chunk)[:HEAD_MAX_BYTES]
         try:
-            frames = self._decoder.feed(chunk)
+            return self._read(self._decoder.feed(chunk))
         except EventTooLarge as exc:
             events = self._read(exc.before)
-            self.error = self.error or UpstreamProtocol(
-                "The upstream sent an event over the limit."
-            )
+            if not self.over:
+                self._fail(UpstreamProtocol("The upstream sent an event over the limit."))
             return events
-        return self._read(frames)
 
     def end(self) -> list[Event]:
         """The event of a last block without its blank line, where its data is whole."""
         cut_inside = self._decoder.inside_event
         whole = [frame for frame in self._decoder.end() if _is_object(frame.data)]
         self._cut_inside = cut_inside and not whole
-        return self._read(whole)
+        events = self._read(whole)
+        self.over = True
+        return events
 
     def broken(self) -> ServiceError:
         """What it means that the bytes ended here, without a terminal event."""
@@ -79,14 +87,16 @@ class Reading:
     def _read(self, frames: Iterable[Frame]) -> list[Event]:
         events: list[Event] = []
         for frame in frames:
-            if self.ended or self.error:
+            if self.over:
                 break
             data = redacted(frame.data, self._secret)
             if data and frame.type not in LAST and frame.type.startswith(RESPONSE):
-                self.opened = True
                 events.append(Event(frame.type, data))
             elif event := self._weigh(frame, data):
                 events.append(event)
+        if events and not self.opened:
+            self.opened = True
+            self._head = b""
         return events
 
     def _weigh(self, frame: Frame, data: bytes) -> Event | None:
@@ -95,11 +105,14 @@ class Reading:
             return None
         self.opened = True
         name = frame.type or _type_within(data)
-        self.error = self._failure(name, frame.http_status, data)
-        if self.error:
+        if error := self._failure(name, frame.http_status, data):
+            self._fail(error)
             return None
-        self.ended = name in TERMINAL_EVENTS
+        self.over = self.ended = name in TERMINAL_EVENTS
         return Event(name, data)
+
+    def _fail(self, error: ServiceError) -> None:
+        self.error, self.over = error, True
 
     def _failure(self, name: str, http_status: int | None, data: bytes) -> ServiceError | None:
         if name == FAILED:

@@ -6,6 +6,7 @@ service's key must not have, and they cost a third of what sending a request tak
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import aiohttp
 import httpx
@@ -59,12 +60,31 @@ def timeouts(settings: Settings) -> dict[str, float | None]:
     return {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
 
 
-def reader_of(response: httpx.Response) -> Read:
-    """How to get a body as it comes: a chunk size would hold small events back until it is full.
+class Reply:
+    """A response's head, and its body as it comes; close it.
 
-    Each read gives what is there, or waits for more; nothing at the end.
+    Not httpx's own response, which holds on to the request and its body as long as it lives.
     """
-    reader: aiohttp.StreamReader | None = response.extensions.get(READER)
-    if reader:
-        return reader.readany
-    return partial(anext, response.aiter_raw(), b"")
+
+    __slots__ = ("_body", "headers", "read", "status")
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.read: Read
+        """Gives what bytes there are, or waits for more; nothing at the end.
+
+        A chunk size would hold small events back until it is full.
+        """
+        reader: aiohttp.StreamReader | None = response.extensions.get(READER)
+        self.read = reader.readany if reader else partial(anext, response.aiter_raw(), b"")
+        self._body: Any = response.stream if reader else response
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of the 200s."""
+        return httpx.codes.is_success(self.status)
+
+    async def aclose(self) -> None:
+        """Close the call: at once, unless its body has been read to its end."""
+        await self._body.aclose()

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from typing import TypeVar
 
 from app.errors import ServiceError
 from app.telemetry import Metrics
 from app.upstream.retry import Retry, RetryPolicy
 
-Attempt = Callable[[Callable[[], None]], Awaitable[None]]
-"""Does it once, and calls what it is handed when anything has come: from then on it is the last."""
+T = TypeVar("T")
 
 logger = logging.getLogger("app.upstream")
 
@@ -25,21 +25,15 @@ class Tries:
         self._metrics = metrics
         self._random = random
 
-    async def run(self, attempt: Attempt) -> None:
-        """Attempt it until something has come; raises what the last attempt raises."""
+    async def run(self, attempt: Callable[[], Awaitable[T]], *, again: Callable[[], bool]) -> T:
+        """Attempt it until it is done, or may not be done `again`; raises as the last attempt."""
         clock = asyncio.get_running_loop().time
-        started_at, number, final = clock(), 1, False
-
-        def begun() -> None:
-            nonlocal final
-            final = True
-
+        began, number = clock(), 1
         while True:
             try:
-                return await self._counted(attempt(begun))
+                return await self._counted(attempt())
             except ServiceError as error:
-                elapsed_s = clock() - started_at
-                wait_s = None if final else self._pause_s(error, number, elapsed_s)
+                wait_s = self._pause_s(error, number, clock() - began) if again() else None
                 if wait_s is None:
                     raise
             await asyncio.sleep(wait_s)
@@ -56,11 +50,11 @@ class Tries:
             logger.warning("upstream call is tried again", extra={"fields": asdict(retry)})
         return wait_s
 
-    async def _counted(self, attempt: Awaitable[None]) -> None:
+    async def _counted(self, attempt: Awaitable[T]) -> T:
         """One attempt, counted by how it ended."""
         result = "internal"
         try:
-            await attempt
+            found = await attempt
             result = "ok"
         except ServiceError as error:
             result = error.code
@@ -73,3 +67,4 @@ class Tries:
             raise
         finally:
             self._metrics.upstream_calls.labels(result).inc()
+        return found

@@ -23,6 +23,7 @@ import pytest
 from fastapi import FastAPI
 
 import app.main
+from app.api.feed import OUTLET
 from app.settings import load
 from bench.shape import Shape, blocks
 
@@ -95,7 +96,7 @@ class Browser:
             "headers": [*headers, (b"authorization", b"Bearer key-of-the-web-client")],
             "client": ("127.0.0.1", 50_000),
             "server": ("127.0.0.1", 8_000),
-            "extensions": {"imagesearch.write": self.write},
+            "extensions": {OUTLET: self},
         }
 
     async def receive(self) -> dict[str, Any]:
@@ -107,6 +108,12 @@ class Browser:
     def write(self, piece: bytes) -> bool:
         self.sent.append(piece)
         return True
+
+    def on_lost(self, lost: Callable[[], None]) -> None:
+        """Stay to the end."""
+
+    def close(self) -> None:
+        """Have nothing to let go of."""
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from app.api.sse import KEEP_ALIVE, frame
+from app.api.feed import KEEP_ALIVE
+from app.api.sse import frame
 from app.models import Event
 from tests.clock import settle, skip
 from tests.e2e.asking import IMAGE_URL, ask, quiet

@@ -1,0 +1,179 @@
+"""Pieces of a stream on their way to one reader: written at once, as long as it takes them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from starlette.types import Receive, Send
+
+logger = logging.getLogger("app.api")
+
+OUTLET = "imagesearch.outlet"
+"""The ASGI extension under which a server offers an `Outlet` of its own."""
+
+KEEP_ALIVE = b": keep-alive\n"
+"""A comment line, not a block: openai-python takes a lone blank line for an empty event."""
+
+
+class Outlet(Protocol):
+    """Where the body of a response that has begun goes."""
+
+    unsent: bytes
+
+    def write(self, piece: bytes) -> bool:
+        """Write a piece at once; whether there may be more before `send` has waited for room."""
+        ...
+
+    def on_lost(self, lost: Callable[[], None]) -> None:
+        """Have it called when the reader has gone."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection with all that is still unsent."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class PlainOutlet:
+    """For a server that offers none: every piece is left to `send`, and a task hears of the end."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.unsent = b""
+        self._receive = receive
+        self._listening: asyncio.Task[None] | None = None
+
+    def write(self, piece: bytes) -> bool:
+        """Leave a piece to the next `send`."""
+        self.unsent = piece
+        return False
+
+    def on_lost(self, lost: Callable[[], None]) -> None:
+        """Listen for the reader's leaving."""
+        self._lost = lost
+        self._listening = asyncio.create_task(self._listen())
+        self._listening.add_done_callback(lambda _: lost())
+
+    def abort(self) -> None:
+        """Act as if the reader had gone: the server then closes what was not ended."""
+        self._lost()
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._listening:
+            self._listening.cancel()
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class Feed:
+    """Writes pieces in the same turn in which there are any, until the connection is full.
+
+    The task that runs it only wakes up to wait for room, or for the end. Several of a log's
+    growths between two turns cost it nothing, and a reader that lags holds one piece.
+    """
+
+    __slots__ = (
+        "_beat",
+        "_broken",
+        "_full",
+        "_gone",
+        "_heartbeat_s",
+        "_loop",
+        "_outlet",
+        "_over",
+        "_pieces",
+        "_sleeper",
+        "_wrote_at",
+    )
+
+    def __init__(self, pieces: Iterator[bytes], outlet: Outlet, *, heartbeat_s: float) -> None:
+        """Take `pieces`, an empty one where there are no more as yet.
+
+        A comment line is sent after every `heartbeat_s` seconds of silence (0: never).
+        """
+        self._pieces = pieces
+        self._outlet = outlet
+        self._heartbeat_s = heartbeat_s
+        self._loop = asyncio.get_running_loop()
+        self._wrote_at = self._loop.time()
+        self._sleeper: asyncio.Future[None] | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._broken: Exception | None = None
+        self._full = self._over = self._gone = False
+
+    def pump(self) -> None:
+        """Write what there is, as long as it is taken. Never raises: `run` does."""
+        try:
+            while not self._full and (piece := next(self._pieces)):
+                self._full = not self._outlet.write(piece)
+        except StopIteration:
+            self._over = True
+        except Exception as exc:  # noqa: BLE001 - raised where the response is awaited
+            self._broken, self._over = exc, True
+        self._wrote_at = self._loop.time()
+        if self._full or self._over:
+            self._wake()
+
+    async def run(self, send: Send, timeout_s: float | None) -> None:
+        """Write to the last piece, and end the body; a reader that stalls is dropped."""
+        self._outlet.on_lost(self._on_lost)
+        self._beat_in(self._heartbeat_s)
+        self.pump()
+        while self._full or not self._over:
+            if self._full:
+                await self._make_room(send, timeout_s)
+            else:
+                self._sleeper = self._loop.create_future()
+                await self._sleeper
+        if self._broken:
+            raise self._broken
+        if not self._gone:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def close(self) -> None:
+        """Let go of the connection and the timer."""
+        self._outlet.close()
+        if self._beat:
+            self._beat.cancel()
+
+    async def _make_room(self, send: Send, timeout_s: float | None) -> None:
+        """Wait until the reader has taken what was written, and go on."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                body = self._outlet.unsent
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        except TimeoutError:
+            # A plain close would wait for the stalled peer to take what is buffered for it.
+            logger.info("reader dropped: it took nothing for too long")
+            self._outlet.abort()
+        self._full = False
+        self.pump()
+
+    def _on_lost(self) -> None:
+        self._gone = self._over = True
+        self._full = False
+        self._pieces = iter(())
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._sleeper and not self._sleeper.done():
+            self._sleeper.set_result(None)
+
+    def _beat_in(self, due_s: float) -> None:
+        if self._heartbeat_s:
+            self._beat = self._loop.call_later(due_s, self._on_beat)
+
+    def _on_beat(self) -> None:
+        due_s = self._wrote_at + self._heartbeat_s - self._loop.time()
+        if due_s <= 0:
+            due_s = self._heartbeat_s
+            if not self._full:
+                self._full = not self._outlet.write(KEEP_ALIVE)
+                self._wake()
+        self._beat_in(due_s)
