@@ -50,7 +50,7 @@ class AbortableProtocol(HttpToolsProtocol):
     of a body that was refused already.
     """
 
-    __slots__ = ("_head_room", "_heads", "_patience", "readers")
+    __slots__ = ("_head_room", "_heads", "_patience", "on_lost")
 
     patience_s: ClassVar[float] = 15
     """How long a whole head may take, and a pause in a refused body; 0: for ever."""
@@ -62,7 +62,7 @@ class AbortableProtocol(HttpToolsProtocol):
         # A twin of the descriptor, because uvloop's stand-in for a socket takes no options.
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
             twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        self.readers: dict[Outlet, Callable[[], None]] = {}
+        self.on_lost: list[Callable[[], None]] = []
         self._heads = 0
         self._head_room: int | None = HEAD_MAX_BYTES
         self._patience: asyncio.TimerHandle | None = None
@@ -72,7 +72,7 @@ class AbortableProtocol(HttpToolsProtocol):
         """Let go of the timer, and tell whoever writes here."""
         self._stop_waiting()
         super().connection_lost(exc)
-        for lost in list(self.readers.values()):
+        for lost in self.on_lost.copy():
             lost()
 
     def data_received(self, data: bytes) -> None:
@@ -147,13 +147,14 @@ class Outlet:
     middleware for each piece.
     """
 
-    __slots__ = ("_cycle", "_protocol")
+    __slots__ = ("_cycle", "_lost", "_protocol")
 
     unsent = b""
 
     def __init__(self, protocol: AbortableProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
+        self._lost: Callable[[], None] | None = None
 
     def write(self, piece: bytes) -> bool:
         """Write a piece; whether there may be more before the next `send` has waited for room."""
@@ -165,7 +166,8 @@ class Outlet:
 
     def on_lost(self, lost: Callable[[], None]) -> None:
         """Have it called when the connection is lost, or now if it is."""
-        self._protocol.readers[self] = lost
+        self._lost = lost
+        self._protocol.on_lost.append(lost)
         if self._protocol.transport.is_closing():
             lost()
 
@@ -175,7 +177,9 @@ class Outlet:
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._protocol.readers.pop(self, None)
+        if self._lost:
+            self._protocol.on_lost.remove(self._lost)
+            self._lost = None
 
 
 class Unchunked:

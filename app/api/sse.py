@@ -66,10 +66,13 @@ class LogStream(EventSourceResponse):
         offered = (scope.get("extensions") or {}).get(OUTLET)
         outlet: Outlet = offered or PlainOutlet(receive)
         feed = Feed(self._pieces, outlet, heartbeat_s=self._heartbeat_s)
-        head = {"status": self.status_code, "headers": self.raw_headers}
+        # Let go of, for a stream lasts a minute: a fiftieth of what it holds.
+        headers, self.raw_headers = self.raw_headers, []
+        head = {"type": "http.response.start", "status": self.status_code, "headers": headers}
         try:
             with self._streams_open.track_inprogress():
-                await send({"type": "http.response.start", **head})
+                await send(head)
+                del head, headers
                 with self._reader.run.log.read_by(feed.pump):
                     await feed.run(send, self.send_timeout)
         finally:

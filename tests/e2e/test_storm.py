@@ -82,7 +82,7 @@ class Storm:
 
 def pool(service: Running) -> aiohttp.BaseConnector:
     """The upstream connections of the shipped client."""
-    session = service.service.searches.upstream._http._transport.client  # type: ignore[attr-defined] # the shipped one
+    session = service.service.searches.upstream._transport.client  # type: ignore[attr-defined] # the shipped one
     assert isinstance(session, aiohttp.ClientSession)
     assert session.connector
     return session.connector
