@@ -23,6 +23,8 @@ DRAIN_RETRY_MS = (1_000, 10_000)
 PIECE_BYTES = 4_096
 """An event is taken apart in such pieces: a reader that stalls in a large one holds two of them."""
 
+FAILED = "search.failed"
+
 READ_EVENTS = 256
 """Most events taken from a log at once, so that a reader that stalls holds no list of all."""
 
@@ -95,7 +97,8 @@ def pieces(run: Run, *, after: int, show: Show | None = None) -> Iterator[bytes]
         for event in events:
             after += 1
             if show is None:
-                parts = frame(event, f"{run.id}:{after}", retry_ms=retry_ms(run, event))
+                retry = retry_ms(run) if event.type == FAILED else None
+                parts = frame(event, f"{run.id}:{after}", retry_ms=retry)
             else:
                 parts = show(event)
             for part in parts:
@@ -116,13 +119,14 @@ def taken(buffer: bytearray) -> bytes:
 
 
 def frame(event: Event, event_id: str = "", *, retry_ms: int | None = None) -> Iterable[bytes]:
-    """Frame one event in parts, a large one never as a whole; each line of its data as `data:`."""
+    """Frame one event, a large one in parts; each line of its data as `data:`."""
     retry = f"retry: {retry_ms}\n" if retry_ms is not None else ""
     numbered = f"id: {event_id}\n" if event_id else ""
     head = f"{retry}{numbered}event: {event.type}\ndata: ".encode()
-    if len(event.data) <= PIECE_BYTES:
-        return (head, event.data.replace(b"\n", b"\ndata: "), b"\n\n")
-    return chain((head,), _pieces(event.data), (b"\n\n",))
+    data = event.data
+    if len(data) <= PIECE_BYTES:
+        return (b"%b%b\n\n" % (head, data.replace(b"\n", b"\ndata: ")),)
+    return chain((head,), _pieces(data), (b"\n\n",))
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -130,8 +134,8 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         yield data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
 
 
-def retry_ms(run: Run, event: Event) -> int | None:
+def retry_ms(run: Run) -> int | None:
     """Spread the readers' return when the service goes away under them."""
-    if event.type == "search.failed" and isinstance(run.error, Draining):
+    if isinstance(run.error, Draining):
         return random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
     return None

@@ -27,10 +27,13 @@ class EventLog:
         self.closed = False
         self._readers: dict[Callable[[], None], None] = {}
 
-    def append(self, event: Event) -> None:
-        """Add an event; whoever appends tells the readers, by `tell`, when it has no more."""
+    def append(self, event: Event, size_bytes: int) -> None:
+        """Add an event of so many `held_bytes`.
+
+        Whoever appends tells the readers, by `tell`, when it has no more.
+        """
         self.events.append(event)
-        self.size_bytes += held_bytes(event)
+        self.size_bytes += size_bytes
 
     def close(self) -> None:
         """Say that no event will follow."""

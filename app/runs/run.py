@@ -217,7 +217,7 @@ class Run:
             raise UpstreamProtocol("The answer is larger than this service keeps of one search.")
         # The first says that the work was let in: refused here, it would cost what it never did.
         self._grow(size_bytes, bounded=self._let_in)
-        log.append(event)
+        log.append(event, size_bytes)
         if not self._relayed:
             self._note_stage(event)
 
@@ -257,7 +257,7 @@ class Run:
             self.cancelled = self.error is None
         before_bytes = self.log.size_bytes
         for event in self._last_words():
-            self.log.append(event)
+            self.log.append(event, held_bytes(event))
         self.log.close()
         self._on_ended(self, self.log.size_bytes - before_bytes)
         for stage in (self._admitted, self._opened, self._ended):

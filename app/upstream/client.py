@@ -62,7 +62,6 @@ class Upstream:
         self._timeouts = timeouts(settings)
         self._heads: Heads = {}
         self._headers = {
-            "Accept": JSON,
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {self._key.decode()}",
             "User-Agent": "imagesearch-proxy",
@@ -98,7 +97,8 @@ class Upstream:
             SearchNotFound: It keeps no such answer.
             ServiceError: For every other refusal, or without a reply.
         """
-        request = self._request(method, httpx.URL(f"{self._settings.base_url}{path}", params=query))
+        url = httpx.URL(f"{self._settings.base_url}{path}", params=query)
+        request = self._request(method, url, {"Accept": JSON})
         with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
             async with aclosing(await self._send(request, patience)) as reply:
                 if reply.status == HTTP_NOT_FOUND:
@@ -143,19 +143,23 @@ class Upstream:
             total_s=settings.upstream_total_timeout_s,
         )
 
-    def _request(self, method: str, url: httpx.URL, **content: Any) -> httpx.Request:
-        timeout = {"timeout": self._timeouts}
-        return httpx.Request(method, url, headers=self._headers, extensions=timeout, **content)
+    def _request(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], **content: Any
+    ) -> httpx.Request:
+        return httpx.Request(
+            method,
+            url,
+            # Told its encoding, or httpx looks for it whenever they are read.
+            headers=httpx.Headers({**self._headers, **headers}, encoding="ascii"),
+            extensions={"timeout": self._timeouts},
+            **content,
+        )
 
     async def _post(self, payload: list[bytes], patience: Patience, *, accept: str) -> Reply:
         n_bytes = sum(map(len, payload))
-        small = n_bytes <= WRITE_BYTES
-        request = self._request(
-            "POST", self._url, content=b"".join(payload) if small else _pieces(payload)
-        )
-        request.headers["Content-Length"] = str(n_bytes)
-        request.headers["Content-Type"] = JSON
-        request.headers["Accept"] = accept
+        content = b"".join(payload) if n_bytes <= WRITE_BYTES else _pieces(payload)
+        headers = {"Accept": accept, "Content-Length": str(n_bytes), "Content-Type": JSON}
+        request = self._request("POST", self._url, headers, content=content)
         return await self._send(request, patience)
 
     async def _send(self, request: httpx.Request, patience: Patience) -> Reply:

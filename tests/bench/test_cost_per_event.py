@@ -6,6 +6,8 @@ between a long and a short answer, so that what a search costs once falls out, l
 transcript costs by itself. Task switches are in it, for the event loop's calls are; uvicorn and
 the connections below httpx's transport are not.
 
+What a search costs once, a last test counts by itself.
+
 The same number on every run of one version of Python and of the locked packages. When a band is
 left downwards, move it down: that is the guard's purpose.
 """
@@ -16,7 +18,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -34,11 +36,15 @@ PIECE_BYTES = 65_536
 TURNS = 4
 """Of the loop between two chunks: time for an event to get all the way out."""
 
-ONE_BY_ONE = (55, 95)
+ONE_BY_ONE = (60, 85)
 """Calls per event when every event comes, and goes, by itself: least and most."""
 
-ALL_AT_ONCE = (25, 45)
+ALL_AT_ONCE = (26, 38)
 """Calls per event when the answer comes in pieces of 64 KB."""
+
+
+A_SEARCH = (2_400, 3_200)
+"""Calls of a search beside its deltas: opened, admitted, asked for, summed up, logged."""
 
 
 class Transcript(httpx.AsyncByteStream):
@@ -201,6 +207,27 @@ async def read(transcript: Transcript) -> int:
 def test_a_relayed_event_costs_so_many_calls(
     served: Callable[[list[bytes]], FastAPI], chunking: Chunking, band: tuple[int, int]
 ) -> None:
+    relayed, unread = measured(served, chunking)
+    assert band[0] <= relayed.per_event - unread.per_event <= band[1]
+
+
+def test_a_search_costs_so_many_calls_beside_its_deltas(
+    served: Callable[[list[bytes]], FastAPI],
+) -> None:
+    relayed, unread = measured(served, all_at_once)
+    assert A_SEARCH[0] <= relayed.once - unread.once <= A_SEARCH[1]
+
+
+class Line(NamedTuple):
+    """Calls: so many for each delta, and so many for an answer without any."""
+
+    per_event: float
+    once: float
+
+
+def measured(served: Callable[[list[bytes]], FastAPI], chunking: Chunking) -> tuple[Line, Line]:
+    """What answers cost to relay, and to read only."""
+
     def relayed(deltas: int) -> int:
         shape = Shape(deltas)
         return asyncio.run(search(served(chunking(blocks(shape))), shape))
@@ -209,9 +236,10 @@ def test_a_relayed_event_costs_so_many_calls(
         return asyncio.run(read(Transcript(chunking(blocks(Shape(deltas))))))
 
     relayed(SHORT)  # What is done once in a process
-    per_event = slope(relayed) - slope(unread)
-    assert band[0] <= per_event <= band[1]
+    return line(relayed), line(unread)
 
 
-def slope(calls: Callable[[int], int]) -> float:
-    return (calls(LONG) - calls(SHORT)) / (LONG - SHORT)
+def line(calls: Callable[[int], int]) -> Line:
+    short, long = calls(SHORT), calls(LONG)
+    per_event = (long - short) / (LONG - SHORT)
+    return Line(per_event, short - per_event * SHORT)

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from app.models import Event
 from app.runs import EventLog
-from app.runs.log import EVENT_OVERHEAD_BYTES
+from app.runs.log import EVENT_OVERHEAD_BYTES, held_bytes
 
 ONE, TWO = (Event("response.x", str(n).encode()) for n in (1, 2))
 
@@ -13,8 +13,8 @@ def test_a_reader_is_told_when_there_is_more_and_at_the_end() -> None:
     log = EventLog()
     seen: list[tuple[int, bool]] = []
     with log.read_by(lambda: seen.append((len(log.events), log.closed))):
-        log.append(ONE)
-        log.append(TWO)
+        log.append(ONE, 10)
+        log.append(TWO, 20)
         assert not seen
         log.tell()
         log.close()
@@ -46,5 +46,7 @@ def test_a_reader_may_leave_while_it_is_being_told() -> None:
 
 def test_the_log_knows_its_size() -> None:
     log = EventLog()
-    log.append(Event("response.x", b"12345"))
-    assert log.size_bytes == 5 + EVENT_OVERHEAD_BYTES
+    event = Event("response.x", b"12345")
+    log.append(event, held_bytes(event))
+    log.append(event, 7)
+    assert log.size_bytes == 5 + EVENT_OVERHEAD_BYTES + 7
