@@ -30,10 +30,10 @@ from app.upstream.answer import (
     TERMINAL_EVENTS,
     TEXT_DELTA,
     Folding,
-    mentions_unlisted_url,
     phase,
 )
 from app.upstream.client import Upstream
+from app.upstream.mentions import mentions_unlisted_url
 from app.upstream.payload import build_payload
 
 

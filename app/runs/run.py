@@ -12,44 +12,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from app.errors import Internal, ServiceError, UpstreamProtocol, problem
-from app.models import Client, Emit, Event, SearchResult, json_bytes
+from app.models import Client, Event, SearchResult, json_bytes
 from app.runs.log import EventLog, held_bytes
+from app.runs.work import Grow, Work
 from app.telemetry import request_id
 
 logger = logging.getLogger(__name__)
 
 ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
-
-
-class Work(Protocol):
-    """What a run does, and how it speaks of it. Handed in; the run knows no more of it."""
-
-    async def run(self, emit: Emit) -> None:
-        """Do it, emitting events as they come; the first says that the work was admitted."""
-
-    def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
-        """Make a sign of life for a silence."""
-        ...
-
-    def conclude(
-        self, events: Sequence[Event], *, error: ServiceError | None, cancelled: bool
-    ) -> list[Event]:
-        """Say the last words, ending with the one terminal event. Called once."""
-        ...
-
-    def result(self, events: Sequence[Event]) -> SearchResult:
-        """Sum up what has come so far, or, after `conclude`, how it ended."""
-        ...
-
-
-class Grow(Protocol):
-    """Accounts for the bytes of an event; where `bounded`, it may raise `Overloaded`."""
-
-    def __call__(self, size_bytes: int, *, bounded: bool) -> None: ...
 
 
 class Run:

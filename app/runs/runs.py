@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
-from app.runs.run import Reader, Run, Work
+from app.runs.run import Reader, Run
+from app.runs.work import Work
 
 CacheResult = Literal["miss", "coalesced", "hit"]
 

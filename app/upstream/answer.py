@@ -4,12 +4,10 @@ Results are read from the tool's output only, never from the model's text, which
 that nobody found.
 """
 
-import html
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
-from urllib.parse import unquote
 
 from app.models import Answer, Event, ImageSearch, Match, Phase, Usage
 
@@ -25,11 +23,6 @@ Ending = Literal["completed", "incomplete"]
 ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplete"}
 Json = dict[str, Any]
 
-URL = re.compile(
-    r"https?://[^\s<>\"'`\[\]{}|\\^\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE
-)
-"""Up to white space, markup, quotes, or Chinese punctuation (CJK and full-width forms)."""
-CLOSING_MARKS = ".,;:!?*_~)"
 PHASES: tuple[tuple[re.Pattern[str], Phase], ...] = (
     (re.compile(r"response\.(output_text|content_part|refusal)\."), "answering"),
     (re.compile(r"response\.reasoning_"), "thinking"),
@@ -118,12 +111,6 @@ def phase(events: Sequence[Event]) -> Phase:
     return "waiting"
 
 
-def mentions_unlisted_url(text: str, results: Iterable[Match]) -> bool:
-    """Whether the text names an http(s) URL that no search returned."""
-    listed = {_plain(match.url) for match in results}
-    return any(not _is_listed(found, listed) for found in URL.findall(text))
-
-
 def _read_call(item: Json) -> ImageSearch | None:
     if item.get("type") != CALL:
         return None
@@ -204,32 +191,6 @@ def _phase_of_item(kind: bytes, *, done: bool) -> Phase:
     if kind == b"message":
         return "answering"
     return "searching" if kind.endswith(b"_call") and not done else "thinking"
-
-
-def _is_listed(found: str, listed: Collection[str]) -> bool:
-    """Text may go on right behind an address: punctuation, markup, or Chinese without a space."""
-    url = _plain(_trimmed(found))
-    if url in listed:
-        return True
-    return any(url.startswith(one) and not url[len(one)].isascii() for one in listed)
-
-
-def _trimmed(url: str) -> str:
-    """Without closing marks which belong to the sentence; a bracket pair may be the URL's own."""
-    unpaired = url.count(")") - url.count("(")
-    end = len(url)
-    while url[end - 1] in CLOSING_MARKS:
-        if url[end - 1] == ")":
-            if unpaired <= 0:
-                break
-            unpaired -= 1
-        end -= 1
-    return url[:end]
-
-
-def _plain(url: str) -> str:
-    """One spelling of an address, as models escape and unescape them."""
-    return unquote(html.unescape(url)).rstrip("/")
 
 
 def _object(data: bytes | str) -> Json:

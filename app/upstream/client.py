@@ -2,8 +2,8 @@
 
 How a call ends::
 
-    completed, incomplete   the last event is given out, then the generator returns
-    response.failed, error  not given out, but raised as the error that it tells
+    completed, incomplete   the last event is handed down, then the call returns
+    response.failed, error  not handed down, but raised as the error that it tells
     anything else           raised as what went wrong on the way
 
 Nothing else in the service knows httpx, nor the aiohttp transport under it.

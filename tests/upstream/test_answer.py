@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from app.models import Answer, Event, ImageSearch, Match, Phase, Usage
-from app.upstream.answer import Folding, fold, mentions_unlisted_url, phase
+from app.upstream.answer import Folding, fold, phase
 from tests.upstream.transcript import (
     ADDED,
     COMPLETED,
@@ -224,53 +224,6 @@ def test_the_phase_is_told_by_the_last_event_that_tells(events: list[Event], tol
     assert phase(events) == told
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "no address at all",
-        "See https://pictures.example/ink.jpg.",
-        "[ink](https://pictures.example/ink.jpg), ![x](https://pictures.example/ink.jpg)",
-        "见https://pictures.example/ink.jpg\uff0c很美。",
-        "\uff08https://pictures.example/ink.jpg\uff09《https://pictures.example/ink.jpg》",
-        "见https://pictures.example/ink.jpg这张图",
-        "**https://pictures.example/ink.jpg**",
-        "https://pictures.example/hills.png?w=1!",
-        '<a href="https://pictures.example/hills.png?w=1">',
-        "(https://pictures.example/a_(b))",
-        "https://pictures.example/a_%28b%29/",
-        "https://pictures.example/q?a=1&amp;b=2",
-        "https://pictures.example/图.jpg and https://pictures.example/%E5%9B%BE.jpg",
-    ],
-)
-def test_listed_addresses_in_any_dress_are_known(text: str) -> None:
-    assert not mentions_unlisted_url(text, LISTED)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://example.com/image1.jpg",
-        "http://pictures.example/ink.jpg",
-        "见https://example.com/图。",
-        "https://pictures.example/ink.jpg and https://pictures.example/ink.jpg.html",
-        "HTTPS://EXAMPLE.COM",
-        "https://pictures.example/in…",
-    ],
-)
-def test_an_address_nobody_found_is_noticed(text: str) -> None:
-    assert mentions_unlisted_url(text, LISTED)
-    assert mentions_unlisted_url(text, [])
-
-
-LISTED = [
-    INK,
-    HILLS,
-    Match(3, "t", "https://pictures.example/a_(b)", 0),
-    Match(4, "t", "https://pictures.example/q?a=1&b=2", 0),
-    Match(5, "t", "https://pictures.example/图.jpg", 0),
-]
-
-
 def test_the_terminal_transcript_event_is_complete() -> None:
     assert fold([COMPLETED]).searches == (SEARCH,)
 
@@ -280,6 +233,3 @@ def test_a_very_long_answer_is_read_at_a_stretch() -> None:
     """Where each piece costs as much as all before it, this takes minutes, and all callers wait."""
     pieces = [delta("x" * 1_000)] * 30_000
     assert len(fold(pieces).text) == 30_000_000
-    dots = "https://pages.example/" + "." * 1_000_000
-    assert mentions_unlisted_url(dots, ())
-    assert mentions_unlisted_url(dots.replace(".", ")"), ())
