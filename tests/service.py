@@ -92,12 +92,12 @@ def parse_block(block: str) -> ServerSentEvent:
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """Serve an application on a free port, with the protocol of the shipped server."""
+async def served(app: Any, *, http: Any = AbortableProtocol) -> AsyncIterator[str]:
+    """Serve an application on a free port, with the protocol of the shipped server or another."""
     sock = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         app,
-        http=AbortableProtocol,
+        http=http,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -118,18 +118,22 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running(*, knobs: Knobs = FAST, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    *, knobs: Knobs = FAST, http: Any = AbortableProtocol, **settings: Any
+) -> AsyncIterator[Running]:
     """Run service and stand-in; `settings` over the defaults of a test."""
     simulator = create_simulator(knobs)
     async with serving(simulator) as upstream_url:
         base_url = f"{upstream_url}/compatible-mode/v1"
-        async with running_against(base_url, **settings) as service:
+        async with running_against(base_url, http=http, **settings) as service:
             service.simulator = simulator
             yield service
 
 
 @asynccontextmanager
-async def running_against(base_url: str, **settings: Any) -> AsyncIterator[Running]:
+async def running_against(
+    base_url: str, *, http: Any = AbortableProtocol, **settings: Any
+) -> AsyncIterator[Running]:
     """Run the service in front of any upstream."""
     given = {
         "dashscope_api_key": KEY,
@@ -139,8 +143,8 @@ async def running_against(base_url: str, **settings: Any) -> AsyncIterator[Runni
         "_env_file": None,
     } | settings
     app = create_app(load(**given))
-    async with served(app) as url:
+    async with served(app, http=http) as url:
         timeout = httpx.Timeout(60)
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits) as http:
-            yield Running(url, app, http, None)
+        async with httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits) as client:
+            yield Running(url, app, client, None)

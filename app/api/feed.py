@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 logger = logging.getLogger("app.api")
 
@@ -55,7 +55,7 @@ class PlainOutlet:
         """Listen for the reader's leaving."""
         self._lost = lost
         self._listening = asyncio.create_task(self._listen())
-        self._listening.add_done_callback(lambda _: lost())
+        self._listening.add_done_callback(self._on_heard)
 
     def abort(self) -> None:
         """Act as if the reader had gone: the server then closes what was not ended."""
@@ -66,9 +66,19 @@ class PlainOutlet:
         if self._listening:
             self._listening.cancel()
 
+    def _on_heard(self, listening: asyncio.Task[None]) -> None:
+        if not listening.cancelled():
+            self._lost()
+
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def outlet_of(scope: Scope, receive: Receive) -> Outlet:
+    """The way to a request's connection: the server's own, where it offers one."""
+    offered: Outlet | None = (scope.get("extensions") or {}).get(OUTLET)
+    return offered or PlainOutlet(receive)
 
 
 class Feed:

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from app.api.feed import outlet_of
 from app.runs import Run
 
 CLIENT_GONE = 499
@@ -19,18 +20,22 @@ async def ended_before_caller_left(request: Request, run: Run) -> bool:
 
 async def came_before_caller_left(request: Request, coming: Coroutine[Any, Any, None]) -> bool:
     """Do the same for anything that can be waited for, and raise what that raises."""
-    came = asyncio.create_task(coming)
-    left = asyncio.create_task(_left(request))
+    task, left = asyncio.current_task(), False
+
+    def leave() -> None:
+        nonlocal left
+        if task and not left:
+            left = task.cancel()
+
+    outlet = outlet_of(request.scope, request.receive)
+    outlet.on_lost(leave)
     try:
-        await asyncio.wait({came, left}, return_when=asyncio.FIRST_COMPLETED)
-        if came.done():
-            await came
-        return came.done()
+        await coming
+    except asyncio.CancelledError:
+        # Somebody else's cancellation, alone or beside ours, goes on its way.
+        if not left or (task and task.uncancel()):
+            raise
+        return False
     finally:
-        came.cancel()
-        left.cancel()
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        outlet.close()
+    return True

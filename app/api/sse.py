@@ -9,7 +9,7 @@ from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus
 from starlette.types import Receive, Scope, Send
 
-from app.api.feed import OUTLET, Feed, Outlet, PlainOutlet
+from app.api.feed import Feed, outlet_of
 from app.errors import Draining
 from app.models import Event
 from app.runs import Reader, Run
@@ -65,8 +65,7 @@ class LogStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the log ends, the reader leaves, or it takes nothing for too long."""
-        offered = (scope.get("extensions") or {}).get(OUTLET)
-        outlet: Outlet = offered or PlainOutlet(receive)
+        outlet = outlet_of(scope, receive)
         feed = Feed(self._pieces, outlet, heartbeat_s=self._heartbeat_s)
         # Let go of, for a stream lasts a minute: a fiftieth of what it holds.
         headers, self.raw_headers = self.raw_headers, []
