@@ -1,4 +1,4 @@
-"""Pieces of a stream on their way to one reader: written at once, as long as it takes them."""
+"""A stream on its way to one reader: written at once, as long as the connection takes it."""
 
 import asyncio
 import logging
@@ -81,33 +81,34 @@ def outlet_of(scope: Scope, receive: Receive) -> Outlet:
     return offered or PlainOutlet(receive)
 
 
+Flow = Iterator[bool]
+"""Writes all there is at every step; true where the connection took the last piece for now."""
+
+
 class Feed:
-    """Writes pieces in the same turn in which there are any, until the connection is full.
+    """Writes in the same turn in which there is something, until the connection is full.
 
     The task that runs it only wakes up to wait for room, or for the end. Several of a log's
     growths between two turns cost it nothing, and a reader that lags holds one piece.
     """
 
     __slots__ = (
-        "_beat",
-        "_broken",
-        "_full",
-        "_gone",
-        "_heartbeat_s",
-        "_loop",
-        "_outlet",
-        "_over",
-        "_pieces",
-        "_sleeper",
-        "_wrote_at",
+        *("_flow", "_outlet", "_loop", "_sleeper", "_full", "_over", "_gone", "_broken"),
+        *("_heartbeat_s", "_beat", "_wrote_at"),
     )
 
-    def __init__(self, pieces: Iterator[bytes], outlet: Outlet, *, heartbeat_s: float) -> None:
-        """Take `pieces`, an empty one where there are no more as yet.
+    def __init__(
+        self,
+        begin: Callable[[Callable[[bytes], bool]], Flow],
+        outlet: Outlet,
+        *,
+        heartbeat_s: float,
+    ) -> None:
+        """Take what begins a flow into a given `write`.
 
         A comment line is sent after every `heartbeat_s` seconds of silence (0: never).
         """
-        self._pieces = pieces
+        self._flow = begin(outlet.write)
         self._outlet = outlet
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
@@ -119,9 +120,10 @@ class Feed:
 
     def pump(self) -> None:
         """Write what there is, as long as it is taken. Never raises: `run` does."""
+        if self._full:
+            return
         try:
-            while not self._full and (piece := next(self._pieces)):
-                self._full = not self._outlet.write(piece)
+            self._full = next(self._flow)
         except StopIteration:
             self._over = True
         except Exception as exc:  # noqa: BLE001 - raised where the response is awaited
@@ -168,7 +170,7 @@ class Feed:
     def _on_lost(self) -> None:
         self._gone = self._over = True
         self._full = False
-        self._pieces = iter(())
+        self._flow = iter(())
         self._wake()
 
     def _wake(self) -> None:

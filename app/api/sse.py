@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 from prometheus_client import Gauge
@@ -59,14 +60,14 @@ class LogStream(EventSourceResponse):
             send_timeout=send_timeout_s or None,
         )
         self._reader = reader
-        self._pieces = pieces(reader.run, after=after, show=show)
+        self._flow = partial(flow, reader.run, after=after, show=show)
         self._heartbeat_s = heartbeat_s
         self._streams_open = streams_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the log ends, the reader leaves, or it takes nothing for too long."""
         outlet = outlet_of(scope, receive)
-        feed = Feed(self._pieces, outlet, heartbeat_s=self._heartbeat_s)
+        feed = Feed(self._flow, outlet, heartbeat_s=self._heartbeat_s)
         # Let go of, for a stream lasts a minute: a fiftieth of what it holds.
         headers, self.raw_headers = self.raw_headers, []
         head = {"type": "http.response.start", "status": self.status_code, "headers": headers}
@@ -81,40 +82,43 @@ class LogStream(EventSourceResponse):
             self._reader.close()
 
 
-def pieces(run: Run, *, after: int, show: Show | None = None) -> Iterator[bytes]:
-    """A run's log from behind event number `after` to its end, in pieces of bounded size.
+def flow(
+    run: Run, write: Callable[[bytes], bool], *, after: int, show: Show | None = None
+) -> Iterator[bool]:
+    """Write a run's log from behind event number `after` to its end, in pieces of bounded size.
 
-    Empty where the log has no more as yet. With `show`, events look as that says, and bear
-    nothing to come back with.
+    Yields true when a piece was the last that `write` took for now, and false where the log has no
+    more as yet. With `show`, events look as that says, and bear nothing to come back with.
     """
     log = run.log
-    buffer = bytearray() if show else bytearray(b"retry: %d\n" % RETRY_MS)
-    while True:
-        events = log.events[after : after + READ_EVENTS]
-        if not events and log.closed:
-            return
-        for event in events:
+    parts = [] if show else [b"retry: %d\n" % RETRY_MS]
+    while not (log.closed and after == len(log.events)):
+        size = 0
+        for event in log.events[after : after + READ_EVENTS]:
             after += 1
-            if show is None:
-                retry = retry_ms(run) if event.type == FAILED else None
-                parts = frame(event, f"{run.id}:{after}", retry_ms=retry)
+            if show:
+                shown = show(event)
             else:
-                parts = show(event)
-            for part in parts:
-                buffer += part
-                if len(buffer) >= PIECE_BYTES:
-                    yield taken(buffer)
-        if not events:
-            yield b""
-        elif buffer:
-            yield taken(buffer)
+                retry = retry_ms(run) if event.type == FAILED else None
+                shown = frame(event, f"{run.id}:{after}", retry_ms=retry)
+            for part in shown:
+                parts.append(part)
+                size += len(part)
+                if size >= PIECE_BYTES:
+                    size = 0
+                    if not write(taken(parts)):
+                        yield True
+        if size and not write(taken(parts)):
+            yield True
+        if after == len(log.events) and not log.closed:
+            yield False
 
 
-def taken(buffer: bytearray) -> bytes:
-    """Empty a buffer first: what it held would be held twice while a reader stalls."""
-    held = bytes(buffer)
-    buffer.clear()
-    return held
+def taken(parts: list[bytes]) -> bytes:
+    """Empty a list first: what it held would be held twice while a reader stalls."""
+    piece = b"".join(parts)
+    parts.clear()
+    return piece
 
 
 def frame(event: Event, event_id: str = "", *, retry_ms: int | None = None) -> Iterable[bytes]:

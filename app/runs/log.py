@@ -13,11 +13,6 @@ EVENT_OVERHEAD_BYTES = 160
 """What CPython 3.11 holds for an event beside its data: two objects' headers and a list slot."""
 
 
-def held_bytes(event: Event) -> int:
-    """Memory that an event takes in a log."""
-    return len(event.data) + EVENT_OVERHEAD_BYTES
-
-
 class EventLog:
     """An append-only list of events that ends once."""
 
@@ -28,7 +23,7 @@ class EventLog:
         self._readers: dict[Callable[[], None], None] = {}
 
     def append(self, event: Event, size_bytes: int) -> None:
-        """Add an event of so many `held_bytes`.
+        """Add an event that takes so many bytes, overhead and all.
 
         Whoever appends tells the readers, by `tell`, when it has no more.
         """

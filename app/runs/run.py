@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from app.errors import Internal, ServiceError, UpstreamProtocol, problem
 from app.models import Client, Event, SearchResult, json_bytes
-from app.runs.log import EventLog, held_bytes
+from app.runs.log import EVENT_OVERHEAD_BYTES, EventLog
 from app.runs.work import Grow, Work
 from app.telemetry import request_id
 
@@ -185,7 +185,7 @@ class Run:
             self.log.tell()
 
     def _keep(self, event: Event) -> None:
-        log, size_bytes = self.log, held_bytes(event)
+        log, size_bytes = self.log, len(event.data) + EVENT_OVERHEAD_BYTES
         if 0 < self._max_bytes < log.size_bytes + size_bytes:
             raise UpstreamProtocol("The answer is larger than this service keeps of one search.")
         # The first says that the work was let in: refused here, it would cost what it never did.
@@ -230,7 +230,7 @@ class Run:
             self.cancelled = self.error is None
         before_bytes = self.log.size_bytes
         for event in self._last_words():
-            self.log.append(event, held_bytes(event))
+            self.log.append(event, len(event.data) + EVENT_OVERHEAD_BYTES)
         self.log.close()
         self._on_ended(self, self.log.size_bytes - before_bytes)
         for stage in (self._admitted, self._opened, self._ended):

@@ -186,7 +186,7 @@ class Runs:
         return run
 
     def _grow(self, size_bytes: int, *, bounded: bool) -> None:
-        if bounded:
+        if bounded and 0 < self.limits.store_max_bytes <= self.size_bytes + size_bytes:
             self._make_room(size_bytes)
         self.size_bytes += size_bytes
 

@@ -34,7 +34,7 @@ from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
 
-WRITE_BYTES = 65_536
+WRITE_BYTES = 262_144
 """A request is written in such pieces, so that megabytes of image do not hold the loop."""
 REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
@@ -214,9 +214,16 @@ async def _next(read: Read, reading: Reading) -> list[Event]:
 
 
 async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
+    piece = b""
     for part in payload:
-        for start in range(0, len(part), WRITE_BYTES):
-            yield part[start : start + WRITE_BYTES]
+        at = WRITE_BYTES - len(piece)
+        piece += part[:at]
+        while len(piece) == WRITE_BYTES:
+            yield piece
+            piece = part[at : at + WRITE_BYTES]
+            at += WRITE_BYTES
+    if piece:
+        yield piece
 
 
 def _is_event_stream(reply: Reply) -> bool:

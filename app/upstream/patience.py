@@ -41,7 +41,12 @@ class Patience:
 
     def idle(self) -> Self:
         """Wait for more of an answer that has begun."""
-        return self._until(self._loop.time() + self._idle_s, "idle")
+        due = self._loop.time() + self._idle_s
+        if due < self._rings_at or due > self._total_by:
+            return self._until(due, "idle")
+        # As `_until` would, for every event of an answer.
+        self._due, self._phase = due, "idle"
+        return self
 
     def __enter__(self) -> None:
         """Begin to wait, for what `first` or `idle` said."""

@@ -36,14 +36,14 @@ PIECE_BYTES = 65_536
 TURNS = 4
 """Of the loop between two chunks: time for an event to get all the way out."""
 
-ONE_BY_ONE = (60, 85)
+ONE_BY_ONE = (52, 75)
 """Calls per event when every event comes, and goes, by itself: least and most."""
 
-ALL_AT_ONCE = (26, 38)
+ALL_AT_ONCE = (21, 31)
 """Calls per event when the answer comes in pieces of 64 KB."""
 
 
-A_SEARCH = (2_400, 3_200)
+A_SEARCH = (2_200, 3_000)
 """Calls of a search beside its deltas: opened, admitted, asked for, summed up, logged."""
 
 
