@@ -22,7 +22,11 @@ class Outlet(Protocol):
     unsent: bytes
 
     def write(self, piece: bytes) -> bool:
-        """Write a piece at once; whether there may be more before `send` has waited for room."""
+        """Write a piece; whether there may be more before `send` has waited for room."""
+        ...
+
+    def flush(self) -> None:
+        """Let all go out that was written: what `send` is handed must come behind it."""
         ...
 
     def on_lost(self, lost: Callable[[], None]) -> None:
@@ -50,6 +54,9 @@ class PlainOutlet:
         """Leave a piece to the next `send`."""
         self.unsent = piece
         return False
+
+    def flush(self) -> None:
+        """Leave it at that."""
 
     def on_lost(self, lost: Callable[[], None]) -> None:
         """Listen for the reader's leaving."""
@@ -146,6 +153,7 @@ class Feed:
         if self._broken:
             raise self._broken
         if not self._gone:
+            self._outlet.flush()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def close(self) -> None:
@@ -158,6 +166,7 @@ class Feed:
         """Wait until the reader has taken what was written, and go on."""
         try:
             async with asyncio.timeout(timeout_s):
+                self._outlet.flush()
                 body = self._outlet.unsent
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         except TimeoutError:

@@ -115,6 +115,9 @@ class Browser:
         self.sent.append(piece)
         return True
 
+    def flush(self) -> None:
+        """Hold nothing back."""
+
     def on_lost(self, lost: Callable[[], None]) -> None:
         """Stay to the end."""
 
