@@ -59,15 +59,23 @@ def to_8_bits(image: Image.Image, levels: tuple[float, float] | None) -> Image.I
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """A greyscale, RGB or CMYK image in sRGB.
 
-    A profile that is broken, or made for another kind of image, is passed over as browsers do.
+    The image given may be changed. A profile that is broken, or made for another kind of image, is
+    passed over as browsers do.
     """
     if icc and not is_srgb(icc):
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            return _converted(image, icc)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            converted = None
-        if converted:
-            return converted
+            pass
     return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _converted(image: Image.Image, icc: bytes) -> Image.Image:
+    converted = ImageCms.profileToProfile(
+        image,
+        ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+        ImageCms.createProfile("sRGB"),
+        outputMode="RGB",
+        inPlace=image.mode == "RGB",
+    )
+    return converted or image  # None where it was done in place

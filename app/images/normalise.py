@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,22 @@ from PIL import Image
 
 from app.errors import ImageDimensions, ImageUnreadable, ServiceError
 from app.images import bmp, gif, jpeg, png, tiff
+from app.images.avif import AvifPicture
+from app.images.bands import resize
 from app.images.colour import is_srgb, to_srgb
 from app.images.encode import data_url, jpeg_url, url_bytes
+from app.images.heic import HeicPicture
+from app.images.libavif import open_libavif
+from app.images.libwebp import open_libwebp
 from app.images.limits import MAX_URL_BYTES, MIN_SIDE, ImageLimits
-from app.images.picture import HeicPicture, Picture, PillowPicture
+from app.images.picture import Picture, PillowPicture, divided, factor
 from app.images.sniff import HEAD_BYTES, Kind, sniff
 from app.images.structure import Structure
+from app.images.webp import WebpPicture
 from app.models import ImageInput
+
+LIBWEBP, LIBAVIF = open_libwebp(), open_libavif()
+"""Where one is `None`, Pillow decodes, which takes more memory and is charged so."""
 
 MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
 
@@ -38,6 +48,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation (Exif 2.32 §4.6.4)."""
+
+WORKING_BYTES = 10
+"""A pixel of the result: as scaled, as converted or turned, and as encoded. Measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +82,12 @@ class Raw:
     @property
     def memory_bytes(self) -> int:
         """Bytes held at most while `finish` runs, the body not counted."""
-        return self.picture.decoding_bytes(self.max_side)
+        small = divided(self.picture.size, factor(self.picture.size, self.max_side))
+        working_bytes = math.prod(small) * WORKING_BYTES
+        return max(self.picture.decoding_bytes(self.max_side), working_bytes)
 
     def finish(self) -> ImageInput:
-        """Decode, turn upright, scale, convert to sRGB, encode.
+        """Decode, scale, convert to sRGB, turn upright, encode.
 
         Raises:
             ImageUnreadable: The decoder found it cut off or damaged.
@@ -81,8 +96,11 @@ class Raw:
             image = self.picture.decode(self.max_side)
         image = _fit(image, self.max_side)
         image = to_srgb(image, self.picture.icc)
-        if self.picture.orientation in UPRIGHT:
-            image = image.transpose(UPRIGHT[self.picture.orientation])
+        how = UPRIGHT.get(self.picture.orientation)
+        if how is not None:
+            mode, planes = image.mode, list(image.split())
+            del image
+            image = _turned(mode, planes, how)
         return ImageInput(jpeg_url(image), self.digest)
 
 
@@ -124,8 +142,13 @@ def _goes_as_it_is(kind: Kind, structure: Structure, limits: ImageLimits) -> boo
 
 
 def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
-    parts = structure.parts if structure else (body,)
-    return HeicPicture(parts) if kind is Kind.HEIC else PillowPicture(kind, parts, structure)
+    if kind is Kind.WEBP and LIBWEBP:
+        return WebpPicture(body, LIBWEBP)
+    if kind is Kind.AVIF and LIBAVIF:
+        return AvifPicture(body, LIBAVIF)
+    if kind is Kind.HEIC:
+        return HeicPicture(body)
+    return PillowPicture(kind, structure.parts if structure else (body,), structure)
 
 
 def _fit(image: Image.Image, max_side: int) -> Image.Image:
@@ -135,7 +158,12 @@ def _fit(image: Image.Image, max_side: int) -> Image.Image:
         return image
     scale = max(max_side / long, MIN_SIDE / short)
     smaller = (round(image.width * scale), round(image.height * scale))
-    return image.resize(smaller, Image.Resampling.LANCZOS)
+    return resize(image, smaller)
+
+
+def _turned(mode: str, planes: list[Image.Image], how: Image.Transpose) -> Image.Image:
+    """An image turned plane by plane, each given up then; at once it would be held twice."""
+    return Image.merge(mode, [planes.pop(0).transpose(how) for _ in range(len(planes))])
 
 
 class _Reading:

@@ -1,20 +1,21 @@
 """An opened picture: its header is read, its pixels are not yet.
 
-It decodes into an image of 8 bits a sample that is no larger than asked, band by band, so that
-besides the decoder's own pixels only the small result stands in memory.
+It decodes into an image of 8 bits a sample that is no larger than asked, so that besides the
+decoder's own pixels only the small result stands in memory.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
-import pillow_heif
-from PIL import Image
+from PIL import Image, _imaging
 
+from app.images.bands import band_bytes, shrink
 from app.images.colour import PLAIN_MODES, levels_of, to_8_bits
 from app.images.limits import MIN_SIDE
 from app.images.reading import open_pieces
 from app.images.sniff import Kind
-from app.images.structure import SAMPLE_BITS, Structure, read_orientation
+from app.images.structure import Structure, read_orientation
 
 PILLOW_NAMES = {
     Kind.JPEG: "JPEG",
@@ -26,25 +27,17 @@ PILLOW_NAMES = {
     Kind.AVIF: "AVIF",
 }
 
+PIXEL_BYTES = 4
+"""What Pillow stores of a pixel, but for the modes below."""
+
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
-"""Bytes that Pillow stores of a pixel; every other mode has 4."""
 
-EXTRA_BYTES = {Kind.WEBP: 12, Kind.AVIF: 9, Kind.TIFF: 4}
-"""Bytes a pixel that a decoder holds besides: libwebp two canvases and a frame, libavif planes of
-up to 10 bits and a frame, libtiff the strips, or the picture before it is turned. Measured."""
+EXTRA_BYTES = {Kind.WEBP: 14, Kind.AVIF: 10, Kind.TIFF: 4}
+"""Bytes a pixel that a decoder of Pillow's holds besides: of a WebP two canvases and a frame, of an
+AVIF planes and two copies, of a TIFF a strip, or the picture before it is turned. Measured."""
 
-READ_WHOLE = frozenset((Kind.WEBP, Kind.AVIF, Kind.TIFF, Kind.HEIC))
-"""Their decoders want the whole file in one piece, which is a copy of it."""
-
-HEIC_BYTES = 4.5
-"""Of libheif's planes and samples, which are read where they are; alpha takes as much again, and
-so do more than 8 bits."""
-
-WORKING_BYTES = 10
-"""Bytes a pixel of the result: as scaled, as converted or turned, and as encoded. Measured."""
-
-BAND_ROWS = 256
-"""A multiple of every factor below; 8,000 pixels wide it is 8 MB."""
+READ_WHOLE = frozenset((Kind.WEBP, Kind.AVIF))
+"""Their decoders in Pillow want the whole file in one piece, which is a copy of it."""
 
 FACTORS = (16, 8, 4, 2, 1)
 JPEG_FACTORS = (8, 4, 2, 1)
@@ -52,6 +45,13 @@ JPEG_FACTORS = (8, 4, 2, 1)
 
 NEARLY = 7 / 8
 """A result may be this much smaller than asked when that saves scaling twice: 4032 becomes 2016."""
+
+BLOCK_BYTES = 1 << 28
+"""Pillow keeps pixels in blocks. Those of its own choice, 16 MB, the C library takes from memory
+used before and fills with zeros, while Pillow holds the interpreter's lock: 25 ms for 12 MP.
+Above 32 MB it asks the system, which gives empty pages one by one, and has them back at once."""
+
+_imaging.set_block_size(BLOCK_BYTES)
 
 
 class Picture(Protocol):
@@ -74,6 +74,11 @@ def factor(size: tuple[int, int], max_side: int, factors: Sequence[int] = FACTOR
     return next(fitting, 1)
 
 
+def divided(size: tuple[int, int], by: int) -> tuple[int, int]:
+    """Both sides divided, and rounded up."""
+    return -(-size[0] // by), -(-size[1] // by)
+
+
 class PillowPicture:
     """A picture that Pillow opens, by the one decoder that its content names."""
 
@@ -81,74 +86,51 @@ class PillowPicture:
         self, kind: Kind, parts: Sequence[memoryview], structure: Structure | None
     ) -> None:
         self._kind = kind
-        self._image = Image.open(open_pieces(parts), formats=[PILLOW_NAMES[kind]])
+        self._parts = parts
         self._coefficients_bytes = structure.coefficients_bytes if structure else 0
-        self._copied_bytes = sum(map(len, parts)) if kind in READ_WHOLE else 0
-        self.size = self._image.size
+        image = self._open()
+        self.size = image.size
+        self._mode = image.mode
+        self._plain = image.mode in PLAIN_MODES and not image.has_transparency_data
         # Pillow turns a TIFF by itself.
-        exif = None if kind is Kind.TIFF else self._image.info.get("exif")
+        exif = None if kind is Kind.TIFF else image.info.get("exif")
         self.orientation = structure.orientation if structure else read_orientation(exif)
-        self.icc = structure.icc if structure else self._image.info.get("icc_profile")
+        self.icc = structure.icc if structure else image.info.get("icc_profile")
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""
-        pixels = self.size[0] * self.size[1]
-        small = pixels // factor(self.size, max_side) ** 2
-        if self._kind is Kind.JPEG:
-            pixels //= factor(self.size, max_side, JPEG_FACTORS) ** 2
-        a_pixel = STORED_BYTES.get(self._image.mode, 4) + EXTRA_BYTES.get(self._kind, 0)
-        held = self._coefficients_bytes + self._copied_bytes
-        return held + pixels * a_pixel + small * WORKING_BYTES
+        size = divided(self.size, self._scale(max_side))
+        a_pixel = STORED_BYTES.get(self._mode, PIXEL_BYTES) + EXTRA_BYTES.get(self._kind, 0)
+        held = self._coefficients_bytes + math.prod(size) * a_pixel
+        if self._kind in READ_WHOLE:
+            held += sum(map(len, self._parts))
+        held += band_bytes(size[0])
+        by = factor(size, max_side)
+        return held if self._is_done(by) else held + math.prod(divided(size, by)) * PIXEL_BYTES
 
     def decode(self, max_side: int) -> Image.Image:
         """The first frame, scaled down to about `max_side`."""
-        image = self._image
-        if self._kind is Kind.JPEG:
-            scale = factor(image.size, max_side, JPEG_FACTORS)
+        image = self._open()
+        scale = self._scale(max_side)
+        if scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
         image.load()
-        if self._is_done(max_side):
+        by = factor(image.size, max_side)
+        if self._is_done(by):
             image.info = {}
             return image
-        return shrink(image.size, _PillowRows(image), max_side)
+        return shrink(image.size, _PillowRows(image), by)
 
-    def _is_done(self, max_side: int) -> bool:
-        image = self._image
-        plain = image.mode in PLAIN_MODES and not image.has_transparency_data
-        return plain and factor(image.size, max_side) == 1
+    def _open(self) -> Image.Image:
+        return Image.open(open_pieces(self._parts), formats=[PILLOW_NAMES[self._kind]])
 
+    def _is_done(self, by: int) -> bool:
+        """Whether the image as Pillow decodes it needs nothing more."""
+        return by == 1 and self._plain
 
-class HeicPicture:
-    """A picture that libheif opens. It turns pictures upright by itself."""
-
-    orientation = 1
-
-    def __init__(self, parts: Sequence[memoryview]) -> None:
-        opened = pillow_heif.open_heif(open_pieces(parts))
-        self._image = opened[opened.primary_index]
-        self._file_bytes = sum(map(len, parts))
-        self.size: tuple[int, int] = self._image.size
-        self.icc = cast("bytes | None", self._image.info.get("icc_profile"))
-
-    def decoding_bytes(self, max_side: int) -> int:
-        """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""
-        pixels = self.size[0] * self.size[1]
-        small = pixels // factor(self.size, max_side) ** 2
-        deep = cast("int", self._image.info["bit_depth"]) > SAMPLE_BITS
-        double = self._image.has_alpha + deep
-        return int(pixels * HEIC_BYTES) * (1 + double) + small * WORKING_BYTES + self._file_bytes
-
-    def decode(self, max_side: int) -> Image.Image:
-        """The primary image, scaled down to about `max_side`."""
-        image = self._image
-        image.load()
-        return shrink(image.size, _HeifRows(image), max_side)
-
-
-class Rows(Protocol):
-    """The decoded rows of a picture, a band at a time, at 8 bits."""
-
-    def __call__(self, top: int, bottom: int) -> Image.Image: ...
+    def _scale(self, max_side: int) -> int:
+        """What libjpeg divides the sides by; nobody else does."""
+        return factor(self.size, max_side, JPEG_FACTORS) if self._kind is Kind.JPEG else 1
 
 
 class _PillowRows:
@@ -159,27 +141,3 @@ class _PillowRows:
     def __call__(self, top: int, bottom: int) -> Image.Image:
         band = self._image.crop((0, top, self._image.width, bottom))
         return to_8_bits(band, self._levels)
-
-
-class _HeifRows:
-    def __init__(self, image: pillow_heif.HeifImage) -> None:
-        self._image = image
-        self._data = memoryview(image.data)
-
-    def __call__(self, top: int, bottom: int) -> Image.Image:
-        image, stride = self._image, self._image.stride
-        size = (image.size[0], bottom - top)
-        rows = bytes(self._data[top * stride : bottom * stride])
-        band = Image.frombytes(image.mode, size, rows, "raw", image.mode, stride)
-        return to_8_bits(band, None)
-
-
-def shrink(size: tuple[int, int], rows: Rows, max_side: int) -> Image.Image:
-    """All rows, their sides divided by the factor that brings them near `max_side`."""
-    width, height = size
-    by = factor(size, max_side)
-    small = Image.new(rows(0, 1).mode, (-(-width // by), -(-height // by)))
-    for top in range(0, height, BAND_ROWS):
-        band = rows(top, min(top + BAND_ROWS, height))
-        small.paste(band.reduce(by), (0, top // by))
-    return small

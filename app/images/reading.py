@@ -10,7 +10,20 @@ if TYPE_CHECKING:
 
 def open_pieces(parts: Sequence[memoryview]) -> io.BufferedReader:
     """A file that reads the pieces one after the other."""
-    return io.BufferedReader(_Pieces(parts))
+    return _Pieced(parts)
+
+
+class _Pieced(io.BufferedReader):
+    def __init__(self, parts: Sequence[memoryview]) -> None:
+        super().__init__(_Pieces(parts))
+        self._parts = parts
+
+    def getvalue(self) -> memoryview:
+        """All of it, as Pillow asks for on behalf of libtiff, which reads the whole in one piece.
+
+        One piece is not copied.
+        """
+        return self._parts[0] if len(self._parts) == 1 else memoryview(b"".join(self._parts))
 
 
 class _Pieces(io.RawIOBase):

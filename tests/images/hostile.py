@@ -12,7 +12,20 @@ from app.errors import (
     ImageTypeUnsupported,
     ImageUnreadable,
 )
-from tests.images.files import chunk, encoded, jpeg, png, scene, segment, with_chunk, with_segment
+from tests.images.files import (
+    animated_webp,
+    chunk,
+    encoded,
+    jpeg,
+    png,
+    riff_chunk,
+    scene,
+    segment,
+    webp_frame,
+    webp_of,
+    with_chunk,
+    with_segment,
+)
 from tests.images.table import Case, Goes, Refused, cut_out, frames, grey, paletted
 
 
@@ -40,10 +53,15 @@ def tiff_of(**tags: int) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4) + bytes(64)
 
 
-def webp_header(width: int, height: int) -> bytes:
-    size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + size
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+def webp_bomb() -> bytes:
+    """The header of a lossless picture of 16,383 x 16,383 (RFC 9649 §3.4), and next to nothing."""
+    return webp_of(
+        riff_chunk(b"VP8L", b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(9))
+    )
+
+
+def webp_of_two_sizes(canvas: tuple[int, int]) -> bytes:
+    return animated_webp(canvas, webp_frame(scene()))
 
 
 def bmp_run_lengths(width: int, height: int) -> bytes:
@@ -133,7 +151,17 @@ BOMBS = [
         ),
         Refused(ImageUnreadable, "tiles larger"),
     ),
-    Case("webp bomb", lambda: webp_header(16_383, 16_383), Refused(ImageDimensions)),
+    Case("webp bomb", webp_bomb, Refused(ImageDimensions, "16383 x 16383")),
+    Case(
+        "webp of a vast canvas",
+        lambda: webp_of_two_sizes((16_383, 16_383)),
+        Refused(ImageDimensions, "16383 x 16383"),
+    ),
+    Case(
+        "webp of a frame larger than its canvas",
+        lambda: webp_of_two_sizes((63, 48)),
+        Refused(ImageUnreadable, "larger than its picture"),
+    ),
     Case("bmp bomb", lambda: bmp_run_lengths(2500, 2500), Refused(ImageUnreadable, "run-length")),
     Case("small bmp of run lengths", lambda: bmp_run_lengths(40, 40), Refused(ImageUnreadable)),
     Case("jpeg of many scans", lambda: many_scans(65), Refused(ImageUnreadable, "64 scans")),

@@ -3,7 +3,17 @@
 from PIL import Image, ImageCms, ImageOps
 
 from app.errors import ImageUnreadable
-from tests.images.files import encoded, exif, jpeg, png, scene, swapped_profile, turned
+from tests.images.files import (
+    animated_webp,
+    encoded,
+    exif,
+    jpeg,
+    png,
+    scene,
+    swapped_profile,
+    turned,
+    webp_frame,
+)
 from tests.images.table import Case, Goes, Refused, cut_out, frames, grey, paletted
 
 
@@ -17,6 +27,17 @@ def lab() -> Image.Image:
 def contrast() -> Image.Image:
     """Black to white, as samples without a scale are shown."""
     return ImageOps.autocontrast(grey())
+
+
+def corner() -> Image.Image:
+    return scene().crop((32, 24, 64, 48))
+
+
+def in_the_corner() -> Image.Image:
+    """One quarter of the scene in its place, and nothing else."""
+    white = Image.new("RGB", (64, 48), "white")
+    white.paste(corner(), (32, 24))
+    return white
 
 
 def deep() -> Image.Image:
@@ -50,6 +71,16 @@ FORMATS = [
             lossless=True,
         ),
         Goes(),
+    ),
+    Case(
+        "an animated webp whose first frame is a part of it",
+        lambda: animated_webp((64, 48), webp_frame(corner(), (32, 24)), webp_frame(scene())),
+        Goes(in_the_corner),
+    ),
+    Case(
+        "an animated webp whose first frame is transparent",
+        lambda: animated_webp((64, 48), webp_frame(cut_out(), quality=95, lossless=False)),
+        Goes(cut_out, tolerance=8),
     ),
     Case("a gif", lambda: encoded(paletted(), "GIF"), Goes(paletted)),
     Case("a gif of two frames", lambda: frames(2), Goes(paletted)),
@@ -117,6 +148,16 @@ MODES = [
     ),
     Case("tiff LAB", lambda: encoded(lab(), "TIFF"), Goes(tolerance=10)),
     Case("webp RGBA", lambda: encoded(cut_out(), "WEBP", lossless=True), Goes(cut_out)),
+    Case(
+        "webp RGBA, lossy",
+        lambda: encoded(cut_out(), "WEBP", quality=95),
+        Goes(cut_out, tolerance=8),
+    ),
+    Case(
+        "webp RGBA, large",
+        lambda: encoded(cut_out().resize((1000, 750)), "WEBP", quality=95),
+        Goes(cut_out, size=(250, 188), tolerance=8),
+    ),
     Case("avif RGBA", lambda: encoded(cut_out(), "AVIF", quality=95), Goes(cut_out, tolerance=10)),
     Case("heic RGBA", lambda: encoded(cut_out(), "HEIF", quality=95), Goes(cut_out, tolerance=10)),
     Case("heic L", lambda: encoded(grey(), "HEIF", quality=95), Goes(grey, tolerance=10)),
@@ -139,6 +180,11 @@ TURNED = [
         lambda: encoded(turned(8), "WEBP", lossless=True, exif=exif(orientation=8)),
         Goes(),
     ),
+    Case(
+        "webp, orientation 6, lossy",
+        lambda: encoded(turned(6), "WEBP", quality=95, exif=exif(orientation=6)),
+        Goes(tolerance=8),
+    ),
     Case("tiff, orientation 5", lambda: encoded(turned(5), "TIFF", tiffinfo={274: 5}), Goes()),
     Case(
         "heic, orientation 6",
@@ -153,21 +199,38 @@ TURNED = [
     Case("jpeg, orientation 9", lambda: jpeg(exif=exif(orientation=9)), Goes(tolerance=3)),
 ]
 
+
+def exchanged(image: Image.Image) -> Image.Image:
+    """Red for blue, and blue for red."""
+    red, green, blue, *alpha = image.split()
+    return Image.merge(image.mode, (blue, green, red, *alpha))
+
+
 COLOURS = [
     Case(
         "jpeg with another profile",
-        lambda: jpeg(Image.merge("RGB", scene().split()[::-1]), icc_profile=swapped_profile()),
+        lambda: jpeg(exchanged(scene()), icc_profile=swapped_profile()),
         Goes(),
     ),
     Case(
         "png with another profile",
-        lambda: png(Image.merge("RGB", scene().split()[::-1]), icc_profile=swapped_profile()),
+        lambda: png(exchanged(scene()), icc_profile=swapped_profile()),
         Goes(),
     ),
     Case(
         "webp with a broken profile",
         lambda: encoded(scene(), "WEBP", lossless=True, icc_profile=b"not a profile"),
         Goes(),
+    ),
+    Case(
+        "webp with transparency and another profile",
+        lambda: encoded(exchanged(cut_out()), "WEBP", lossless=True, icc_profile=swapped_profile()),
+        Goes(cut_out),
+    ),
+    Case(
+        "avif with another profile",
+        lambda: encoded(exchanged(scene()), "AVIF", quality=95, icc_profile=swapped_profile()),
+        Goes(tolerance=10),
     ),
     Case(
         "grey jpeg with an RGB profile",

@@ -10,6 +10,7 @@ from app.images.limits import ImageLimits
 from app.images.normalise import examine
 from tests.images.files import (
     Make,
+    animated_webp,
     encoded,
     exif,
     jpeg,
@@ -18,11 +19,13 @@ from tests.images.files import (
     profile,
     scene,
     text_chunks,
+    webp_frame,
 )
+from tests.images.table import cut_out
 
 LIMITS = ImageLimits(max_side=64, max_pixels=200_000)
 ROUNDS = 720
-"""Of each kind: 10,000 files in all."""
+"""Of each kind: 12,000 files in all."""
 
 SEEDS: dict[str, Make] = {
     "jpeg": lambda: jpeg(exif=exif(orientation=6, gps=True), icc_profile=profile("sRGB")),
@@ -37,8 +40,13 @@ SEEDS: dict[str, Make] = {
     "tiled tiff": lambda: encoded(scene(), "TIFF", compression="jpeg"),
     "webp": lambda: encoded(scene(), "WEBP", exif=exif(orientation=6)),
     "lossless webp": lambda: encoded(scene().convert("RGBA"), "WEBP", lossless=True),
+    "webp with transparency": lambda: encoded(cut_out(), "WEBP", icc_profile=profile("sRGB")),
+    "animated webp": lambda: animated_webp(
+        (80, 60), webp_frame(cut_out(), (10, 6), lossless=False), webp_frame(scene())
+    ),
     "heic": lambda: encoded(scene(), "HEIF", exif=exif(orientation=6)),
     "avif": lambda: encoded(scene(), "AVIF", speed=10),
+    "avif with transparency": lambda: encoded(cut_out(), "AVIF", speed=10),
 }
 
 

@@ -10,8 +10,19 @@ from app.errors import ImageTypeUnsupported, ImageUnreadable, ServiceError
 from app.images import ImageLimits, Intake
 from app.images.limits import MIN_SIDE
 from tests.images import hostile, ordinary
-from tests.images.files import Make, difference, encoded, jpeg, noise, png, scene, sent
-from tests.images.table import Case, Refused
+from tests.images.files import (
+    Make,
+    animated_webp,
+    difference,
+    encoded,
+    jpeg,
+    noise,
+    png,
+    scene,
+    sent,
+    webp_frame,
+)
+from tests.images.table import Case, Refused, cut_out
 
 LIMITS = ImageLimits(max_side=256, max_pixels=1_000_000, max_bytes=2_000_000)
 
@@ -21,6 +32,9 @@ WHOLE: dict[str, Make] = {
     "progressive jpeg": lambda: jpeg(scene(200, 150), progressive=True),
     "png": lambda: png(scene(200, 150)),
     "webp": lambda: encoded(scene(200, 150), "WEBP"),
+    "lossless webp": lambda: encoded(noise(80, 60), "WEBP", lossless=True),
+    "webp with transparency": lambda: encoded(cut_out().resize((200, 150)), "WEBP"),
+    "animated webp": lambda: animated_webp((80, 60), webp_frame(noise(80, 60))),
     "gif": lambda: encoded(noise(80, 60).quantize(), "GIF"),
     "bmp": lambda: encoded(scene(80, 60), "BMP"),
     "tiff": lambda: encoded(noise(80, 60), "TIFF", compression="tiff_lzw"),

@@ -1,0 +1,94 @@
+"""An AVIF picture, decoded by libavif.
+
+Pillow's decoder hands out frames whole, and holds three copies of them on the way.
+"""
+
+import math
+
+from PIL import Image
+
+from app.images.bands import BAND_ROWS, band_bytes, shrink
+from app.images.colour import to_8_bits
+from app.images.libavif import LibAvif, Parsed, Rgb
+from app.images.picture import PIXEL_BYTES, divided, factor
+from app.images.structure import SAMPLE_BITS
+
+SAMPLES = {1: 3.0, 2: 2.0, 3: 1.5, 4: 1.0}
+"""Of a pixel, by avifPixelFormat: 4:4:4, 4:2:2, 4:2:0, grey."""
+
+NOTES_BYTES = 1
+"""A pixel, of what dav1d notes of its blocks. Measured."""
+
+TILE_SIDE = 1024
+"""A picture put together of tiles may be this much smaller than they are."""
+
+ROTATED, MIRRORED = 4, 8
+"""Which transformations a picture has (avifTransformFlag)."""
+
+ORIENTATIONS = {
+    (1, None): 8,
+    (2, None): 3,
+    (3, None): 6,
+    (0, 0): 4,
+    (0, 1): 2,
+    (1, 0): 5,
+    (1, 1): 7,
+    (2, 0): 2,
+    (2, 1): 4,
+    (3, 0): 7,
+    (3, 1): 5,
+}
+"""EXIF's number for a quarter turn to the left, so many times, and a mirror across an axis
+(ISO 23008-12 §6.5.10, §6.5.12); what EXIF itself says does not count (§A.2.1)."""
+
+
+class AvifPicture:
+    """A picture that libavif opens."""
+
+    def __init__(self, body: memoryview, library: LibAvif) -> None:
+        self._body = body
+        self._library = library
+        with library.parsed(body) as parsed:
+            image = parsed.image
+            self.size: tuple[int, int] = (image.width, image.height)
+            self.orientation = _orientation(parsed)
+            self.icc = parsed.icc
+            samples = SAMPLES.get(image.format, 3.0) + parsed.has_alpha
+            self._sample_bytes = samples * (2 if image.depth > SAMPLE_BITS else 1)
+
+    def decoding_bytes(self, max_side: int) -> int:
+        """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
+
+        The planes count twice: grain is laid on a copy, and so are tiles put together.
+        """
+        small = divided(self.size, factor(self.size, max_side))
+        held = int(math.prod(self.size) * (2 * self._sample_bytes + NOTES_BYTES))
+        return held + math.prod(small) * PIXEL_BYTES + band_bytes(self.size[0])
+
+    def decode(self, max_side: int) -> Image.Image:
+        """The first frame, scaled down to about `max_side`.
+
+        Raises:
+            ValueError: It is cut off or damaged.
+        """
+        limit = math.prod(side + TILE_SIDE for side in self.size)
+        with (
+            self._library.parsed(self._body, size_limit=limit) as parsed,
+            parsed.decoded(BAND_ROWS) as rgb,
+        ):
+            return shrink(rgb.size, _Rows(rgb), factor(rgb.size, max_side))
+
+
+class _Rows:
+    def __init__(self, rgb: Rgb) -> None:
+        self._rgb = rgb
+
+    def __call__(self, top: int, bottom: int) -> Image.Image:
+        return to_8_bits(self._rgb.rows(top, bottom), None)
+
+
+def _orientation(parsed: Parsed) -> int:
+    image = parsed.image
+    angle = image.angle if image.transforms & ROTATED else 0
+    axis = image.axis if image.transforms & MIRRORED else None
+    return ORIENTATIONS.get((angle, axis), 1)

@@ -1,0 +1,230 @@
+"""libavif (include/avif/avif.h, 1.x): its planes, turned into RGB a few rows at a time.
+
+The header says that structures only grow at their ends from 1.0 on.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from PIL import Image, _avif
+
+from app.images.foreign import address_of, load
+
+INT, UINT, POINTER = ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p
+BYTES = {"RGB": 3, "RGBA": 4}
+FORMATS = {"RGB": 0, "RGBA": 1}
+"""avifRGBFormat."""
+
+STRICT_OFF = ~3
+"""Clean apertures may be wrong and pixel information missing, as in files of libheif to 1.11."""
+
+SIZE_LIMIT = 16_384 * 16_384
+"""The largest that libavif takes, in pixels."""
+
+MARGIN_ROWS = 2
+"""Above and below a band: colours are interpolated between rows."""
+
+
+class _Data(ctypes.Structure):
+    _fields_ = (("data", POINTER), ("size", ctypes.c_size_t))
+
+
+class AvifImage(ctypes.Structure):
+    """`avifImage`, up to what is read of it."""
+
+    _fields_ = (
+        *((name, UINT) for name in ("width", "height", "depth")),
+        *((name, INT) for name in ("format", "range", "chroma_position")),
+        ("planes", POINTER * 3),
+        ("row_bytes", UINT * 3),
+        ("owns_planes", INT),
+        ("alpha_plane", POINTER),
+        ("alpha_row_bytes", UINT),
+        ("owns_alpha", INT),
+        ("alpha_premultiplied", INT),
+        ("icc", _Data),
+        ("colours", ctypes.c_uint16 * 3),
+        ("light_levels", ctypes.c_uint16 * 2),
+        ("transforms", UINT),
+        ("pixel_aspect", UINT * 2),
+        ("clean_aperture", UINT * 8),
+        ("angle", ctypes.c_uint8),
+        ("axis", ctypes.c_uint8),
+    )
+
+
+class _Timing(ctypes.Structure):
+    _fields_ = (
+        ("timescale", ctypes.c_uint64),
+        ("pts", ctypes.c_double),
+        ("pts_in_timescales", ctypes.c_uint64),
+        ("duration", ctypes.c_double),
+        ("duration_in_timescales", ctypes.c_uint64),
+    )
+
+
+class AvifDecoder(ctypes.Structure):
+    """`avifDecoder`, up to what is read of it."""
+
+    _fields_ = (
+        *((name, INT) for name in ("codec", "max_threads", "source")),
+        *((name, INT) for name in ("progressive", "incremental", "no_exif", "no_xmp")),
+        *((name, UINT) for name in ("size_limit", "dimension_limit", "count_limit", "strict")),
+        ("image", ctypes.POINTER(AvifImage)),
+        *((name, INT) for name in ("index", "count", "progressive_state")),
+        ("timing", _Timing),
+        ("timescale", ctypes.c_uint64),
+        ("duration", ctypes.c_double),
+        ("duration_in_timescales", ctypes.c_uint64),
+        *((name, INT) for name in ("repetitions", "has_alpha")),
+    )
+
+
+class Rgb8(ctypes.Structure):
+    """`avifRGBImage`."""
+
+    _fields_ = (
+        *((name, UINT) for name in ("width", "height", "depth")),
+        *((name, INT) for name in ("format", "upsampling", "downsampling", "avoid_libyuv")),
+        *((name, INT) for name in ("ignore_alpha", "premultiplied", "is_float", "max_threads")),
+        ("pixels", POINTER),
+        ("row_bytes", UINT),
+    )
+
+
+class _Rect(ctypes.Structure):
+    _fields_ = tuple((name, UINT) for name in ("x", "y", "width", "height"))
+
+
+_DECODER, _IMAGE = ctypes.POINTER(AvifDecoder), ctypes.POINTER(AvifImage)
+PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "avifVersion": (ctypes.c_char_p, ()),
+    "avifDecoderCreate": (_DECODER, ()),
+    "avifDecoderSetIOMemory": (INT, (_DECODER, POINTER, ctypes.c_size_t)),
+    "avifDecoderParse": (INT, (_DECODER,)),
+    "avifDecoderNextImage": (INT, (_DECODER,)),
+    "avifDecoderDestroy": (None, (_DECODER,)),
+    "avifImageCreateEmpty": (_IMAGE, ()),
+    "avifImageSetViewRect": (INT, (_IMAGE, _IMAGE, ctypes.POINTER(_Rect))),
+    "avifImageDestroy": (None, (_IMAGE,)),
+    "avifRGBImageSetDefaults": (None, (ctypes.POINTER(Rgb8), _IMAGE)),
+    "avifImageYUVToRGB": (INT, (_IMAGE, ctypes.POINTER(Rgb8))),
+}
+
+
+class LibAvif:
+    """The library, once its functions are found and its version is known."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    @contextmanager
+    def parsed(self, file: memoryview, *, size_limit: int = SIZE_LIMIT) -> Iterator["Parsed"]:
+        """An AVIF file whose boxes are read, its pixels not yet; valid within the block.
+
+        Args:
+            file: It stays where it is in memory, and is not copied.
+            size_limit: Most pixels that a frame in it may have.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        library = self._library
+        decoder = _made(library.avifDecoderCreate())
+        try:
+            decoder.contents.strict &= STRICT_OFF
+            decoder.contents.size_limit = min(size_limit, SIZE_LIMIT)
+            with address_of(file) as at:
+                _check(library.avifDecoderSetIOMemory(decoder, at, len(file)))
+                _check(library.avifDecoderParse(decoder))
+                yield Parsed(library, decoder)
+        finally:
+            library.avifDecoderDestroy(decoder)
+
+
+class Parsed:
+    """What the boxes say, and the way to the pixels."""
+
+    def __init__(self, library: ctypes.CDLL, decoder: Any) -> None:
+        self._library = library
+        self._decoder = decoder
+        self.image: AvifImage = decoder.contents.image.contents
+        self.has_alpha = bool(decoder.contents.has_alpha)
+
+    @property
+    def icc(self) -> bytes | None:
+        """The ICC profile."""
+        icc = self.image.icc
+        return ctypes.string_at(icc.data, icc.size) if icc.size else None
+
+    @contextmanager
+    def decoded(self, rows_max: int) -> Iterator["Rgb"]:
+        """The first frame, of which at most `rows_max` rows are asked at a time.
+
+        Raises:
+            ValueError: It is cut off or damaged.
+        """
+        library = self._library
+        _check(library.avifDecoderNextImage(self._decoder))
+        view = _made(library.avifImageCreateEmpty())
+        try:
+            mode = "RGBA" if self.has_alpha else "RGB"
+            yield Rgb(library, self._decoder.contents.image, view, mode=mode, rows_max=rows_max)
+        finally:
+            library.avifImageDestroy(view)
+
+
+class Rgb:
+    """The rows of a decoded frame, in RGB or RGBA of 8 bits."""
+
+    def __init__(
+        self, library: ctypes.CDLL, image: Any, view: Any, *, mode: str, rows_max: int
+    ) -> None:
+        self._library, self._image, self._view = library, image, view
+        self._mode = mode
+        self.size: tuple[int, int] = (image.contents.width, image.contents.height)
+        self._stride = self.size[0] * BYTES[mode]
+        self._samples = bytearray(self._stride * (rows_max + 2 * MARGIN_ROWS))
+
+    def rows(self, top: int, bottom: int) -> Image.Image:
+        """These rows; `top` is even.
+
+        Raises:
+            ValueError: They cannot be converted.
+        """
+        first, last = max(top - MARGIN_ROWS, 0), min(bottom + MARGIN_ROWS, self.size[1])
+        self._convert(first, last)
+        samples = memoryview(self._samples)[(top - first) * self._stride :]
+        size = (self.size[0], bottom - top)
+        return Image.frombytes(self._mode, size, samples, "raw", self._mode, self._stride)
+
+    def _convert(self, first: int, last: int) -> None:
+        rect = _Rect(0, first, self.size[0], last - first)
+        _check(self._library.avifImageSetViewRect(self._view, self._image, rect))
+        rgb = Rgb8()
+        self._library.avifRGBImageSetDefaults(rgb, self._view)
+        rgb.depth, rgb.format, rgb.row_bytes = 8, FORMATS[self._mode], self._stride
+        with address_of(memoryview(self._samples)) as at:
+            rgb.pixels = at
+            _check(self._library.avifImageYUVToRGB(self._view, rgb))
+
+
+def open_libavif() -> LibAvif | None:
+    """The library that Pillow has loaded, or `None` where it cannot be called."""
+    library = load(_avif, PROTOTYPES)
+    if library and library.avifVersion().startswith(b"1."):
+        return LibAvif(library)
+    return None
+
+
+def _made(structure: Any) -> Any:
+    if not structure:
+        raise MemoryError("libavif found no memory")
+    return structure
+
+
+def _check(result: int) -> None:
+    if result:
+        raise ValueError(f"libavif answers with result {result}")

@@ -1,0 +1,116 @@
+"""AVIF through libavif: the same picture as Pillow decodes, in bands."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image, _avif
+
+from app.errors import ImageUnreadable
+from app.images import libavif, normalise
+from app.images.avif import AvifPicture
+from app.images.foreign import load
+from app.images.libavif import PROTOTYPES, SIZE_LIMIT, AvifDecoder, LibAvif, open_libavif
+from app.images.limits import ImageLimits
+from app.images.normalise import Raw, examine
+from app.images.picture import PillowPicture
+from app.images.sniff import Kind
+from tests.images import deep
+from tests.images.files import difference, encoded, exif, noise, profile, scene, sent, turned
+from tests.images.table import cut_out, grey
+
+
+def opened(file: bytes) -> AvifPicture:
+    assert normalise.LIBAVIF
+    return AvifPicture(memoryview(file), normalise.LIBAVIF)
+
+
+def by_pillow(file: bytes) -> PillowPicture:
+    return PillowPicture(Kind.AVIF, (memoryview(file),), None)
+
+
+FILES = {
+    "4:2:0": encoded(noise(301, 199), "AVIF", quality=80),
+    "4:4:4": encoded(noise(301, 199), "AVIF", quality=80, subsampling="4:4:4"),
+    "transparent": encoded(cut_out().resize((301, 199)), "AVIF", quality=80),
+    "grey": encoded(grey().resize((301, 199)), "AVIF", quality=80),
+    "of two frames": encoded(
+        noise(301, 199), "AVIF", save_all=True, append_images=[noise(301, 199)]
+    ),
+    "10 bits": deep.TEN_BITS,
+    "10 bits, transparent": deep.TEN_BITS_444_ALPHA,
+}
+
+
+@pytest.mark.parametrize("max_side", [0, 150])
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
+def test_it_looks_as_pillow_decodes_it(file: bytes, max_side: int) -> None:
+    ours, theirs = opened(file).decode(max_side), by_pillow(file).decode(max_side)
+    assert ours.size == theirs.size
+    assert difference(ours, theirs) < 0.1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_it_is_turned_as_pillow_says(orientation: int) -> None:
+    file = encoded(turned(orientation), "AVIF", exif=exif(orientation=orientation))
+    assert opened(file).orientation == by_pillow(file).orientation == orientation
+
+
+def test_its_profile_is_found() -> None:
+    assert opened(FILES["4:2:0"]).icc is None
+    assert opened(encoded(scene(), "AVIF", icc_profile=profile("sRGB"))).icc == profile("sRGB")
+
+
+def test_the_layout_is_that_of_the_library() -> None:
+    """What the header says that a new decoder is set to."""
+    library = load(_avif, PROTOTYPES)
+    assert library
+    made = library.avifDecoderCreate()
+    decoder: AvifDecoder = made.contents
+    assert (decoder.codec, decoder.max_threads, decoder.source) == (0, 1, 0)
+    limits = (decoder.size_limit, decoder.dimension_limit, decoder.count_limit, decoder.strict)
+    assert limits == (SIZE_LIMIT, 32_768, 12 * 3_600 * 60, 7)
+    library.avifDecoderDestroy(made)
+
+
+def test_a_damaged_file_is_unreadable() -> None:
+    file = FILES["4:2:0"]
+    for damaged in (file[:40], file[: len(file) // 2], file.replace(b"av01", b"av99")):
+        with pytest.raises(ImageUnreadable):
+            examine(memoryview(damaged), ImageLimits()).finish()
+
+
+def test_a_frame_of_another_size_than_announced_is_unreadable() -> None:
+    """Else a few bytes of boxes would let a vast frame in."""
+    file = encoded(noise(1300, 1100), "AVIF", speed=10)
+    size = (1300).to_bytes(4, "big") + (1100).to_bytes(4, "big")
+    announced = (64).to_bytes(4, "big") + (48).to_bytes(4, "big")
+    assert size in file
+    lying = file.replace(size, announced)
+    with pytest.raises(ImageUnreadable):
+        examine(memoryview(lying), ImageLimits()).finish()
+
+
+def test_without_the_library_pillow_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalise, "LIBAVIF", None)
+    plan = examine(memoryview(FILES["4:2:0"]), ImageLimits())
+    assert isinstance(plan, Raw)
+    assert isinstance(plan.picture, PillowPicture)
+    assert plan.memory_bytes > 301 * 199 * 14
+    assert Image.open(io.BytesIO(sent(plan.finish()))).size == (301, 199)
+
+
+def test_a_library_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_libavif()
+    strange = SimpleNamespace(avifVersion=lambda: b"2.0.0")
+    monkeypatch.setattr(libavif, "load", lambda _module, _prototypes: strange)
+    assert open_libavif() is None
+
+
+def test_no_memory_for_a_decoder_is_an_error_and_no_crash() -> None:
+    full = SimpleNamespace(avifDecoderCreate=lambda: None)
+    with (
+        pytest.raises(MemoryError),
+        LibAvif(full).parsed(memoryview(b"x")),  # type: ignore[arg-type]  # stands in for it
+    ):
+        pass
