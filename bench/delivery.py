@@ -54,9 +54,14 @@ def check(stream: Stream, shape: Shape, last: bytes) -> None:
 
 def gaps_s(stream: Stream, since_s: float | None = None) -> list[float]:
     """Seconds between the deltas as they arrived, and from `since_s` to the first of them."""
-    first = next((n for n, piece in enumerate(stream.pieces) if DELTA in piece), 0)
-    times = stream.times[first:]
+    times = delta_times_s(stream)
     return [after - before for before, after in pairwise([since_s or times[0], *times])]
+
+
+def delta_times_s(stream: Stream) -> list[float]:
+    """When the deltas arrived, and what came behind them."""
+    first = next((n for n, piece in enumerate(stream.pieces) if DELTA in piece), 0)
+    return stream.times[first:]
 
 
 def stalled(streams: Iterable[Stream], since_s: float | None, longest_s: float) -> int:

@@ -85,6 +85,7 @@ def targets(table: Table, ladder_top: int) -> list[Target]:
         _most("memory at rest, MB", own("idle_mb"), 90),
         _least("POST /search at 32, times LiteLLM's", against(LITELLM, "search_32_per_s"), 6),
         _most("CPU of a 7 MB upload, times the plain program's", against(PLAIN, upload), 3),
+        _most("loop pause with eight 12-megapixel pictures, ms", own("intake_loop_pause_ms"), 50),
     ]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,11 +79,13 @@ async def held(site: Site, shape: Shape, requests: Sequence[Parts]) -> Flock:
     return Flock(site, shape, streams, opening, Spent())
 
 
-async def release(flock: Flock) -> None:
+async def release(flock: Flock, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
     """Let the deltas come, and read and check every stream to its end."""
     with quiet(), flock.site.spending() as flock.feeding:
         flock.released_s = time.perf_counter()
         await flock.site.go()
+        if meanwhile:
+            await meanwhile()
         await _ended(flock.streams)
     flock.close()
     flock.check()

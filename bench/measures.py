@@ -14,6 +14,7 @@ from bench.delivery import quantile
 from bench.exchange import Broken
 from bench.faces import Responses
 from bench.flock import Flock, at_once, held, release
+from bench.intake import intake
 from bench.pictures import jpeg
 from bench.plan import Plan
 from bench.shape import Shape
@@ -163,7 +164,18 @@ async def uploads(site: Site, plan: Plan) -> Figures:
 
 MEASURES: dict[str, Measure] = {
     measure.__name__: measure
-    for measure in (idle, first_event, readers, paced, burst, ladder, flood, searches, uploads)
+    for measure in (
+        idle,
+        first_event,
+        readers,
+        paced,
+        burst,
+        ladder,
+        flood,
+        searches,
+        uploads,
+        intake,
+    )
 }
 """By name, in the order in which they run."""
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Loads and lengths; times in seconds, uploads in bytes."""
+    """Loads and lengths; times in seconds, uploads in bytes, pictures in pixels."""
 
     repeats: int = 3
     streams: int = 200
@@ -28,6 +28,9 @@ class Plan:
     warm_streams: int = 20
     readers: int = 50
     first_events: int = 200
+    intake_size: tuple[int, int] = (4_000, 3_000)
+    intake_streams: int = 20
+    intake_deltas: int = 500
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:
@@ -57,6 +60,9 @@ class Plan:
             warm_streams=5,
             readers=10,
             first_events=20,
+            intake_size=(1_000, 750),
+            intake_streams=4,
+            intake_deltas=150,
         )
 
     def as_json(self) -> dict[str, Any]:

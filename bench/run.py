@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from bench.figures import PLAIN
 from bench.measures import MEASURES, Figures
 from bench.plan import Plan
 from bench.site import Site
-from bench.subjects import Place, Subject
+from bench.subjects import Place, Service, Subject
 
 BROKEN = (Broken, Died, TimeoutError, OSError, ExceptionGroup)
 """What ends one measurement and not the bench; the bench then fails as a whole."""
@@ -89,7 +90,10 @@ def _site(subject: Subject, folder: Path, cores: Cores) -> Iterator[Site]:
     with announced("bench.upstream", core=cores.load, log=log) as (upstream_pid, upstream_port):
         place = Place(cores.subject, folder, upstream_port)
         with subject.start(place) as started:
-            yield Site(subject.face, started.pid, started.port, upstream_pid, upstream_port)
+            site = Site(subject.face, started.pid, started.port, upstream_pid, upstream_port)
+            if isinstance(subject, Service):
+                site.probed = partial(subject.probed, place)
+            yield site
 
 
 def _say(line: str) -> None:

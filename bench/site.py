@@ -3,8 +3,8 @@
 import itertools
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from bench.delivery import body_of
 from bench.exchange import Parts, dial
 from bench.faces import Face, control, get
 from bench.shape import Shape
+from bench.subjects import Started
 from bench.usage import cpu_s, memory_bytes
 
 
@@ -34,6 +35,8 @@ class Site:
     port: int
     upstream_pid: int
     upstream_port: int
+    probed: Callable[[], AbstractContextManager[tuple[Started, int]]] | None = None
+    """Starts another one of the subject, with a probe on its loop, and tells the probe's port."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def number(self) -> int:

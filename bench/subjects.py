@@ -12,6 +12,9 @@ from bench.children import OWN, ROOT, Died, free_port, serving
 from bench.faces import Face, Responses, Search
 from bench.shape import MODEL
 
+PROBE_PORT = "BENCH_PROBE_PORT"
+"""The environment's variable that tells a probe where to answer."""
+
 CLIENT_KEY = "bench-client-key-2f6c1e80a94d47b5"
 LITELLM_KEY = "sk-bench-proxy"
 LITELLM_HOME = ROOT / ".venv-litellm"
@@ -81,6 +84,18 @@ class Service:
     @contextmanager
     def start(self, place: Place) -> Iterator[Started]:
         """Start `python -m app`, its limits on but high."""
+        with self._running("app", place, {}) as started:
+            yield started
+
+    @contextmanager
+    def probed(self, place: Place) -> Iterator[tuple[Started, int]]:
+        """Start the same with a probe on its loop; yields the probe's port too."""
+        probe_port = free_port()
+        with self._running("bench.probed", place, {PROBE_PORT: str(probe_port)}) as started:
+            yield started, probe_port
+
+    @contextmanager
+    def _running(self, module: str, place: Place, more: dict[str, str]) -> Iterator[Started]:
         port = free_port()
         env = OWN | {
             "HOST": "127.0.0.1",
@@ -93,9 +108,9 @@ class Service:
             "BUDGET_CLIENT_CNY_PER_DAY": "1000000000",
             "SHUTDOWN_GRACE_S": "1",
         }
-        command = [sys.executable, "-m", "app"]
+        command = [sys.executable, "-m", module]
         url = (port, "/readyz")
-        with serving(command, core=place.core, log=place.log, url=url, env=env) as pid:
+        with serving(command, core=place.core, log=place.log, url=url, env=env | more) as pid:
             yield Started(pid, port)
 
 
