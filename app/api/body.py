@@ -1,14 +1,13 @@
 """A request's body, read within limits from its first byte on, into fields and files."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
+from app.api.idle import Idle
 from app.api.multipart import Form
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.images import Held
@@ -72,9 +71,7 @@ def media_type_of(request: Request) -> str:
 async def read_bytes(request: Request, limits: BodyLimits, held: Held) -> bytearray:
     """Read a body of any kind, within its limits; raises as `read_body`."""
     body = bytearray()
-    async with aclosing(_chunks(request, limits, held)) as chunks:
-        async for chunk in chunks:
-            body += chunk
+    await _receive(request, limits, held, into=body.extend)
     return body
 
 
@@ -94,9 +91,7 @@ async def _read_form(request: Request, limits: BodyLimits, held: Held) -> Body:
         max_file_bytes=limits.file_bytes,
         max_parts=limits.files + FORM_FIELDS_MAX,
     )
-    async with aclosing(_chunks(request, limits, held)) as chunks:
-        async for chunk in chunks:
-            form.feed(chunk)
+    await _receive(request, limits, held, into=form.feed)
     fields: list[tuple[str, str]] = []
     files = []
     for part in form.close():
@@ -136,26 +131,28 @@ def _text(name: str, data: bytearray) -> str:
         raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
 
 
-async def _chunks(request: Request, limits: BodyLimits, held: Held) -> AsyncGenerator[bytes, None]:
+async def _receive(
+    request: Request, limits: BodyLimits, held: Held, *, into: Callable[[bytes], None]
+) -> None:
     if 0 < limits.body_bytes < _declared_bytes(request):
         raise _too_large(limits)
-    received_bytes = 0
-    while True:
-        try:
-            async with asyncio.timeout(limits.idle_s or None):
+    received_bytes, more = 0, True
+    try:
+        async with Idle(limits.idle_s) as idle:
+            while more:
                 message = await request.receive()
-        except TimeoutError as exc:
-            raise MalformedBody(f"Nothing of the body came for {limits.idle_s:g} s.") from exc
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        received_bytes += len(chunk)
-        if 0 < limits.body_bytes < received_bytes:
-            raise _too_large(limits)
-        held.grow(len(chunk))
-        yield chunk
-        if not message.get("more_body", False):
-            return
+                idle.heard()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                piece = message.get("body", b"")
+                more = message.get("more_body", False)
+                received_bytes += len(piece)
+                if 0 < limits.body_bytes < received_bytes:
+                    raise _too_large(limits)
+                held.grow(len(piece))
+                into(piece)
+    except TimeoutError as exc:
+        raise MalformedBody(f"Nothing of the body came for {limits.idle_s:g} s.") from exc
 
 
 def _declared_bytes(request: Request) -> int:

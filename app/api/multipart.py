@@ -28,30 +28,8 @@ class Form:
         boundary = options.get(b"boundary")
         if not boundary:
             raise MalformedBody("The Content-Type of a multipart body must name its boundary.")
-        self._max_file_bytes = max_file_bytes
-        self._max_parts = max_parts
-        self._parts: list[Part] = []
-        self._header = (bytearray(), bytearray())
-        self._disposition = b""
-        self._complete = False
-        self._parser = self._tokenizer(boundary)
-
-    def _tokenizer(self, boundary: bytes) -> MultipartParser:
-        try:
-            return MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": self._header_name,
-                    "on_header_value": self._header_value,
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._end_headers,
-                    "on_part_data": self._part_data,
-                    "on_end": self._end,
-                },
-            )
-        except FormParserError as exc:
-            raise MalformedBody("The multipart boundary is not valid.") from exc
+        self._parts = _Parts(max_file_bytes, max_parts)
+        self._parser = _tokenizer(boundary, self._parts)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body.
@@ -72,44 +50,77 @@ class Form:
         Raises:
             MalformedBody: The body ended before its closing boundary.
         """
-        if not self._complete:
+        if not self._parts.complete:
             raise MalformedBody("The multipart body ends before its closing boundary.")
-        return self._parts
+        return self._parts.parts
 
-    def _begin_part(self) -> None:
+
+class _Parts:
+    """What the tokenizer calls; it knows neither tokenizer nor form.
+
+    The three would else be a cycle, and a form's pictures stay until the garbage collector comes.
+    """
+
+    def __init__(self, max_file_bytes: int, max_parts: int) -> None:
+        self.parts: list[Part] = []
+        self.complete = False
+        self._max_file_bytes = max_file_bytes
+        self._max_parts = max_parts
+        self._header = (bytearray(), bytearray())
         self._disposition = b""
-        if 0 < self._max_parts <= len(self._parts):
+
+    def begin_part(self) -> None:
+        self._disposition = b""
+        if 0 < self._max_parts <= len(self.parts):
             raise InvalidRequest(f"A form may have {self._max_parts} parts at most.")
 
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
+    def header_name(self, data: bytes, start: int, end: int) -> None:
         self._header[0].extend(data[start:end])
 
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
+    def header_value(self, data: bytes, start: int, end: int) -> None:
         self._header[1].extend(data[start:end])
 
-    def _end_header(self) -> None:
+    def end_header(self) -> None:
         name, value = (bytes(half) for half in self._header)
         if name.lower() == b"content-disposition":
             self._disposition = value
         self._header = (bytearray(), bytearray())
 
-    def _end_headers(self) -> None:
+    def end_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise MalformedBody("A part of the multipart body has no name.")
         filename = options.get(b"filename")
         name = options[b"name"].decode("utf-8", "replace")
-        self._parts.append(
+        self.parts.append(
             Part(
                 name, None if filename is None else filename.decode("utf-8", "replace"), bytearray()
             )
         )
 
-    def _part_data(self, data: bytes, start: int, end: int) -> None:
-        part = self._parts[-1]
+    def part_data(self, data: bytes, start: int, end: int) -> None:
+        part = self.parts[-1]
         part.data.extend(memoryview(data)[start:end])
         if part.filename is not None and 0 < self._max_file_bytes < len(part.data):
             raise ImageTooLarge(f"An image may have {self._max_file_bytes} bytes at most.")
 
-    def _end(self) -> None:
-        self._complete = True
+    def end(self) -> None:
+        self.complete = True
+
+
+def _tokenizer(boundary: bytes, parts: _Parts) -> MultipartParser:
+    try:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.begin_part,
+                "on_header_field": parts.header_name,
+                "on_header_value": parts.header_value,
+                "on_header_end": parts.end_header,
+                "on_headers_finished": parts.end_headers,
+                "on_part_data": parts.part_data,
+                "on_end": parts.end,
+            },
+        )
+    except FormParserError as exc:
+        raise MalformedBody("The multipart boundary is not valid.") from exc

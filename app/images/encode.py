@@ -25,7 +25,8 @@ def url_bytes(mime: str, n_bytes: int) -> int:
 def data_url(mime: str, parts: Sequence[memoryview]) -> bytes:
     """The pieces of a file as one `data:` URL (RFC 2397)."""
     whole = parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
-    out = io.BytesIO()
+    # At its final size from the start: growing, it would be moved with every other step.
+    out = io.BytesIO(bytes(url_bytes(mime, len(whole))))
     out.write(_prefix(mime))
     for at in range(0, len(whole), STEP_BYTES):
         out.write(binascii.b2a_base64(whole[at : at + STEP_BYTES], newline=False))

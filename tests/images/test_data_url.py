@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import ImageMissing, ImageTooLarge, ImageUnreadable, ImageUrlInvalid, ServiceError
 from app.images import decode_data_url
+from app.images.data_url import STEP_CHARS
 
 BODY = bytes(range(256)) * 5
 TEXT = base64.b64encode(BODY).decode()
@@ -31,6 +32,13 @@ def test_the_bytes_come_out(url: str) -> None:
 def test_a_long_one_comes_out_whole() -> None:
     body = BODY * 1000 + b"x"
     assert decode_data_url(f"data:image/png;base64,{base64.b64encode(body).decode()}") == body
+
+
+@pytest.mark.parametrize("at", [STEP_CHARS, 2 * STEP_CHARS])
+def test_padding_in_mid_text_is_refused_wherever_it_stands(at: int) -> None:
+    text = "A" * (at - 2) + "==" + "A" * STEP_CHARS
+    with pytest.raises(ImageUnreadable):
+        decode_data_url(f"data:image/png;base64,{text}")
 
 
 @pytest.mark.parametrize(

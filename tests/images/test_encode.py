@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tracemalloc
 
 from PIL import Image
 
@@ -21,6 +22,15 @@ def test_the_length_is_known_before() -> None:
 def test_pieces_become_one() -> None:
     url = data_url("image/png", [memoryview(b"ab"), memoryview(b"cdef")])
     assert url == b"data:image/png;base64," + base64.b64encode(b"abcdef")
+
+
+def test_a_url_takes_its_own_length_and_little_more() -> None:
+    body = memoryview(bytes(20 * encode.STEP_BYTES))
+    tracemalloc.start()
+    url = data_url("image/png", [body])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(url) + 3 * encode.STEP_BYTES
 
 
 def test_quality_goes_down_first_and_size_then() -> None:

@@ -25,7 +25,7 @@ from app.errors import (
 from app.models import Event
 from app.settings import load
 from app.telemetry import Metrics
-from app.upstream.client import Upstream
+from app.upstream.client import WRITE_BYTES, Upstream
 from app.upstream.transport import build_transport
 from tests.clock import settle, skip
 from tests.upstream.peer import (
@@ -166,6 +166,18 @@ async def test_megabytes_of_images_arrive_whole() -> None:
     async with probing(WELL) as (probe, peer):
         assert await probe.call(payload) is None
         assert peer.requests[0].endswith(payload)
+
+
+@pytest.mark.parametrize("end", [0, 1, WRITE_BYTES - 5, WRITE_BYTES - 4])
+async def test_the_parts_of_a_large_request_arrive_in_their_order(end: int) -> None:
+    sizes = (3, 2 * WRITE_BYTES - 3, 0, WRITE_BYTES + 1, 2, 1, end)
+    payload = [bytes([number]) * size for number, size in enumerate(sizes)]
+    whole = b"".join(payload)
+    async with probing(WELL) as (probe, peer):
+        await probe.upstream.relay(payload, probe.take)
+        head, _, body = peer.requests[0].partition(b"\r\n\r\n")
+        assert body == whole
+        assert f"content-length: {len(whole)}" in head.decode().lower()
 
 
 async def test_cookies_of_one_call_are_not_sent_with_the_next() -> None:
