@@ -59,9 +59,9 @@ def gaps_s(stream: Stream, since_s: float | None = None) -> list[float]:
 
 
 def delta_times_s(stream: Stream) -> list[float]:
-    """When the deltas arrived, and what came behind them."""
-    first = next((n for n, piece in enumerate(stream.pieces) if DELTA in piece), 0)
-    return stream.times[first:]
+    """When deltas arrived; what comes behind the last is no part of a pace."""
+    came = zip(stream.times, stream.pieces, strict=True)
+    return [time_s for time_s, piece in came if DELTA in piece]
 
 
 def stalled(streams: Iterable[Stream], since_s: float | None, longest_s: float) -> int:

@@ -20,7 +20,7 @@ import aiohttp
 import httpx
 
 from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
-from app.models import Emit, Event
+from app.models import Emit
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.upstream.broken import unanswered, unread
@@ -29,7 +29,7 @@ from app.upstream.patience import Patience
 from app.upstream.reading import Reading, redacted
 from app.upstream.retry import RetryPolicy
 from app.upstream.sse import Heads
-from app.upstream.transport import Read, Reply, timeouts
+from app.upstream.transport import Reply, timeouts
 from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
@@ -127,9 +127,15 @@ class Upstream:
                 )
                 with patience.first():
                     while not reading.over:
-                        if events := await _next(reply.read, reading):
+                        try:
+                            chunk = await reply.read()
+                        except BROKEN as exc:
+                            chunk = _broken_off(exc)
+                        if events := reading.feed(chunk) if chunk else reading.end():
                             payload.clear()
                             emit(events)
+                        # Not held while the next are waited for.
+                        del chunk, events
                         if reading.opened:
                             patience.idle()
                 if not reading.ended:
@@ -203,27 +209,25 @@ class Upstream:
         return from_response(reply.status, reply.headers, redacted(body, self._key))
 
 
-async def _next(read: Read, reading: Reading) -> list[Event]:
-    """The events of the next bytes, which end well or by a broken connection."""
-    try:
-        chunk = await read()
-    except BROKEN as exc:
-        logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
-        chunk = b""
-    return reading.feed(chunk) if chunk else reading.end()
+def _broken_off(exc: Exception) -> bytes:
+    """The end of the bytes, as a broken connection gives it."""
+    logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
+    return b""
 
 
-async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes]:
-    piece = b""
+async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes | memoryview]:
+    """The payload, its small parts together, its large ones cut without a copy."""
+    small = b""
     for part in payload:
-        at = WRITE_BYTES - len(piece)
-        piece += part[:at]
-        while len(piece) == WRITE_BYTES:
-            yield piece
-            piece = part[at : at + WRITE_BYTES]
-            at += WRITE_BYTES
-    if piece:
-        yield piece
+        if len(small) + len(part) <= WRITE_BYTES:
+            small += part
+            continue
+        yield small
+        small = b""
+        view = memoryview(part)
+        for start in range(0, len(part), WRITE_BYTES):
+            yield view[start : start + WRITE_BYTES]
+    yield small
 
 
 def _is_event_stream(reply: Reply) -> bool:
