@@ -34,7 +34,7 @@ from app.upstream.tries import Tries
 
 logger = logging.getLogger("app.upstream")
 
-WRITE_BYTES = 262_144
+WRITE_BYTES = 131_072
 """A request is written in such pieces, so that megabytes of image do not hold the loop."""
 REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
