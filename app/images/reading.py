@@ -1,7 +1,9 @@
 """Pieces of a body as one file for decoders, without copying the body."""
 
 import io
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class _Pieces(io.RawIOBase):
     def __init__(self, parts: Sequence[memoryview]) -> None:
         super().__init__()
         self._parts = parts
-        self._n_bytes = sum(len(part) for part in parts)
+        self._ends = list(accumulate(map(len, parts)))
         self._at = 0
 
     def readable(self) -> bool:
@@ -40,7 +42,7 @@ class _Pieces(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._n_bytes}[whence]
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: sum(self._ends[-1:])}[whence]
         if origin + offset < 0:
             raise ValueError("before the start of the file")
         self._at = origin + offset
@@ -48,12 +50,14 @@ class _Pieces(io.RawIOBase):
 
     def readinto(self, into: "WriteableBuffer") -> int:
         target = memoryview(into).cast("B")
-        at = self._at
-        for part in self._parts:
-            if at < len(part):
-                piece = part[at : at + len(target)]
-                target[: len(piece)] = piece
-                self._at += len(piece)
-                return len(piece)
-            at -= len(part)
-        return 0
+        # Not from the first part on: a file may be made of thousands, to cost time.
+        number, done = bisect_right(self._ends, self._at), 0
+        while done < len(target) and number < len(self._parts):
+            behind = self._ends[number] - self._at
+            part = self._parts[number]
+            piece = part[len(part) - behind :][: len(target) - done]
+            target[done : done + len(piece)] = piece
+            done += len(piece)
+            self._at += len(piece)
+            number += 1
+        return done

@@ -25,3 +25,15 @@ def test_it_seeks_as_a_file_does() -> None:
     assert file.read() == WHOLE[-2:]
     with pytest.raises(ValueError, match="before the start"):
         file.seek(-99, io.SEEK_END)
+
+
+@pytest.mark.timeout(20)
+def test_a_file_of_many_pieces_is_read_at_a_stretch() -> None:
+    """Where each read looks at every piece, this takes minutes, and a worker with it."""
+    pieces = [bytes([number % 256]) * 70 for number in range(60_000)]
+    file = open_pieces([memoryview(piece) for piece in pieces])
+    for number in range(0, len(pieces), 3):
+        file.seek(70 * number)
+        assert file.read(70) == pieces[number]
+    file.seek(0)
+    assert file.read() == b"".join(pieces)
