@@ -182,11 +182,13 @@ class Outlet:
         self._size = 0
 
     def on_lost(self, lost: Callable[[], None]) -> None:
-        """Have it called when the connection is lost, or now if it is."""
+        """Have it called when the connection is lost, or soon if it is."""
         self._lost = lost
-        self._protocol.on_lost.append(lost)
+        self._protocol.on_lost.append(self._tell)
+        # A body that came in large pieces leaves reading paused, and nobody would hear of an end.
+        self._cycle.flow.resume_reading()
         if self._protocol.transport.is_closing():
-            lost()
+            self._protocol.loop.call_soon(self._tell)
 
     def abort(self) -> None:
         """Drop the connection with all that is still unsent."""
@@ -195,8 +197,14 @@ class Outlet:
     def close(self) -> None:
         """Let go of the connection."""
         if self._lost:
-            self._protocol.on_lost.remove(self._lost)
+            self._protocol.on_lost.remove(self._tell)
             self._lost = None
+
+    def _tell(self) -> None:
+        # uvicorn tells it to the newest of pipelined requests only.
+        self._cycle.disconnected = True
+        if self._lost:
+            self._lost()
 
 
 class Unchunked:

@@ -71,6 +71,7 @@ class PlainOutlet:
     def close(self) -> None:
         """Stop listening."""
         if self._listening:
+            self._listening.remove_done_callback(self._on_heard)
             self._listening.cancel()
 
     def _on_heard(self, listening: asyncio.Task[None]) -> None:
@@ -153,8 +154,7 @@ class Feed:
         if self._broken:
             raise self._broken
         if not self._gone:
-            self._outlet.flush()
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send(send, timeout_s, b"", more_body=False)
 
     def close(self) -> None:
         """Let go of the connection and the timer."""
@@ -164,17 +164,22 @@ class Feed:
 
     async def _make_room(self, send: Send, timeout_s: float | None) -> None:
         """Wait until the reader has taken what was written, and go on."""
+        await self._send(send, timeout_s, self._outlet.unsent, more_body=True)
+        self._full = False
+        self.pump()
+
+    async def _send(
+        self, send: Send, timeout_s: float | None, body: bytes, *, more_body: bool
+    ) -> None:
+        """Send behind what was written, and drop a reader that takes nothing for too long."""
+        self._outlet.flush()
         try:
             async with asyncio.timeout(timeout_s):
-                self._outlet.flush()
-                body = self._outlet.unsent
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": body, "more_body": more_body})
         except TimeoutError:
             # A plain close would wait for the stalled peer to take what is buffered for it.
             logger.info("reader dropped: it took nothing for too long")
             self._outlet.abort()
-        self._full = False
-        self.pump()
 
     def _on_lost(self) -> None:
         self._gone = self._over = True
@@ -194,7 +199,7 @@ class Feed:
         due_s = self._wrote_at + self._heartbeat_s - self._loop.time()
         if due_s <= 0:
             due_s = self._heartbeat_s
-            if not self._full:
+            if not (self._full or self._over):
                 self._full = not self._outlet.write(KEEP_ALIVE)
                 self._wake()
         self._beat_in(due_s)

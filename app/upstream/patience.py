@@ -61,9 +61,12 @@ class Patience:
                 `total`.
         """
         self._due = math.inf
-        # Somebody else's cancellation, alone or beside ours, goes on its way.
-        ours = self._expired and kind is asyncio.CancelledError
-        if ours and not (self._task and self._task.uncancel()):
+        if not self._expired:
+            return
+        self._expired = False
+        others = self._task.uncancel() if self._task else 0
+        # Somebody else's cancellation, beside ours, goes on its way.
+        if kind is asyncio.CancelledError and not others:
             raise timed_out(UpstreamTimeout, self._phase) from exc
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.protocol import AbortableProtocol
 from app.runs import Run
 from simulator.pictures import PICTURES
 from tests.clock import settle, skip, until
@@ -195,3 +196,27 @@ async def test_what_was_spent_is_recorded_however_a_search_ends(how: str) -> Non
         status = "failed" if how == "failed" else "cancelled"
         ended = f'imagesearch_searches_total{{outcome="matched",status="{status}"}} 1.0'
         assert ended in metrics
+
+
+async def test_a_caller_who_leaves_after_a_large_upload_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server pauses reading over more than 64 KiB of a body, be they the last or not."""
+    complete = AbortableProtocol.on_message_complete
+
+    def pause_and_complete(protocol: AbortableProtocol) -> None:
+        protocol.flow.pause_reading()
+        complete(protocol)
+
+    monkeypatch.setattr(AbortableProtocol, "on_message_complete", pause_and_complete)
+    async with running() as service, dial(service.url) as wire:
+        asked = request("POST", "/search", body=STALLED)
+        wire.send(asked[:-1])
+        await until(lambda: service.service.intake.inflight.used_bytes > 0)
+        wire.send(asked[-1:])
+        await until(lambda: bool(runs(service)))
+        run = runs(service)[0]
+        await until(lambda: bool(run.result.answer.results))
+        wire.reset()
+        await until(lambda: run.ended)
+        assert run.cancelled
