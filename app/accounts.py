@@ -1,11 +1,51 @@
-"""What is counted and logged of a search that has ended, whichever face it came through."""
+"""What a search means for money, memory, ownership and logs, whichever face it came through."""
 
 import logging
+import time
 
-from app.models import Client, SearchResult
+from app.guards import Guards, Permit
+from app.images import Held
+from app.models import Client, Event, ImageSearch, SearchResult
 from app.telemetry import Metrics
+from app.upstream.answer import TERMINAL_EVENTS, TEXT_DELTA, Folding
 
 logger = logging.getLogger("app.search")
+
+
+class Books:
+    """Adds an answer up while it comes, and acts on what its events mean."""
+
+    def __init__(self, client: Client, *, guards: Guards, metrics: Metrics, memory: Held) -> None:
+        self.answer = Folding()
+        self.created_at = time.time()
+        self._client = client
+        self._guards = guards
+        self._metrics = metrics
+        self._memory = memory
+
+    def note(self, permit: Permit, event: Event) -> ImageSearch | None:
+        """Take one of the upstream's events in; the call of the tool that it ended, if it did."""
+        if not permit.events:
+            permit.note_event()
+            self._memory.release()
+            self._metrics.first_event_s.observe(time.time() - self.created_at)
+        if event.type == TEXT_DELTA:
+            return None
+        known, ended = self.answer.response_id, event.type in TERMINAL_EVENTS
+        found = self.answer.add(event)
+        if found:
+            permit.note_call()
+        if ended:
+            permit.settle(self.answer.usage)
+        response_id = self.answer.response_id
+        if response_id and (ended or not known):
+            # This client alone may follow the answer up.
+            self._guards.responses.claim(response_id, self._client.name)
+        return found
+
+    def release(self) -> None:
+        """Give back the memory of what was not sent."""
+        self._memory.release()
 
 
 def account(

@@ -12,13 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 from app import telemetry
-from app.accounts import account
+from app.accounts import Books, account
 from app.errors import InvalidRequest, OwnError, SearchNotFound, ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
 from app.models import Client, Emit, Event, ResponsesRequest, SearchResult, Status
 from app.runs import Opened, Runs
-from app.upstream.answer import TERMINAL_EVENTS, TEXT_DELTA, Folding
 from app.upstream.client import Upstream
 from app.upstream.ending import made_failure
 from app.upstream.failures import FAILED
@@ -117,11 +116,11 @@ class ResponsesWork:
         self._stream = request.stream
         self._payload = [request.payload]
         self._estimate = estimate
-        self._memory = memory
         self._responses = responses
         self._permit: Permit | None = None
-        self._answer = Folding()
-        self._created_at = time.time()
+        self._books = Books(
+            client, guards=responses.guards, metrics=responses.metrics, memory=memory
+        )
         self._final: SearchResult | None = None
 
     async def run(self, emit: Emit) -> None:
@@ -133,7 +132,7 @@ class ResponsesWork:
 
             def pass_on(events: Sequence[Event]) -> None:
                 for event in events:
-                    self._note(permit, event)
+                    self._books.note(permit, _as_event(event))
                 emit(events)
 
             upstream = self._responses.upstream
@@ -150,7 +149,7 @@ class ResponsesWork:
         self, events: Sequence[Event], *, error: ServiceError | None, cancelled: bool
     ) -> list[Event]:
         """End the log as the upstream did, or with a failure in its place."""
-        self._memory.release()
+        self._books.release()
         if error and self._permit and isinstance(error, OwnError):
             # Whatever stopped it here, the upstream was being asked.
             error.may_be_billed = True
@@ -160,7 +159,7 @@ class ResponsesWork:
                 final,
                 client=self._client,
                 metrics=self._responses.metrics,
-                elapsed_s=time.time() - self._created_at,
+                elapsed_s=time.time() - self._books.created_at,
             )
         if error is None or not self._stream:
             return []
@@ -169,23 +168,6 @@ class ResponsesWork:
     def result(self, events: Sequence[Event]) -> SearchResult:
         """Sum up what has come so far, or how it ended."""
         return self._final or self._sum_up(events, None, cancelled=False)
-
-    def _note(self, permit: Permit, event: Event) -> None:
-        """Act on what an event means for money, memory and ownership."""
-        if event.type == TEXT_DELTA:
-            return
-        if self._answer.add(_as_event(event)):
-            permit.note_call()
-        terminal = event.type in TERMINAL_EVENTS or event.type == BODY
-        first = not permit.events
-        if (first or terminal) and (response_id := self._answer.response_id):
-            self._responses.guards.responses.claim(response_id, self._client.name)
-        if first:
-            permit.note_event()
-            self._responses.metrics.first_event_s.observe(time.time() - self._created_at)
-            self._memory.release()
-        if terminal:
-            permit.settle(self._answer.usage)
 
     def _failure(self, events: Sequence[Event], error: ServiceError) -> Event:
         """The upstream's own word of its failure, or one made in its place."""
@@ -196,13 +178,13 @@ class ResponsesWork:
             error,
             model=self._model,
             unknown_id=f"resp_{secrets.token_hex(16)}",
-            created_at=int(self._created_at),
+            created_at=int(self._books.created_at),
         )
 
     def _sum_up(
         self, events: Sequence[Event], error: ServiceError | None, *, cancelled: bool
     ) -> SearchResult:
-        answer = self._answer.answer(events)
+        answer = self._books.answer.answer(events)
         status: Status = "cancelled" if cancelled else answer.status or "in_progress"
         failure = None
         if error:
@@ -213,7 +195,7 @@ class ResponsesWork:
             status=status,
             model=self._model,
             answer=answer,
-            created_at=int(self._created_at),
+            created_at=int(self._books.created_at),
             cost=self._permit.cost if self._permit else None,
             error=failure,
         )

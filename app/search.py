@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from app import telemetry
-from app.accounts import account
+from app.accounts import Books, account
 from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
@@ -26,12 +26,7 @@ from app.models import (
     json_bytes,
 )
 from app.runs import Opened, Runs
-from app.upstream.answer import (
-    TERMINAL_EVENTS,
-    TEXT_DELTA,
-    Folding,
-    phase,
-)
+from app.upstream.answer import phase
 from app.upstream.client import Upstream
 from app.upstream.mentions import mentions_unlisted_url
 from app.upstream.payload import build_payload
@@ -110,11 +105,9 @@ class SearchWork:
         self._prompt = spec.prompt if searches.log_prompts else None
         self._unsent = [spec]
         self._estimate = estimate
-        self._memory = memory
         self._searches = searches
         self._permit: Permit | None = None
-        self._answer = Folding()
-        self._created_at = time.time()
+        self._books = Books(client, guards=searches.guards, metrics=searches.metrics, memory=memory)
         self._so_far: tuple[int, SearchResult] | None = None
         self._final: SearchResult | None = None
 
@@ -132,19 +125,8 @@ class SearchWork:
         told: list[Event] = []
         for event in events:
             told.append(event)
-            if event.type == TEXT_DELTA:
-                continue
-            if found := self._answer.add(event):
-                permit.note_call()
+            if found := self._books.note(permit, event):
                 told.append(self._own("results", found.as_json()))
-            elif event.type in TERMINAL_EVENTS:
-                self._claim()
-                permit.settle(self._answer.usage)
-        if not permit.events:
-            permit.note_event()
-            self._claim()
-            self._memory.release()
-            self._searches.metrics.first_event_s.observe(time.time() - self._created_at)
         emit(told)
 
     def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
@@ -155,8 +137,8 @@ class SearchWork:
         self, events: Sequence[Event], *, error: ServiceError | None, cancelled: bool
     ) -> list[Event]:
         """End the log: the upstream's own word of its failure, if any, then the result."""
-        self._memory.release()
-        answer = self._answer.answer(events)
+        self._books.release()
+        answer = self._books.answer.answer(events)
         status: Status = "cancelled" if cancelled else answer.status or "completed"
         told: list[Event] = []
         failure = None
@@ -170,7 +152,7 @@ class SearchWork:
                 final,
                 client=self._client,
                 metrics=self._searches.metrics,
-                elapsed_s=time.time() - self._created_at,
+                elapsed_s=time.time() - self._books.created_at,
                 prompt=self._prompt,
             )
         if failure is None:
@@ -183,7 +165,7 @@ class SearchWork:
         if self._final:
             return self._final
         if self._so_far is None or self._so_far[0] != len(events):
-            answer = self._answer.answer(events)
+            answer = self._books.answer.answer(events)
             self._so_far = len(events), self._sum_up(answer, "in_progress", None)
         return self._so_far[1]
 
@@ -191,16 +173,11 @@ class SearchWork:
         """Build the upstream's request, and let go of the images: a search outlives its upload."""
         return build_payload(self._unsent.pop(), store=self._searches.store)
 
-    def _claim(self) -> None:
-        """Let this client alone follow the answer up; the first event tells its id as a rule."""
-        if response_id := self._answer.response_id:
-            self._searches.guards.responses.claim(response_id, self._client.name)
-
     def _created(self) -> dict[str, Any]:
         return {
             "search_id": self._id,
             "model": self._model,
-            "created_at": int(self._created_at),
+            "created_at": int(self._books.created_at),
         }
 
     def _sum_up(
@@ -216,7 +193,7 @@ class SearchWork:
             status=status,
             model=self._model,
             answer=answer,
-            created_at=int(self._created_at),
+            created_at=int(self._books.created_at),
             completed_at=None if status == "in_progress" else int(time.time()),
             cost=self._permit.cost if self._permit else None,
             warnings=tuple(warnings),

@@ -192,8 +192,6 @@ class Runs:
 
     def _make_room(self, size_bytes: int) -> None:
         """Make `size_bytes` more fit, or refuse them."""
-        if not self._is_full(size_bytes):
-            return
         self._trim(size_bytes)
         if self._is_full(size_bytes):
             raise Overloaded("Searches under way fill the memory set aside.", retry_after_s=5)

@@ -88,14 +88,6 @@ class Folding:
         return call
 
 
-def fold(events: Sequence[Event]) -> Answer:
-    """What events add up to; see `Folding`."""
-    folding = Folding()
-    for event in events:
-        folding.add(event)
-    return folding.answer(events)
-
-
 def phase(events: Sequence[Event]) -> Phase:
     """What the model is doing, by the last event that tells."""
     for event in reversed(events):

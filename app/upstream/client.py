@@ -6,7 +6,7 @@ How a call ends::
     response.failed, error  not handed down, but raised as the error that it tells
     anything else           raised as what went wrong on the way
 
-Nothing else in the service knows httpx, nor the aiohttp transport under it.
+Nothing but this and `transport` knows httpx; only `transport` knows how aiohttp is under it.
 """
 
 import logging

@@ -154,3 +154,17 @@ async def test_stopping_a_search_closes_the_upstream_call(prompt: str) -> None:
         assert told.names[-1] == "search.cancelled"
         assert told.result == stopped.json()
         assert told.result["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("way", [*WAYS, "POST /v1/responses"])
+async def test_an_answer_that_begins_with_a_piece_of_text_and_breaks_is_charged(way: Any) -> None:
+    async with fronting(says(stream(block(delta("word"))))) as (service, _):
+        if way in WAYS:
+            await outcome(service, way)
+        else:
+            asked = {"model": "qwen3.7-plus", "input": "Look", "stream": True}
+            await service.http.post("/v1/responses", json=asked)
+        metrics = service.service.metrics
+        assert metrics.spend_cny._value.get() > 0
+        assert metrics.registry.get_sample_value("imagesearch_first_event_seconds_count") == 1
+        assert service.service.intake.inflight.used_bytes == 0

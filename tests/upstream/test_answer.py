@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from app.models import Answer, Event, ImageSearch, Match, Phase, Usage
-from app.upstream.answer import Folding, fold, phase
+from app.upstream.answer import Folding, phase
 from tests.upstream.transcript import (
     ADDED,
     COMPLETED,
@@ -20,6 +20,16 @@ from tests.upstream.transcript import (
 )
 
 WHOLE = (0, 0, 1000, 1000)
+
+
+def fold(events: list[Event]) -> Answer:
+    """What events add up to."""
+    folding = Folding()
+    for one in events:
+        folding.add(one)
+    return folding.answer(events)
+
+
 INK = Match(1, "水墨山背景", "https://pictures.example/ink.jpg", 0)
 HILLS = Match(2, "Mountains", "https://pictures.example/hills.png?w=1", 0)
 SEARCH = ImageSearch(0, WHOLE, (INK, HILLS))
