@@ -9,9 +9,11 @@ from PIL import Image
 
 from app.images.bands import BAND_ROWS, band_bytes, shrink
 from app.images.colour import to_8_bits
-from app.images.libavif import LibAvif, Parsed, Rgb
+from app.images.libavif import LibAvif, Parsed
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
+from app.images.turns import Step, orientation_of
+from app.images.yuv import Rgb, in_rgb
 
 SAMPLES = {1: 3.0, 2: 2.0, 3: 1.5, 4: 1.0}
 """Of a pixel, by avifPixelFormat: 4:4:4, 4:2:2, 4:2:0, grey."""
@@ -24,22 +26,6 @@ TILE_SIDE = 1024
 
 ROTATED, MIRRORED = 4, 8
 """Which transformations a picture has (avifTransformFlag)."""
-
-ORIENTATIONS = {
-    (1, None): 8,
-    (2, None): 3,
-    (3, None): 6,
-    (0, 0): 4,
-    (0, 1): 2,
-    (1, 0): 5,
-    (1, 1): 7,
-    (2, 0): 2,
-    (2, 1): 4,
-    (3, 0): 7,
-    (3, 1): 5,
-}
-"""EXIF's number for a quarter turn to the left, so many times, and a mirror across an axis
-(ISO 23008-12 §6.5.10, §6.5.12); what EXIF itself says does not count (§A.2.1)."""
 
 
 class AvifPicture:
@@ -74,7 +60,7 @@ class AvifPicture:
         limit = math.prod(side + TILE_SIDE for side in self.size)
         with (
             self._library.parsed(self._body, size_limit=limit) as parsed,
-            parsed.decoded(BAND_ROWS) as rgb,
+            in_rgb(self._library, parsed.decode(), BAND_ROWS) as rgb,
         ):
             return shrink(rgb.size, _Rows(rgb), factor(rgb.size, max_side))
 
@@ -89,6 +75,9 @@ class _Rows:
 
 def _orientation(parsed: Parsed) -> int:
     image = parsed.image
-    angle = image.angle if image.transforms & ROTATED else 0
-    axis = image.axis if image.transforms & MIRRORED else None
-    return ORIENTATIONS.get((angle, axis), 1)
+    steps: list[Step] = []
+    if image.transforms & ROTATED:
+        steps.append(("irot", image.angle))
+    if image.transforms & MIRRORED:
+        steps.append(("imir", image.axis))
+    return orientation_of(steps)

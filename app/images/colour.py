@@ -7,6 +7,8 @@ from typing import cast
 from PIL import Image, ImageCms
 
 from app.errors import ImageUnreadable
+from app.images.arrow import FadingRows
+from app.images.bands import shrink
 
 SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")
 """As profiles of versions 2 and 4 describe themselves."""
@@ -59,23 +61,28 @@ def to_8_bits(image: Image.Image, levels: tuple[float, float] | None) -> Image.I
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """A greyscale, RGB or CMYK image in sRGB.
 
-    The image given may be changed. A profile that is broken, or made for another kind of image, is
+    The image given is used up. A profile that is broken, or made for another kind of image, is
     passed over as browsers do.
     """
-    if icc and not is_srgb(icc):
-        try:
-            return _converted(image, icc)
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass
-    return image.convert("RGB") if image.mode == "CMYK" else image
+    transform = None if icc is None or is_srgb(icc) else _transform(image.mode, icc)
+    if image.mode == "RGB":
+        if transform:
+            transform.apply_in_place(image)
+        return image
+    if image.mode == "L" and not transform:
+        return image
+    rows = FadingRows(image)
+
+    def converted(top: int, bottom: int) -> Image.Image:
+        band = rows(top, bottom)
+        return transform.apply(band) if transform else band.convert("RGB")
+
+    return shrink(image.size, converted, 1)
 
 
-def _converted(image: Image.Image, icc: bytes) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        image,
-        ImageCms.ImageCmsProfile(io.BytesIO(icc)),
-        ImageCms.createProfile("sRGB"),
-        outputMode="RGB",
-        inPlace=image.mode == "RGB",
-    )
-    return converted or image  # None where it was done in place
+def _transform(mode: str, icc: bytes) -> ImageCms.ImageCmsTransform | None:
+    try:
+        given = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None

@@ -5,6 +5,7 @@ otherwise, there is no library, and the caller does without.
 """
 
 import ctypes
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -12,6 +13,9 @@ from typing import Any
 
 Prototypes = Mapping[str, tuple[Any, Sequence[Any]]]
 """By the function's name, the type of its result and those of its arguments."""
+
+DONTNEED = 4
+"""MADV_DONTNEED, on Linux and elsewhere."""
 
 SIMPLE = 0
 """PyBUF_SIMPLE: a buffer of plain bytes, which may be read-only."""
@@ -61,6 +65,18 @@ def give_back(libc: Any = _libc) -> None:
     trim = getattr(libc, "malloc_trim", None)
     if trim:
         trim(ctypes.c_size_t(0))
+
+
+def forget(address: int, n_bytes: int, libc: Any = _libc) -> None:
+    """Give the system what lies there, which nobody reads again but may yet free (madvise(2)).
+
+    Whole pages only. They stay allocated, and on Linux would be read as zeros.
+    """
+    advise = getattr(libc, "madvise", None)
+    first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    whole = (address + n_bytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    if advise and whole > 0:
+        advise(ctypes.c_void_p(first), ctypes.c_size_t(whole), DONTNEED)
 
 
 def load(module: ModuleType, prototypes: Prototypes) -> ctypes.CDLL | None:

@@ -1,4 +1,4 @@
-"""libavif (include/avif/avif.h, 1.x): its planes, turned into RGB a few rows at a time.
+"""libavif (include/avif/avif.h, 1.x): a file into planes, and planes into RGB.
 
 The header says that structures only grow at their ends from 1.0 on.
 """
@@ -8,23 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from PIL import Image, _avif
+from PIL import _avif
 
 from app.images.foreign import address_of, load
 
 INT, UINT, POINTER = ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p
-BYTES = {"RGB": 3, "RGBA": 4}
-FORMATS = {"RGB": 0, "RGBA": 1}
-"""avifRGBFormat."""
-
 STRICT_OFF = ~3
 """Clean apertures may be wrong and pixel information missing, as in files of libheif to 1.11."""
 
+FORMATS = {"RGB": 0, "RGBA": 1}
+"""avifRGBFormat."""
+
 SIZE_LIMIT = 16_384 * 16_384
 """The largest that libavif takes, in pixels."""
-
-MARGIN_ROWS = 2
-"""Above and below a band: colours are interpolated between rows."""
 
 
 class _Data(ctypes.Structure):
@@ -94,7 +90,7 @@ class Rgb8(ctypes.Structure):
     )
 
 
-class _Rect(ctypes.Structure):
+class Rect(ctypes.Structure):
     _fields_ = tuple((name, UINT) for name in ("x", "y", "width", "height"))
 
 
@@ -107,7 +103,7 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "avifDecoderNextImage": (INT, (_DECODER,)),
     "avifDecoderDestroy": (None, (_DECODER,)),
     "avifImageCreateEmpty": (_IMAGE, ()),
-    "avifImageSetViewRect": (INT, (_IMAGE, _IMAGE, ctypes.POINTER(_Rect))),
+    "avifImageSetViewRect": (INT, (_IMAGE, _IMAGE, ctypes.POINTER(Rect))),
     "avifImageDestroy": (None, (_IMAGE,)),
     "avifRGBImageSetDefaults": (None, (ctypes.POINTER(Rgb8), _IMAGE)),
     "avifImageYUVToRGB": (INT, (_IMAGE, ctypes.POINTER(Rgb8))),
@@ -119,6 +115,40 @@ class LibAvif:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
+
+    @contextmanager
+    def images(self, count: int) -> Iterator[list[AvifImage]]:
+        """Images without planes, which may be lent some; valid within the block."""
+        made: list[Any] = []
+        try:
+            while len(made) < count:
+                made.append(_made(self._library.avifImageCreateEmpty()))
+            yield [image.contents for image in made]
+        finally:
+            for image in made:
+                self._library.avifImageDestroy(image)
+
+    def view(self, image: AvifImage, rows: range, into: AvifImage) -> None:
+        """Have one image show those rows of another; the first is even.
+
+        Raises:
+            ValueError: It has no such rows.
+        """
+        rect = Rect(0, rows.start, image.width, len(rows))
+        _check(self._library.avifImageSetViewRect(into, image, rect))
+
+    def convert(self, image: AvifImage, mode: str, into: memoryview) -> None:
+        """Write the image as RGB or RGBA of 8 bits, row by row without a gap.
+
+        Raises:
+            ValueError: It cannot be converted.
+        """
+        rgb = Rgb8()
+        self._library.avifRGBImageSetDefaults(rgb, image)
+        rgb.depth, rgb.format, rgb.row_bytes = 8, FORMATS[mode], image.width * len(mode)
+        with address_of(into) as at:
+            rgb.pixels = at
+            _check(self._library.avifImageYUVToRGB(image, rgb))
 
     @contextmanager
     def parsed(self, file: memoryview, *, size_limit: int = SIZE_LIMIT) -> Iterator["Parsed"]:
@@ -159,56 +189,15 @@ class Parsed:
         icc = self.image.icc
         return ctypes.string_at(icc.data, icc.size) if icc.size else None
 
-    @contextmanager
-    def decoded(self, rows_max: int) -> Iterator["Rgb"]:
-        """The first frame, of which at most `rows_max` rows are asked at a time.
+    def decode(self) -> AvifImage:
+        """The first frame, its planes valid as long as this.
 
         Raises:
             ValueError: It is cut off or damaged.
         """
-        library = self._library
-        _check(library.avifDecoderNextImage(self._decoder))
-        view = _made(library.avifImageCreateEmpty())
-        try:
-            mode = "RGBA" if self.has_alpha else "RGB"
-            yield Rgb(library, self._decoder.contents.image, view, mode=mode, rows_max=rows_max)
-        finally:
-            library.avifImageDestroy(view)
-
-
-class Rgb:
-    """The rows of a decoded frame, in RGB or RGBA of 8 bits."""
-
-    def __init__(
-        self, library: ctypes.CDLL, image: Any, view: Any, *, mode: str, rows_max: int
-    ) -> None:
-        self._library, self._image, self._view = library, image, view
-        self._mode = mode
-        self.size: tuple[int, int] = (image.contents.width, image.contents.height)
-        self._stride = self.size[0] * BYTES[mode]
-        self._samples = bytearray(self._stride * (rows_max + 2 * MARGIN_ROWS))
-
-    def rows(self, top: int, bottom: int) -> Image.Image:
-        """These rows; `top` is even.
-
-        Raises:
-            ValueError: They cannot be converted.
-        """
-        first, last = max(top - MARGIN_ROWS, 0), min(bottom + MARGIN_ROWS, self.size[1])
-        self._convert(first, last)
-        samples = memoryview(self._samples)[(top - first) * self._stride :]
-        size = (self.size[0], bottom - top)
-        return Image.frombytes(self._mode, size, samples, "raw", self._mode, self._stride)
-
-    def _convert(self, first: int, last: int) -> None:
-        rect = _Rect(0, first, self.size[0], last - first)
-        _check(self._library.avifImageSetViewRect(self._view, self._image, rect))
-        rgb = Rgb8()
-        self._library.avifRGBImageSetDefaults(rgb, self._view)
-        rgb.depth, rgb.format, rgb.row_bytes = 8, FORMATS[self._mode], self._stride
-        with address_of(memoryview(self._samples)) as at:
-            rgb.pixels = at
-            _check(self._library.avifImageYUVToRGB(self._view, rgb))
+        _check(self._library.avifDecoderNextImage(self._decoder))
+        image: AvifImage = self._decoder.contents.image.contents
+        return image
 
 
 def open_libavif() -> LibAvif | None:

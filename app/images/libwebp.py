@@ -91,6 +91,7 @@ class Decoded:
     size: tuple[int, int]
     mode: str
     stride: int
+    address: int
     samples: memoryview
 
 
@@ -146,7 +147,7 @@ def _result(config: _Config) -> Decoded:
     samples = (ctypes.c_ubyte * packed.size).from_address(packed.rgba)
     mode = "RGBA" if output.colorspace == RGBA else "RGB"
     size = (output.width, output.height)
-    return Decoded(size, mode, packed.stride, memoryview(samples).cast("B"))
+    return Decoded(size, mode, packed.stride, packed.rgba, memoryview(samples).cast("B"))
 
 
 def _check(status: int) -> None:

@@ -16,17 +16,21 @@ from app.images.avif import AvifPicture
 from app.images.bands import resize
 from app.images.colour import is_srgb, to_srgb
 from app.images.encode import data_url, jpeg_url, url_bytes
+from app.images.foreign import give_back
 from app.images.heic import HeicPicture
 from app.images.libavif import open_libavif
+from app.images.libheif import open_libheif
 from app.images.libwebp import open_libwebp
 from app.images.limits import MAX_URL_BYTES, MIN_SIDE, ImageLimits
 from app.images.picture import Picture, PillowPicture, divided, factor
+from app.images.progressive import ProgressivePicture, stores_much
 from app.images.sniff import HEAD_BYTES, Kind, sniff
 from app.images.structure import Structure
 from app.images.webp import WebpPicture
+from app.images.whole_heic import WholeHeicPicture
 from app.models import ImageInput
 
-LIBWEBP, LIBAVIF = open_libwebp(), open_libavif()
+LIBWEBP, LIBAVIF, LIBHEIF = open_libwebp(), open_libavif(), open_libheif()
 """Where one is `None`, Pillow decodes, which takes more memory and is charged so."""
 
 MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
@@ -100,7 +104,8 @@ class Raw:
         if how is not None:
             mode, planes = image.mode, list(image.split())
             del image
-            image = _turned(mode, planes, how)
+            scaled = 2 * math.prod(planes[0].size) < math.prod(self.picture.size)
+            image = _turned(mode, planes, how, scaled=scaled)
         return ImageInput(jpeg_url(image), self.digest)
 
 
@@ -147,8 +152,18 @@ def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
     if kind is Kind.AVIF and LIBAVIF:
         return AvifPicture(body, LIBAVIF)
     if kind is Kind.HEIC:
-        return HeicPicture(body)
+        return _open_heic(body)
+    if kind is Kind.JPEG and structure and stores_much(structure):
+        return ProgressivePicture(kind, structure.parts, structure)
     return PillowPicture(kind, structure.parts if structure else (body,), structure)
+
+
+def _open_heic(body: memoryview) -> Picture:
+    if LIBHEIF and LIBAVIF:
+        picture = HeicPicture(body, LIBHEIF, LIBAVIF)
+        if picture.is_planar:
+            return picture
+    return WholeHeicPicture(body)
 
 
 def _fit(image: Image.Image, max_side: int) -> Image.Image:
@@ -161,9 +176,15 @@ def _fit(image: Image.Image, max_side: int) -> Image.Image:
     return resize(image, smaller)
 
 
-def _turned(mode: str, planes: list[Image.Image], how: Image.Transpose) -> Image.Image:
+def _turned(
+    mode: str, planes: list[Image.Image], how: Image.Transpose, *, scaled: bool
+) -> Image.Image:
     """An image turned plane by plane, each given up then; at once it would be held twice."""
-    return Image.merge(mode, [planes.pop(0).transpose(how) for _ in range(len(planes))])
+    turned = [planes.pop(0).transpose(how) for _ in range(len(planes))]
+    if not scaled:
+        # What the last plane leaves would stand beside the whole.
+        give_back()
+    return Image.merge(mode, turned)
 
 
 class _Reading:

@@ -10,12 +10,14 @@ from typing import Protocol
 
 from PIL import Image, _imaging
 
+from app.images.arrow import FadingRows
 from app.images.bands import band_bytes, shrink
 from app.images.colour import PLAIN_MODES, levels_of, to_8_bits
+from app.images.foreign import give_back
 from app.images.limits import MIN_SIDE
 from app.images.reading import open_pieces
 from app.images.sniff import Kind
-from app.images.structure import Structure, read_orientation
+from app.images.structure import ORIENTATION, Structure, read_orientation
 
 PILLOW_NAMES = {
     Kind.JPEG: "JPEG",
@@ -34,7 +36,7 @@ STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 
 EXTRA_BYTES = {Kind.WEBP: 14, Kind.AVIF: 10, Kind.TIFF: 4}
 """Bytes a pixel that a decoder of Pillow's holds besides: of a WebP two canvases and a frame, of an
-AVIF planes and two copies, of a TIFF a strip, or the picture before it is turned. Measured."""
+AVIF planes and two copies, of a TIFF a strip. Measured."""
 
 READ_WHOLE = frozenset((Kind.WEBP, Kind.AVIF))
 """Their decoders in Pillow want the whole file in one piece, which is a copy of it."""
@@ -92,9 +94,10 @@ class PillowPicture:
         self.size = image.size
         self._mode = image.mode
         self._plain = image.mode in PLAIN_MODES and not image.has_transparency_data
-        # Pillow turns a TIFF by itself.
-        exif = None if kind is Kind.TIFF else image.info.get("exif")
+        exif = image.info.get("exif")
         self.orientation = structure.orientation if structure else read_orientation(exif)
+        if kind is Kind.TIFF:
+            self.orientation = image.getexif().get(ORIENTATION, 1)
         self.icc = structure.icc if structure else image.info.get("icc_profile")
 
     def decoding_bytes(self, max_side: int) -> int:
@@ -114,7 +117,11 @@ class PillowPicture:
         scale = self._scale(max_side)
         if scale > 1:
             image.draft(None, (image.width // scale, image.height // scale))
+        if self._kind is Kind.TIFF:
+            _load_as_stored(image)
         image.load()
+        if self._coefficients_bytes:
+            give_back()
         by = factor(image.size, max_side)
         if self._is_done(by):
             image.info = {}
@@ -133,11 +140,17 @@ class PillowPicture:
         return factor(self.size, max_side, JPEG_FACTORS) if self._kind is Kind.JPEG else 1
 
 
+def _load_as_stored(image: Image.Image) -> None:
+    """Keep Pillow from turning a TIFF, for which it holds it twice."""
+    image.getexif().pop(ORIENTATION, None)
+    image.load()
+    image._size = image.im.size  # noqa: SLF001  # else it would be that of the turned picture
+
+
 class _PillowRows:
     def __init__(self, image: Image.Image) -> None:
-        self._image = image
+        self._rows = FadingRows(image)
         self._levels = levels_of(image)
 
     def __call__(self, top: int, bottom: int) -> Image.Image:
-        band = self._image.crop((0, top, self._image.width, bottom))
-        return to_8_bits(band, self._levels)
+        return to_8_bits(self._rows(top, bottom), self._levels)

@@ -11,6 +11,7 @@ from PIL import Image
 from app.errors import ImageUnreadable
 from app.images.bands import BAND_ROWS, band_bytes
 from app.images.colour import to_8_bits
+from app.images.foreign import forget
 from app.images.libwebp import Decoded, LibWebP
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import PARTS_MAX, read_orientation
@@ -79,8 +80,11 @@ class WebpPicture:
         by = factor(self.size, max_side)
         left, top = (at // by for at in self._frame.place)
         with self._library.decoded(self._frame.chunks, divided(self._frame_size, by)) as decoded:
-            canvas = Image.new("RGB", divided(self.size, by), "white")
+            # Filled, all of it would stand there before the first row goes.
+            fill = None if self._frame_size == self.size else "white"
+            canvas = Image.new("RGB", divided(self.size, by), fill)
             for row in range(0, decoded.size[1], BAND_ROWS):
+                forget(decoded.address, row * decoded.stride)
                 canvas.paste(_band(decoded, row), (left, top + row))
         return canvas
 

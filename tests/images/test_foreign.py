@@ -1,12 +1,13 @@
 """Libraries called directly, and bytes that lie still meanwhile."""
 
 import ctypes
+import mmap
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from PIL import _webp
 
-from app.images.foreign import address_of, give_back, load
+from app.images.foreign import address_of, forget, give_back, load
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray])
@@ -33,6 +34,18 @@ def test_memory_is_given_back_where_that_is_known() -> None:
     give_back(SimpleNamespace(malloc_trim=lambda size: asked.append(size.value)))
     give_back(SimpleNamespace())
     assert asked == [0]
+
+
+def test_only_whole_pages_are_forgotten() -> None:
+    page = mmap.PAGESIZE
+    asked: list[tuple[int, int]] = []
+    libc = SimpleNamespace(madvise=lambda at, size, _: asked.append((at.value, size.value)))
+    forget(3 * page, 2 * page, libc)
+    forget(3 * page + 1, 2 * page, libc)
+    forget(3 * page, 2 * page - 1, libc)
+    forget(3 * page + 1, page, libc)
+    forget(3 * page, 2 * page, SimpleNamespace())
+    assert asked == [(3 * page, 2 * page), (4 * page, page), (3 * page, page)]
 
 
 def test_a_library_is_taken_only_with_all_of_its_functions() -> None:

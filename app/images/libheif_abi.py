@@ -1,0 +1,80 @@
+"""What is called of libheif (libheif/heif.h, 1.x): its structures and its functions' types.
+
+Structures only grow at their ends, and functions are added but not changed.
+"""
+
+import ctypes
+from typing import Any
+
+INT, UINT = ctypes.c_int, ctypes.c_uint32
+SIZE, POINTER = ctypes.c_size_t, ctypes.c_void_p
+
+
+class HeifError(ctypes.Structure):
+    _fields_ = (("code", INT), ("detail", INT), ("message", ctypes.c_char_p))
+
+
+class HeifNclx(ctypes.Structure):
+    """`heif_color_profile_nclx`, up to what is read of it."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint8),
+        *((name, INT) for name in ("primaries", "transfer", "matrix")),
+        ("full_range", ctypes.c_uint8),
+    )
+
+
+class HeifOptions(ctypes.Structure):
+    """`heif_decoding_options`, up to what is set of it."""
+
+    _fields_ = (("version", ctypes.c_uint8), ("as_stored", ctypes.c_uint8))
+
+
+class HeifLimits(ctypes.Structure):
+    """`heif_security_limits`, up to what is set of it."""
+
+    _fields_ = (("version", ctypes.c_uint8), ("image_pixels", ctypes.c_uint64))
+
+
+NCLX, OPTIONS = ctypes.POINTER(HeifNclx), ctypes.POINTER(HeifOptions)
+PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "heif_get_version_number_major": (INT, ()),
+    "heif_context_alloc": (POINTER, ()),
+    "heif_context_set_max_decoding_threads": (None, (POINTER, INT)),
+    "heif_context_get_security_limits": (ctypes.POINTER(HeifLimits), (POINTER,)),
+    "heif_context_read_from_memory_without_copy": (HeifError, (POINTER, POINTER, SIZE, POINTER)),
+    "heif_context_get_primary_image_handle": (HeifError, (POINTER, POINTER)),
+    "heif_context_free": (None, (POINTER,)),
+    "heif_image_handle_get_item_id": (UINT, (POINTER,)),
+    "heif_image_handle_get_ispe_width": (INT, (POINTER,)),
+    "heif_image_handle_get_ispe_height": (INT, (POINTER,)),
+    "heif_image_handle_get_width": (INT, (POINTER,)),
+    "heif_image_handle_get_height": (INT, (POINTER,)),
+    "heif_image_handle_has_alpha_channel": (INT, (POINTER,)),
+    "heif_image_handle_get_luma_bits_per_pixel": (INT, (POINTER,)),
+    "heif_image_handle_get_preferred_decoding_colorspace": (HeifError, (POINTER, POINTER, POINTER)),
+    "heif_image_handle_get_raw_color_profile_size": (SIZE, (POINTER,)),
+    "heif_image_handle_get_raw_color_profile": (HeifError, (POINTER, POINTER)),
+    "heif_image_handle_release": (None, (POINTER,)),
+    "heif_item_get_transformation_properties": (INT, (POINTER, UINT, POINTER, INT)),
+    "heif_item_get_property_type": (UINT, (POINTER, UINT, UINT)),
+    "heif_item_get_property_transform_rotation_ccw": (INT, (POINTER, UINT, UINT)),
+    "heif_item_get_property_transform_mirror": (INT, (POINTER, UINT, UINT)),
+    "heif_item_get_property_transform_crop_borders": (
+        None,
+        (POINTER, UINT, UINT, INT, INT, POINTER, POINTER, POINTER, POINTER),
+    ),
+    "heif_decoding_options_alloc": (OPTIONS, ()),
+    "heif_decoding_options_free": (None, (OPTIONS,)),
+    "heif_decode_image": (HeifError, (POINTER, POINTER, INT, INT, OPTIONS)),
+    "heif_image_get_colorspace": (INT, (POINTER,)),
+    "heif_image_get_chroma_format": (INT, (POINTER,)),
+    "heif_image_get_width": (INT, (POINTER, INT)),
+    "heif_image_get_height": (INT, (POINTER, INT)),
+    "heif_image_get_bits_per_pixel_range": (INT, (POINTER, INT)),
+    "heif_image_get_plane_readonly2": (POINTER, (POINTER, INT, POINTER)),
+    "heif_image_is_premultiplied_alpha": (INT, (POINTER,)),
+    "heif_image_get_nclx_color_profile": (HeifError, (POINTER, ctypes.POINTER(NCLX))),
+    "heif_nclx_color_profile_free": (None, (NCLX,)),
+    "heif_image_release": (None, (POINTER,)),
+}
