@@ -15,6 +15,8 @@ logger = logging.getLogger("app.search")
 class Books:
     """Adds an answer up while it comes, and acts on what its events mean."""
 
+    __slots__ = ("_client", "_guards", "_memory", "_metrics", "answer", "created_at")
+
     def __init__(self, client: Client, *, guards: Guards, metrics: Metrics, memory: Held) -> None:
         self.answer = Folding()
         self.created_at = time.time()

@@ -24,7 +24,7 @@ from app.runs import RunLimits, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
 from app.upstream.client import Upstream
-from app.upstream.transport import build_transport
+from app.upstream.transport import PooledTransport
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ async def running_service(
         logger.warning(note)
     intake = Intake(image_limits(settings))
     runs = Runs(run_limits(settings))
-    async with build_transport() as transport:
+    async with PooledTransport() as transport:
         upstream = Upstream(transport, settings, metrics)
         searches = Searches(
             guards=gate,

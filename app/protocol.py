@@ -15,6 +15,7 @@ from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.feed import OUTLET
+from app.gathered import Gathered
 from app.settings import Settings
 
 UNSENT_BYTES = 16_384
@@ -57,7 +58,8 @@ class AbortableProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Bound what a reader that stalls holds, and how long its request's head may take."""
-        super().connection_made(transport)
+        gathered: Any = Gathered(transport, most=UNSENT_BYTES)
+        super().connection_made(gathered)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         # A twin of the descriptor, because uvloop's stand-in for a socket takes no options.
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
@@ -144,42 +146,28 @@ class Outlet:
     """A response's way to its connection, past `send`; see `app.api.feed.Outlet`.
 
     Writing here is the same as `send` with `more_body`, without a coroutine through every
-    middleware for each piece. What is written in one turn of the loop goes out at its end, and so
-    do all connections' writes, one behind the other: a reader on this machine, a proxy in front
-    above all, then wakes up once for many of them.
+    middleware for each piece.
     """
 
-    __slots__ = ("_cycle", "_lost", "_pieces", "_protocol", "_size")
+    __slots__ = ("_cycle", "_flow", "_lost", "_protocol", "_write", "flush")
 
     unsent = b""
 
     def __init__(self, protocol: AbortableProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._flow = cycle.flow
+        # uvicorn's annotation knows nothing of what it was handed.
+        gathered: Any = protocol.transport
+        self._write, self.flush = gathered.write, gathered.flush
         self._lost: Callable[[], None] | None = None
 
     def write(self, piece: bytes) -> bool:
         """Write a piece; whether there may be more before the next `send` has waited for room."""
-        if not self._pieces:
-            self._protocol.loop.call_soon(self.flush)
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size >= UNSENT_BYTES:
-            self.flush()
-        return not self._cycle.flow.write_paused
-
-    def flush(self) -> None:
-        """Let go out what this turn has written."""
-        cycle = self._cycle
-        if self._pieces and not cycle.transport.is_closing():
-            body = b"".join(self._pieces)
-            if cycle.chunked_encoding:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
-            cycle.transport.write(body)
-        self._pieces.clear()
-        self._size = 0
+        if self._cycle.chunked_encoding:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        self._write(piece)
+        return not self._flow.write_paused
 
     def on_lost(self, lost: Callable[[], None]) -> None:
         """Have it called when the connection is lost, or soon if it is."""

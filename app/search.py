@@ -89,6 +89,11 @@ class Searches:
 class SearchWork:
     """What a run of a search does, and how it speaks of it."""
 
+    __slots__ = (
+        *("_id", "_client", "_model", "_prompt", "_unsent", "_estimate", "_searches"),
+        *("_permit", "_books", "_so_far", "_final"),
+    )
+
     def __init__(
         self,
         run_id: str,

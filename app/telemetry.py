@@ -90,7 +90,7 @@ class TextFormatter(logging.Formatter):
         return f"{line} {json.dumps(fields, ensure_ascii=False, default=str)}" if fields else line
 
 
-QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "PIL", "python_multipart", "sse_starlette")
+QUIET = ("httpx", "httpcore", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Libraries whose finer logs hold URLs, answers, or what stands in a picture, such as where it was
 taken."""
 

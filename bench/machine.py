@@ -12,7 +12,6 @@ from bench.children import ROOT
 from bench.subjects import DEBIAN_PATH, LITELLM_HOME
 
 OURS = (
-    "aiohttp",
     "fastapi",
     "httptools",
     "httpx",

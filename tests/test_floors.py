@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    {"settings", "errors"},
+    {"settings", "errors", "gathered", "silence"},
     {"models", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"accounts"},
@@ -20,8 +20,10 @@ FLOORS = (
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 ONLY_IN = {
-    "httpx": {"app/upstream/client.py", "app/upstream/transport.py"},
-    "httpx_aiohttp": {"app/upstream/transport.py"},
+    "httpx": {
+        f"app/upstream/{file}.py" for file in ("broken", "client", "http1", "pool", "transport")
+    },
+    "httptools": {"app/upstream/http1.py", "app/protocol.py"},
     "sse_starlette": {"app/api/sse.py"},
     "simulator": set[str](),
 }

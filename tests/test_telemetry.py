@@ -84,7 +84,7 @@ def test_levels_are_kept_and_talkative_libraries_stay_quiet(
     assert [json.loads(line)["event"] for line in written(capsys)] == ["detail of app"]
 
 
-@pytest.mark.parametrize("library", ["httpx", "aiohttp.client", "sse_starlette.sse", "asyncio"])
+@pytest.mark.parametrize("library", ["httpx", "sse_starlette.sse", "asyncio"])
 def test_no_library_tells_at_debug_level_what_passes_through_it(
     library: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from app.silence import Silence
+
 logger = logging.getLogger("app.api")
 
 OUTLET = "imagesearch.outlet"
@@ -26,7 +28,7 @@ class Outlet(Protocol):
         ...
 
     def flush(self) -> None:
-        """Let all go out that was written: what `send` is handed must come behind it."""
+        """Let go out now what was written, not only at the turn's end."""
         ...
 
     def on_lost(self, lost: Callable[[], None]) -> None:
@@ -102,7 +104,7 @@ class Feed:
 
     __slots__ = (
         *("_flow", "_outlet", "_loop", "_sleeper", "_full", "_over", "_gone", "_broken"),
-        *("_heartbeat_s", "_beat", "_wrote_at"),
+        "_silence",
     )
 
     def __init__(
@@ -118,11 +120,9 @@ class Feed:
         """
         self._flow = begin(outlet.write)
         self._outlet = outlet
-        self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
-        self._wrote_at = self._loop.time()
+        self._silence = Silence(heartbeat_s, self._on_silence)
         self._sleeper: asyncio.Future[None] | None = None
-        self._beat: asyncio.TimerHandle | None = None
         self._broken: Exception | None = None
         self._full = self._over = self._gone = False
 
@@ -136,15 +136,17 @@ class Feed:
             self._over = True
         except Exception as exc:  # noqa: BLE001 - raised where the response is awaited
             self._broken, self._over = exc, True
-        self._wrote_at = self._loop.time()
+        self._silence.heard_at = self._loop.time()
         if self._full or self._over:
             self._wake()
 
     async def run(self, send: Send, timeout_s: float | None) -> None:
         """Write to the last piece, and end the body; a reader that stalls is dropped."""
         self._outlet.on_lost(self._on_lost)
-        self._beat_in(self._heartbeat_s)
+        self._silence.watch()
         self.pump()
+        # The first is waited for most: not behind what else this turn has to do.
+        self._outlet.flush()
         while self._full or not self._over:
             if self._full:
                 await self._make_room(send, timeout_s)
@@ -159,8 +161,7 @@ class Feed:
     def close(self) -> None:
         """Let go of the connection and the timer."""
         self._outlet.close()
-        if self._beat:
-            self._beat.cancel()
+        self._silence.stop()
 
     async def _make_room(self, send: Send, timeout_s: float | None) -> None:
         """Wait until the reader has taken what was written, and go on."""
@@ -172,7 +173,6 @@ class Feed:
         self, send: Send, timeout_s: float | None, body: bytes, *, more_body: bool
     ) -> None:
         """Send behind what was written, and drop a reader that takes nothing for too long."""
-        self._outlet.flush()
         try:
             async with asyncio.timeout(timeout_s):
                 await send({"type": "http.response.body", "body": body, "more_body": more_body})
@@ -191,15 +191,7 @@ class Feed:
         if self._sleeper and not self._sleeper.done():
             self._sleeper.set_result(None)
 
-    def _beat_in(self, due_s: float) -> None:
-        if self._heartbeat_s:
-            self._beat = self._loop.call_later(due_s, self._on_beat)
-
-    def _on_beat(self) -> None:
-        due_s = self._wrote_at + self._heartbeat_s - self._loop.time()
-        if due_s <= 0:
-            due_s = self._heartbeat_s
-            if not (self._full or self._over):
-                self._full = not self._outlet.write(KEEP_ALIVE)
-                self._wake()
-        self._beat_in(due_s)
+    def _on_silence(self) -> None:
+        if not (self._full or self._over):
+            self._full = not self._outlet.write(KEEP_ALIVE)
+            self._wake()

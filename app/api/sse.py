@@ -26,9 +26,6 @@ PIECE_BYTES = 4_096
 
 FAILED = "search.failed"
 
-READ_EVENTS = 256
-"""Most events taken from a log at once, so that a reader that stalls holds no list of all."""
-
 Show = Callable[[Event], Iterable[bytes]]
 """How an event of a log is sent, in parts; nothing for one that is not."""
 
@@ -90,45 +87,40 @@ def flow(
     Yields true when a piece was the last that `write` took for now, and false where the log has no
     more as yet. With `show`, events look as that says, and bear nothing to come back with.
     """
-    log = run.log
-    parts = [] if show else [b"retry: %d\n" % RETRY_MS]
-    while not (log.closed and after == len(log.events)):
-        size = 0
-        for event in log.events[after : after + READ_EVENTS]:
+    log, events, run_id = run.log, run.log.events, run.id
+    piece = b"" if show else b"retry: %d\n" % RETRY_MS
+    while not (log.closed and after == len(events)):
+        while after < len(events):
+            event = events[after]
             after += 1
             if show:
                 shown = show(event)
             else:
-                retry = retry_ms(run) if event.type == FAILED else None
-                shown = frame(event, f"{run.id}:{after}", retry_ms=retry)
+                ahead = f"id: {run_id}:{after}\n"
+                shown = frame(event, retrying(run) + ahead if event[0] == FAILED else ahead)
             for part in shown:
-                parts.append(part)
-                size += len(part)
-                if size >= PIECE_BYTES:
-                    size = 0
-                    if not write(taken(parts)):
+                piece += part
+                if len(piece) >= PIECE_BYTES:
+                    room, piece = write(piece), b""
+                    if not room:
                         yield True
-        if size and not write(taken(parts)):
-            yield True
-        if after == len(log.events) and not log.closed:
+        if piece:
+            room, piece = write(piece), b""
+            if not room:
+                yield True
+        if after == len(events) and not log.closed:
             yield False
 
 
-def taken(parts: list[bytes]) -> bytes:
-    """Empty a list first: what it held would be held twice while a reader stalls."""
-    piece = b"".join(parts)
-    parts.clear()
-    return piece
+def frame(event: Event, ahead: str = "") -> Iterable[bytes]:
+    """Frame one event behind fields that go `ahead`; a large one in parts.
 
-
-def frame(event: Event, event_id: str = "", *, retry_ms: int | None = None) -> Iterable[bytes]:
-    """Frame one event, a large one in parts; each line of its data as `data:`."""
-    retry = f"retry: {retry_ms}\n" if retry_ms is not None else ""
-    numbered = f"id: {event_id}\n" if event_id else ""
-    head = f"{retry}{numbered}event: {event.type}\ndata: ".encode()
-    data = event.data
+    Each line of its data becomes a `data:`.
+    """
+    name, data = event
+    head = f"{ahead}event: {name}\ndata: ".encode()
     if len(data) <= PIECE_BYTES:
-        return (b"%b%b\n\n" % (head, data.replace(b"\n", b"\ndata: ")),)
+        return (head + data.replace(b"\n", b"\ndata: ") + b"\n\n",)
     return chain((head,), _pieces(data), (b"\n\n",))
 
 
@@ -137,8 +129,9 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         yield data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
 
 
-def retry_ms(run: Run) -> int | None:
+def retrying(run: Run) -> str:
     """Spread the readers' return when the service goes away under them."""
     if isinstance(run.error, Draining):
-        return random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-    return None
+        retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
+        return f"retry: {retry_ms}\n"
+    return ""

@@ -18,6 +18,11 @@ class Permit:
     - refused before any event, by an error that says nothing can have been billed: nothing.
     """
 
+    __slots__ = (
+        *("_estimate", "_reservation", "_prices", "_spend"),
+        *("events", "_calls", "_settled", "_cost"),
+    )
+
     def __init__(
         self,
         *,
@@ -30,15 +35,11 @@ class Permit:
         self._reservation = reservation
         self._prices = prices
         self._spend = spend
-        self._events = False
+        self.events = False
+        """Whether the upstream has sent anything."""
         self._calls = 0
         self._settled = False
         self._cost: Cost | None = None
-
-    @property
-    def events(self) -> bool:
-        """Whether the upstream has sent anything."""
-        return self._events
 
     @property
     def settled(self) -> bool:
@@ -52,7 +53,7 @@ class Permit:
 
     def note_event(self) -> None:
         """The upstream sent an event: from here on it may have billed."""
-        self._events = True
+        self.events = True
 
     def note_call(self) -> None:
         """The upstream ended one call of the tool."""
@@ -73,7 +74,7 @@ class Permit:
     def close(self, error: BaseException | None) -> None:
         """Charge a search that ends unsettled, by `error` or without one."""
         refused = isinstance(error, ServiceError) and not error.may_be_billed
-        if refused and not self._events:
+        if refused and not self.events:
             self._charge(self._prices.cost_of(self._estimate.model, Usage()))
         else:
             self.settle(None)

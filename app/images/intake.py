@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,6 +19,9 @@ from app.models import ImageInput
 SMALL_URL_CHARS = 65_536
 """Decoded in microseconds: not worth a thread."""
 
+NICENESS = 10
+"""Of the threads, so that the event loop's runs first where cores are few."""
+
 T = TypeVar("T")
 
 
@@ -28,7 +32,7 @@ class Intake:
         self.inflight = Inflight(limits.inflight_max_bytes)
         self._limits = limits
         workers = limits.workers or os.cpu_count() or 1
-        self._threads = ThreadPoolExecutor(workers, "images")
+        self._threads = ThreadPoolExecutor(workers, "images", initializer=_stand_back)
         self._turns = asyncio.Semaphore(workers)
         self._waiting = 0
         self._jobs: set[asyncio.Task[ImageInput]] = set()
@@ -121,3 +125,9 @@ class Intake:
 
     def _in_thread(self, work: Callable[..., T], *args: object) -> "asyncio.Future[T]":
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+
+def _stand_back() -> None:
+    """Let other threads go first. On Linux each has a niceness of its own (nice(2), notes)."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)

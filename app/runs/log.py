@@ -13,14 +13,21 @@ EVENT_OVERHEAD_BYTES = 160
 """What CPython 3.11 holds for an event beside its data: two objects' headers and a list slot."""
 
 
+def kept_bytes(event: Event) -> int:
+    """What an event takes in memory."""
+    return len(event.data) + EVENT_OVERHEAD_BYTES
+
+
 class EventLog:
     """An append-only list of events that ends once."""
+
+    __slots__ = ("_readers", "closed", "events", "size_bytes")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.size_bytes = 0
         self.closed = False
-        self._readers: dict[Callable[[], None], None] = {}
+        self._readers: tuple[Callable[[], None], ...] = ()
 
     def append(self, event: Event, size_bytes: int) -> None:
         """Add an event that takes so many bytes, overhead and all.
@@ -37,14 +44,14 @@ class EventLog:
 
     def tell(self) -> None:
         """Let the readers know, at once and in turn, that there is more."""
-        for more in list(self._readers):
+        for more in self._readers:
             more()
 
     @contextmanager
     def read_by(self, more: Callable[[], None]) -> Iterator[None]:
         """Have a reader know of every growth, and of the end. What it does then, must not raise."""
-        self._readers[more] = None
+        self._readers = (*self._readers, more)
         try:
             yield
         finally:
-            del self._readers[more]
+            self._readers = tuple(one for one in self._readers if one != more)

@@ -15,14 +15,19 @@ from collections.abc import Callable, Sequence
 
 from app.errors import Internal, ServiceError, UpstreamProtocol, problem
 from app.models import Client, Event, SearchResult, json_bytes
-from app.runs.log import EVENT_OVERHEAD_BYTES, EventLog
+from app.runs.log import EVENT_OVERHEAD_BYTES, EventLog, kept_bytes
+from app.runs.stage import Stage
 from app.runs.work import Grow, Work
+from app.silence import Silence
 from app.telemetry import request_id
 
 logger = logging.getLogger(__name__)
 
 ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
+
+
+TOO_LARGE = "The answer is larger than this service keeps of one search."
 
 
 class Run:
@@ -32,8 +37,7 @@ class Run:
         *("id", "owner", "fingerprint", "listed", "kept", "resumable", "keys", "log", "error"),
         *("cancelled", "_work", "_task", "_grow", "_on_ended", "_loop", "_readers"),
         *("_admitted", "_opened", "_ended", "_let_in", "_relayed", "_stopping", "_stopped_by"),
-        *("_progress_s", "_linger_s", "_max_bytes", "_started_at", "_last_event_at"),
-        *("_linger", "_beat", "__weakref__"),
+        *("_linger_s", "_max_bytes", "_started_at", "_linger", "_silence", "__weakref__"),
     )
 
     def __init__(
@@ -57,7 +61,6 @@ class Run:
         self.cancelled = False
         self.resumable = False
         self.keys: dict[str, None] = {}
-        self._progress_s = progress_s if listed else 0
         self._linger_s = linger_s
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
@@ -65,12 +68,12 @@ class Run:
         self._let_in = False
         self._relayed = False
         self._stopping = False
-        self._admitted: asyncio.Future[None] = self._loop.create_future()
-        self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._admitted = Stage()
+        self._opened = Stage()
+        self._ended = Stage()
         self._stopped_by: ServiceError | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._beat: asyncio.TimerHandle | None = None
+        self._silence = Silence(progress_s if listed else 0, self._on_silence)
 
     def start(
         self,
@@ -88,7 +91,7 @@ class Run:
         self._work = work
         self._grow = grow
         self._on_ended = ended
-        self._started_at = self._last_event_at = self._loop.time()
+        self._started_at = self._loop.time()
         self._task = asyncio.create_task(self._live(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
         self._task.add_done_callback(self._end)
@@ -124,7 +127,7 @@ class Run:
         Raises:
             ServiceError: It was refused.
         """
-        await _reached(self._admitted)
+        await self._admitted.wait()
         if self.refused and self.error:
             raise self.error
 
@@ -134,14 +137,14 @@ class Run:
         Raises:
             ServiceError: It failed before that event came, and within that time.
         """
-        if not await _reached(self._opened, within_s):
+        if not await self._opened.wait(within_s):
             await self.admitted()
         elif self.error and not self._relayed:
             raise self.error
 
     async def finished(self) -> None:
         """Wait until the last event stands in the log."""
-        await _reached(self._ended)
+        await self._ended.wait()
 
     def read(self, *, resumable: bool) -> "Reader":
         """Take hold of the run for one reader; `resumable` if it could come back after a break."""
@@ -177,65 +180,53 @@ class Run:
             self.error = Internal("Something went wrong here; it was logged.")
 
     def _append(self, events: Sequence[Event]) -> None:
+        log, most = self.log, self._max_bytes
         try:
             for event in events:
-                self._keep(event)
+                # As `kept_bytes`, without a call for every token.
+                size_bytes = len(event[1]) + EVENT_OVERHEAD_BYTES
+                if 0 < most < log.size_bytes + size_bytes:
+                    raise UpstreamProtocol(TOO_LARGE)
+                # The first says that the work was let in: refused, it would cost what it never did.
+                self._grow(size_bytes, bounded=self._let_in)
+                log.append(event, size_bytes)
+                if not self._relayed:
+                    self._note_stage(event)
         finally:
-            self._last_event_at = self._loop.time()
-            self.log.tell()
-
-    def _keep(self, event: Event) -> None:
-        log, size_bytes = self.log, len(event.data) + EVENT_OVERHEAD_BYTES
-        if 0 < self._max_bytes < log.size_bytes + size_bytes:
-            raise UpstreamProtocol("The answer is larger than this service keeps of one search.")
-        # The first says that the work was let in: refused here, it would cost what it never did.
-        self._grow(size_bytes, bounded=self._let_in)
-        log.append(event, size_bytes)
-        if not self._relayed:
-            self._note_stage(event)
+            self._silence.heard_at = self._loop.time()
+            log.tell()
 
     def _note_stage(self, event: Event) -> None:
         if not self._let_in:
             self._let_in = True
-            self._admitted.set_result(None)
-            self._arm_beat(self._progress_s)
+            self._admitted.reach()
+            self._silence.watch()
         if not event.own:
             self._relayed = True
-            self._opened.set_result(None)
+            self._opened.reach()
 
-    def _arm_beat(self, after_s: float) -> None:
-        if self._progress_s:
-            self._beat = self._loop.call_later(after_s, self._on_beat)
-
-    def _on_beat(self) -> None:
-        """Speak when nothing else did for `progress_s`; an event puts the next beat off."""
-        now = self._loop.time()
-        due_s = self._last_event_at + self._progress_s - now
-        if due_s <= 0:
-            event = self._work.progress(self.log.events, now - self._started_at)
-            try:
-                self._append([event])
-            except ServiceError as exc:
-                self.stop(exc)
-                return
-            due_s = self._progress_s
-        self._arm_beat(due_s)
+    def _on_silence(self) -> None:
+        """Speak when nothing else does."""
+        event = self._work.progress(self.log.events, self._loop.time() - self._started_at)
+        try:
+            self._append([event])
+        except ServiceError as exc:
+            self._silence.stop()
+            self.stop(exc)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._disarm()
-        if self._beat:
-            self._beat.cancel()
+        self._silence.stop()
         if task.cancelled():
             self.error = self._stopped_by
             self.cancelled = self.error is None
         before_bytes = self.log.size_bytes
         for event in self._last_words():
-            self.log.append(event, len(event.data) + EVENT_OVERHEAD_BYTES)
+            self.log.append(event, kept_bytes(event))
         self.log.close()
         self._on_ended(self, self.log.size_bytes - before_bytes)
         for stage in (self._admitted, self._opened, self._ended):
-            if not stage.done():
-                stage.set_result(None)
+            stage.reach()
 
     def _last_words(self) -> list[Event]:
         try:
@@ -251,13 +242,6 @@ class Run:
         if self._linger:
             self._linger.cancel()
             self._linger = None
-
-
-async def _reached(stage: asyncio.Future[None], within_s: float | None = None) -> bool:
-    """Wait for a stage that others wait for, too: whoever is cancelled must not cancel it."""
-    if not stage.done():
-        await asyncio.wait((stage,), timeout=within_s)
-    return stage.done()
 
 
 class Reader:

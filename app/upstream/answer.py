@@ -36,6 +36,8 @@ ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
 class Folding:
     """An answer adding up, event by event: each is parsed once, a text delta only if need be."""
 
+    __slots__ = ("_calls", "_model", "_status", "_text", "response_id", "usage")
+
     def __init__(self) -> None:
         self.response_id: str | None = None
         self.usage: Usage | None = None

@@ -1,6 +1,6 @@
 """What a broken connection to the upstream means: above all, whether it can have been billed."""
 
-import aiohttp
+import httpx
 
 from app.errors import (
     ServiceError,
@@ -14,17 +14,13 @@ from app.upstream.retry import ConnectFailed, ConnectTimeout
 
 
 def unanswered(exc: Exception) -> ServiceError:
-    """The error of a request without a response.
-
-    httpx's own classes do not tell: its aiohttp transport names a connection that broke after
-    the request was written `ConnectTimeout`, too. aiohttp's error stands behind as the cause.
-    """
-    match exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__:
-        case aiohttp.ConnectionTimeoutError():
+    """The error of a request without a response."""
+    match exc:
+        case httpx.ConnectTimeout():
             return timed_out(ConnectTimeout, "connect")
-        case aiohttp.ClientConnectorError():
+        case httpx.ConnectError():
             return ConnectFailed("No connection to the upstream could be made.")
-        case aiohttp.ClientResponseError():
+        case httpx.RemoteProtocolError():
             return UpstreamProtocol("The upstream's answer is not HTTP.")
         case _:
             return UpstreamUnavailable(

@@ -6,7 +6,7 @@ How a call ends::
     response.failed, error  not handed down, but raised as the error that it tells
     anything else           raised as what went wrong on the way
 
-Nothing but this and `transport` knows httpx; only `transport` knows how aiohttp is under it.
+Nothing but this and what is under it knows httpx.
 """
 
 import logging
@@ -16,7 +16,6 @@ from contextlib import aclosing, closing
 from functools import partial
 from typing import Any
 
-import aiohttp
 import httpx
 
 from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
@@ -40,8 +39,8 @@ REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
 STREAM, JSON = "text/event-stream", "application/json"
 HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
-BROKEN = (httpx.TransportError, aiohttp.ClientError, OSError)
-"""What a bad connection raises: the transport maps most of aiohttp's errors, but not all."""
+BROKEN = httpx.TransportError
+"""What a bad connection raises."""
 
 
 class Upstream:
@@ -125,21 +124,27 @@ class Upstream:
                     secret=self._key,
                     heads=self._heads,
                 )
+
+                def take(chunk: bytes) -> bool:
+                    if events := reading.feed(chunk):
+                        payload.clear()
+                        emit(events)
+                    if reading.opened:
+                        patience.idle()
+                    return not reading.over
+
                 with patience.first():
-                    while not reading.over:
-                        try:
-                            chunk = await reply.read()
-                        except BROKEN as exc:
-                            chunk = _broken_off(exc)
-                        if events := reading.feed(chunk) if chunk else reading.end():
-                            payload.clear()
-                            emit(events)
-                        # Not held while the next are waited for.
-                        del chunk, events
-                        if reading.opened:
-                            patience.idle()
+                    try:
+                        await reply.pour(take)
+                    except BROKEN as exc:
+                        fields = {"cause": repr(exc)}
+                        logger.warning("upstream connection broke", extra={"fields": fields})
+                if not reading.over and (events := reading.end()):
+                    payload.clear()
+                    emit(events)
                 if not reading.ended:
                     raise reading.error or reading.broken()
+                reply.enough()
 
     def _patience(self, first_event_s: float) -> Patience:
         settings = self._settings
@@ -203,16 +208,10 @@ class Upstream:
             with patience.first():
                 while len(body) < REFUSAL_MAX_BYTES and (chunk := await read()):
                     body += chunk
-        except (*BROKEN, UpstreamTimeout) as exc:
+        except (BROKEN, UpstreamTimeout) as exc:
             if reply.status < HTTP_REFUSED:
                 raise unread(exc) from exc
         return from_response(reply.status, reply.headers, redacted(body, self._key))
-
-
-def _broken_off(exc: Exception) -> bytes:
-    """The end of the bytes, as a broken connection gives it."""
-    logger.warning("upstream connection broke", extra={"fields": {"cause": repr(exc)}})
-    return b""
 
 
 async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes | memoryview]:

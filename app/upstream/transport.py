@@ -1,78 +1,104 @@
-"""How bytes get to the upstream and back: httpx's transport over aiohttp's connections.
+"""How bytes get to the upstream and back: httpx's transport, over connections of our own.
 
 Not httpx's client: redirects, cookies and credentials of the environment are what a call with the
-service's key must not have.
+service's key must not have. Nor its pool, which looks at all connections at every turn, nor a
+library's whole HTTP client, whose streams wake a task for every piece.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any
 
-import aiohttp
 import httpx
-from aiohttp.client_proto import ResponseHandler
-from httpx_aiohttp import AiohttpTransport
-from httpx_aiohttp.transport import AiohttpResponseStream
 
 from app.settings import Settings
-
-KEEPALIVE_S = 15.0
-"""Idle connections go before a gateway drops them under the next request."""
-
-READER = "imagesearch.reader"
-
-Read = Callable[[], Awaitable[bytes]]
+from app.upstream.http1 import Connection, Take
+from app.upstream.pool import Origin, Pool
 
 
-class Connection(ResponseHandler):
-    """Goes on reading where it was paused.
+class PooledTransport(httpx.AsyncBaseTransport):
+    """The one pool of connections of the process. Use it as a context manager."""
 
-    aiohttp says so after every read of a body, paused or not, and then parses nothing once more:
-    a twentieth of what relaying an event costs.
-    """
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Do it, if there is need."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
-
-class ReaderTransport(AiohttpTransport):
-    """Hands out aiohttp's reader beside the response.
-
-    httpx and its adapter put four generators around each read, which together cost more of an
-    event than decoding and logging it.
-    """
+    def __init__(self) -> None:
+        self.pool = Pool(httpx.create_ssl_context(trust_env=False))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer as the adapter does, with the reader among the extensions."""
-        response = await super().handle_async_request(request)
-        if isinstance(response.stream, AiohttpResponseStream):
-            told = response.stream._aiohttp_response  # noqa: SLF001 - the adapter has no public way
-            response.extensions[READER] = told.content
-        return response
+        """Send a request; its response, whose stream is to be closed.
+
+        Raises:
+            httpx.TransportError: Of `Pool.take` and `Connection.ask`.
+        """
+        limits = request.extensions.get("timeout", {})
+        written = head_of(request)
+        origin = Origin.of(request.url)
+        connection = await self.pool.take(origin, connect_s=limits.get("connect"))
+        try:
+            head = await connection.ask(written, request.stream)  # type: ignore[arg-type] # of an async request
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(head.status, headers=head.headers, stream=Body(connection))
+
+    async def aclose(self) -> None:
+        """Drop all connections."""
+        await self.pool.aclose()
 
 
-def build_transport() -> httpx.AsyncBaseTransport:
-    """The one pool of connections of the process. Use it as a context manager."""
-    tls = httpx.create_ssl_context(trust_env=False)
+class Body(httpx.AsyncByteStream):
+    """A response's body on one of our connections."""
 
-    def open_session() -> aiohttp.ClientSession:
-        # No limit: the service's own gate is in front, so that nobody queues in the pool.
-        connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=KEEPALIVE_S)
-        made: Any = partial(Connection, loop=asyncio.get_running_loop())
-        connector._factory = made  # noqa: SLF001 - the connector has no public way
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    def __init__(self, connection: Connection) -> None:
+        self._close = connection.close
+        self.read = connection.read
+        self.pour = connection.pour
+        self.enough = connection.enough
 
-    return ReaderTransport(verify=tls, trust_env=False, client=open_session)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self.read():
+            yield piece
+
+    async def aclose(self) -> None:
+        """Let go of the connection, once: afterwards it may be another's."""
+        close, self._close = self._close, _done
+        close()
+
+
+class OtherBody:
+    """The same of a response that another of httpx's transports gave."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.aclose = response.aclose
+        self.read: Callable[[], Awaitable[bytes]] = partial(anext, response.aiter_raw(), b"")
+
+    async def pour(self, take: Take) -> None:
+        """Hand it to `take` until that wants no more."""
+        while (piece := await self.read()) and take(piece):
+            pass
+
+    def enough(self) -> None:
+        """Leave its connection to the transport."""
+
+
+def _done() -> None:
+    """Nothing is left to let go of."""
+
+
+def head_of(request: httpx.Request) -> bytes:
+    """A request's line and headers.
+
+    Raises:
+        httpx.LocalProtocolError: One of them would be two.
+    """
+    words = [request.method.encode("ascii"), b" ", request.url.raw_path, b" HTTP/1.1\r\n"]
+    for name, value in request.headers.raw:
+        words += name, b": ", value, b"\r\n"
+    head, lines = b"".join(words), len(words) // 4
+    if any(head.count(mark) != n for mark, n in ((b"\r", lines), (b"\n", lines), (b"\0", 0))):
+        raise httpx.LocalProtocolError("A header of the request breaks its line.")
+    return head + b"\r\n"
 
 
 def timeouts(settings: Settings) -> dict[str, float | None]:
-    """The request extension `timeout`: a limit on the way to a connection, and no other.
-
-    `pool` becomes aiohttp's limit on the whole of that way, look-up and TLS too.
-    """
+    """The request extension `timeout`: a limit on the way to a connection, and no other."""
     connect_s = settings.upstream_connect_timeout_s or None
     return {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
 
@@ -83,25 +109,18 @@ class Reply:
     Not httpx's own response, which holds on to the request and its body as long as it lives.
     """
 
-    __slots__ = ("_body", "headers", "read", "status")
+    __slots__ = ("aclose", "enough", "headers", "pour", "read", "status")
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = response.headers
-        self.read: Read
-        """Gives what bytes there are, or waits for more; nothing at the end.
-
-        A chunk size would hold small events back until it is full.
-        """
-        reader: aiohttp.StreamReader | None = response.extensions.get(READER)
-        self.read = reader.readany if reader else partial(anext, response.aiter_raw(), b"")
-        self._body: Any = response.stream if reader else response
+        stream = response.stream
+        body = stream if isinstance(stream, Body) else OtherBody(response)
+        # See `Connection` for these.
+        self.read, self.pour = body.read, body.pour
+        self.enough, self.aclose = body.enough, body.aclose
 
     @property
     def is_success(self) -> bool:
         """Whether the status is one of the 200s."""
         return httpx.codes.is_success(self.status)
-
-    async def aclose(self) -> None:
-        """Close the call: at once, unless its body has been read to its end."""
-        await self._body.aclose()

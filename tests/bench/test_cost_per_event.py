@@ -1,10 +1,9 @@
 """What a relayed event costs, counted and not timed: calls, of Python functions and of C ones.
 
-The whole way in one process and without sockets: the upstream's bytes, decoder, run, log,
-follower, framing, response, middleware, `send`. Counted by `sys.setprofile` as the difference
-between a long and a short answer, so that what a search costs once falls out, less what the
-transcript costs by itself. Task switches are in it, for the event loop's calls are; uvicorn and
-the connections below httpx's transport are not.
+The whole way in one process and without sockets: the upstream's bytes, HTTP, decoder, run, log,
+framing, response, middleware, `send`. Counted by `sys.setprofile` as the difference between a
+long and a short answer, so that what a search costs once falls out, less what the chunks cost by
+themselves. Task switches are in it, for the event loop's calls are; uvicorn is not.
 
 What a search costs once, a last test counts by itself.
 
@@ -16,18 +15,21 @@ import asyncio
 import gc
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
 import app.main
 from app.api.feed import OUTLET
 from app.settings import load
+from app.upstream import transport
+from app.upstream.http1 import Connection
+from app.upstream.pool import Origin, Pool
 from bench.shape import Shape, blocks
+from tests.upstream.peer import END, STREAM, chunk
 
 SHORT, LONG = 100, 500
 PIECE_BYTES = 65_536
@@ -36,46 +38,59 @@ PIECE_BYTES = 65_536
 TURNS = 4
 """Of the loop between two chunks: time for an event to get all the way out."""
 
-ONE_BY_ONE = (52, 75)
+ONE_BY_ONE = (43, 60)
 """Calls per event when every event comes, and goes, by itself: least and most."""
 
-ALL_AT_ONCE = (21, 31)
+ALL_AT_ONCE = (19, 28)
 """Calls per event when the answer comes in pieces of 64 KB."""
 
 
-A_SEARCH = (2_200, 3_000)
+A_SEARCH = (2_250, 3_100)
 """Calls of a search beside its deltas: opened, admitted, asked for, summed up, logged."""
 
 
-class Transcript(httpx.AsyncByteStream):
-    """An answer in the chunks in which it comes."""
+class Socket(asyncio.Transport):
+    """The way to the upstream: whoever writes there is answered, in the chunks as they come."""
+
+    def __init__(self, peer: asyncio.Protocol, chunks: list[bytes]) -> None:
+        super().__init__()
+        self._peer = peer
+        self._chunks = iter(chunks)
+        self.emptied = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._arrive(TURNS)
+
+    def abort(self) -> None:
+        """Be gone without a word."""
+
+    def is_closing(self) -> bool:
+        return self.emptied.is_set()
+
+    def _arrive(self, turns: int) -> None:
+        """Some turns of the loop pass, as they do until a socket has more."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._arrive, turns - 1)
+        elif chunk := next(self._chunks, None):
+            self._peer.data_received(chunk)
+            self._arrive(TURNS)
+        else:
+            self.emptied.set()
+
+
+class FakePool(Pool):
+    """Connects to nobody."""
 
     def __init__(self, chunks: list[bytes]) -> None:
         self._chunks = chunks
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
-            arrival = asyncio.get_running_loop().create_future()
-            _arrive(arrival, TURNS)
-            await arrival
-            yield chunk
+    async def take(self, origin: Origin, *, connect_s: float | None) -> Connection:
+        connection = Connection(on_free=lambda _: None, on_gone=lambda _: None)
+        connection.connection_made(Socket(connection, self._chunks))
+        return connection
 
-
-def _arrive(arrival: asyncio.Future[None], turns: int) -> None:
-    """Some turns of the loop pass, as they do until a socket has more."""
-    if turns:
-        asyncio.get_running_loop().call_soon(_arrive, arrival, turns - 1)
-    elif not arrival.done():
-        arrival.set_result(None)
-
-
-class FakeUpstream(httpx.AsyncBaseTransport):
-    def __init__(self, chunks: list[bytes]) -> None:
-        self._chunks = chunks
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        headers = {"Content-Type": "text/event-stream;charset=UTF-8"}
-        return httpx.Response(200, headers=headers, stream=Transcript(self._chunks))
+    async def aclose(self) -> None:
+        """Have nothing to drop."""
 
 
 class Browser:
@@ -151,16 +166,16 @@ class Calls:
             self.count += 1
 
 
-def one_by_one(events: list[bytes]) -> list[bytes]:
-    return events
+def one_by_one(shape: Shape) -> list[bytes]:
+    return [STREAM, *map(chunk, blocks(shape)), END]
 
 
-def all_at_once(events: list[bytes]) -> list[bytes]:
-    text = b"".join(events)
+def all_at_once(shape: Shape) -> list[bytes]:
+    text = b"".join(one_by_one(shape))
     return [text[at : at + PIECE_BYTES] for at in range(0, len(text), PIECE_BYTES)]
 
 
-Chunking = Callable[[list[bytes]], list[bytes]]
+Chunking = Callable[[Shape], list[bytes]]
 
 
 @pytest.fixture
@@ -168,7 +183,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bytes]], FastAPI]:
     """Build a service, everything on, whose upstream answers in given chunks."""
 
     def build(chunks: list[bytes]) -> FastAPI:
-        monkeypatch.setattr(app.main, "build_transport", lambda: FakeUpstream(chunks))
+        monkeypatch.setattr(transport, "Pool", lambda _: FakePool(chunks))
         return app.main.create_app(
             load(
                 dashscope_api_key="sk-of-the-service",
@@ -195,12 +210,12 @@ async def search(service: FastAPI, shape: Shape) -> int:
     return calls.count
 
 
-async def read(transcript: Transcript) -> int:
-    """Count what the transcript costs by itself."""
-    calls = Calls()
+async def read(chunks: list[bytes]) -> int:
+    """Count what the chunks cost by themselves."""
+    socket, calls = Socket(asyncio.Protocol(), chunks), Calls()
     with calls:
-        async for _ in transcript:
-            pass
+        socket.write(b"")
+        await socket.emptied.wait()
     return calls.count
 
 
@@ -233,10 +248,10 @@ def measured(served: Callable[[list[bytes]], FastAPI], chunking: Chunking) -> tu
 
     def relayed(deltas: int) -> int:
         shape = Shape(deltas)
-        return asyncio.run(search(served(chunking(blocks(shape))), shape))
+        return asyncio.run(search(served(chunking(shape)), shape))
 
     def unread(deltas: int) -> int:
-        return asyncio.run(read(Transcript(chunking(blocks(Shape(deltas))))))
+        return asyncio.run(read(chunking(Shape(deltas))))
 
     relayed(SHORT)  # What is done once in a process
     return line(relayed), line(unread)

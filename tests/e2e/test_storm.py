@@ -7,10 +7,11 @@ from collections import Counter
 from itertools import chain
 from pathlib import Path
 
-import aiohttp
 import httpx
 import pytest
 
+from app.upstream.pool import Pool
+from app.upstream.transport import PooledTransport
 from simulator.pictures import PICTURES
 from tests.clock import settle, skip, until
 from tests.processes import KEY, Process, simulator
@@ -80,12 +81,11 @@ class Storm:
             stream += piece
 
 
-def pool(service: Running) -> aiohttp.BaseConnector:
-    """The upstream connections of the shipped client."""
-    session = service.service.searches.upstream._transport.client  # type: ignore[attr-defined] # the shipped one
-    assert isinstance(session, aiohttp.ClientSession)
-    assert session.connector
-    return session.connector
+def pool(service: Running) -> Pool:
+    """The connections to the upstream."""
+    transport = service.service.searches.upstream._transport
+    assert isinstance(transport, PooledTransport)
+    return transport.pool
 
 
 async def calls(upstream: Process) -> dict[str, int]:
@@ -100,8 +100,8 @@ async def rest(service: Running, upstream: Process) -> None:
     await until(lambda: not service.service.runs.active)
     while (await calls(upstream))["open"]:
         pass
-    for protocol, _ in chain(*pool(service)._conns.values()):
-        protocol.close()
+    for connection in chain(*pool(service)._idle.values()):
+        connection.abort()
     skip(100)
     await settle(100)
     gc.collect()
@@ -143,7 +143,7 @@ async def test_ten_thousand_dropped_streams_leave_nothing_behind() -> None:
         assert sum(storm.left.values()) == STREAMS
         assert set(storm.statuses) == {200}
         assert (await calls(upstream))["total"] > STREAMS // 2
-        assert not pool(service)._acquired
+        assert not pool(service)._all
         assert service.service.guards.capacity.taken == 0
         assert service.service.guards.capacity.waiting == 0
         assert service.service.runs.size_bytes == 0

@@ -42,7 +42,7 @@ def with_beats(events: Sequence[Event], beat: bytes) -> list[bytes]:
     """Each event, and between them one beat, two, or none."""
     chunks = [b"retry: 2000\n"]
     for number, event in enumerate(events, start=1):
-        chunks += [b"".join(frame(event, f"srch_0:{number}")), *[beat] * (number % 3)]
+        chunks += [b"".join(frame(event, f"id: srch_0:{number}\n")), *[beat] * (number % 3)]
     return chunks
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -57,7 +58,9 @@ async def serving(*parts: Part) -> AsyncGenerator[Peer, None]:
 
 
 @asynccontextmanager
-async def listening(handle: Handler) -> AsyncGenerator[int, None]:
+async def listening(
+    handle: Handler, *, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[int, None]:
     """A server on a free port, given out; it waits for its connections to end."""
     open_ones: set[asyncio.Task[None]] = set()
 
@@ -72,7 +75,7 @@ async def listening(handle: Handler) -> AsyncGenerator[int, None]:
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**24)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**24, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1]
     await asyncio.gather(*open_ones)

@@ -1,0 +1,104 @@
+"""Connections to the upstream: made when they are needed, and kept for the next request."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import httpx
+from aiohappyeyeballs import AddrInfoType, start_connection
+
+from app.upstream.http1 import Connection
+
+NEXT_ADDRESS_S = 0.25
+"""After so long, the next of a name's addresses is tried beside the first (RFC 8305 §5)."""
+
+
+class Origin(NamedTuple):
+    """Where connections lead."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: httpx.URL) -> "Origin":
+        """The origin of a URL, its port spelt out."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        return cls(url.scheme, url.raw_host.decode("ascii"), port)
+
+
+class Pool:
+    """All connections of the process. Has no limit: whoever asks has been let in before."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._idle: dict[Origin, dict[Connection, None]] = {}
+        self._all: set[Connection] = set()
+
+    async def take(self, origin: Origin, *, connect_s: float | None) -> Connection:
+        """A connection for one request: the one that was used last, or a new one.
+
+        Raises:
+            httpx.ConnectTimeout: It took longer than `connect_s`: look-up, TCP and TLS together.
+            httpx.ConnectError: No address, nobody there, or no TLS.
+        """
+        idle = self._idle.get(origin)
+        while idle:
+            connection, _ = idle.popitem()
+            if connection.usable:
+                return connection
+        try:
+            async with asyncio.timeout(connect_s):
+                return await self._connect(origin)
+        except TimeoutError as exc:
+            raise httpx.ConnectTimeout("No connection in time.") from exc
+        except (OSError, UnicodeError) as exc:
+            raise httpx.ConnectError(f"No connection: {exc!r}") from exc
+
+    async def aclose(self) -> None:
+        """Drop all of them."""
+        for connection in list(self._all):
+            connection.abort()
+        # They are told in the next turn that they are gone.
+        await asyncio.sleep(0)
+
+    async def _connect(self, origin: Origin) -> Connection:
+        loop = asyncio.get_running_loop()
+        secure = origin.scheme == "https"
+        found = await _addresses(origin)
+        sock = await start_connection(
+            found, interleave=1, happy_eyeballs_delay=NEXT_ADDRESS_S, loop=loop
+        )
+        # A peer that is gone without a word is noticed at last, where time-outs are switched off.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        _, made = await loop.create_connection(
+            partial(Connection, on_free=partial(self._keep, origin), on_gone=self._forget),
+            sock=sock,
+            ssl=self._tls if secure else None,
+            server_hostname=origin.host if secure else None,
+        )
+        if not made.usable:
+            raise ConnectionResetError("closed at once")
+        self._all.add(made)
+        return made
+
+    def _keep(self, origin: Origin, connection: Connection) -> None:
+        self._idle.setdefault(origin, {})[connection] = None
+
+    def _forget(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        for idle in self._idle.values():
+            idle.pop(connection, None)
+
+
+async def _addresses(origin: Origin) -> Sequence[AddrInfoType]:
+    """Where an origin may be reached; a literal address is not looked up, which takes a thread."""
+    kind, numeric = socket.SOCK_STREAM, socket.AI_NUMERICHOST
+    try:
+        return socket.getaddrinfo(origin.host, origin.port, type=kind, flags=numeric)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(origin.host, origin.port, type=kind)
