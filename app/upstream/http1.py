@@ -28,6 +28,9 @@ HELD_BYTES = 262_144
 HEAD_MAX_BYTES = 65_536
 """A response's status line and headers."""
 
+LENIENCIES = {"lenient_headers": True, "lenient_spaces_after_chunk_size": True}
+"""What some servers get wrong: headers' values with odd signs or in several lines, padded sizes."""
+
 INTERIM = range(100, 200)
 FRAMING = (b"content-length", b"transfer-encoding")
 
@@ -75,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         self._parser = HttpResponseParser(self)
+        # What comes is framed anew before it goes on, so nothing can be smuggled by it.
+        self._parser.set_dangerous_leniencies(**LENIENCIES)
         self._lost: Callable[[], httpx.TransportError] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -198,7 +198,7 @@ CORNERS: dict[str, tuple[Make, float]] = {
         8.1,
     ),
     # The samples, compressed to more than a byte a pixel, are held three times.
-    "heic of noise, 4:4:4": (lambda: encoded(noise(1024, 1024), "HEIF", chroma=444), 9.6),
+    "heic of noise, 4:4:4": (lambda: encoded(noise(1024, 1024), "HEIF", chroma=444), 10.4),
     # A byte a pixel goes upstream.
     "turned avif of noise, 4:4:4": (
         lambda: encoded(noise(2048, 2048), "AVIF", speed=10, subsampling="4:4:4", exif=SIDEWAYS),

@@ -84,6 +84,12 @@ TRANSCRIPTS = {
         200,
         STAYS,
     ),
+    "padded sizes": (
+        CHUNKED + b"5  \r\nhello\r\n6 \r\n world\r\n0 \r\n\r\n",
+        200,
+        STAYS,
+    ),
+    "odd headers": (HELLO.replace(b"\r\n", b"\r\nx: a\x01\xff\r\n b\r\n", 1), 200, STAYS),
     "until close": (ENDLESS + b"hello world", 200, ENDS),
     "old http": (b"HTTP/1.0 200 OK\r\n\r\nhello world", 200, ENDS),
     "interim": (
