@@ -21,7 +21,8 @@ FLOORS = (
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 ONLY_IN = {
     "httpx": {
-        f"app/upstream/{file}.py" for file in ("broken", "client", "http1", "pool", "transport")
+        f"app/upstream/{file}.py"
+        for file in ("broken", "client", "http1", "inbox", "pool", "transport")
     },
     "httptools": {"app/upstream/http1.py", "app/protocol.py"},
     "sse_starlette": {"app/api/sse.py"},

@@ -1,19 +1,18 @@
 """One HTTP/1.1 connection to the upstream (RFC 9112): a request, then its response as it comes.
 
 llhttp parses, by httptools, as on the service's own side. Here is what it leaves: where a
-response ends, how much of it is held, and whether its connection may serve once more.
-
-A body is handed on in the turn in which its bytes come: no task wakes up for each piece.
+response ends, and whether its connection may serve once more. `Inbox` hands its body on.
 """
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
-from contextvars import copy_context
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from app.upstream.inbox import Inbox
 
 KEEPALIVE_S = 15.0
 """Idle connections go before a gateway drops them under the next request."""
@@ -21,9 +20,6 @@ KEEPALIVE_S = 15.0
 LAST_BYTES_S = 1.0
 """What a body may take to end, behind the last that was wanted of it, for its connection to be
 kept: servers write the end of a stream by itself, and another connection costs two round trips."""
-
-HELD_BYTES = 262_144
-"""As much of a body is taken before somebody reads it, and the rest of one read of the socket."""
 
 HEAD_MAX_BYTES = 65_536
 """A response's status line and headers."""
@@ -34,9 +30,6 @@ LENIENCIES = {"lenient_headers": True, "lenient_spaces_after_chunk_size": True}
 INTERIM = range(100, 200)
 FRAMING = (b"content-length", b"transfer-encoding")
 
-Take = Callable[[bytes], bool]
-"""Takes a piece of a body; whether it wants more."""
-
 
 class Head(NamedTuple):
     """What stands ahead of a body: the status, and the headers as they were written."""
@@ -45,7 +38,7 @@ class Head(NamedTuple):
     headers: list[tuple[bytes, bytes]]
 
 
-class Connection(asyncio.Protocol):
+class Connection(Inbox, asyncio.Protocol):
     """Serves one request at a time: `ask`, then `pour` or `read`, then `close`, in one task.
 
     Raises:
@@ -54,17 +47,12 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("on_body", "_pieces", "_parser", "_transport", "_loop", "_on_free", "_on_gone"),
-        *("_head", "_headers", "_head_bytes", "_held_bytes", "_take", "_raised"),
-        *("_sent", "_writable", "_paused", "_keep", "_enough", "_closed", "_ended", "_lost"),
-        *("_waiter", "_timer"),
+        *("on_body", "_parser", "_on_free", "_on_gone", "_head", "_headers", "_head_bytes"),
+        *("_sent", "_writable", "_keep", "_enough", "_timer"),
     )
 
     _head: Head | None
     _headers: list[tuple[bytes, bytes]]
-    _take: Take | None
-    _raised: Exception | None
-    _ended: bool
 
     def __init__(
         self,
@@ -73,17 +61,14 @@ class Connection(asyncio.Protocol):
         on_gone: Callable[["Connection"], None],
     ) -> None:
         """Tell `on_free` when it may serve once more, and `on_gone` when it never will."""
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._on_free, self._on_gone = on_free, on_gone
-        self._pieces: list[bytes] = []
         self.on_body = self._pieces.append
         self._parser = HttpResponseParser(self)
         # What comes is framed anew before it goes on, so nothing can be smuggled by it.
         self._parser.set_dangerous_leniencies(**LENIENCIES)
-        self._lost: Callable[[], httpx.TransportError] | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._writable, self._paused = True, False
+        self._writable = True
         self._ready_for_another()
         self._ended = True
 
@@ -115,40 +100,6 @@ class Connection(asyncio.Protocol):
         if self._head is None:
             raise self._failure()
         return self._head
-
-    async def read(self) -> bytes:
-        """What has come of the body, or the next that comes; nothing at its end."""
-        while not (self._pieces or self._over):
-            await self._wait()
-        piece = b"".join(self._pieces)
-        self._pieces.clear()
-        self._go_on_reading()
-        if not (piece or self._ended):
-            raise self._failure()
-        return piece
-
-    async def pour(self, take: Take) -> None:
-        """Hand the body to `take`, whenever some of it has come, until that wants no more.
-
-        `take` is called in this task's context. What it raises is raised here.
-        """
-        # A connection calls back in the context of the request that opened it.
-        run: Any = copy_context().run
-        self._take = partial(run, take)
-        self._go_on_reading()
-        try:
-            if self._pieces:
-                self._hand_on()
-                # Whoever was waiting for the first of it goes first.
-                await asyncio.sleep(0)
-            while self._wants and not self._over:
-                await self._wait()
-            if self._raised:
-                raise self._raised
-            if self._wants and not self._ended:
-                raise self._failure()
-        finally:
-            self._take = self._raised = None
 
     def enough(self) -> None:
         """Say that all has come that was wanted: if the body soon ends, the connection is kept."""
@@ -251,47 +202,11 @@ class Connection(asyncio.Protocol):
     def _heard(self) -> bool:
         return self._head is not None or self._lost is not None
 
-    @property
-    def _over(self) -> bool:
-        return self._ended or self._lost is not None
-
-    @property
-    def _wants(self) -> bool:
-        return self._take is not None
-
     def _ready_for_another(self) -> None:
         self._head = self._take = self._raised = None
         self._headers = []
         self._head_bytes = self._held_bytes = 0
         self._sent = self._keep = self._enough = self._closed = self._ended = False
-
-    def _hand_on(self, n_bytes: int = 0) -> None:
-        """Give what has come to whom it is for, or hold it."""
-        pieces, take = self._pieces, self._take
-        if take:
-            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            try:
-                more = take(piece)
-            except Exception as exc:  # noqa: BLE001 - raised where the body is waited for
-                self._raised, more = exc, False
-            if not more:
-                self._take = None
-                self._wake()
-        elif self._closed:
-            pieces.clear()
-        else:
-            self._held_bytes += n_bytes
-            if self._held_bytes > HELD_BYTES and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
-            self._wake()
-
-    def _go_on_reading(self) -> None:
-        self._held_bytes = 0
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
 
     def _let_go(self) -> None:
         """Wait for another request, for a while, or be gone."""
@@ -308,19 +223,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         self._wake()
 
-    def _failure(self) -> httpx.TransportError:
-        # Made anew: one that were kept here, would hold this through its traceback.
-        return self._lost() if self._lost else httpx.ReadError("The connection is closed.")
-
     def _stop_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        await self._waiter
-
-    def _wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)

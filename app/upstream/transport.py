@@ -11,7 +11,8 @@ from functools import partial
 import httpx
 
 from app.settings import Settings
-from app.upstream.http1 import Connection, Take
+from app.upstream.http1 import Connection
+from app.upstream.inbox import Take
 from app.upstream.pool import Origin, Pool
 
 

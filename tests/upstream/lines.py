@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from app.upstream.http1 import Connection, Head, Take
+from app.upstream.http1 import Connection, Head
+from app.upstream.inbox import Take
 from app.upstream.pool import Pool
 from app.upstream.transport import PooledTransport, Reply
 from tests.upstream.peer import listening, request

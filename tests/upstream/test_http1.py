@@ -16,7 +16,8 @@ import httpx
 import pytest
 import uvloop
 
-from app.upstream.http1 import HEAD_MAX_BYTES, HELD_BYTES, KEEPALIVE_S, LAST_BYTES_S
+from app.upstream.http1 import HEAD_MAX_BYTES, KEEPALIVE_S, LAST_BYTES_S
+from app.upstream.inbox import HELD_BYTES
 from app.upstream.transport import Reply
 from tests.clock import settle, skip, until
 from tests.upstream.lines import CHUNKED, ENDLESS, OK, Lined, Lines, Say, Wire, all_of, into, lined
