@@ -7,7 +7,6 @@ other: a reader on this machine, a proxy in front above all, then wakes up once 
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
 
 class Gathered:
@@ -15,12 +14,12 @@ class Gathered:
 
     __slots__ = ("_most", "_pieces", "_size", "_transport", "_turn")
 
-    def __init__(self, transport: asyncio.Transport, *, most: int) -> None:
+    def __init__(self, transport: asyncio.Transport, turn: "Turn", *, most: int) -> None:
         self._transport = transport
+        self._turn = turn
         self._most = most
         self._pieces: list[bytes] = []
         self._size = 0
-        self._turn = TURNS.setdefault(asyncio.get_running_loop(), Turn())
 
     def __getattr__(self, name: str) -> Any:
         """Be the transport in everything else."""
@@ -49,7 +48,7 @@ class Gathered:
 
 
 class Turn:
-    """Who has written in this turn of a loop."""
+    """Who has written in this turn of the loop; for all connections of a server."""
 
     def __init__(self) -> None:
         self._writers: list[Gathered] = []
@@ -64,6 +63,3 @@ class Turn:
         writers, self._writers = self._writers, []
         for writer in writers:
             writer.flush()
-
-
-TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()

@@ -10,13 +10,13 @@ import os
 import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
+from weakref import ref
 
 from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.feed import OUTLET
-from app.gathered import Gathered
-from app.settings import Settings
+from app.gathered import Gathered, Turn
 
 UNSENT_BYTES = 16_384
 """What may wait for a slow reader before its response is held up: once in this process, where
@@ -53,12 +53,15 @@ class AbortableProtocol(HttpToolsProtocol):
 
     __slots__ = ("_head_room", "_heads", "_patience", "on_lost")
 
+    turn: ClassVar[Turn]
+    """Of the loop on which all of them are."""
+
     patience_s: ClassVar[float] = 15
     """How long a whole head may take, and a pause in a refused body; 0: for ever."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Bound what a reader that stalls holds, and how long its request's head may take."""
-        gathered: Any = Gathered(transport, most=UNSENT_BYTES)
+        gathered: Any = Gathered(transport, self.turn, most=UNSENT_BYTES)
         super().connection_made(gathered)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         # A twin of the descriptor, because uvloop's stand-in for a socket takes no options.
@@ -76,6 +79,9 @@ class AbortableProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         for lost in self.on_lost.copy():
             lost()
+        # Both lead back here, and only the collector would drop the three.
+        untyped: Any = self
+        untyped.scope = untyped.cycle = None
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; of a head that does not end, no more than it may have."""
@@ -149,13 +155,15 @@ class Outlet:
     middleware for each piece.
     """
 
-    __slots__ = ("_cycle", "_flow", "_lost", "_protocol", "_write", "flush")
+    __slots__ = ("_chunked", "_cycle", "_flow", "_lost", "_protocol", "_write", "flush")
 
     unsent = b""
 
     def __init__(self, protocol: AbortableProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
-        self._cycle = cycle
+        # It holds this, by its scope.
+        self._cycle = ref(cycle)
+        self._chunked: bool | None = None
         self._flow = cycle.flow
         # uvicorn's annotation knows nothing of what it was handed.
         gathered: Any = protocol.transport
@@ -164,7 +172,11 @@ class Outlet:
 
     def write(self, piece: bytes) -> bool:
         """Write a piece; whether there may be more before the next `send` has waited for room."""
-        if self._cycle.chunked_encoding:
+        if self._chunked is None:
+            # The head has been sent, and has said so.
+            cycle = self._cycle()
+            self._chunked = bool(cycle and cycle.chunked_encoding)
+        if self._chunked:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         self._write(piece)
         return not self._flow.write_paused
@@ -174,7 +186,7 @@ class Outlet:
         self._lost = lost
         self._protocol.on_lost.append(self._tell)
         # A body that came in large pieces leaves reading paused, and nobody would hear of an end.
-        self._cycle.flow.resume_reading()
+        self._flow.resume_reading()
         if self._protocol.transport.is_closing():
             self._protocol.loop.call_soon(self._tell)
 
@@ -190,7 +202,8 @@ class Outlet:
 
     def _tell(self) -> None:
         # uvicorn tells it to the newest of pipelined requests only.
-        self._cycle.disconnected = True
+        if cycle := self._cycle():
+            cycle.disconnected = True
         if self._lost:
             self._lost()
 
@@ -219,7 +232,9 @@ class Unchunked:
         await self._send(message)
 
 
-def protocol_of(settings: Settings) -> type[AbortableProtocol]:
-    """The protocol with the settings' patience; uvicorn makes its instances by itself."""
-    patience = {"patience_s": settings.upload_idle_timeout_s}
-    return type("PatientProtocol", (AbortableProtocol,), {"__slots__": ()} | patience)
+def own_protocol(**shared: float) -> type[AbortableProtocol]:
+    """The protocol of one server, with `patience_s` if it is another than the default.
+
+    uvicorn makes the instances by itself, so what they share is their class's.
+    """
+    return type("OwnProtocol", (AbortableProtocol,), {"__slots__": (), "turn": Turn(), **shared})

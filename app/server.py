@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.protocol import protocol_of
+from app.protocol import own_protocol
 from app.settings import Settings, SettingsError
 
 LAST_WORDS_S = 5
@@ -31,7 +31,7 @@ class DrainingServer(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
-                http=protocol_of(settings),
+                http=own_protocol(patience_s=settings.upload_idle_timeout_s),
                 ws="none",
                 loop="uvloop",
                 lifespan="on",

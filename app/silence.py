@@ -28,7 +28,8 @@ class Silence:
             self._wind()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, and let go of who was called back: it holds this, as a rule."""
+        self._broken = _nobody
         if self._timer:
             self._timer.cancel()
 
@@ -43,3 +44,7 @@ class Silence:
         self.heard_at = now
         self._wind()
         self._broken()
+
+
+def _nobody() -> None:
+    """Nobody is called back any more."""

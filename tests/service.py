@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from app.api.service import Service
 from app.main import create_app
-from app.protocol import AbortableProtocol
+from app.protocol import AbortableProtocol, own_protocol
 from app.settings import load
 from simulator import Knobs
 from simulator import create_app as create_simulator
@@ -94,6 +94,8 @@ def parse_block(block: str) -> ServerSentEvent:
 @asynccontextmanager
 async def served(app: Any, *, http: Any = AbortableProtocol) -> AsyncIterator[str]:
     """Serve an application on a free port, with the protocol of the shipped server or another."""
+    if http is AbortableProtocol:
+        http = own_protocol()
     sock = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         app,

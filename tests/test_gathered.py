@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from app.gathered import Gathered
+from app.gathered import Gathered, Turn
 from tests.clock import settle
 
 
@@ -28,8 +28,8 @@ class Wire(asyncio.Transport):
         return {"peername": ("127.0.0.1", 1)}.get(name, default)
 
 
-def gathered(log: list[tuple[str, bytes]], name: str = "a", most: int = 10) -> Gathered:
-    return Gathered(Wire(log, name), most=most)
+def gathered(log: list[tuple[str, bytes]], turn: Turn | None = None, name: str = "a") -> Gathered:
+    return Gathered(Wire(log, name), turn or Turn(), most=10)
 
 
 async def test_writes_of_one_turn_go_out_as_one_and_those_of_the_next_as_another() -> None:
@@ -46,7 +46,8 @@ async def test_writes_of_one_turn_go_out_as_one_and_those_of_the_next_as_another
 
 async def test_connections_are_written_in_the_order_in_which_they_began() -> None:
     log: list[tuple[str, bytes]] = []
-    first, second = gathered(log, "a"), gathered(log, "b")
+    turn = Turn()
+    first, second = gathered(log, turn, "a"), gathered(log, turn, "b")
     second.write(b"1")
     first.write(b"2")
     second.write(b"3")
@@ -86,7 +87,8 @@ async def test_closing_sends_what_was_written_ahead_of_it() -> None:
 
 async def test_nothing_is_written_to_a_connection_that_is_gone() -> None:
     log: list[tuple[str, bytes]] = []
-    wire, other = gathered(log), gathered(log, "b")
+    turn = Turn()
+    wire, other = gathered(log, turn), gathered(log, turn, "b")
     wire.write(b"late")
     other.write(b"well")
     wire._transport.close()
