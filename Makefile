@@ -15,7 +15,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(NEW_ENOUGH)' 
 # Locks name packages, versions and hashes only, for every Python from 3.11 on; the lock for
 # development comes first, the other two take its versions.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+	--no-emit-index-url --no-header --no-annotate --no-strip-extras $(if $(UPGRADE),--upgrade)
 EXTRA_SIMULATOR := import tomllib; \
 	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))

@@ -25,7 +25,7 @@ DIRECT = {
     "requirements-dev.lock": [*PROJECT["dependencies"], *EXTRAS["simulator"], *EXTRAS["dev"]],
 }
 LINE = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[0-9][A-Za-z0-9.+!]*)"
+    r"(?P<name>[a-z0-9][a-z0-9.-]*)(\[(?P<extras>[a-z0-9,.-]+)\])?==(?P<version>[0-9][A-Za-z0-9.+!]*)"
     r"( ; (?P<marker>[^\\]+?))?(?P<hashes>( --hash=sha256:[0-9a-f]{64})+)"
 )
 
@@ -35,6 +35,7 @@ class Locked:
     name: str
     version: Version
     marker: Marker | None
+    extras: frozenset[str]
 
 
 def read(lock: str) -> list[Locked]:
@@ -46,7 +47,8 @@ def read(lock: str) -> list[Locked]:
         match = LINE.fullmatch(line)
         assert match, f"{lock}: not a version with hashes: {line[:80]}"
         marker = Marker(match["marker"]) if match["marker"] else None
-        found.append(Locked(canonicalize_name(match["name"]), Version(match["version"]), marker))
+        name, version = canonicalize_name(match["name"]), Version(match["version"])
+        found.append(Locked(name, version, marker, frozenset((match["extras"] or "").split(","))))
     return found
 
 
@@ -66,6 +68,19 @@ def test_every_dependency_of_the_project_is_locked_within_its_range(lock: str) -
         versions = [each.version for each in locked if each.name == canonicalize_name(wanted.name)]
         assert versions, f"{wanted.name} is not in {lock}: run `make lock`"
         assert all(version in wanted.specifier for version in versions), f"{wanted} in {lock}"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_an_extra_that_a_locked_package_asks_for_is_locked_with_it(lock: str) -> None:
+    # Else older versions of pip look for the newest release that has it, and refuse that one.
+    locked = {each.name: each.extras for each in read(lock)}
+    for name in locked:
+        for line in _requires(name):
+            asked = Requirement(line)
+            found = locked.get(canonicalize_name(asked.name))
+            applies = not asked.marker or asked.marker.evaluate({"extra": ""})
+            if found is not None and applies:
+                assert asked.extras <= found, f"{name} asks for {asked} and {lock} has no extra"
 
 
 @pytest.mark.parametrize("lock", LOCKS[:2])
@@ -93,6 +108,14 @@ def test_whatever_a_package_imports_is_among_its_own_dependencies(package: str, 
         for name in _third_party(source) - {package}:
             owned = {canonicalize_name(owner) for owner in owners.get(name, [name])}
             assert owned & direct, f"{source.relative_to(ROOT)} imports {name}"
+
+
+def _requires(name: str) -> list[str]:
+    """What an installed package asks for; nothing for one that this machine does not take."""
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _third_party(source: Path) -> set[str]:
