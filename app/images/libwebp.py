@@ -114,8 +114,15 @@ class LibWebP:
         return found
 
     @contextmanager
-    def decoded(self, picture: memoryview, size: tuple[int, int]) -> Iterator[Decoded]:
+    def decoded(
+        self, picture: memoryview, size: tuple[int, int], rows: range | None = None
+    ) -> Iterator[Decoded]:
         """The picture, scaled to `size`; transparency stays in it.
+
+        Args:
+            picture: Its chunks.
+            size: Its own, or a smaller one.
+            rows: The only ones wanted, of a picture that is not scaled; the first is even.
 
         Raises:
             ValueError: It is cut off or damaged.
@@ -123,8 +130,12 @@ class LibWebP:
         features, config = self.features(picture), _Config()
         self._library.WebPInitDecoderConfigInternal(config, ABI)
         config.output.colorspace = RGBA if features.has_alpha else RGB
-        config.options.use_scaling = int(size != (features.width, features.height))
-        config.options.scaled_width, config.options.scaled_height = size
+        options = config.options
+        options.use_scaling = int(size != (features.width, features.height))
+        options.scaled_width, options.scaled_height = size
+        if rows:
+            options.use_cropping = 1
+            options.crop_top, options.crop_width, options.crop_height = rows[0], size[0], len(rows)
         try:
             with address_of(picture) as at:
                 _check(self._library.WebPDecode(at, len(picture), config))

@@ -12,8 +12,9 @@ from PIL import Image
 
 from app.errors import ImageDimensions, ImageUnreadable, ServiceError
 from app.images import bmp, gif, jpeg, png, tiff
+from app.images.arrow import FadingRows, split
 from app.images.avif import AvifPicture
-from app.images.bands import resize
+from app.images.bands import resize, shrink
 from app.images.colour import is_srgb, to_srgb
 from app.images.encode import data_url, jpeg_url, url_bytes
 from app.images.foreign import give_back
@@ -98,14 +99,15 @@ class Raw:
         """
         with _Reading(self.kind):
             image = self.picture.decode(self.max_side)
+        # What the decoder has left would stand beside all that follows; so would, below, what that
+        # leaves beside the file.
+        give_back()
         image = _fit(image, self.max_side)
         image = to_srgb(image, self.picture.icc)
         how = UPRIGHT.get(self.picture.orientation)
         if how is not None:
-            mode, planes = image.mode, list(image.split())
-            del image
-            scaled = 2 * math.prod(planes[0].size) < math.prod(self.picture.size)
-            image = _turned(mode, planes, how, scaled=scaled)
+            image = _turned(image, how)
+        give_back()
         return ImageInput(jpeg_url(image), self.digest)
 
 
@@ -176,15 +178,13 @@ def _fit(image: Image.Image, max_side: int) -> Image.Image:
     return resize(image, smaller)
 
 
-def _turned(
-    mode: str, planes: list[Image.Image], how: Image.Transpose, *, scaled: bool
-) -> Image.Image:
-    """An image turned plane by plane, each given up then; at once it would be held twice."""
+def _turned(image: Image.Image, how: Image.Transpose) -> Image.Image:
+    """The image turned plane by plane, and used up for it; at once it would be held twice."""
+    mode, planes = image.mode, split(image)
     turned = [planes.pop(0).transpose(how) for _ in range(len(planes))]
-    if not scaled:
-        # What the last plane leaves would stand beside the whole.
-        give_back()
-    return Image.merge(mode, turned)
+    size, rows = turned[0].size, [FadingRows(plane) for plane in turned]
+    give_back()
+    return shrink(size, lambda top, bottom: Image.merge(mode, [at(top, bottom) for at in rows]), 1)
 
 
 class _Reading:

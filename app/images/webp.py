@@ -11,7 +11,8 @@ from PIL import Image
 from app.errors import ImageUnreadable
 from app.images.bands import BAND_ROWS, band_bytes
 from app.images.colour import to_8_bits
-from app.images.foreign import forget
+from app.images.foreign import forget, give_back
+from app.images.kept import KeptRows
 from app.images.libwebp import Decoded, LibWebP
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import PARTS_MAX, read_orientation
@@ -28,6 +29,9 @@ PAYLOAD_MAX_BYTES = 1 << 20
 
 LOSSLESS_BYTES, ALPHA_BYTES = 4, 2
 """A pixel in libwebp while it decodes a VP8L or an ALPH chunk, whatever size is asked for."""
+
+RGB_BYTES = 3
+"""A pixel, as it is kept."""
 
 CODES_BYTES = 1 << 23
 """Of the tables of codes in either of them, which hardly grow with the picture."""
@@ -69,7 +73,7 @@ class WebpPicture:
         inside = LOSSLESS_BYTES if self._frame.lossless else ALPHA_BYTES * self._has_alpha
         held = math.prod(self._frame_size) * inside + (CODES_BYTES if inside else 0)
         small = math.prod(divided(self.size, by))
-        return held + small * (3 + self._has_alpha + PIXEL_BYTES) + band_bytes(self.size[0] // by)
+        return held + small * (RGB_BYTES + PIXEL_BYTES) + band_bytes(self.size[0] // by)
 
     def decode(self, max_side: int) -> Image.Image:
         """The first frame on its canvas, scaled down to about `max_side`.
@@ -78,15 +82,36 @@ class WebpPicture:
             ValueError: It is cut off or damaged.
         """
         by = factor(self.size, max_side)
+        size, whole = divided(self._frame_size, by), divided(self.size, by)
+        kept = KeptRows("RGB", size)
+        for part in self._parts(by):
+            self._decode_part(size, part, kept)
+            give_back()
         left, top = (at // by for at in self._frame.place)
-        with self._library.decoded(self._frame.chunks, divided(self._frame_size, by)) as decoded:
-            # Filled, all of it would stand there before the first row goes.
-            fill = None if self._frame_size == self.size else "white"
-            canvas = Image.new("RGB", divided(self.size, by), fill)
+        # Filled, all of it would stand there before the first row goes.
+        canvas = Image.new("RGB", whole, None if size == whole else "white")
+        for row in range(0, size[1], BAND_ROWS):
+            canvas.paste(kept(row, min(row + BAND_ROWS, size[1])), (left, top + row))
+        return canvas
+
+    def _parts(self, by: int) -> tuple[range | None, ...]:
+        """The rows to decode at a time; `None` is all of them.
+
+        Those of a lossless picture, and of what is made of it, have four bytes a pixel each.
+        """
+        half = self._frame_size[1] // 2 // 2 * 2
+        if by == 1 and self._frame.lossless and self._has_alpha and half:
+            return range(half), range(half, self._frame_size[1])
+        return (None,)
+
+    def _decode_part(self, size: tuple[int, int], rows: range | None, into: KeptRows) -> None:
+        first = rows[0] if rows else 0
+        with self._library.decoded(self._frame.chunks, size, rows) as decoded:
+            # Else the C library keeps what libwebp worked with.
+            give_back()
             for row in range(0, decoded.size[1], BAND_ROWS):
                 forget(decoded.address, row * decoded.stride)
-                canvas.paste(_band(decoded, row), (left, top + row))
-        return canvas
+                into.put(_band(decoded, row), first + row)
 
 
 def find_frame(data: memoryview) -> Frame:
