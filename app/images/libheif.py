@@ -6,24 +6,20 @@ pillow_heif, which brings it along, has all of a picture turned into RGB while t
 import ctypes
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from app.images.foreign import address_of, load
-from app.images.libheif_abi import INT, NCLX, POINTER, PROTOTYPES, SIZE, UINT, HeifError
+from app.images.libheif_abi import INT, POINTER, PROTOTYPES, UINT, checked
+from app.images.libheif_decoded import PLANAR, Decoded, check_whole, read_colours
+from app.images.libheif_item import Item
 from app.images.turns import Step, orientation_of
+from app.images.yuv import Colours
 
 VERSION = 1
 
-PLANAR = (0, 2)
-"""heif_colorspace: YCbCr and grey."""
-
 UNDEFINED = 99
 """heif_colorspace and heif_chroma: as the file has them."""
-
-Y, CB, CR, ALPHA = 0, 1, 2, 6
-"""heif_channel."""
 
 STEPS_MAX = 8
 """Encoders write up to three."""
@@ -36,14 +32,17 @@ THREADS = 1
 worker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """Rows of samples, `stride` bytes apart, of a byte each or, where deeper, of two."""
+AUXILIARY_MAX = 16
+"""Pictures beside the primary one: transparency, depth, gain maps."""
 
-    size: tuple[int, int]
-    depth: int
-    address: int
-    stride: int
+OMIT_DEPTH = 4
+"""LIBHEIF_AUX_IMAGE_FILTER_OMIT_DEPTH."""
+
+ALPHA_TYPES = (
+    b"urn:mpeg:hevc:2015:auxid:1",
+    b"urn:mpeg:avc:2015:auxid:1",
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
+)
 
 
 class LibHeif:
@@ -67,8 +66,10 @@ class LibHeif:
             context = POINTER(library.heif_context_alloc())
             stack.callback(library.heif_context_free, context)
             library.heif_context_set_max_decoding_threads(context, THREADS)
-            _check(library.heif_context_read_from_memory_without_copy(context, at, len(file), None))
-            _check(library.heif_context_get_primary_image_handle(context, ctypes.byref(handle)))
+            checked(
+                library.heif_context_read_from_memory_without_copy(context, at, len(file), None)
+            )
+            checked(library.heif_context_get_primary_image_handle(context, ctypes.byref(handle)))
             stack.callback(library.heif_image_handle_release, handle)
             yield Primary(library, context, handle)
 
@@ -77,7 +78,8 @@ class Primary:
     """What the boxes say, and the way to the pixels.
 
     `stored` is the size that is decoded. `size` is that of the part to be shown, whose upper left
-    corner is `corner`, and `steps` turn it upright. `is_planar` says that its pixels are had so.
+    corner is `corner`, and `steps` turn it upright. `is_planar` says that its pixels are YCbCr or
+    grey, `crops_first` that what is not to be shown is cut off before it is turned.
     """
 
     def __init__(self, library: ctypes.CDLL, context: Any, handle: Any) -> None:
@@ -86,12 +88,14 @@ class Primary:
         self.has_alpha = bool(library.heif_image_handle_has_alpha_channel(handle))
         space, chroma = INT(), INT()
         ask = library.heif_image_handle_get_preferred_decoding_colorspace
-        _check(ask(handle, ctypes.byref(space), ctypes.byref(chroma)))
+        checked(ask(handle, ctypes.byref(space), ctypes.byref(chroma)))
         self.chroma = chroma.value
         self.stored = _size(library, handle, "heif_image_handle_get_ispe")
-        self.is_planar = space.value in PLANAR and 0 not in self.stored
+        self.is_planar = space.value in PLANAR
+        self.crops_first = 0 not in self.stored
         self.corner = (0, 0)
         self.steps: list[Step] = []
+        self.item = Item(library, context, library.heif_image_handle_get_item_id(handle))
         self._read_steps()
         upright = _size(library, handle, "heif_image_handle_get")
         turned = orientation_of(self.steps) in SIDEWAYS
@@ -112,11 +116,47 @@ class Primary:
                 self.steps.append(("imir", mirror))
             else:
                 # Of what is turned already, it would be another corner.
-                self.is_planar = self.is_planar and not self.steps
+                self.crops_first = self.crops_first and not self.steps
                 left, top = INT(), INT()
                 ask = library.heif_item_get_property_transform_crop_borders
                 ask(*place, *self.stored, ctypes.byref(left), ctypes.byref(top), None, None)
                 self.corner = (max(left.value, 0), max(top.value, 0))
+
+    @property
+    def alpha(self) -> Item | None:
+        """The item that says how transparent it is."""
+        library, handle, ids = self._library, self._handle, (UINT * AUXILIARY_MAX)()
+        count = library.heif_image_handle_get_list_of_auxiliary_image_IDs(
+            handle, OMIT_DEPTH, ids, AUXILIARY_MAX
+        )
+        alphas = (one for one in ids[:count] if self._auxiliary_type(one) in ALPHA_TYPES)
+        number = next(alphas, None)
+        return None if number is None else Item(library, self._context, number)
+
+    def _auxiliary_type(self, number: int) -> bytes:
+        library, handle, kind = self._library, POINTER(), ctypes.c_char_p()
+        with ExitStack() as stack:
+            into = ctypes.byref(handle)
+            checked(
+                library.heif_image_handle_get_auxiliary_image_handle(self._handle, number, into)
+            )
+            stack.callback(library.heif_image_handle_release, handle)
+            checked(library.heif_image_handle_get_auxiliary_type(handle, ctypes.byref(kind)))
+            found = kind.value or b""
+            library.heif_image_handle_release_auxiliary_type(handle, ctypes.byref(kind))
+        return found
+
+    @property
+    def premultiplied(self) -> bool:
+        """Whether the colours are already weighed by the alpha."""
+        return bool(self._library.heif_image_handle_is_premultiplied_alpha(self._handle))
+
+    @property
+    def colours(self) -> Colours | None:
+        """What the boxes say of its colours."""
+        return read_colours(
+            self._library, self._library.heif_image_handle_get_nclx_color_profile, self._handle
+        )
 
     @property
     def icc(self) -> bytes | None:
@@ -127,11 +167,11 @@ class Primary:
         if not profile:
             return None
         with address_of(memoryview(profile)) as at:
-            _check(self._library.heif_image_handle_get_raw_color_profile(self._handle, at))
+            checked(self._library.heif_image_handle_get_raw_color_profile(self._handle, at))
         return bytes(profile)
 
     @contextmanager
-    def decoded(self, size_limit: int) -> Iterator["Decoded"]:
+    def decoded(self, size_limit: int) -> Iterator[Decoded]:
         """The planes as they are stored; valid within the block.
 
         Args:
@@ -147,42 +187,10 @@ class Primary:
         with ExitStack() as stack:
             stack.callback(library.heif_decoding_options_free, options)
             into = ctypes.byref(image)
-            _check(library.heif_decode_image(self._handle, into, UNDEFINED, UNDEFINED, options))
+            checked(library.heif_decode_image(self._handle, into, UNDEFINED, UNDEFINED, options))
             stack.callback(library.heif_image_release, image)
+            check_whole(library, image)
             yield Decoded(library, image)
-
-
-class Decoded:
-    """The planes of a picture, and what they mean.
-
-    `chroma` is a heif_chroma: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4. `colours` are the codes of
-    primaries, transfer and matrix (ITU-T H.273 §8).
-    """
-
-    def __init__(self, library: ctypes.CDLL, image: Any) -> None:
-        self._library, self._image = library, image
-        if library.heif_image_get_colorspace(image) not in PLANAR:
-            raise ValueError("libheif found other colours than announced")
-        self.chroma: int = library.heif_image_get_chroma_format(image)
-        self.premultiplied = bool(library.heif_image_is_premultiplied_alpha(image))
-        self.colours, self.full_range = (2, 2, 2), True
-        nclx = NCLX()
-        if not library.heif_image_get_nclx_color_profile(image, ctypes.byref(nclx)).code:
-            found = nclx.contents
-            self.colours = (found.primaries, found.transfer, found.matrix)
-            self.full_range = bool(found.full_range)
-            library.heif_nclx_color_profile_free(nclx)
-
-    def plane(self, channel: int) -> Plane | None:
-        """The plane of this channel, if there is one."""
-        library, image, stride = self._library, self._image, SIZE()
-        address = library.heif_image_get_plane_readonly2(image, channel, ctypes.byref(stride))
-        if not address:
-            return None
-        width = library.heif_image_get_width(image, channel)
-        height = library.heif_image_get_height(image, channel)
-        depth = library.heif_image_get_bits_per_pixel_range(image, channel)
-        return Plane((width, height), depth, address, stride.value)
 
 
 def open_libheif() -> LibHeif | None:
@@ -196,8 +204,3 @@ def open_libheif() -> LibHeif | None:
 def _size(library: ctypes.CDLL, handle: Any, of: str) -> tuple[int, int]:
     width, height = (getattr(library, f"{of}_{side}") for side in ("width", "height"))
     return width(handle), height(handle)
-
-
-def _check(error: HeifError) -> None:
-    if error.code:
-        raise ValueError(f"libheif answers with error {error.code}.{error.detail}")

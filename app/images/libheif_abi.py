@@ -56,6 +56,15 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "heif_image_handle_get_raw_color_profile_size": (SIZE, (POINTER,)),
     "heif_image_handle_get_raw_color_profile": (HeifError, (POINTER, POINTER)),
     "heif_image_handle_release": (None, (POINTER,)),
+    "heif_image_handle_is_premultiplied_alpha": (INT, (POINTER,)),
+    "heif_image_handle_get_nclx_color_profile": (HeifError, (POINTER, ctypes.POINTER(NCLX))),
+    "heif_image_handle_get_list_of_auxiliary_image_IDs": (INT, (POINTER, INT, POINTER, INT)),
+    "heif_image_handle_get_auxiliary_image_handle": (HeifError, (POINTER, UINT, POINTER)),
+    "heif_image_handle_get_auxiliary_type": (HeifError, (POINTER, POINTER)),
+    "heif_image_handle_release_auxiliary_type": (None, (POINTER, POINTER)),
+    "heif_item_get_item_type": (UINT, (POINTER, UINT)),
+    "heif_item_get_item_data": (HeifError, (POINTER, UINT, POINTER, POINTER, POINTER)),
+    "heif_release_item_data": (None, (POINTER, POINTER)),
     "heif_item_get_transformation_properties": (INT, (POINTER, UINT, POINTER, INT)),
     "heif_item_get_property_type": (UINT, (POINTER, UINT, UINT)),
     "heif_item_get_property_transform_rotation_ccw": (INT, (POINTER, UINT, UINT)),
@@ -67,6 +76,7 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "heif_decoding_options_alloc": (OPTIONS, ()),
     "heif_decoding_options_free": (None, (OPTIONS,)),
     "heif_decode_image": (HeifError, (POINTER, POINTER, INT, INT, OPTIONS)),
+    "heif_image_get_decoding_warnings": (INT, (POINTER, INT, ctypes.POINTER(HeifError), INT)),
     "heif_image_get_colorspace": (INT, (POINTER,)),
     "heif_image_get_chroma_format": (INT, (POINTER,)),
     "heif_image_get_width": (INT, (POINTER, INT)),
@@ -78,3 +88,9 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "heif_nclx_color_profile_free": (None, (NCLX,)),
     "heif_image_release": (None, (POINTER,)),
 }
+
+
+def checked(error: HeifError) -> None:
+    """Raise `ValueError` where there is one."""
+    if error.code:
+        raise ValueError(f"libheif answers with error {error.code}.{error.detail}")

@@ -15,11 +15,13 @@ from app.images import bmp, gif, jpeg, png, tiff
 from app.images.arrow import FadingRows, split
 from app.images.avif import AvifPicture
 from app.images.bands import resize, shrink
+from app.images.coded_heic import CodedHeicPicture
 from app.images.colour import is_srgb, to_srgb
 from app.images.encode import data_url, jpeg_url, url_bytes
 from app.images.foreign import give_back
 from app.images.heic import HeicPicture
 from app.images.libavif import open_libavif
+from app.images.libde265 import open_libde265
 from app.images.libheif import open_libheif
 from app.images.libwebp import open_libwebp
 from app.images.limits import MAX_URL_BYTES, MIN_SIDE, ImageLimits
@@ -31,8 +33,10 @@ from app.images.webp import WebpPicture
 from app.images.whole_heic import WholeHeicPicture
 from app.models import ImageInput
 
-LIBWEBP, LIBAVIF, LIBHEIF = open_libwebp(), open_libavif(), open_libheif()
-"""Where one is `None`, Pillow decodes, which takes more memory and is charged so."""
+LIBWEBP, LIBAVIF = open_libwebp(), open_libavif()
+LIBHEIF, LIBDE265 = open_libheif(), open_libde265()
+"""Where one is `None`, Pillow decodes, or libheif in place of libde265, which takes more memory and
+is charged so."""
 
 MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
 
@@ -161,6 +165,10 @@ def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
 
 
 def _open_heic(body: memoryview) -> Picture:
+    if LIBHEIF and LIBAVIF and LIBDE265:
+        coded = CodedHeicPicture(body, LIBHEIF, LIBAVIF, LIBDE265)
+        if coded.is_coded:
+            return coded
     if LIBHEIF and LIBAVIF:
         picture = HeicPicture(body, LIBHEIF, LIBAVIF)
         if picture.is_planar:

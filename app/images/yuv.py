@@ -1,18 +1,48 @@
 """Planes of YCbCr turned into RGB a few rows at a time, by libavif, whoever decoded them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from PIL import Image
 
 from app.images.foreign import forget
 from app.images.libavif import AvifImage, LibAvif
 
-YUV420 = 3
-"""avifPixelFormat: the one that has fewer rows of colour."""
+GREY = 0
+FORMATS = {GREY: 4, 1: 3, 2: 2, 3: 1}
+"""avifPixelFormat of each chroma as HEVC counts them: grey, 4:2:0, 4:2:2, 4:4:4."""
+
+DIVISORS = {1: (2, 2), 2: (2, 1), 3: (1, 1)}
+"""What the sides of the planes of colour are divided by, by chroma."""
+
+YUV420 = FORMATS[1]
+"""The one that has fewer rows of colour."""
 
 MARGIN_ROWS = 2
 """Above and below a band: colours are interpolated between rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Rows of samples, `stride` bytes apart, of a byte each or, where deeper, of two."""
+
+    size: tuple[int, int]
+    depth: int
+    address: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """What samples mean: the codes of primaries, transfer and matrix (ITU-T H.273 §8)."""
+
+    codes: tuple[int, int, int]
+    full_range: bool
+
+
+AS_JPEG = Colours((2, 2, 2), full_range=True)
+"""What is meant where nothing is said."""
 
 
 class Rgb:
@@ -60,3 +90,22 @@ def in_rgb(library: LibAvif, image: AvifImage, rows_max: int) -> Iterator[Rgb]:
     """An image's rows, of which at most `rows_max` are asked at a time."""
     with library.images(1) as (view,):
         yield Rgb(library, image, view, rows_max)
+
+
+def lend(image: AvifImage, planes: Sequence[Plane | None], chroma: int) -> None:
+    """Have libavif read others' planes, once they are seen to be as large as it believes.
+
+    Raises:
+        ValueError: They are not.
+    """
+    first = planes[0]
+    for at, plane in enumerate(planes):
+        if not first or not plane:
+            raise ValueError("a plane is missing")
+        columns, rows = DIVISORS[chroma] if at else (1, 1)
+        size = (-(-first.size[0] // columns), -(-first.size[1] // rows))
+        if (plane.size, plane.depth) != (size, first.depth):
+            raise ValueError("the planes do not fit together")
+        image.planes[at], image.row_bytes[at] = plane.address, plane.stride
+        (image.width, image.height), image.depth = first.size, first.depth
+    image.format = FORMATS[chroma]

@@ -9,13 +9,18 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageUnreadable
-from app.images import libheif, normalise
-from app.images.heic import HeicPicture, lend
+from app.images import libde265, libheif, normalise
+from app.images.coded_heic import CodedHeicPicture
+from app.images.heic import HeicPicture
+from app.images.hevc import find_config, units
 from app.images.libavif import AvifImage
-from app.images.libheif import Decoded, Plane, open_libheif
+from app.images.libde265 import open_libde265
+from app.images.libheif import open_libheif
+from app.images.libheif_decoded import Decoded
 from app.images.limits import ImageLimits
 from app.images.normalise import Raw, examine
 from app.images.whole_heic import WholeHeicPicture
+from app.images.yuv import AS_JPEG, Plane, lend
 from tests.images.files import difference, encoded, exif, noise, profile, sent, turned
 
 
@@ -29,12 +34,12 @@ def heic(image: Image.Image | None = None, **options: Any) -> bytes:
     return encoded(image or soft(), "HEIF", **{"quality": 90} | options)
 
 
-def of_16_bits(mode: str, image: Image.Image) -> bytes:
+def of_16_bits(mode: str, image: Image.Image, **options: Any) -> bytes:
     eight = image.convert(mode).tobytes()
     sixteen = bytearray(2 * len(eight))
     sixteen[1::2] = eight
     file = io.BytesIO()
-    pillow_heif.encode(f"{mode};16", image.size, bytes(sixteen), file, quality=90)
+    pillow_heif.encode(f"{mode};16", image.size, bytes(sixteen), file, quality=90, **options)
     return file.getvalue()
 
 
@@ -57,6 +62,12 @@ def opened(file: bytes) -> HeicPicture:
     picture = HeicPicture(memoryview(file), normalise.LIBHEIF, normalise.LIBAVIF)
     assert picture.is_planar
     return picture
+
+
+def coded(file: bytes) -> CodedHeicPicture:
+    libraries = (normalise.LIBHEIF, normalise.LIBAVIF, normalise.LIBDE265)
+    assert all(libraries)
+    return CodedHeicPicture(memoryview(file), *libraries)  # type: ignore[arg-type]  # seen above
 
 
 FILES = {
@@ -86,18 +97,61 @@ def test_it_looks_as_pillow_heif_decodes_it(file: bytes, max_side: int) -> None:
     assert picture.decoding_bytes(max_side) > 0
 
 
+@pytest.mark.parametrize("max_side", [0, 150])
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
+def test_decoded_at_first_hand_it_looks_the_same(file: bytes, max_side: int) -> None:
+    picture = coded(file)
+    assert picture.is_coded is (file is not FILES["of tiles"])
+    if picture.is_coded:
+        ours, theirs = picture.decode(max_side), WholeHeicPicture(memoryview(file)).decode(max_side)
+        assert ours.size == theirs.size
+        # libheif turns all colours into those of JPEG first.
+        assert difference(ours, theirs) < 2
+
+
+def test_with_no_room_for_fine_work_it_looks_nearly_the_same() -> None:
+    file = of_16_bits("RGB", soft(), chroma=444)
+    ours, theirs = coded(file).decode(0), WholeHeicPicture(memoryview(file)).decode(0)
+    assert difference(ours, theirs) < 0.8
+
+
+def test_transparency_of_another_size_is_stretched() -> None:
+    file = heic(transparent())
+    picture = coded(file)
+    with picture._libheif.opened(memoryview(file)) as primary:
+        assert primary.alpha
+        assert picture._alpha(primary.alpha, (640, 400), 1).size == (640, 400)
+
+
+def test_a_unit_of_more_than_16_mib_is_taken() -> None:
+    """libheif takes none. What fills it up here stands behind it (ITU-T H.265 §7.3.2.14)."""
+    file, filling = memoryview(FILES["4:2:0"]), b"\0\0\3" * (6 << 20)
+    assert normalise.LIBHEIF
+    assert normalise.LIBDE265
+    with (
+        normalise.LIBHEIF.opened(file) as primary,
+        primary.item.data() as data,
+        normalise.LIBDE265.decoding(size_limit=1 << 20) as decoder,
+    ):
+        config = find_config(file, primary.item.number)
+        decoder.push(config.units)
+        decoder.push(memoryview(bytes(unit) + filling) for unit in units(data, config.length_bytes))
+        assert decoder.picture().planes[0].size[0] >= primary.size[0]
+
+
 @pytest.mark.parametrize("size", [(300, 200), (301, 199), (41, 300)])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_it_is_turned_upright(orientation: int, size: tuple[int, int]) -> None:
     """A picture of odd sides is a part of what is stored."""
     stored = turned(orientation).resize(size)
-    file = heic(stored, exif=exif(orientation=orientation))
-    assert opened(file).orientation == orientation
-    assert opened(file).size == size
-    arrived = Image.open(io.BytesIO(sent(examine(memoryview(file), ImageLimits()).finish())))
-    theirs = WholeHeicPicture(memoryview(file)).decode(0)
-    assert arrived.size == theirs.size
-    assert difference(arrived, theirs) < 3
+    for options in ({}, {"tile_size": 64}):
+        file = heic(stored, exif=exif(orientation=orientation), **options)
+        assert opened(file).orientation == orientation
+        assert opened(file).size == size
+        arrived = Image.open(io.BytesIO(sent(examine(memoryview(file), ImageLimits()).finish())))
+        theirs = WholeHeicPicture(memoryview(file)).decode(0)
+        assert arrived.size == theirs.size
+        assert difference(arrived, theirs) < 3
 
 
 def test_its_profile_is_found() -> None:
@@ -107,15 +161,16 @@ def test_its_profile_is_found() -> None:
 
 
 def test_a_damaged_file_is_unreadable() -> None:
-    file = FILES["4:2:0"]
-    for damaged in (file[:40], file[: len(file) // 2], file.replace(b"hvc1", b"hvc9")):
-        with pytest.raises(ImageUnreadable):
-            examine(memoryview(damaged), ImageLimits()).finish()
+    for file in (FILES["4:2:0"], FILES["of tiles"]):
+        for damaged in (file[:40], file[: len(file) // 2], file.replace(b"hvc1", b"hvc9")):
+            with pytest.raises(ImageUnreadable):
+                examine(memoryview(damaged), ImageLimits()).finish()
 
 
-def test_a_picture_of_another_size_than_announced_is_unreadable() -> None:
+@pytest.mark.parametrize("options", [{}, {"tile_size": 512}])
+def test_a_picture_of_another_size_than_announced_is_unreadable(options: dict[str, int]) -> None:
     """Else a few bytes of boxes would let a vast one in."""
-    file = heic(noise(1300, 1100))
+    file = heic(noise(1300, 1100), **options)
     size = (1300).to_bytes(4, "big") + (1100).to_bytes(4, "big")
     announced = (64).to_bytes(4, "big") + (48).to_bytes(4, "big")
     assert size in file
@@ -133,6 +188,13 @@ def test_a_picture_that_is_cut_after_it_was_turned_is_left_to_pillow_heif() -> N
     assert isinstance(plan.picture, WholeHeicPicture)
 
 
+def test_without_libde265_libheif_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalise, "LIBDE265", None)
+    plan = examine(memoryview(FILES["4:2:0"]), ImageLimits())
+    assert isinstance(plan, Raw)
+    assert type(plan.picture) is HeicPicture
+
+
 @pytest.mark.parametrize("missing", ["LIBHEIF", "LIBAVIF"])
 def test_without_a_library_pillow_heif_decodes(
     missing: str, monkeypatch: pytest.MonkeyPatch
@@ -145,18 +207,27 @@ def test_without_a_library_pillow_heif_decodes(
     assert Image.open(io.BytesIO(sent(plan.finish()))).size == (301, 199)
 
 
-def test_what_is_stored_as_rgb_is_left_to_pillow_heif() -> None:
-    plan = examine(memoryview(heic(chroma=444, matrix_coefficients=0)), ImageLimits())
+@pytest.mark.parametrize(
+    ("options", "by"), [({}, CodedHeicPicture), ({"tile_size": 64}, WholeHeicPicture)]
+)
+def test_what_is_stored_as_rgb_arrives_so(options: dict[str, Any], by: type) -> None:
+    file = heic(chroma=444, matrix_coefficients=0, **options)
+    plan = examine(memoryview(file), ImageLimits())
     assert isinstance(plan, Raw)
-    assert isinstance(plan.picture, WholeHeicPicture)
+    assert type(plan.picture) is by
     assert difference(Image.open(io.BytesIO(sent(plan.finish()))), soft()) < 3
 
 
 def test_a_library_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_libheif()
-    strange = SimpleNamespace(heif_get_version_number_major=lambda: 2)
+    assert open_libde265()
+    strange = SimpleNamespace(
+        heif_get_version_number_major=lambda: 2, de265_get_version_number_major=lambda: 2
+    )
     monkeypatch.setattr(libheif, "load", lambda _module, _prototypes: strange)
+    monkeypatch.setattr(libde265, "load", lambda _module, _prototypes: strange)
     assert open_libheif() is None
+    assert open_libde265() is None
 
 
 Y = Plane((8, 6), 8, 0, 8)
@@ -186,7 +257,7 @@ def stand_in(colorspace: int) -> Any:
 
 def test_colours_without_a_meaning_are_those_of_jpeg() -> None:
     decoded = Decoded(stand_in(0), None)
-    assert (decoded.colours, decoded.full_range) == ((2, 2, 2), True)
+    assert decoded.colours == AS_JPEG
 
 
 def test_other_colours_than_announced_are_an_error() -> None:

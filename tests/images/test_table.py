@@ -39,6 +39,7 @@ WHOLE: dict[str, Make] = {
     "bmp": lambda: encoded(scene(80, 60), "BMP"),
     "tiff": lambda: encoded(noise(80, 60), "TIFF", compression="tiff_lzw"),
     "heic": lambda: encoded(noise(80, 60), "HEIF"),
+    "heic of tiles": lambda: encoded(noise(200, 150), "HEIF", tile_size=64),
     "avif": lambda: encoded(noise(80, 60), "AVIF"),
 }
 

@@ -1,0 +1,127 @@
+"""A HEIC picture that is one coded picture, not put together of others: as cameras write HIF files.
+
+libde265 decodes it at first hand, the colours first and then alpha, so that the planes stand in
+memory once, and those of alpha not beside those of the colours.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+from app.images.arrow import FadingRows
+from app.images.bands import BAND_ROWS, Rows, band_bytes, resize, shrink
+from app.images.foreign import give_back
+from app.images.heic import ALPHA_BYTES, DEPTHS, NOTES_BYTES, HeicPicture, shown
+from app.images.hevc import find_config, units
+from app.images.kept import KeptRows
+from app.images.layers import grey, on_white, part_of
+from app.images.libavif import LibAvif
+from app.images.libde265 import LibDe265, Picture
+from app.images.libheif import LibHeif
+from app.images.libheif_item import Item
+from app.images.picture import PIXEL_BYTES, divided, factor
+from app.images.yuv import Colours, Rgb, in_rgb, lend
+
+CODED = b"hvc1"
+BLOCK_SIDE = 64
+"""Pixels that a coded picture may be larger than shown: it is made of whole blocks."""
+
+DEEP_444_BYTES = 6
+"""A pixel of colours in more than 8 bits, none of them halved. Beside these there is no room for a
+copy of a plane."""
+
+RGB_BYTES = 3
+"""A pixel, as it is kept while alpha is decoded."""
+
+
+class CodedHeicPicture(HeicPicture):
+    """Such a picture. `is_coded` says that it is one."""
+
+    def __init__(
+        self, body: memoryview, libheif: LibHeif, libavif: LibAvif, libde265: LibDe265
+    ) -> None:
+        super().__init__(body, libheif, libavif)
+        self._libde265 = libde265
+        with libheif.opened(body) as primary:
+            kinds = {item.kind for item in (primary.item, primary.alpha) if item}
+            whole = bool(primary.alpha) == primary.has_alpha
+            self.is_coded = kinds == {CODED} and whole and primary.crops_first
+            self.is_coded = self.is_coded and primary.depth in DEPTHS
+
+    def decoding_bytes(self, max_side: int) -> int:
+        """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
+
+        Done finely, a plane is copied. The compressed samples are copied, too, and for a moment
+        twice.
+        """
+        by = factor(self.size, max_side)
+        finely = self._finely(by)
+        a_pixel = self._colour_bytes + self._sample_bytes * finely
+        if self._alpha_bytes:
+            a_pixel = max(a_pixel, RGB_BYTES + ALPHA_BYTES * (1 + finely))
+        held = int(math.prod(self._stored) * (a_pixel + NOTES_BYTES))
+        small = math.prod(divided(self.size, by)) * PIXEL_BYTES
+        bands = 2 * band_bytes(self._stored[0])
+        return len(self._body) + max(len(self._body), held + small + bands)
+
+    def decode(self, max_side: int) -> Image.Image:
+        """The primary image, scaled down to about `max_side`.
+
+        Raises:
+            ValueError: It is cut off or damaged.
+        """
+        by = factor(self.size, max_side)
+        with self._libheif.opened(self._body) as primary:
+            with self._in_rgb(primary.item, primary.colours, by) as rgb:
+                size = shown(rgb.size, primary.corner, primary.size)
+                rows = part_of(rgb.rows, rgb.size[0], primary.corner, size)
+                if not primary.alpha:
+                    return shrink(size, rows, by)
+                kept = _kept(size, rows)
+                whole = rgb.size
+            alpha = self._alpha(primary.alpha, whole, by)
+            fading = part_of(FadingRows(alpha), whole[0], primary.corner, size)
+            return shrink(size, on_white(kept, fading, premultiplied=primary.premultiplied), by)
+
+    def _finely(self, by: int) -> bool:
+        """Whether samples are adapted one by one: not where many become one, nor without room."""
+        return by == 1 and self._colour_bytes < DEEP_444_BYTES
+
+    def _alpha(self, item: Item, size: tuple[int, int], by: int) -> Image.Image:
+        """The transparency of a picture of that size, in greyscale."""
+        with self._in_rgb(item, None, by) as rgb:
+            alpha = shrink(rgb.size, grey(rgb.rows), 1)
+        return alpha if alpha.size == size else resize(alpha, size)
+
+    @contextmanager
+    def _in_rgb(self, item: Item, colours: Colours | None, by: int) -> Iterator[Rgb]:
+        """An item's rows, in these colours; without them in its own."""
+        limit = math.prod(side + BLOCK_SIDE for side in self._stored)
+        config = find_config(self._body, item.number)
+        with self._libde265.decoding(size_limit=limit, finely=self._finely(by)) as decoder:
+            decoder.push(config.units)
+            with item.data() as data:
+                decoder.push(units(data, config.length_bytes))
+            # Else the C library keeps what was worked with.
+            give_back()
+            with _lent(self._libavif, decoder.picture(), colours) as rgb:
+                yield rgb
+
+
+@contextmanager
+def _lent(library: LibAvif, picture: Picture, colours: Colours | None) -> Iterator[Rgb]:
+    found = colours or picture.colours
+    with library.images(1) as (image,):
+        image.range, image.colours[:] = found.full_range, found.codes
+        lend(image, picture.planes, picture.chroma)
+        with in_rgb(library, image, BAND_ROWS) as rgb:
+            yield rgb
+
+
+def _kept(size: tuple[int, int], rows: Rows) -> KeptRows:
+    kept = KeptRows("RGB", size)
+    for top in range(0, size[1], BAND_ROWS):
+        kept.put(rows(top, min(top + BAND_ROWS, size[1])), top)
+    return kept

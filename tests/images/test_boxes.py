@@ -1,0 +1,121 @@
+"""Boxes of HEIC and AVIF files, and what HEVC has in them, found without reading past them."""
+
+import struct
+
+import pytest
+
+from app.images.boxes import boxes, find, properties
+from app.images.hevc import find_config, units
+
+
+def box(kind: bytes, *inside: bytes) -> bytes:
+    content = b"".join(inside)
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def large(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 1) + kind + struct.pack(">Q", 16 + len(content)) + content
+
+
+def kinds(data: bytes) -> list[bytes]:
+    return [one.kind for one in boxes(memoryview(data), 0, len(data))]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"", []),
+        (box(b"ftyp", b"heic") + box(b"mdat"), [b"ftyp", b"mdat"]),
+        (large(b"mdat", b"12") + box(b"meta"), [b"mdat", b"meta"]),
+        (box(b"ftyp") + b"\0\0\0\0mdatto the end", [b"ftyp", b"mdat"]),
+        (box(b"ftyp") + box(b"mdat", b"12345")[:-1], [b"ftyp"]),
+        (box(b"ftyp") + b"\0\0\0\7mdat", [b"ftyp"]),
+        (box(b"ftyp") + large(b"mdat", b"")[:-1], [b"ftyp"]),
+        (box(b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 15), [b"ftyp"]),
+        (box(b"ftyp") + b"\0\0\0", [b"ftyp"]),
+    ],
+)
+def test_boxes_are_told_up_to_the_first_damaged_one(data: bytes, found: list[bytes]) -> None:
+    assert kinds(data) == found
+
+
+def heif(*parts: bytes, item: bytes = b"") -> memoryview:
+    said = box(b"ipma", item)
+    return memoryview(box(b"meta", bytes(4), box(b"iprp", box(b"ipco", *parts), said)))
+
+
+SHORT = struct.pack(">IIHBBBHBB", 0, 2, 1, 2, 0x80 | 2, 1, 2, 1, 3)
+"""Item 1 has the properties 2 and 1, item 2 has 3."""
+
+LONG = struct.pack(">IIIBHHIBH", 1 << 24 | 1, 2, 1, 2, 1 << 15 | 2, 1, 2, 1, 3)
+PARTS = (box(b"one "), box(b"two "), box(b"thre"))
+
+
+@pytest.mark.parametrize("item", [SHORT, LONG])
+def test_the_properties_of_an_item_are_its_own(item: bytes) -> None:
+    file = heif(*PARTS, item=item)
+    assert [one.kind for one in properties(file, 1)] == [b"two ", b"one "]
+    assert [one.kind for one in properties(file, 2)] == [b"thre"]
+    assert properties(file, 3) == []
+
+
+def test_properties_that_are_not_there_are_passed_over() -> None:
+    assert [one.kind for one in properties(heif(*PARTS[:1], item=SHORT), 1)] == [b"one "]
+    assert properties(memoryview(box(b"meta", bytes(4))), 1) == []
+    assert properties(heif(*PARTS, item=SHORT[:9]), 1) == []
+
+
+def test_a_path_leads_through_the_first_box_of_each_name() -> None:
+    file = memoryview(box(b"free") + box(b"meta", bytes(4), box(b"iref", bytes(4), box(b"auxl"))))
+    found = find(file, b"meta", b"iref", b"auxl")
+    assert found
+    assert bytes(file[found.at : found.end]) == box(b"auxl")
+    assert find(file, b"meta", b"iprp", b"ipco") is None
+
+
+def config(*arrays: bytes, count: int | None = None) -> bytes:
+    head = bytes(21) + bytes((3, len(arrays) if count is None else count))
+    return box(b"hvcC", head, *arrays)
+
+
+def array(*parts: bytes) -> bytes:
+    said = b"".join(struct.pack(">H", len(part)) + part for part in parts)
+    return struct.pack(">BH", 32, len(parts)) + said
+
+
+ITEM = struct.pack(">IIHBB", 0, 1, 1, 1, 1)
+
+
+def test_a_configuration_has_the_units_that_come_first() -> None:
+    found = find_config(heif(config(array(b"abc"), array(b"d", b"ef")), item=ITEM), 1)
+    assert [bytes(unit) for unit in found.units] == [b"abc", b"d", b"ef"]
+    assert found.length_bytes == 4
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        config(),
+        config(array(b"abc"), count=2),
+        config(array(b"abc")[:-1]),
+        config(array(b"abc")[:4]),
+        box(b"hvcC", bytes(22)),
+        box(b"hvcC"),
+        box(b"avcC", bytes(30)),
+    ],
+)
+def test_a_damaged_configuration_is_an_error(inside: bytes) -> None:
+    with pytest.raises(ValueError, match=r"cut off|no such"):
+        find_config(heif(inside, item=ITEM), 1)
+
+
+def test_units_stand_behind_their_lengths() -> None:
+    data = memoryview(b"\0\3abc\0\0\0\1d")
+    assert [bytes(unit) for unit in units(data, 2)] == [b"abc", b"", b"d"]
+    assert list(units(memoryview(b""), 4)) == []
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\2a", b"\0\0" * 5000])
+def test_units_that_are_cut_off_or_too_many_are_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="unit"):
+        list(units(memoryview(data), 2))
