@@ -4,11 +4,16 @@ Pillow's decoder hands out frames whole, and holds three copies of them on the w
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from PIL import Image
 
+from app.images.alpha_item import Patch, find_layers
 from app.images.bands import BAND_ROWS, band_bytes, shrink
 from app.images.colour import to_8_bits
+from app.images.layers import KEPT_BYTES, lay_on_white
 from app.images.libavif import LibAvif, Parsed
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
@@ -39,30 +44,51 @@ class AvifPicture:
             self.size: tuple[int, int] = (image.width, image.height)
             self.orientation = _orientation(parsed)
             self.icc = parsed.icc
-            samples = SAMPLES.get(image.format, 3.0) + parsed.has_alpha
-            self._sample_bytes = samples * (2 if image.depth > SAMPLE_BITS else 1)
+            sample_bytes = 2 if image.depth > SAMPLE_BITS else 1
+            self._colour_bytes = SAMPLES.get(image.format, 3.0) * sample_bytes
+            self._alpha_bytes = sample_bytes * parsed.has_alpha
+            self._premultiplied = bool(image.alpha_premultiplied)
+        self._layers = find_layers(body) if self._alpha_bytes else None
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
 
         The planes count twice: grain is laid on a copy, and so are tiles put together.
         """
-        small = divided(self.size, factor(self.size, max_side))
-        held = int(math.prod(self.size) * (2 * self._sample_bytes + NOTES_BYTES))
-        return held + math.prod(small) * PIXEL_BYTES + band_bytes(self.size[0])
+        a_pixel = 2 * (self._colour_bytes + self._alpha_bytes)
+        if self._layers:
+            a_pixel = max(2 * self._colour_bytes, KEPT_BYTES + 2 * self._alpha_bytes)
+        small = math.prod(divided(self.size, factor(self.size, max_side)))
+        held = int(math.prod(self.size) * (a_pixel + NOTES_BYTES))
+        return held + small * PIXEL_BYTES + band_bytes(self.size[0])
 
     def decode(self, max_side: int) -> Image.Image:
-        """The first frame, scaled down to about `max_side`.
+        """The first frame, or the primary item, scaled down to about `max_side`.
 
         Raises:
             ValueError: It is cut off or damaged.
         """
+        by = factor(self.size, max_side)
+        if self._layers:
+            return lay_on_white(
+                partial(self._in_rgb, self._layers.colour),
+                partial(self._in_rgb, self._layers.alpha),
+                corner=(0, 0),
+                size=self.size,
+                premultiplied=self._premultiplied,
+                by=by,
+            )
+        with self._in_rgb() as rgb:
+            return shrink(rgb.size, _Rows(rgb), by)
+
+    @contextmanager
+    def _in_rgb(self, meta: Patch | None = None) -> Iterator[Rgb]:
         limit = math.prod(side + TILE_SIDE for side in self.size)
         with (
-            self._library.parsed(self._body, size_limit=limit) as parsed,
+            self._library.parsed(self._body, meta=meta, size_limit=limit) as parsed,
             in_rgb(self._library, parsed.decode(), BAND_ROWS) as rgb,
         ):
-            return shrink(rgb.size, _Rows(rgb), factor(rgb.size, max_side))
+            yield rgb
 
 
 class _Rows:

@@ -7,16 +7,15 @@ memory once, and those of alpha not beside those of the colours.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from PIL import Image
 
-from app.images.arrow import FadingRows
-from app.images.bands import BAND_ROWS, Rows, band_bytes, resize, shrink
+from app.images.bands import BAND_ROWS, band_bytes, shrink
 from app.images.foreign import give_back
-from app.images.heic import ALPHA_BYTES, DEPTHS, NOTES_BYTES, HeicPicture, shown
+from app.images.heic import ALPHA_BYTES, DEPTHS, NOTES_BYTES, HeicPicture
 from app.images.hevc import find_config, units
-from app.images.kept import KeptRows
-from app.images.layers import grey, on_white, part_of
+from app.images.layers import KEPT_BYTES, lay_on_white, part_of, shown
 from app.images.libavif import LibAvif
 from app.images.libde265 import LibDe265, Picture
 from app.images.libheif import LibHeif
@@ -31,9 +30,6 @@ BLOCK_SIDE = 64
 DEEP_444_BYTES = 6
 """A pixel of colours in more than 8 bits, none of them halved. Beside these there is no room for a
 copy of a plane."""
-
-RGB_BYTES = 3
-"""A pixel, as it is kept while alpha is decoded."""
 
 
 class CodedHeicPicture(HeicPicture):
@@ -60,7 +56,7 @@ class CodedHeicPicture(HeicPicture):
         finely = self._finely(by)
         a_pixel = self._colour_bytes + self._sample_bytes * finely
         if self._alpha_bytes:
-            a_pixel = max(a_pixel, RGB_BYTES + ALPHA_BYTES * (1 + finely))
+            a_pixel = max(a_pixel, KEPT_BYTES + ALPHA_BYTES * (1 + finely))
         held = int(math.prod(self._stored) * (a_pixel + NOTES_BYTES))
         small = math.prod(divided(self.size, by)) * PIXEL_BYTES
         bands = 2 * band_bytes(self._stored[0])
@@ -74,26 +70,24 @@ class CodedHeicPicture(HeicPicture):
         """
         by = factor(self.size, max_side)
         with self._libheif.opened(self._body) as primary:
-            with self._in_rgb(primary.item, primary.colours, by) as rgb:
-                size = shown(rgb.size, primary.corner, primary.size)
-                rows = part_of(rgb.rows, rgb.size[0], primary.corner, size)
-                if not primary.alpha:
-                    return shrink(size, rows, by)
-                kept = _kept(size, rows)
-                whole = rgb.size
-            alpha = self._alpha(primary.alpha, whole, by)
-            fading = part_of(FadingRows(alpha), whole[0], primary.corner, size)
-            return shrink(size, on_white(kept, fading, premultiplied=primary.premultiplied), by)
+            colour = partial(self._in_rgb, primary.item, primary.colours, by)
+            corner, size = primary.corner, primary.size
+            if primary.alpha:
+                return lay_on_white(
+                    colour,
+                    partial(self._in_rgb, primary.alpha, None, by),
+                    corner=corner,
+                    size=size,
+                    premultiplied=primary.premultiplied,
+                    by=by,
+                )
+            with colour() as rgb:
+                size = shown(rgb.size, corner, size)
+                return shrink(size, part_of(rgb.rows, rgb.size[0], corner, size), by)
 
     def _finely(self, by: int) -> bool:
         """Whether samples are adapted one by one: not where many become one, nor without room."""
         return by == 1 and self._colour_bytes < DEEP_444_BYTES
-
-    def _alpha(self, item: Item, size: tuple[int, int], by: int) -> Image.Image:
-        """The transparency of a picture of that size, in greyscale."""
-        with self._in_rgb(item, None, by) as rgb:
-            alpha = shrink(rgb.size, grey(rgb.rows), 1)
-        return alpha if alpha.size == size else resize(alpha, size)
 
     @contextmanager
     def _in_rgb(self, item: Item, colours: Colours | None, by: int) -> Iterator[Rgb]:
@@ -118,10 +112,3 @@ def _lent(library: LibAvif, picture: Picture, colours: Colours | None) -> Iterat
         lend(image, picture.planes, picture.chroma)
         with in_rgb(library, image, BAND_ROWS) as rgb:
             yield rgb
-
-
-def _kept(size: tuple[int, int], rows: Rows) -> KeptRows:
-    kept = KeptRows("RGB", size)
-    for top in range(0, size[1], BAND_ROWS):
-        kept.put(rows(top, min(top + BAND_ROWS, size[1])), top)
-    return kept

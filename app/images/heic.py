@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.images.bands import BAND_ROWS, Rows, band_bytes, shrink
 from app.images.foreign import give_back
-from app.images.layers import grey, on_white, part_of
+from app.images.layers import grey, on_white, part_of, shown
 from app.images.libavif import LibAvif
 from app.images.libheif import LibHeif
 from app.images.libheif_decoded import ALPHA, CB, CR, Decoded, Y
@@ -80,13 +80,6 @@ class HeicPicture:
             size = shown(whole, primary.corner, primary.size)
             part = part_of(rows, whole[0], primary.corner, size)
             return shrink(size, part, factor(size, max_side))
-
-
-def shown(
-    whole: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
-) -> tuple[int, int]:
-    """How large the part is that is to be shown, where there may be less than announced."""
-    return min(size[0], whole[0] - corner[0]), min(size[1], whole[1] - corner[1])
 
 
 @contextmanager

@@ -1,11 +1,65 @@
-"""Rows made of other rows: those of a part of a picture, and those of one laid on white."""
+"""Rows made of other rows: those of a part of a picture, and those of one laid on white.
+
+Colours and alpha that are pictures of their own are decoded one after the other, so that the planes
+of both never stand in memory at once.
+"""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from PIL import Image
 
-from app.images.bands import Rows
+from app.images.arrow import FadingRows
+from app.images.bands import BAND_ROWS, Rows, resize, shrink
 from app.images.colour import to_8_bits
+from app.images.foreign import give_back
+from app.images.kept import KeptRows
+from app.images.yuv import Rgb
+
+KEPT_BYTES = 3
+"""A pixel of the colours, put by while alpha is decoded."""
+
+Layer = Callable[[], AbstractContextManager[Rgb]]
+"""Decodes it; the rows are valid within the block."""
+
+
+def lay_on_white(
+    colour: Layer,
+    alpha: Layer,
+    *,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    premultiplied: bool,
+    by: int,
+) -> Image.Image:
+    """The picture of two layers, its sides divided by a whole number.
+
+    Args:
+        colour: Is decoded first.
+        alpha: A grey picture, which says how opaque the other is.
+        corner: Upper left, of the part that is to be shown.
+        size: Of this part; less where the layer has less.
+        premultiplied: Whether the colours are already weighed by alpha.
+        by: The whole number.
+    """
+    with colour() as rgb:
+        whole, size = rgb.size, shown(rgb.size, corner, size)
+        kept = _kept(size, part_of(rgb.rows, whole[0], corner, size))
+    give_back()
+    with alpha() as rgb:
+        opaque = shrink(rgb.size, grey(rgb.rows), 1)
+    give_back()
+    if opaque.size != whole:
+        opaque = resize(opaque, whole)
+    fading = part_of(FadingRows(opaque), whole[0], corner, size)
+    return shrink(size, on_white(kept, fading, premultiplied=premultiplied), by)
+
+
+def shown(
+    whole: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
+) -> tuple[int, int]:
+    """How large the part is that is to be shown, where there may be less than announced."""
+    return min(size[0], whole[0] - corner[0]), min(size[1], whole[1] - corner[1])
 
 
 def part_of(rows: Rows, width: int, corner: tuple[int, int], size: tuple[int, int]) -> Rows:
@@ -23,7 +77,7 @@ def part_of(rows: Rows, width: int, corner: tuple[int, int], size: tuple[int, in
 
 
 def on_white(colour: Rows, alpha: Rows, *, premultiplied: bool) -> Rows:
-    """Those of a picture that is as transparent as the grey one of its size says."""
+    """Those of a picture that is as opaque as the grey one of its size says."""
     mode = "RGBa" if premultiplied else "RGBA"
 
     def laid(top: int, bottom: int) -> Image.Image:
@@ -36,3 +90,10 @@ def on_white(colour: Rows, alpha: Rows, *, premultiplied: bool) -> Rows:
 def grey(rows: Callable[[int, int], Image.Image]) -> Rows:
     """Those of a grey picture that is had in RGB."""
     return lambda top, bottom: rows(top, bottom).getchannel("R")
+
+
+def _kept(size: tuple[int, int], rows: Rows) -> KeptRows:
+    kept = KeptRows("RGB", size)
+    for top in range(0, size[1], BAND_ROWS):
+        kept.put(rows(top, min(top + BAND_ROWS, size[1])), top)
+    return kept

@@ -4,15 +4,22 @@ The header says that structures only grow at their ends from 1.0 on.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from PIL import _avif
 
+from app.images.alpha_item import Patch
 from app.images.foreign import address_of, load
 
 INT, UINT, POINTER = ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p
+OK, READ_ERROR = 0, 10
+"""avifResult: `AVIF_RESULT_OK`, `AVIF_RESULT_IO_ERROR`."""
+
+ANY_SOURCE, PRIMARY_ITEM = 0, 1
+"""avifDecoderSource."""
+
 STRICT_OFF = ~3
 """Clean apertures may be wrong and pixel information missing, as in files of libheif to 1.11."""
 
@@ -49,6 +56,23 @@ class AvifImage(ctypes.Structure):
         ("angle", ctypes.c_uint8),
         ("axis", ctypes.c_uint8),
     )
+
+
+class _Io(ctypes.Structure):
+    """`avifIO`: how a file is read."""
+
+
+_Read = ctypes.CFUNCTYPE(
+    INT, ctypes.POINTER(_Io), UINT, ctypes.c_uint64, ctypes.c_size_t, ctypes.POINTER(_Data)
+)
+_Io._fields_ = [
+    ("destroy", POINTER),
+    ("read", _Read),
+    ("write", POINTER),
+    ("size", ctypes.c_uint64),
+    ("persistent", INT),
+    ("data", POINTER),
+]
 
 
 class _Timing(ctypes.Structure):
@@ -98,7 +122,7 @@ _DECODER, _IMAGE = ctypes.POINTER(AvifDecoder), ctypes.POINTER(AvifImage)
 PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "avifVersion": (ctypes.c_char_p, ()),
     "avifDecoderCreate": (_DECODER, ()),
-    "avifDecoderSetIOMemory": (INT, (_DECODER, POINTER, ctypes.c_size_t)),
+    "avifDecoderSetIO": (None, (_DECODER, ctypes.POINTER(_Io))),
     "avifDecoderParse": (INT, (_DECODER,)),
     "avifDecoderNextImage": (INT, (_DECODER,)),
     "avifDecoderDestroy": (None, (_DECODER,)),
@@ -151,11 +175,15 @@ class LibAvif:
             _check(self._library.avifImageYUVToRGB(image, rgb))
 
     @contextmanager
-    def parsed(self, file: memoryview, *, size_limit: int = SIZE_LIMIT) -> Iterator["Parsed"]:
+    def parsed(
+        self, file: memoryview, *, meta: Patch | None = None, size_limit: int = SIZE_LIMIT
+    ) -> Iterator["Parsed"]:
         """An AVIF file whose boxes are read, its pixels not yet; valid within the block.
 
         Args:
             file: It stays where it is in memory, and is not copied.
+            meta: Read in place of what the file has there; then its primary item is decoded, not
+                its first frame.
             size_limit: Most pixels that a frame in it may have.
 
         Raises:
@@ -166,8 +194,11 @@ class LibAvif:
         try:
             decoder.contents.strict &= STRICT_OFF
             decoder.contents.size_limit = min(size_limit, SIZE_LIMIT)
+            decoder.contents.source = PRIMARY_ITEM if meta else ANY_SOURCE
             with address_of(file) as at:
-                _check(library.avifDecoderSetIOMemory(decoder, at, len(file)))
+                read = _Read(_reader(file, at, meta))
+                source = _Io(read=read, size=len(file), persistent=True)
+                library.avifDecoderSetIO(decoder, source)
                 _check(library.avifDecoderParse(decoder))
                 yield Parsed(library, decoder)
         finally:
@@ -206,6 +237,24 @@ def open_libavif() -> LibAvif | None:
     if library and library.avifVersion().startswith(b"1."):
         return LibAvif(library)
     return None
+
+
+def _reader(file: memoryview, address: int, meta: Patch | None) -> Callable[..., int]:
+    """Reads the file where it lies, but for the part that is replaced."""
+    patch = meta or Patch(len(file), b"")
+    pieces: list[ctypes.Array[ctypes.c_char]] = []
+
+    def read(_io: Any, flags: int, at: int, n_bytes: int, into: Any) -> int:
+        if flags or at > len(file):
+            return READ_ERROR
+        end = min(at + n_bytes, len(file))
+        into.contents.data, into.contents.size = address + at, end - at
+        if at < patch.end and end > patch.at:
+            pieces.append(ctypes.create_string_buffer(patch.over(file, at, end), end - at))
+            into.contents.data = ctypes.addressof(pieces[-1])
+        return OK
+
+    return read
 
 
 def _made(structure: Any) -> Any:

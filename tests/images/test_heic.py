@@ -115,14 +115,6 @@ def test_with_no_room_for_fine_work_it_looks_nearly_the_same() -> None:
     assert difference(ours, theirs) < 0.8
 
 
-def test_transparency_of_another_size_is_stretched() -> None:
-    file = heic(transparent())
-    picture = coded(file)
-    with picture._libheif.opened(memoryview(file)) as primary:
-        assert primary.alpha
-        assert picture._alpha(primary.alpha, (640, 400), 1).size == (640, 400)
-
-
 def test_a_unit_of_more_than_16_mib_is_taken() -> None:
     """libheif takes none. What fills it up here stands behind it (ITU-T H.265 §7.3.2.14)."""
     file, filling = memoryview(FILES["4:2:0"]), b"\0\0\3" * (6 << 20)

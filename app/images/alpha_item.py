@@ -1,0 +1,88 @@
+"""Where the alpha of an AVIF file is a picture of its own, that and the colours apart.
+
+libavif decodes both at once. It is shown a file that says nothing of the other one.
+"""
+
+from dataclasses import dataclass
+
+from app.images.boxes import VERSION_BYTES, Box, boxes, find, properties
+
+ALPHA_TYPES = (
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0",
+    b"urn:mpeg:hevc:2015:auxid:1\0",
+)
+"""What an auxiliary picture that is alpha calls itself (MIAF, ISO/IEC 23000-22 §7.3.5)."""
+
+NAMELESS = b"skip"
+"""In place of a reference's type, so that it is passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Bytes that take the place of as many others in a file."""
+
+    at: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.at + len(self.data)
+
+    def over(self, file: memoryview, start: int, end: int) -> bytes:
+        """The file from one place to another as it is with these."""
+        before = bytes(file[start : min(end, self.at)]) if start < self.at else b""
+        behind = bytes(file[max(start, self.end) : end]) if end > self.end else b""
+        return before + self.data[max(start - self.at, 0) : max(end - self.at, 0)] + behind
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What to read in place of the file's `meta` box, for its colours and for its alpha."""
+
+    colour: Patch
+    alpha: Patch
+
+
+def find_layers(file: memoryview) -> Layers | None:
+    """How to read the colours and alpha apart; `None` where the file does not have them so."""
+    meta, primary = find(file, b"meta"), find(file, b"meta", b"pitm")
+    if not meta or not primary:
+        return None
+    id_at, id_bytes = primary.start + 4, 4 if file[primary.start] else 2
+    found = _alpha_of(file, _number(file, id_at, id_bytes))
+    if not found:
+        return None
+    reference, alpha = found
+    colour = bytearray(file[meta.at : meta.end])
+    _replace(colour, reference.at + 4 - meta.at, NAMELESS)
+    other = colour.copy()
+    _replace(other, id_at - meta.at, alpha.to_bytes(4, "big")[-id_bytes:])
+    return Layers(Patch(meta.at, bytes(colour)), Patch(meta.at, bytes(other)))
+
+
+def _alpha_of(file: memoryview, item: int) -> tuple[Box, int] | None:
+    """The reference (ISO/IEC 14496-12 §8.11.12) from the item that is alpha of this one, and it."""
+    references = find(file, b"meta", b"iref")
+    if not references:
+        return None
+    id_bytes = 4 if file[references.start - VERSION_BYTES[b"iref"]] else 2
+    for box in boxes(file, references.start, references.end):
+        alpha = _number(file, box.start, id_bytes)
+        to = box.start + id_bytes + 2
+        one = box.end - to == id_bytes and _number(file, to, id_bytes) == item
+        if box.kind == b"auxl" and one and _is_alpha(file, alpha):
+            return box, alpha
+    return None
+
+
+def _is_alpha(file: memoryview, item: int) -> bool:
+    kinds = (box for box in properties(file, item) if box.kind == b"auxC")
+    return any(bytes(file[box.start + 4 : box.end]).startswith(ALPHA_TYPES) for box in kinds)
+
+
+def _number(data: memoryview, at: int, n_bytes: int) -> int:
+    return int.from_bytes(data[at : at + n_bytes], "big")
+
+
+def _replace(data: bytearray, at: int, by: bytes) -> None:
+    data[at : at + len(by)] = by
