@@ -7,6 +7,9 @@ from app.images.structure import PARTS_MAX, SAMPLE_BITS, Parts, Structure, read_
 
 FILL, EOI, SOS = 0xFF, 0xD9, 0xDA
 PROGRESSIVE = 0xC2
+PROGRESSIVE_FRAMES = frozenset((PROGRESSIVE, 0xCA))
+"""Of Huffman codes, and arithmetic ones."""
+
 COMMON_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
 """Baseline, extended and progressive Huffman frames: what every decoder reads."""
 
@@ -14,8 +17,8 @@ FRAME_BYTES = 6
 """Precision, height, width and the number of channels; three bytes for each of them follow."""
 
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-COMMON_TABLES = frozenset((0xC4, 0xDB, 0xDD))
-"""DHT, DQT, DRI."""
+DHT, DQT, DRI = 0xC4, 0xDB, 0xDD
+COMMON_TABLES = frozenset((DHT, DQT, DRI))
 
 APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 JFIF, JFIF_BYTES = b"JFIF\0", 18
@@ -60,7 +63,7 @@ class _Walk:
         self.parts = Parts(data)
         self.parts.keep(0, 2)
         self.frame = b""
-        self.progressive = False
+        self.stores_all = False
         self.exif: bytes | None = None
         self.icc: list[bytes] = []
         self.scans = 0
@@ -71,7 +74,7 @@ class _Walk:
         data, end = self.data, len(self.data)
         if at + 1 < end and data[at] == FILL and data[at + 1] not in (0, FILL):
             return at
-        return _next_marker(data, at)
+        return next_marker(data, at)
 
     def segment(self, marker: int, at: int) -> int:
         """Take one segment in, and its scan where it opens one; the place behind it."""
@@ -88,7 +91,7 @@ class _Walk:
         if marker in FRAMES:
             self._frame(marker, data[at + 4 : end])
         elif marker == SOS:
-            end = self._scan(end)
+            end = self._scan(at, end)
         elif marker not in COMMON_TABLES:
             self.sound = False
         self.parts.keep(at, end)
@@ -98,16 +101,18 @@ class _Walk:
         if self.frame or len(body) < FRAME_BYTES or len(body) != FRAME_BYTES + 3 * body[5]:
             raise ImageUnreadable("This JPEG's frame header is damaged.")
         self.frame = bytes(body)
-        self.progressive = marker == PROGRESSIVE
+        self.stores_all = marker in PROGRESSIVE_FRAMES
         self.sound = self.sound and marker in COMMON_FRAMES
 
-    def _scan(self, at: int) -> int:
+    def _scan(self, header: int, at: int) -> int:
         self.scans += 1
         if not self.frame:
             raise ImageUnreadable("This JPEG has no frame header before its picture.")
+        # Other components are to follow.
+        self.stores_all = self.stores_all or self.data[header + 4] < self.frame[5]
         if self.scans > SCANS_MAX:
             raise ImageUnreadable(f"This JPEG consists of more than {SCANS_MAX} scans.")
-        return _next_marker(self.data, at)
+        return next_marker(self.data, at)
 
     def _application(self, marker: int, at: int, end: int) -> None:
         body = self.data[at + 4 : end]
@@ -141,16 +146,19 @@ class _Walk:
         )
 
     def _coefficients_bytes(self, pixels: int) -> int:
-        """A progressive picture is decoded once it is complete; till then, two bytes a sample."""
-        if not self.progressive:
+        """A picture of several scans is decoded once it is complete; till then, two bytes a sample.
+
+        That is one that is progressive, or whose components come one after the other.
+        """
+        if not self.stores_all:
             return 0
         samplings = [((code >> 4) or 1, (code & 15) or 1) for code in self.frame[7::3]]
         most = max(h for h, _ in samplings) * max(v for _, v in samplings)
         return 2 * pixels * sum(h * v for h, v in samplings) // most
 
 
-def _next_marker(data: memoryview, at: int) -> int:
-    """Where the next marker stands, or the end of the data."""
+def next_marker(data: memoryview, at: int) -> int:
+    """Where the next marker stands that is no restart, or the end of the data."""
     while at < len(data):
         # One byte of overlap: a marker may lie across the step.
         found = _MARKER.search(data, at, at + SCAN_STEP_BYTES + 1)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pillow_heif
-from PIL import Image, ImageChops, ImageCms, ImageDraw, PngImagePlugin
+from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFile, PngImagePlugin
 
 from app.models import ImageInput
 
 pillow_heif.register_heif_opener()
+ImageFile.MAXBLOCK = 1 << 26
+"""Pillow writes a progressive JPEG in one piece, which must have room."""
 
 GPS_MARK = "48.8584N-SECRET"
 COMMENT_MARK = b"taken at home by Alice"

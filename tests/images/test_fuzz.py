@@ -2,6 +2,8 @@
 
 import contextlib
 import random
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,15 +24,23 @@ from tests.images.files import (
     webp_frame,
 )
 from tests.images.table import cut_out
+from tests.images.test_scans import together
 
 LIMITS = ImageLimits(max_side=64, max_pixels=200_000)
 ROUNDS = 720
-"""Of each kind: 13,000 files in all."""
+"""Of each kind: 15,000 files in all."""
+
+HANG_S = 2
+"""Of the processor's time: how long a file may take at most."""
 
 SEEDS: dict[str, Make] = {
     "jpeg": lambda: jpeg(exif=exif(orientation=6, gps=True), icc_profile=profile("sRGB")),
     "progressive jpeg": lambda: jpeg(scene(120, 90), progressive=True, optimize=True),
     "cmyk jpeg": lambda: jpeg(scene().convert("CMYK")),
+    "progressive cmyk jpeg": lambda: jpeg(
+        scene(40, 30).convert("CMYK"), progressive=True, restart_marker_blocks=7
+    ),
+    "jpeg in scans": lambda: together(scene(40, 30).split(), adobe=0),
     "png": lambda: png(pnginfo=text_chunks(), exif=exif(orientation=3)),
     "paletted png": lambda: png(scene(120, 90).quantize(16), interlace=1),
     "16-bit png": lambda: png(scene().convert("I;16")),
@@ -72,6 +82,26 @@ def damaged(file: bytes, chance: random.Random) -> bytes:
     return bytes(body)
 
 
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Fail where the work goes on for longer, by the clock of the processor (setitimer(2))."""
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+@pytest.fixture(autouse=True)
+def _hang() -> Iterator[None]:
+    def fail(_number: int, _frame: object) -> None:
+        pytest.fail(f"a file took more than {HANG_S} seconds")
+
+    before = signal.signal(signal.SIGPROF, fail)
+    yield
+    signal.signal(signal.SIGPROF, before)
+
+
 @pytest.mark.filterwarnings("ignore")  # decoders remark on what they read over
 @pytest.mark.parametrize("kind", SEEDS)
 def test_a_damaged_file_is_read_or_refused(kind: str) -> None:
@@ -79,6 +109,6 @@ def test_a_damaged_file_is_read_or_refused(kind: str) -> None:
     chance = random.Random(kind)
     for _ in range(ROUNDS):
         body = damaged(file, chance)
-        with contextlib.suppress(CallerError):
+        with watched(), contextlib.suppress(CallerError):
             taken = examine(memoryview(body), LIMITS).finish()
             assert taken.url.startswith(b"data:image/")

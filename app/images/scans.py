@@ -1,0 +1,199 @@
+"""A JPEG of several scans taken apart: for each component, a greyscale JPEG of it alone.
+
+A decoder holds the coefficients of all components until the last scan, two bytes for each sample.
+Scans of one component are taken over as they are, and those of several written anew.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.images.dc_scan import Blocks, Groups, first_scan, huffman_table, later_scan
+from app.images.jpeg import DHT, DQT, DRI, EOI, FRAME_BYTES, FRAMES, PROGRESSIVE, SOS, next_marker
+
+SEPARABLE_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
+"""Those of Huffman codes."""
+
+BLOCK_SIDE = 8
+START, END = b"\xff\xd8", b"\xff\xd9"
+COUNTS_BYTES = 16
+"""Of a table of Huffman codes: how many there are of each length."""
+
+ALONE = 0x11
+"""The sampling factors of a component that has no other beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A marker's segment: what it says, all of it as it is stored, and the scan that follows."""
+
+    marker: int
+    body: memoryview
+    stored: memoryview
+    scan: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A component of the frame: its number, its sampling factors, and its quantisation table."""
+
+    number: int
+    across: int
+    down: int
+    table: int
+
+
+class Scans:
+    """A picture's scans, as its headers tell of them.
+
+    `components` is empty where they cannot be had apart: arithmetic codes, a scan that holds more
+    than means of several components, or sampling factors that do not divide one another.
+    """
+
+    def __init__(self, parts: Sequence[memoryview]) -> None:
+        self.segments = [segment for part in parts for segment in _segments(part)]
+        self._frame = next(one for one in self.segments if one.marker in FRAMES)
+        body = self._frame.body
+        self._size = (int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"))
+        every = (body[at : at + 3] for at in range(FRAME_BYTES, len(body), 3))
+        self.components = [
+            Component(number, (factors >> 4) or 1, (factors & 15) or 1, table)
+            for number, factors, table in every
+        ]
+        self._across = max(one.across for one in self.components)
+        self._down = max(one.down for one in self.components)
+        alone = all(map(_is_alone, self.segments)) and all(map(self._divides, self.components))
+        if self._frame.marker not in SEPARABLE_FRAMES or not alone:
+            self.components = []
+
+    def size_of(self, component: Component) -> tuple[int, int]:
+        """Samples across and down (ITU-T T.81 §A.1.1)."""
+        width, height = self._size
+        return (
+            -(-width * component.across // self._across),
+            -(-height * component.down // self._down),
+        )
+
+    def reduction_of(self, component: Component) -> int:
+        """How many times as large the whole picture is at least, across or down."""
+        return min(self._across // component.across, self._down // component.down)
+
+    def files(self) -> list[list[memoryview]]:
+        """A JPEG for each component, in pieces.
+
+        Raises:
+            ValueError: It is cut off, or damaged where it must be written anew.
+        """
+        if self.segments[-1].marker != EOI:
+            raise ValueError("there is no end")
+        if not all(map(self._comes_once, range(len(self.components)))):
+            raise ValueError("the means of a component come twice")
+        made = [[memoryview(START)] for _ in self.components]
+        tables, restart = dict[int, bytes](), 0
+        for segment in self.segments:
+            pieces: Iterator[tuple[int, bytes | memoryview]] = iter(())
+            if segment is self._frame:
+                pieces = enumerate(map(self._frame_alone, self.components))
+            elif segment.marker == SOS:
+                pieces = self._scan(segment, tables, restart)
+            elif segment.marker in (DHT, DQT, DRI):
+                pieces = enumerate([segment.stored] * len(made))
+            for number, piece in pieces:
+                made[number].append(memoryview(piece))
+            if segment.marker == DHT:
+                tables.update(_means_tables(segment.body))
+            if segment.marker == DRI:
+                restart = int.from_bytes(segment.body[:2], "big")
+        return [[*pieces, memoryview(END)] for pieces in made]
+
+    def _divides(self, one: Component) -> bool:
+        return self._across % one.across == 0 == self._down % one.down
+
+    def _comes_once(self, at: int) -> bool:
+        """Whether one scan begins with this component's means: each takes time."""
+        number = self.components[at].number
+        firsts = (one.body for one in self.segments if one.marker == SOS and _is_first(one.body))
+        return sum(number in _components_of(body) for body in firsts) == 1
+
+    def _frame_alone(self, one: Component) -> bytes:
+        width, height = self.size_of(one)
+        said = (self._frame.body[0], height, width, 1, one.number, ALONE, one.table)
+        return struct.pack(">BBHBHHBBBB", 0xFF, self._frame.marker, 11, *said)
+
+    def _scan(
+        self, segment: Segment, tables: dict[int, bytes], restart: int
+    ) -> Iterator[tuple[int, bytes | memoryview]]:
+        """What each component in it gets of a scan."""
+        numbers = [one.number for one in self.components]
+        chosen = [numbers.index(number) for number in _components_of(segment.body)]
+        if len(chosen) == 1:
+            yield chosen[0], segment.stored
+            yield chosen[0], segment.scan
+            return
+        blocks = [
+            self._blocks(self.components[at], segment.body[2 + 2 * place] >> 4)
+            for place, at in enumerate(chosen)
+        ]
+        width, height = self._size
+        wide = -(-width // (BLOCK_SIDE * self._across))
+        groups = Groups(wide, -(-height // (BLOCK_SIDE * self._down)), restart)
+        first = _is_first(segment.body)
+        scans = (
+            first_scan(segment.scan, blocks, groups, tables)
+            if first
+            else later_scan(segment.scan, blocks, groups)
+        )
+        for at, scan in zip(chosen, scans, strict=True):
+            said = bytes((1, numbers[at], 0, *segment.body[-3:]))
+            yield at, huffman_table(0) if first else b""
+            yield at, _segment(DRI, bytes(2)) + _segment(SOS, said) + scan
+            yield at, _segment(DRI, restart.to_bytes(2, "big"))
+
+    def _blocks(self, one: Component, table: int) -> Blocks:
+        width, height = (-(-side // BLOCK_SIDE) for side in self.size_of(one))
+        return Blocks(one.across, one.down, (width, height), table)
+
+
+def _segments(part: memoryview) -> Iterator[Segment]:
+    at = 2 if part[:2] == START else 0
+    none = part[:0]
+    while at + 1 < len(part):
+        marker = part[at + 1]
+        if marker == EOI:
+            yield Segment(marker, none, part[at : at + 2], none)
+            return
+        end = at + 2 + int.from_bytes(part[at + 2 : at + 4], "big")
+        behind = next_marker(part, end) if marker == SOS else end
+        yield Segment(marker, part[at + 4 : end], part[at:end], part[end:behind])
+        at = behind
+
+
+def _components_of(scan: memoryview) -> bytes:
+    return bytes(scan[1 : 1 + 2 * scan[0] : 2])
+
+
+def _is_first(scan: memoryview) -> bool:
+    """Whether it holds means, and no bits of them came before (§G.1.1.1.2)."""
+    return scan[-3] == 0 and scan[-1] < 1 << 4
+
+
+def _is_alone(segment: Segment) -> bool:
+    """Whether a scan, if it is one, is of one component, or of nothing but means (§G.1.1.1.1)."""
+    body = segment.body
+    if segment.marker != SOS:
+        return True
+    whole = len(body) > 0 and len(body) == 4 + 2 * body[0]
+    return whole and (body[0] == 1 or (body[0] > 1 and body[-3] == body[-2] == 0))
+
+
+def _means_tables(body: memoryview) -> Iterator[tuple[int, bytes]]:
+    """The tables of class 0 in a segment that defines some (§B.2.4.2)."""
+    while len(body) > COUNTS_BYTES:
+        behind = 1 + COUNTS_BYTES + sum(body[1 : 1 + COUNTS_BYTES])
+        if body[0] < 1 << 4:
+            yield body[0], bytes(body[1:behind])
+        body = body[behind:]
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
