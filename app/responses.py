@@ -13,7 +13,14 @@ from collections.abc import Mapping, Sequence
 
 from app import telemetry
 from app.accounts import Books, account
-from app.errors import InvalidRequest, OwnError, SearchNotFound, ServiceError, problem
+from app.errors import (
+    InvalidRequest,
+    OwnError,
+    SearchNotFound,
+    ServiceError,
+    UpstreamRejected,
+    problem,
+)
 from app.guards import Estimate, Guards, Permit
 from app.images import Held
 from app.models import Client, Emit, Event, ResponsesRequest, SearchResult, Status
@@ -27,6 +34,9 @@ ADMITTED = Event("search.admitted", b"{}")
 
 BODY = "response"
 """The name under which a log holds an answer that came as one JSON body."""
+
+INVALID = frozenset({200, 400})
+"""The statuses with which the upstream says so, of which one is of an answer that failed."""
 
 
 class Responses:
@@ -135,11 +145,17 @@ class ResponsesWork:
                     self._books.note(permit, _as_event(event))
                 emit(events)
 
-            upstream = self._responses.upstream
-            if self._stream:
-                await upstream.relay(self._payload, pass_on)
-            else:
-                pass_on([Event(BODY, await upstream.complete(self._payload))])
+            try:
+                await self._ask(pass_on)
+            except UpstreamRejected as exc:
+                raise _for_whom_it_is(exc) from exc
+
+    async def _ask(self, pass_on: Emit) -> None:
+        upstream = self._responses.upstream
+        if self._stream:
+            await upstream.relay(self._payload, pass_on)
+        else:
+            pass_on([Event(BODY, await upstream.complete(self._payload))])
 
     def progress(self, events: Sequence[Event], elapsed_s: float) -> Event:
         """Give no sign of life of its own: these runs have comment lines instead."""
@@ -199,6 +215,15 @@ class ResponsesWork:
             cost=self._permit.cost if self._permit else None,
             error=failure,
         )
+
+
+def _for_whom_it_is(rejected: UpstreamRejected) -> ServiceError:
+    """What the upstream finds not valid is the caller's own here; an address is not."""
+    if rejected.upstream is None or rejected.upstream.status not in INVALID:
+        return rejected
+    error = InvalidRequest("The upstream refused the request.", upstream=rejected.upstream)
+    error.told_by = rejected.told_by
+    return error
 
 
 def _as_event(event: Event) -> Event:

@@ -98,6 +98,8 @@ def _check(body: Json, service: Service, client: Client) -> None:
     if model not in settings.models:
         offered = ", ".join(settings.models)
         raise ModelNotAllowed(f"This model is not offered here. Offered are: {offered}.")
+    if not isinstance(body.get("input"), str | list):
+        raise InvalidRequest.of("input", "Is required, and must be a string or a list.")
     if not isinstance(body.get("stream"), bool | None):
         raise InvalidRequest.of("stream", "Must be true or false.")
     service.guards.check_tools(_tool_types(body.get("tools")))

@@ -22,6 +22,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no model": (asked(model=None), "invalid_request", "model"),
     "a number for a model": (asked(model=5), "invalid_request", "model"),
     "an unknown model": (asked(model="gpt-4"), "model_not_allowed", ""),
+    "no input": (asked(input=None), "invalid_request", "input"),
+    "an object for an input": (asked(input={"role": "user"}), "invalid_request", "input"),
     "a word for stream": (asked(stream="true"), "invalid_request", "stream"),
     "a conversation": (asked(conversation="conv_1"), "invalid_request", "conversation"),
     "a conversation object": (

@@ -194,6 +194,27 @@ async def test_sdks_are_told_whether_to_try_again(
         assert error_of(response)["code"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("form", ["http", "nested", "sse", "failed"])
+async def test_what_the_upstream_finds_not_valid_is_the_callers_own(
+    form: str, *, stream: bool
+) -> None:
+    async with running() as service:
+        words = f"[sim error row=web_extractor as={form}]"
+        response = await create(service, asked(words, stream=stream))
+        assert response.status_code == 422
+        assert error_of(response)["code"] == "invalid_request"
+        assert service.record.total == 1
+
+
+@pytest.mark.parametrize("scenario", ["http_404", "http_405", "redirect"])
+async def test_an_upstream_that_is_not_where_it_should_be_is_nobodys_own(scenario: str) -> None:
+    async with running() as service:
+        response = await create(service, asked(f"[sim {scenario}]"))
+        assert response.status_code == 502
+        assert error_of(response)["code"] == "upstream_rejected"
+
+
 async def test_a_throttled_answer_is_asked_for_again_before_anybody_hears_of_it() -> None:
     async with running() as service:
         response = await create(service, asked("[sim http_429 times=1]"))

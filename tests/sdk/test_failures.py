@@ -29,7 +29,10 @@ STREAM_LIMITS = {
 }
 WHOLE_LIMITS = STREAM_LIMITS | {"hang": "total", "stall_before_first": "total", "stall": "total"}
 
-FAILURES: dict[str, Refused | Broken] = {**REFUSED, **BROKEN}
+CALLERS_OWN = {"bracket_400": Refused(422, "invalid_request", retryable=False)}
+"""Of a search it would be this service's fault: there it makes the request that is refused."""
+
+FAILURES: dict[str, Refused | Broken] = {**REFUSED, **BROKEN, **CALLERS_OWN}
 ANSWERED_WHOLE = {"json_200"}
 """What fails only where a stream was asked for."""
 
