@@ -18,7 +18,13 @@ from typing import Any
 
 import httpx
 
-from app.errors import SearchNotFound, ServiceError, UpstreamProtocol, UpstreamTimeout
+from app.errors import (
+    InvalidRequest,
+    SearchNotFound,
+    ServiceError,
+    UpstreamProtocol,
+    UpstreamTimeout,
+)
 from app.models import Emit
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -30,6 +36,7 @@ from app.upstream.retry import RetryPolicy
 from app.upstream.sse import Heads
 from app.upstream.transport import Reply, timeouts
 from app.upstream.tries import Tries
+from app.upstream.verdicts import EARLIER
 
 logger = logging.getLogger("app.upstream")
 
@@ -39,6 +46,7 @@ REFUSAL_MAX_BYTES = 65_536
 """As much is read of a refusal's body; documented ones have some hundred bytes."""
 STREAM, JSON = "text/event-stream", "application/json"
 HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
+NOT_KEPT = "No such response, or it is no longer kept."
 BROKEN = httpx.TransportError
 """What a bad connection raises."""
 
@@ -101,8 +109,13 @@ class Upstream:
         with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
             async with aclosing(await self._send(request, patience)) as reply:
                 if reply.status == HTTP_NOT_FOUND:
-                    raise SearchNotFound("No such response, or it is no longer kept.")
-                return await self._whole(reply, patience, stored=True)
+                    raise SearchNotFound(NOT_KEPT)
+                try:
+                    return await self._whole(reply, patience, stored=True)
+                except InvalidRequest as exc:
+                    if any(one.field == EARLIER for one in exc.fields):
+                        raise SearchNotFound(NOT_KEPT) from exc
+                    raise
 
     async def _attempt_whole(self, payload: list[bytes]) -> bytes:
         # Nothing is heard before the answer is made: only its total time is bounded.

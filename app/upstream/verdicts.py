@@ -14,7 +14,6 @@ from app.errors import (
     ImageTooLarge,
     ImageUnfetchable,
     InvalidRequest,
-    SearchNotFound,
     ServiceError,
     UpstreamAccount,
     UpstreamAuthFailed,
@@ -93,6 +92,9 @@ def _named_field(said: Said) -> ServiceError:
     return _field(name, "the upstream refused the value")(said)
 
 
+EARLIER = "previous_response_id"
+"""The field that names an answer; where one is asked for by its address, that is what it names."""
+
 NAMED_FIELD = r"\binvalid '([a-z_.]{1,60})':"
 UNAVAILABLE = _as(UpstreamUnavailable, "The upstream failed on its own side.", may_be_billed=True)
 REJECTED = _as(UpstreamRejected, "The upstream refused the request that this service made.")
@@ -156,12 +158,8 @@ TABLE = (
         message=r"range of max_(output_)?tokens|invalid 'max_output_tokens'",
     ),
     Row(
-        _field("previous_response_id", "the upstream knows no such response"),
-        message=r"not found previous_response_id",
-    ),
-    Row(
-        _as(SearchNotFound, "No such response, or it is no longer kept."),
-        message=r"\bresponse with id .{1,200} not found",
+        _field(EARLIER, "the upstream knows no such response"),
+        message=r"not found previous_response_id|\bresponse with id .{1,200} not found",
     ),
     Row(_named_field, message=NAMED_FIELD),
     Row(

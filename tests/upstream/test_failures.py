@@ -206,6 +206,7 @@ OBSERVED: list[tuple[int, str, str, Kind]] = [
     (200, "InvalidParameter", "Invalid 'top_p': 9. Expected a value (0,1].", InvalidRequest),
     (200, "InvalidParameter", "Invalid 'reasoning.effort': bogus.", InvalidRequest),
     (200, "InvalidParameter", "Not found previous_response_id: resp_1", InvalidRequest),
+    (404, "", "Previous response with id 'resp_1' not found.", InvalidRequest),
     (200, "InvalidParameter", "Mutually exclusive parameters: previous_response_id or conversation",
      UpstreamRejected),
     (200, "", "", UpstreamUnavailable),
@@ -304,6 +305,7 @@ def test_a_failure_seen_on_the_wire_is_judged_by_what_it_says(
         ("Invalid 'max_output_tokens': must be at least 16, got 1.", "max_output_tokens"),
         ("Invalid 'reasoning.effort': bogus.", "reasoning.effort"),
         ("Not found previous_response_id: resp_1", "previous_response_id"),
+        ("Previous response with id 'resp_1' not found.", "previous_response_id"),
     ],
 )
 def test_a_refusal_of_the_callers_own_field_names_it(message: str, field: str) -> None:

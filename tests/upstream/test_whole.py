@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import (
+    InvalidRequest,
     SearchNotFound,
     ServiceError,
     UpstreamAuthFailed,
@@ -80,7 +81,6 @@ BROKEN: dict[str, tuple[bytes, type[ServiceError]]] = {
         UpstreamInterrupted,
     ),
     "a refusal": (answer("401 No", b'{"code":"InvalidApiKey","message":""}'), UpstreamAuthFailed),
-    "no such answer": (answer("200 OK", NOT_FOUND, JSON_TYPE), SearchNotFound),
     "a redirect": (answer("307 Away", b"", "location: http://127.0.0.1:9/"), UpstreamRejected),
     "no HTTP": (b"\x00\x01\x02\r\n\r\n", UpstreamProtocol),
 }
@@ -102,10 +102,33 @@ async def test_whatever_is_no_answer_is_an_error(broken: str) -> None:
             await fetch(probe)
 
 
-async def test_an_unknown_address_is_an_unknown_answer() -> None:
-    async with probing(says(answer("404 Not Found", b""))) as (probe, _):
+@pytest.mark.parametrize(
+    "wire",
+    [
+        answer("404 Not Found", b""),
+        answer("400 Bad Request", NOT_FOUND, JSON_TYPE),
+        answer("200 OK", NOT_FOUND, JSON_TYPE),
+    ],
+)
+async def test_an_answer_that_is_not_kept_is_not_found(wire: bytes) -> None:
+    async with probing(says(wire)) as (probe, _):
         with pytest.raises(SearchNotFound):
             await fetch(probe)
+
+
+async def test_a_question_that_follows_such_an_answer_names_a_field_that_is_not_valid() -> None:
+    async with probing(says(answer("400 Bad Request", NOT_FOUND, JSON_TYPE))) as (probe, _):
+        with pytest.raises(InvalidRequest) as asked:
+            await complete(probe)
+    assert [one.field for one in asked.value.fields] == ["previous_response_id"]
+
+
+async def test_a_page_that_is_refused_is_no_missing_answer() -> None:
+    body = b'{"code":"InvalidParameter","message":"Invalid \'limit\': must be from 1 to 100."}'
+    async with probing(says(answer("400 Bad Request", body, JSON_TYPE))) as (probe, _):
+        with pytest.raises(InvalidRequest) as asked:
+            await fetch(probe)
+    assert [one.field for one in asked.value.fields] == ["limit"]
 
 
 async def test_a_reset_may_have_been_billed() -> None:
