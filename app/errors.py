@@ -13,8 +13,8 @@ The class says whose fault it is, the leaf says what happened::
     │   ├── RouteNotFound         404    ├── ModelNotAllowed       422
     │   ├── MethodNotAllowed      405    ├── IdempotencyMismatch   422
     │   ├── NotAcceptable         406    ├── RateLimited           429
-    │   ├── ImageTooLarge         413    └── InvalidRequest        422
-    │   └── ImageTypeUnsupported  415
+    │   ├── ImageTooLarge         413    ├── InvalidRequest        422
+    │   └── ImageTypeUnsupported  415    └── HeadTooLarge          431
     ├── UpstreamError    DashScope, or the way to it
     │   ├── UpstreamAuthFailed    502    ├── UpstreamProtocol      502
     │   ├── UpstreamAccount       502    ├── UpstreamRateLimited   503
@@ -202,6 +202,10 @@ class IdempotencyMismatch(CallerError):
 class RateLimited(CallerError):
     code, status, title = "rate_limited", 429, "Too many requests"
     retryable = True
+
+
+class HeadTooLarge(CallerError):
+    code, status, title = "head_too_large", 431, "The request's head is too large"
 
 
 class UpstreamError(ServiceError):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import secrets
 import sys
 import time
 from contextvars import ContextVar
@@ -15,6 +16,11 @@ search_id: ContextVar[str] = ContextVar("search_id", default="")
 FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
 SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
 """Up to the documented limit of an upstream answer, 300 s, and its margin."""
+
+
+def make_request_id() -> str:
+    """A name for a request that came without one: 96 random bits."""
+    return f"req_{secrets.token_hex(12)}"
 
 
 class Metrics:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import secrets
 import time
 from collections.abc import Iterator
 
@@ -118,4 +117,4 @@ class _Answer:
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if WELL_FORMED_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    return given if WELL_FORMED_ID.fullmatch(given) else telemetry.make_request_id()

@@ -26,6 +26,7 @@ from app.models import json_bytes
 from app.runs import Run
 
 OPENAI_PREFIX = "/v1/"
+PROBLEM = "application/problem+json"
 
 
 def remember_run(scope: Scope, run: Run) -> None:
@@ -65,9 +66,26 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
     return Response(
         json_bytes(body),
         status_code=error.status,
-        media_type="application/problem+json",
+        media_type=PROBLEM,
         headers=_headers(error),
     )
+
+
+def raw_answer(error: ServiceError, request_id: str) -> bytes:
+    """A whole HTTP/1.1 answer that ends its connection, to a request that met no application."""
+    status = HTTPStatus(error.status)
+    body = json_bytes(problem(error, request_id=request_id))
+    head = {
+        "Content-Type": PROBLEM,
+        "Content-Length": len(body),
+        "X-Request-ID": request_id,
+        "Connection": "close",
+    } | _headers(error)
+    lines = [
+        f"HTTP/1.1 {status} {status.phrase}",
+        *(f"{name.lower()}: {head[name]}" for name in head),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _openai_response(error: ServiceError) -> Response:
