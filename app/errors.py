@@ -271,6 +271,12 @@ class Internal(OwnError):
     may_be_billed = True
 
 
+def leaves(kind: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
+    """Every error below `kind` in the tree, or itself when it is one, in the tree's order."""
+    below = kind.__subclasses__()
+    return tuple(leaf for one in below for leaf in leaves(one)) if below else (kind,)
+
+
 def problem(
     error: ServiceError,
     *,

@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
     )
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign] # FastAPI's documented way
+    app.openapi = lambda: describe(app, settings.models)  # type: ignore[method-assign] # as FastAPI documents it
     for part in (search, responses, tokens, ops):
         # Not `include_router`, which looks for a request's route twice.
         app.router.routes.extend(part.router.routes)

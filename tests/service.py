@@ -20,6 +20,7 @@ from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
 from simulator.serving import LoopServer, listen, serving
+from tests.contract import contract_of
 
 KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
@@ -144,9 +145,19 @@ async def running_against(
         "rate_limit": "0",
         "_env_file": None,
     } | settings
-    app = create_app(load(**given))
+    settings_read = load(**given)
+    app, contract = create_app(settings_read), contract_of(settings_read.models)
     async with served(app, http=http) as url:
-        timeout = httpx.Timeout(60)
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=url, timeout=timeout, limits=limits) as client:
+
+        async def hold(response: httpx.Response) -> None:
+            if str(response.url).startswith(url):
+                await contract.hold(response)
+
+        client = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(60),
+            limits=httpx.Limits(max_connections=None),
+            event_hooks={"response": [hold]},
+        )
+        async with client:
             yield Running(url, app, client, None)

@@ -4,6 +4,7 @@ OpenAPI 3.1, as generators for typed clients want it, with the one member of 3.2
 uses too: `itemSchema`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,14 +12,17 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.api.headers import SENT, SENT_HEADERS, Operation, read_by, sent
+from app.api.refusals import refusal_components, refusals_of
+from app.api.responses_schemas import OpenAIError
 from app.api.schemas import OWN_EVENTS, SearchRequest
-from app.api.stream_schema import stream_data_schema, stream_item_schema
+from app.api.stream_schema import STREAM, stream_schemas
 
 Json = dict[str, Any]
 
 REF = "#/components/schemas/{model}"
 NULL = {"type": "null"}
-OPENAI_PREFIX = "/v1/"
+OFFERED = {"$ref": REF.format(model="Model")}
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 SECURITY_SCHEMES: Json = {
@@ -35,42 +39,17 @@ SECURITY_SCHEMES: Json = {
     },
 }
 
-HEADERS: dict[str, Json] = {
-    "X-Request-ID": {
-        "description": "Kept as the request's id if well formed; else one is made.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
-    },
-    "Idempotency-Key": {
-        "description": "The same key with the same request joins its search.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    },
-    "Cache-Control": {
-        "description": "`no-cache`: do not answer with a search that has finished.",
-        "schema": {"type": "string"},
-    },
-    "Last-Event-ID": {
-        "description": "Go on behind this event, whatever the query or body says.",
-        "schema": {"type": "string", "pattern": "^srch_[0-9a-f]{32}:[0-9]+$"},
-    },
-    "X-Stream-Repair": {
-        "description": "Put right what a client's helper for streams cannot read.",
-        "schema": {"type": "string", "enum": ["openai"]},
-    },
-}
-READ: dict[tuple[str, str], tuple[str, ...]] = {
-    ("post", "/search"): ("Idempotency-Key", "Cache-Control"),
-    ("post", "/search/stream"): ("Idempotency-Key", "Cache-Control", "Last-Event-ID"),
-    ("get", "/search/stream"): ("Idempotency-Key", "Cache-Control", "Last-Event-ID"),
-    ("get", "/search/{search_id}/stream"): ("Last-Event-ID",),
-    ("post", "/v1/responses"): ("Idempotency-Key", "X-Stream-Repair"),
-}
-"""Which of them an operation reads, beside X-Request-ID."""
-
 
 def _form_properties() -> Json:
     """The fields of a search where all is text: nothing there can be null."""
-    properties = SearchRequest.model_json_schema(ref_template=REF)["properties"]
-    return {name: _without_null(schema) for name, schema in properties.items()}
+    schema = _with_models(SearchRequest.model_json_schema(ref_template=REF))
+    return {name: _without_null(one) for name, one in schema["properties"].items()}
+
+
+def _with_models(schema: Json) -> Json:
+    """Refer to the models on offer, where pydantic knows of any text."""
+    schema["properties"]["model"]["anyOf"] = [OFFERED, NULL]
+    return schema
 
 
 def _without_null(schema: Json) -> Json:
@@ -125,64 +104,91 @@ REPLAY_QUERY: Json = {
 STREAM_RESPONSE: dict[int | str, Json] = {
     200: {
         "description": "Events, ended by exactly one of search.completed, .failed, .cancelled.",
-        "content": {
-            "text/event-stream": {
-                "schema": stream_data_schema(),
-                "itemSchema": stream_item_schema(),
-            }
-        },
+        "content": {"text/event-stream": STREAM},
     },
-    204: {"description": "The search has ended and its last event was seen."},
+    204: {
+        "description": "The search has ended and its last event was seen.",
+        "headers": sent("X-Search-ID"),
+    },
 }
 
 
-def describe(app: FastAPI) -> Json:
-    """Return the OpenAPI document, made once."""
+BY_SEARCH = {"search_id": "$response.header.X-Search-ID"}
+BY_RESPONSE = {"response_id": "$response.body#/id"}
+LINKS: dict[str, tuple[Operation, Json]] = {
+    "State": (("get", "/search/{search_id}"), BY_SEARCH),
+    "Replay": (("get", "/search/{search_id}/stream"), BY_SEARCH),
+    "Stop": (("delete", "/search/{search_id}"), BY_SEARCH),
+    "Retrieve": (("get", "/v1/responses/{response_id}"), BY_RESPONSE),
+    "InputItems": (("get", "/v1/responses/{response_id}/input_items"), BY_RESPONSE),
+    "Delete": (("delete", "/v1/responses/{response_id}"), BY_RESPONSE),
+}
+LEADS_TO: dict[Operation, tuple[str, ...]] = {
+    ("post", "/search"): ("State", "Replay", "Stop"),
+    ("post", "/search/stream"): ("State", "Replay", "Stop"),
+    ("get", "/search/stream"): ("State", "Replay", "Stop"),
+    ("post", "/v1/responses"): ("Retrieve", "InputItems", "Delete"),
+}
+"""What can be asked with the id that an answer bears."""
+
+
+def describe(app: FastAPI, models: Sequence[str]) -> Json:
+    """Return the OpenAPI document of a service that offers these models; made once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        for path, item in document["paths"].items():
+        paths = document["paths"]
+        for path, item in paths.items():
             for method, operation in item.items():
-                _complete(operation, method, path)
+                _complete(operation, (method, path))
         components = document.setdefault("components", {})
-        components["schemas"] = _own_schemas() | components.get("schemas", {})
+        components["schemas"] = _own_schemas(models) | components.get("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             components["schemas"].pop(unused, None)
+        components["responses"] = refusal_components()
+        components["headers"] = SENT_HEADERS
+        components["links"] = {
+            name: {"operationId": paths[path][method]["operationId"], "parameters": parameters}
+            for name, ((method, path), parameters) in LINKS.items()
+        }
         components["securitySchemes"] = SECURITY_SCHEMES
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _own_schemas() -> Json:
-    models: set[type[BaseModel]] = {SearchRequest, *OWN_EVENTS.values()}
+def _own_schemas(models: Sequence[str]) -> Json:
+    bodies: set[type[BaseModel]] = {SearchRequest, OpenAIError, *OWN_EVENTS.values()}
     _, schemas = models_json_schema(
-        [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)],
+        [(body, "validation") for body in sorted(bodies, key=lambda body: body.__name__)],
         ref_template=REF,
     )
-    return {**schemas["$defs"], "SearchForm": SEARCH_FORM}
+    known: Json = schemas["$defs"]
+    _with_models(known["SearchRequest"])
+    offered = {"type": "string", "title": "Model", "enum": list(models)}
+    return {**known, **stream_schemas(), "SearchForm": SEARCH_FORM, "Model": offered}
 
 
-def _complete(operation: Json, method: str, path: str) -> None:
+def _complete(operation: Json, known_as: Operation) -> None:
     """Put into one operation what its handler reads and answers by itself."""
-    parameters = operation.get("parameters", [])
-    read = ("X-Request-ID", *READ.get((method, path), ()))
-    headers = [{"name": name, "in": "header", "required": False} | HEADERS[name] for name in read]
-    operation["parameters"] = parameters + headers
+    method, path = known_as
+    operation["parameters"] = operation.get("parameters", []) + read_by(known_as)
     if path not in OPEN_PATHS:
         by_url = method == "get" and path.endswith("/stream")
         operation["security"] = [
             {name: []} for name in SECURITY_SCHEMES if name == "bearer" or by_url
         ]
-    _correct_answers(operation["responses"], path)
+    answers = operation["responses"]
+    _correct(answers)
+    answers["200"]["headers"] = sent(*SENT.get(known_as, ()))
+    if links := LEADS_TO.get(known_as):
+        answers["200"]["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in links}
+    operation["responses"] = dict(sorted((answers | refusals_of(known_as)).items()))
 
 
-def _correct_answers(responses: Json, path: str) -> None:
+def _correct(answers: Json) -> None:
     """Undo what FastAPI takes for granted: that a 422 is its own, and that all answers are JSON."""
-    responses.pop("422", None)
-    content = responses["200"].get("content", {})
-    if "text/event-stream" in content:
+    answers.pop("422", None)
+    content = answers["200"].get("content", {})
+    if "text/event-stream" in content and not content.get("application/json", {}).get("schema"):
         content.pop("application/json", None)
-    problem = responses.get("default", {}).get("content", {})
-    if not path.startswith(OPENAI_PREFIX) and "application/json" in problem:
-        problem["application/problem+json"] = problem.pop("application/json")

@@ -120,12 +120,17 @@ def _methods(request: Request) -> list[str]:
     """Return every method of an address, which may have several routes (RFC 9110 §10.2.1)."""
     path = request.url.path
     templates: dict[str, Any] = request.app.openapi()["paths"]
-    matching = (
+    # One that stands there word for word is no search's address (OpenAPI 3.1, Paths Object).
+    matching = [templates[path]] if path in templates else _fitting(templates, path)
+    return sorted({method.upper() for methods in matching for method in methods})
+
+
+def _fitting(templates: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    return [
         methods
         for template, methods in templates.items()
         if compile_path(template)[0].fullmatch(path)
-    )
-    return sorted({method.upper() for methods in matching for method in methods})
+    ]
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,6 +13,15 @@ from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_c
 from app.api.repair import Repair
 from app.api.request import idempotency_key
 from app.api.responses_body import read_request
+from app.api.responses_schemas import (
+    CREATE_BODY,
+    CREATED,
+    PAGE_QUERY,
+    DeletedBody,
+    InputItemsBody,
+    ModelsBody,
+    ResponseBody,
+)
 from app.api.routing import RequestRoute
 from app.api.service import service_of
 from app.api.sse import LogStream, Show, frame
@@ -32,40 +40,12 @@ MODELS_OWNER = "system"
 JSON = "application/json"
 NO_STORE = {"Cache-Control": "no-store"}
 
-ERROR_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": "string"},
-            },
-        }
-    },
-}
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "An error as OpenAI's API has it, with this service's codes.",
-        "content": {JSON: {"schema": ERROR_SCHEMA}},
-    }
-}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "As OpenAI's and DashScope's Responses API have it.",
-        "content": {JSON: {"schema": {"type": "object", "required": ["model", "input"]}}},
-    }
-}
-
-router = APIRouter(route_class=RequestRoute, prefix="/v1", responses=ANSWERS)
+router = APIRouter(route_class=RequestRoute, prefix="/v1")
 
 
-@router.post("/responses", openapi_extra=BODY)
+@router.post(
+    "/responses", response_model=ResponseBody, responses=CREATED, openapi_extra=CREATE_BODY
+)
 async def create(request: Request) -> Response:
     """Pass a request of the Responses API on, and its answer back, streamed or whole."""
     client = admit_caller(request)
@@ -76,7 +56,7 @@ async def create(request: Request) -> Response:
     return await _wait(request, opened)
 
 
-@router.get("/responses/{response_id}")
+@router.get("/responses/{response_id}", response_model=ResponseBody)
 async def retrieve(request: Request, response_id: str) -> Response:
     """Read an answer that the upstream keeps."""
     if request.query_params.get("stream", "false") != "false":
@@ -86,19 +66,23 @@ async def retrieve(request: Request, response_id: str) -> Response:
     return await _fetch(request, response_id)
 
 
-@router.delete("/responses/{response_id}")
+@router.delete("/responses/{response_id}", response_model=DeletedBody)
 async def delete(request: Request, response_id: str) -> Response:
     """Have the upstream forget an answer."""
     return await _fetch(request, response_id)
 
 
-@router.get("/responses/{response_id}/input_items")
+@router.get(
+    "/responses/{response_id}/input_items",
+    response_model=InputItemsBody,
+    openapi_extra=PAGE_QUERY,
+)
 async def input_items(request: Request, response_id: str) -> Response:
     """List what an answer was asked."""
     return await _fetch(request, response_id, "/input_items")
 
 
-@router.get("/models")
+@router.get("/models", response_model=ModelsBody)
 async def models(request: Request) -> Response:
     """List the models that may be named here."""
     identify(request)

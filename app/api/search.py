@@ -13,7 +13,7 @@ from app.api.openapi import REPLAY_QUERY, SEARCH_BODY, SEARCH_QUERY, STREAM_RESP
 from app.api.problems import remember_run
 from app.api.request import open_search
 from app.api.routing import RequestRoute
-from app.api.schemas import Problem, SearchResultBody
+from app.api.schemas import SearchResultBody
 from app.api.service import service_of
 from app.api.sse import LogStream
 from app.errors import InvalidRequest, SearchNotFound
@@ -23,7 +23,7 @@ from app.runs import Reader, Run
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
 EVENT_NUMBER = re.compile(r"[0-9]{1,9}")
 
-router = APIRouter(route_class=RequestRoute, responses={"default": {"model": Problem}})
+router = APIRouter(route_class=RequestRoute)
 
 
 @router.post("/search", response_model=SearchResultBody, openapi_extra=SEARCH_BODY)

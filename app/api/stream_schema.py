@@ -31,23 +31,28 @@ Others are relayed as well."""
 # what they must hold. No entry takes events of any name: `type: string` beside the constants
 # would keep TypeScript from telling them apart.
 
+STREAM = {
+    "schema": {"$ref": "#/components/schemas/StreamData"},
+    "itemSchema": {"$ref": "#/components/schemas/StreamEvent"},
+}
+RELAYED_STREAM = {
+    "schema": {"$ref": "#/components/schemas/RelayedData"},
+    "itemSchema": {"$ref": "#/components/schemas/RelayedEvent"},
+}
+"""The same on `/v1`, where the upstream's events come alone and without ids."""
 
-def stream_data_schema() -> dict[str, Any]:
-    """Describe what a typed client reads: the data of each event, titled by the event's name."""
-    own = [{"title": name} | _data_of(name) for name in OWN_EVENTS]
-    return {"oneOf": [*own, *(_relayed(name) for name in RELAYED)]}
 
-
-def stream_item_schema() -> dict[str, Any]:
-    """Describe an event as it is framed, told apart by `event`."""
-    own = [_framed({"const": name}, _data_of(name)) for name in OWN_EVENTS]
-    any_relayed = {
-        "type": "object",
-        "description": "An event of the Responses API, relayed as it came.",
-        "required": ["type"],
-        "properties": {"type": {"type": "string"}},
+def stream_schemas() -> dict[str, Any]:
+    """Describe what those refer to: titled by the event's name, or told apart by `event`."""
+    data = [{"title": name} | _data_of(name) for name in OWN_EVENTS]
+    relayed = [_relayed(name) for name in RELAYED]
+    framed = [_framed({"const": name}, _data_of(name), "id") for name in OWN_EVENTS]
+    return {
+        "StreamData": {"oneOf": [*data, *relayed]},
+        "StreamEvent": {"oneOf": [*framed, _any_relayed("id")]},
+        "RelayedData": {"oneOf": relayed},
+        "RelayedEvent": _any_relayed(),
     }
-    return {"oneOf": [*own, _framed({"pattern": r"^response\."}, any_relayed)]}
 
 
 def _data_of(name: str) -> dict[str, Any]:
@@ -68,13 +73,23 @@ def _relayed(name: str) -> dict[str, Any]:
     }
 
 
-def _framed(event: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:
+def _any_relayed(*more: str) -> dict[str, Any]:
+    data = {
+        "type": "object",
+        "description": "An event of the Responses API, relayed as it came.",
+        "required": ["type"],
+        "properties": {"type": {"type": "string"}},
+    }
+    return _framed({"pattern": r"^response\."}, data, *more)
+
+
+def _framed(event: dict[str, str], data: dict[str, Any], *more: str) -> dict[str, Any]:
     return {
         "type": "object",
         "title": event.get("const", "response.*"),
-        "required": ["id", "event", "data"],
+        "required": [*more, "event", "data"],
         "properties": {
-            "id": {"type": "string"},
+            **{name: {"type": "string"} for name in more},
             "event": {"type": "string"} | event,
             "data": {
                 "type": "string",

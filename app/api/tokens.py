@@ -11,13 +11,12 @@ from app.api.body import BodyLimits, read_bytes, require_json
 from app.api.caller import bearer_of, charge
 from app.api.request import field_errors
 from app.api.routing import RequestRoute
-from app.api.schemas import Problem
 from app.api.service import service_of
 from app.errors import InvalidRequest, MalformedBody, RouteNotFound
 
 TOKEN_BODY_MAX_BYTES = 4_096
 
-router = APIRouter(route_class=RequestRoute, responses={"default": {"model": Problem}})
+router = APIRouter(route_class=RequestRoute)
 
 
 class TokenRequest(BaseModel):

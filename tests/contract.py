@@ -1,0 +1,76 @@
+"""What the contract for machines says of an answer, held against every answer that a test gets."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import httpx
+from jsonschema import Draft202012Validator
+from starlette.routing import compile_path
+
+from app.main import create_app
+from app.settings import load
+
+Json = dict[str, Any]
+
+
+class Contract:
+    """An OpenAPI document, looked up by what was asked and what was answered."""
+
+    def __init__(self, document: Json) -> None:
+        self.document = document
+        self._templates = {path: compile_path(path)[0] for path in document["paths"]}
+        self._validators: dict[tuple[str, str, int], Draft202012Validator] = {}
+
+    async def hold(self, response: httpx.Response) -> None:
+        """Fail for a status, a media type, a body or a missing header that is not documented."""
+        method, path = response.request.method.lower(), self._template(response.url.path)
+        if (operation := self.document["paths"].get(path, {}).get(method)) is None:
+            return
+        status = response.status_code
+        asked = f"{method} {path} answered {status}"
+        assert str(status) in operation["responses"], f"{asked}, which is not documented"
+        answer = self.resolved(operation["responses"][str(status)])
+        for name, header in answer["headers"].items():
+            missing = self.resolved(header).get("required", False) and name not in response.headers
+            assert not missing, f"{asked} without {name}"
+        media_type = response.headers.get("content-type", "").partition(";")[0]
+        content = answer.get("content", {})
+        assert media_type in content or (not media_type and not content), f"{asked}: {media_type}"
+        if media_type.endswith("json"):
+            await response.aread()
+            validator = self._validator((method, path, status), content[media_type]["schema"])
+            found = [error.message for error in validator.iter_errors(response.json())]
+            assert not found, f"{asked}: {found}"
+
+    def operations(self) -> Iterator[tuple[str, str, Json]]:
+        """Each operation, with its path and method."""
+        for path, item in self.document["paths"].items():
+            for method, operation in item.items():
+                yield path, method, operation
+
+    def resolved(self, found: Json) -> Json:
+        """The object itself, where a reference to it may stand."""
+        for step in found.get("$ref", "").split("/")[1:]:
+            found = (self.document if step == "components" else found)[step]
+        return found
+
+    def _template(self, path: str) -> str:
+        """The path as it is documented: itself, before a template that it happens to fit."""
+        fitting = (one for one, regex in self._templates.items() if regex.fullmatch(path))
+        return path if path in self._templates else next(fitting, path)
+
+    def _validator(self, key: tuple[str, str, int], schema: Json) -> Draft202012Validator:
+        if key not in self._validators:
+            root = {"components": self.document["components"]} | schema
+            self._validators[key] = Draft202012Validator(root)
+        return self._validators[key]
+
+
+@cache
+def contract_of(models: tuple[str, ...]) -> Contract:
+    """The contract of a service that offers these models; nothing else changes it."""
+    settings = load(
+        _env_file=None, dashscope_api_key="sk-any", allow_anonymous=True, allowed_models=models
+    )
+    return Contract(create_app(settings).openapi())
