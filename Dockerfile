@@ -31,8 +31,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
 CMD ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "9000"]
 
 FROM runtime AS service
-# Pictures come and go in megabytes: glibc gives such pieces back at once instead of keeping them.
-ENV MALLOC_MMAP_THRESHOLD_=1048576
 COPY --from=builder /venv /venv
 COPY app /srv/app
 USER 10001:10001

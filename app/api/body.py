@@ -91,7 +91,12 @@ async def _read_form(request: Request, limits: BodyLimits, held: Held) -> Body:
         max_file_bytes=limits.file_bytes,
         max_parts=limits.files + FORM_FIELDS_MAX,
     )
-    await _receive(request, limits, held, into=form.feed)
+    try:
+        await _receive(request, limits, held, into=form.feed)
+    except BaseException:
+        # Else the exception's traceback holds what had come until it is answered.
+        form.drop()
+        raise
     fields: list[tuple[str, str]] = []
     files = []
     for part in form.close():

@@ -44,6 +44,10 @@ class Form:
         except FormParserError as exc:
             raise MalformedBody("The body is not valid multipart/form-data.") from exc
 
+    def drop(self) -> None:
+        """Let go of all that has come."""
+        self._parts.parts.clear()
+
     def close(self) -> list[Part]:
         """Return the parts.
 

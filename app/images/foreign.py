@@ -17,6 +17,11 @@ Prototypes = Mapping[str, tuple[Any, Sequence[Any]]]
 DONTNEED = 4
 """MADV_DONTNEED, on Linux and elsewhere."""
 
+MMAP_THRESHOLD = -3
+"""M_MMAP_THRESHOLD, of the GNU C library."""
+
+LARGE_BYTES = 1 << 20
+
 SIMPLE = 0
 """PyBUF_SIMPLE: a buffer of plain bytes, which may be read-only."""
 
@@ -77,6 +82,17 @@ def forget(address: int, n_bytes: int, libc: Any = _libc) -> None:
     whole = (address + n_bytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
     if advise and whole > 0:
         advise(ctypes.c_void_p(first), ctypes.c_size_t(whole), DONTNEED)
+
+
+def map_large_blocks(libc: Any = _libc) -> None:
+    """Have large blocks of memory from the system, which gets each back at once (mallopt(3)).
+
+    Else the C library takes those as large as any that was freed before from its heap, and keeps
+    what is freed there: of fifty uploads at once, as much again as they may take.
+    """
+    set_option = getattr(libc, "mallopt", None)
+    if set_option:
+        set_option(ctypes.c_int(MMAP_THRESHOLD), ctypes.c_int(LARGE_BYTES))
 
 
 def load(module: ModuleType, prototypes: Prototypes) -> ctypes.CDLL | None:

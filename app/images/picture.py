@@ -13,7 +13,7 @@ from PIL import Image, _imaging
 from app.images.arrow import FadingRows
 from app.images.bands import band_bytes, shrink
 from app.images.colour import PLAIN_MODES, levels_of, to_8_bits
-from app.images.foreign import give_back
+from app.images.foreign import give_back, map_large_blocks
 from app.images.limits import MIN_SIDE
 from app.images.reading import open_pieces
 from app.images.sniff import Kind
@@ -54,6 +54,7 @@ used before and fills with zeros, while Pillow holds the interpreter's lock: 25 
 Above 32 MB it asks the system, which gives empty pages one by one, and has them back at once."""
 
 _imaging.set_block_size(BLOCK_BYTES)
+map_large_blocks()
 
 
 class Picture(Protocol):

@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from PIL import _webp
 
-from app.images.foreign import address_of, forget, give_back, load
+from app.images.foreign import address_of, forget, give_back, load, map_large_blocks
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray])
@@ -34,6 +34,14 @@ def test_memory_is_given_back_where_that_is_known() -> None:
     give_back(SimpleNamespace(malloc_trim=lambda size: asked.append(size.value)))
     give_back(SimpleNamespace())
     assert asked == [0]
+
+
+def test_large_blocks_are_the_systems_where_that_is_known() -> None:
+    asked: list[tuple[int, int]] = []
+    libc = SimpleNamespace(mallopt=lambda name, value: asked.append((name.value, value.value)))
+    map_large_blocks(libc)
+    map_large_blocks(SimpleNamespace())
+    assert asked == [(-3, 1 << 20)]
 
 
 def test_only_whole_pages_are_forgotten() -> None:

@@ -1,0 +1,90 @@
+"""Fifty uploads at once in a real process: its memory is bounded by the setting, each is told."""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.images.files import exif, jpeg, noise
+from tests.processes import Process, service, simulator
+
+MIB = 1 << 20
+AT_ONCE = 50
+BUDGET_BYTES = 128 * MIB
+BESIDE_BYTES = 48 * MIB
+"""What is no picture: of each connection up to half a megabyte that was read and not yet taken in,
+the searches' events, and what the C library keeps."""
+
+GUARD_S = 100
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def photo() -> bytes:
+    """12 megapixels of 8 MB, lying on their side."""
+    return jpeg(noise(1500, 1000).resize((4000, 3000)), exif=exif(orientation=6), quality=80)
+
+
+class Memory:
+    """What the system says of a process's memory (proc(5))."""
+
+    def __init__(self, process: Process) -> None:
+        self._folder = Path(f"/proc/{process.pid}")
+        self.idle_bytes = self._bytes_of("VmRSS:")
+        (self._folder / "clear_refs").write_text("5")
+
+    @property
+    def peak_bytes(self) -> int:
+        """At its highest since, above what it was then."""
+        return self._bytes_of("VmHWM:") - self.idle_bytes
+
+    def _bytes_of(self, name: str) -> int:
+        lines = (self._folder / "status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+
+async def upload(http: httpx.AsyncClient, url: str, number: int, body: bytes) -> httpx.Response:
+    form = {"prompt": f"[sim normal] {number}"}
+    return await http.post(f"{url}/search", data=form, files={"image": ("photo.jpg", body)})
+
+
+async def fifty_at_once(budget_bytes: int) -> tuple[list[httpx.Response], int]:
+    """The answers, and the memory that the service took for them, in bytes."""
+    body = photo()
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    async with (
+        asyncio.timeout(GUARD_S),
+        simulator() as upstream,
+        service(upstream, IMAGE_INFLIGHT_MAX_BYTES=str(budget_bytes)) as process,
+        httpx.AsyncClient(limits=limits, timeout=GUARD_S, trust_env=False) as http,
+    ):
+        assert (await upload(http, process.url, AT_ONCE, body)).status_code == 200
+        memory = Memory(process)
+        async with asyncio.TaskGroup() as group:
+            asked = [
+                group.create_task(upload(http, process.url, number, body))
+                for number in range(AT_ONCE)
+            ]
+        peak_bytes = memory.peak_bytes
+        assert (await upload(http, process.url, AT_ONCE + 1, body)).status_code == 200
+    return [each.result() for each in asked], peak_bytes
+
+
+async def test_fifty_uploads_at_once_take_no_more_memory_than_the_setting() -> None:
+    answers, peak_bytes = await fifty_at_once(BUDGET_BYTES)
+    assert peak_bytes <= BUDGET_BYTES + BESIDE_BYTES
+    counted = Counter(answer.status_code for answer in answers)
+    assert set(counted) == {200, 503}
+    for answer in answers:
+        if answer.status_code != 200:
+            assert answer.json()["code"] == "overloaded"
+            assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_without_the_setting_they_take_more_and_none_is_refused() -> None:
+    answers, peak_bytes = await fifty_at_once(0)
+    assert {answer.status_code for answer in answers} == {200}
+    assert peak_bytes > BUDGET_BYTES + 2 * BESIDE_BYTES
