@@ -2,7 +2,7 @@
 
 import io
 import math
-from typing import cast
+from typing import Any, Protocol, cast
 
 from PIL import Image, ImageCms
 
@@ -21,7 +21,16 @@ def is_srgb(icc: bytes | None) -> bool:
     return icc is None or any(name in icc for name in SRGB_NAMES)
 
 
-def levels_of(image: Image.Image) -> tuple[float, float] | None:
+class Samples(Protocol):
+    """What is asked of an image, or of one that is read in bands."""
+
+    @property
+    def mode(self) -> str: ...
+
+    def getextrema(self) -> Any: ...
+
+
+def levels_of(image: Samples) -> tuple[float, float] | None:
     """Factor and offset that bring samples of more than 8 bits into 0 to 255, else `None`.
 
     16 bits have a scale of their own; of other numbers the least becomes black, the most white.

@@ -23,17 +23,19 @@ from app.images.heic import HeicPicture
 from app.images.libavif import open_libavif
 from app.images.libde265 import open_libde265
 from app.images.libheif import open_libheif
+from app.images.libtiff import open_libtiff
 from app.images.libwebp import open_libwebp
 from app.images.limits import MAX_URL_BYTES, MIN_SIDE, ImageLimits
 from app.images.picture import Picture, PillowPicture, divided, factor
 from app.images.progressive import ProgressivePicture, stores_much
 from app.images.sniff import HEAD_BYTES, Kind, sniff
+from app.images.striped import StripedPicture
 from app.images.structure import Structure
 from app.images.webp import WebpPicture
 from app.images.whole_heic import WholeHeicPicture
 from app.models import ImageInput
 
-LIBWEBP, LIBAVIF = open_libwebp(), open_libavif()
+LIBWEBP, LIBAVIF, LIBTIFF = open_libwebp(), open_libavif(), open_libtiff()
 LIBHEIF, LIBDE265 = open_libheif(), open_libde265()
 """Where one is `None`, Pillow decodes, or libheif in place of libde265, which takes more memory and
 is charged so."""
@@ -157,6 +159,10 @@ def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
         return WebpPicture(body, LIBWEBP)
     if kind is Kind.AVIF and LIBAVIF:
         return AvifPicture(body, LIBAVIF)
+    if kind is Kind.TIFF and LIBTIFF:
+        striped = StripedPicture(body, LIBTIFF)
+        if striped.is_striped:
+            return striped
     if kind is Kind.HEIC:
         return _open_heic(body)
     if kind is Kind.JPEG and structure and stores_much(structure):

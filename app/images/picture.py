@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from PIL import Image, _imaging
+from PIL import Image, TiffImagePlugin, _imaging
 
 from app.images.arrow import FadingRows
 from app.images.bands import band_bytes, shrink
@@ -18,6 +18,7 @@ from app.images.limits import MIN_SIDE
 from app.images.reading import open_pieces
 from app.images.sniff import Kind
 from app.images.structure import ORIENTATION, Structure, read_orientation
+from app.images.tiff import buffer_bytes
 
 PILLOW_NAMES = {
     Kind.JPEG: "JPEG",
@@ -34,9 +35,9 @@ PIXEL_BYTES = 4
 
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 
-EXTRA_BYTES = {Kind.WEBP: 14, Kind.AVIF: 10, Kind.TIFF: 4}
+EXTRA_BYTES = {Kind.WEBP: 14, Kind.AVIF: 10}
 """Bytes a pixel that a decoder of Pillow's holds besides: of a WebP two canvases and a frame, of an
-AVIF planes and two copies, of a TIFF a strip. Measured."""
+AVIF planes and two copies. Measured."""
 
 READ_WHOLE = frozenset((Kind.WEBP, Kind.AVIF))
 """Their decoders in Pillow want the whole file in one piece, which is a copy of it."""
@@ -97,15 +98,17 @@ class PillowPicture:
         self._plain = image.mode in PLAIN_MODES and not image.has_transparency_data
         exif = image.info.get("exif")
         self.orientation = structure.orientation if structure else read_orientation(exif)
-        if kind is Kind.TIFF:
+        self._buffer_bytes = 0
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
             self.orientation = image.getexif().get(ORIENTATION, 1)
+            self._buffer_bytes = buffer_bytes(image)
         self.icc = structure.icc if structure else image.info.get("icc_profile")
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""
         size = divided(self.size, self._scale(max_side))
         a_pixel = STORED_BYTES.get(self._mode, PIXEL_BYTES) + EXTRA_BYTES.get(self._kind, 0)
-        held = self._coefficients_bytes + math.prod(size) * a_pixel
+        held = self._coefficients_bytes + self._buffer_bytes + math.prod(size) * a_pixel
         if self._kind in READ_WHOLE:
             held += sum(map(len, self._parts))
         held += band_bytes(size[0])

@@ -2,17 +2,23 @@
 
 from typing import Literal
 
+from PIL import TiffImagePlugin
+
 from app.errors import ImageUnreadable
 from app.images.structure import PARTS_MAX
 
 SHORT = 3
 WIDTH, HEIGHT = 256, 257
+BITS, SAMPLES, ROWS_PER_STRIP, PLANAR = 258, 277, 278, 284
 TILE_WIDTH, TILE_HEIGHT = 322, 323
 OFFSETS = (273, 324)
 """Of strips and of tiles: one number for each."""
 
 TILE_MAX_PIXELS = 1 << 22
 """A tile is decoded whole, also where the picture is smaller: 2048 x 2048 is plenty."""
+
+PLANES_APART = 2
+"""PlanarConfiguration: each plane has strips or tiles of its own."""
 
 
 def check(data: memoryview) -> None:
@@ -25,9 +31,27 @@ def check(data: memoryview) -> None:
     if any(tags.get(tag, (0, 0))[0] > PARTS_MAX for tag in OFFSETS):
         raise ImageUnreadable(f"This TIFF consists of more than {PARTS_MAX} strips or tiles.")
     tile = tags.get(TILE_WIDTH, (0, 0))[1] * tags.get(TILE_HEIGHT, (0, 0))[1]
-    picture = tags.get(WIDTH, (0, 0))[1] * tags.get(HEIGHT, (0, 0))[1]
-    if tile > max(picture, TILE_MAX_PIXELS):
-        raise ImageUnreadable("This TIFF has tiles larger than its picture.")
+    if tile > TILE_MAX_PIXELS:
+        raise ImageUnreadable(f"This TIFF has tiles of more than {TILE_MAX_PIXELS} pixels.")
+
+
+def stored_size(image: TiffImagePlugin.TiffImageFile) -> tuple[int, int]:
+    """In pixels as they are stored; Pillow tells of the turned picture."""
+    return image.tag_v2[WIDTH], image.tag_v2[HEIGHT]
+
+
+def buffer_bytes(image: TiffImagePlugin.TiffImageFile) -> int:
+    """What Pillow decodes at once beside the picture: a strip, or a tile."""
+    tags = image.tag_v2
+    if not any(tile.codec_name == "libtiff" for tile in image.tile):
+        return 0
+    width, height = stored_size(image)
+    width = tags.get(TILE_WIDTH, width)
+    height = tags.get(TILE_HEIGHT, min(tags.get(ROWS_PER_STRIP, height), height))
+    apart = tags.get(PLANAR, 1) == PLANES_APART
+    samples = 1 if apart else tags.get(SAMPLES, 1)
+    bits = max(tags.get(BITS, (1,)))
+    return int(width * height * samples * bits) // 8
 
 
 def _first_directory(data: memoryview) -> dict[int, tuple[int, int]]:

@@ -47,6 +47,9 @@ SEEDS: dict[str, Make] = {
     "gif": lambda: encoded(noise(40, 30).quantize(), "GIF", comment=b"hello"),
     "bmp": lambda: encoded(scene().quantize(16), "BMP"),
     "tiff": lambda: encoded(noise(40, 30), "TIFF", compression="tiff_lzw"),
+    "tiff of one strip": lambda: encoded(
+        noise(40, 30), "TIFF", compression="tiff_adobe_deflate", strip_size=1 << 20
+    ),
     "tiled tiff": lambda: encoded(scene(), "TIFF", compression="jpeg"),
     "webp": lambda: encoded(scene(), "WEBP", exif=exif(orientation=6)),
     "lossless webp": lambda: encoded(scene().convert("RGBA"), "WEBP", lossless=True),

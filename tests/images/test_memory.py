@@ -25,6 +25,7 @@ from tests.images.files import (
     webp_frame,
 )
 from tests.images.test_scans import together
+from tests.images.test_striped import of_16_bits
 
 MEASURE = """
 import io, json, sys
@@ -168,6 +169,9 @@ PICTURES: dict[str, Make] = {
     "tiff": lambda: encoded(photo(), "TIFF"),
     "turned tiff": lambda: encoded(photo(), "TIFF", tiffinfo={274: 6}),
     "tiff of one strip": lambda: encoded(photo(), "TIFF", **ONE_STRIP),
+    "transparent tiff of one strip": lambda: encoded(clear(), "TIFF", **ONE_STRIP),
+    "tiff of one strip of numbers": lambda: encoded(photo().convert("F"), "TIFF", **ONE_STRIP),
+    "tiff of one strip, 16 bits": lambda: of_16_bits(2300, 2000),
     "heic": lambda: encoded(photo(), "HEIF"),
     "heic of tiles": lambda: encoded(photo(), "HEIF", tile_size=512),
     "medium heic": lambda: encoded(medium(), "HEIF"),
@@ -221,6 +225,8 @@ AS_ABOVE = (
     "jpeg",
     "progressive cmyk jpeg",
     "turned tiff",
+    "transparent tiff of one strip",
+    "tiff of one strip, 16 bits",
     "webp",
     "lossless webp",
     "transparent webp",
