@@ -1,6 +1,7 @@
 """A compressed TIFF that is one strip, or few: read row by row, since a strip is decoded whole."""
 
 import math
+from typing import cast
 
 from PIL import Image, TiffImagePlugin
 
@@ -28,20 +29,18 @@ class StripedPicture(PillowPicture):
     def __init__(self, body: memoryview, library: LibTiff) -> None:
         super().__init__(Kind.TIFF, (body,), None)
         self._body, self._library = body, library
-        image = self._open()
-        self.is_striped = False
-        if isinstance(image, TiffImagePlugin.TiffImageFile) and len(image.tile) == 1:
-            tags, tile = image.tag_v2, image.tile[0]
-            self.size = stored_size(image)
-            self._raw_mode = str(tile.args[0]) if isinstance(tile.args, tuple) else ""
-            self.is_striped = (
-                tile.codec_name == "libtiff"
-                and image.info.get("compression") in COMPRESSIONS
-                and image.mode in MODES
-                and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1
-                and TiffImagePlugin.TILEWIDTH not in tags
-                and buffer_bytes(image) > STRIP_MAX_BYTES
-            )
+        image = cast("TiffImagePlugin.TiffImageFile", self._open())
+        tags, tile = image.tag_v2, image.tile[0]
+        self.size = stored_size(image)
+        self._raw_mode = str(tile.args[0]) if isinstance(tile.args, tuple) else ""
+        self.is_striped = (
+            tile.codec_name == "libtiff"
+            and image.info.get("compression") in COMPRESSIONS
+            and image.mode in MODES
+            and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1
+            and TiffImagePlugin.TILEWIDTH not in tags
+            and buffer_bytes(image) > STRIP_MAX_BYTES
+        )
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""

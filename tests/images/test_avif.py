@@ -1,5 +1,6 @@
 """AVIF through libavif: the same picture as Pillow decodes, in bands."""
 
+import ctypes
 import io
 from types import SimpleNamespace
 
@@ -94,6 +95,16 @@ def test_the_layout_is_that_of_the_library() -> None:
     limits = (decoder.size_limit, decoder.dimension_limit, decoder.count_limit, decoder.strict)
     assert limits == (SIZE_LIMIT, 32_768, 12 * 3_600 * 60, 7)
     library.avifDecoderDestroy(made)
+
+
+def test_nothing_is_read_from_beyond_a_file() -> None:
+    file = memoryview(FILES["transparent"])
+    into = libavif._Data()
+    read = libavif._reader(file, 1000, None)
+    assert read(None, 0, 8, 1 << 30, ctypes.pointer(into)) == 0
+    assert (into.data, into.size) == (1008, len(file) - 8)
+    assert read(None, 0, len(file) + 1, 1, ctypes.pointer(into)) != 0
+    assert read(None, 1, 0, 1, ctypes.pointer(into)) != 0
 
 
 def test_a_damaged_file_is_unreadable() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from app.images.boxes import boxes, find, properties
 from app.images.hevc import find_config, units
+from app.images.structure import PARTS_MAX
 
 
 def box(kind: bytes, *inside: bytes) -> bytes:
@@ -37,6 +38,10 @@ def kinds(data: bytes) -> list[bytes]:
 )
 def test_boxes_are_told_up_to_the_first_damaged_one(data: bytes, found: list[bytes]) -> None:
     assert kinds(data) == found
+
+
+def test_no_more_boxes_are_told_than_a_picture_needs() -> None:
+    assert len(kinds(box(b"free") * (PARTS_MAX + 5))) == PARTS_MAX
 
 
 def heif(*parts: bytes, item: bytes = b"") -> memoryview:

@@ -1,6 +1,7 @@
 """HEIC through libheif and libavif: the same picture as pillow_heif decodes, in bands."""
 
 import io
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,9 @@ from app.images.coded_heic import CodedHeicPicture
 from app.images.heic import HeicPicture
 from app.images.hevc import find_config, units
 from app.images.libavif import AvifImage
-from app.images.libde265 import open_libde265
+from app.images.libde265 import Decoder, LibDe265, open_libde265
 from app.images.libheif import open_libheif
-from app.images.libheif_decoded import Decoded
+from app.images.libheif_decoded import Decoded, check_whole
 from app.images.limits import ImageLimits
 from app.images.normalise import Raw, examine
 from app.images.whole_heic import WholeHeicPicture
@@ -220,6 +221,35 @@ def test_a_library_of_another_version_is_left_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(libde265, "load", lambda _module, _prototypes: strange)
     assert open_libheif() is None
     assert open_libde265() is None
+
+
+def test_no_memory_for_a_decoder_is_an_error() -> None:
+    full: Any = SimpleNamespace(de265_new_decoder=lambda: None)
+    with pytest.raises(MemoryError), LibDe265(full).decoding(size_limit=1):
+        pass
+
+
+def test_a_decoder_that_comes_to_no_end_finds_no_picture() -> None:
+    endless: Any = SimpleNamespace(
+        de265_flush_data=lambda _: 0,
+        de265_decode=lambda _decoder, _more: 0,
+        de265_get_next_picture=lambda _: None,
+    )
+    with pytest.raises(ValueError, match="no picture"):
+        Decoder(endless, None).picture()
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "fails"), [(2, 134, False), (2, 100, True), (7, 0, True)]
+)
+def test_only_unknown_colours_are_passed_over(code: int, detail: int, *, fails: bool) -> None:
+    def remarks(_image: Any, _first: int, into: Any, _most: int) -> int:
+        into[0].code, into[0].detail = code, detail
+        return 1
+
+    library: Any = SimpleNamespace(heif_image_get_decoding_warnings=remarks)
+    with pytest.raises(ValueError, match="libheif") if fails else nullcontext():
+        check_whole(library, None)
 
 
 Y = Plane((8, 6), 8, 0, 8)
