@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from app.images.foreign import forget
-from app.images.libavif import AvifImage, LibAvif
+from app.images.libavif import LibAvif
+from app.images.libavif_abi import AvifImage
 
 GREY = 0
 FORMATS = {GREY: 4, 1: 3, 2: 2, 3: 1}

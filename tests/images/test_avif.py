@@ -11,7 +11,8 @@ from app.errors import ImageUnreadable
 from app.images import libavif, normalise
 from app.images.avif import AvifPicture
 from app.images.foreign import load
-from app.images.libavif import PROTOTYPES, SIZE_LIMIT, AvifDecoder, LibAvif, open_libavif
+from app.images.libavif import SIZE_LIMIT, LibAvif, open_libavif
+from app.images.libavif_abi import PROTOTYPES, AvifData, AvifDecoder
 from app.images.limits import ImageLimits
 from app.images.normalise import Raw, examine
 from app.images.picture import PillowPicture
@@ -99,7 +100,7 @@ def test_the_layout_is_that_of_the_library() -> None:
 
 def test_nothing_is_read_from_beyond_a_file() -> None:
     file = memoryview(FILES["transparent"])
-    into = libavif._Data()
+    into = AvifData()
     read = libavif._reader(file, 1000, None)
     assert read(None, 0, 8, 1 << 30, ctypes.pointer(into)) == 0
     assert (into.data, into.size) == (1008, len(file) - 8)

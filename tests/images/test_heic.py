@@ -14,7 +14,7 @@ from app.images import libde265, libheif, normalise
 from app.images.coded_heic import CodedHeicPicture
 from app.images.heic import HeicPicture
 from app.images.hevc import find_config, units
-from app.images.libavif import AvifImage
+from app.images.libavif_abi import AvifImage
 from app.images.libde265 import Decoder, LibDe265, open_libde265
 from app.images.libheif import open_libheif
 from app.images.libheif_decoded import Decoded, check_whole
