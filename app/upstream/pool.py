@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class Pool:
         self._tls = tls
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._all: set[Connection] = set()
+        self._looking: dict[Origin, asyncio.Future[Sequence[AddrInfoType]]] = {}
 
     async def take(self, origin: Origin, *, connect_s: float | None) -> Connection:
         """A connection for one request: the one that was used last, or a new one.
@@ -62,13 +64,15 @@ class Pool:
         """Drop all of them."""
         for connection in list(self._all):
             connection.abort()
+        for looking in self._looking.values():
+            looking.cancel()
         # They are told in the next turn that they are gone.
         await asyncio.sleep(0)
 
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
         secure = origin.scheme == "https"
-        found = await _addresses(origin)
+        found = _literal(origin) or await self._addresses(origin)
         sock = await start_connection(
             found, interleave=1, happy_eyeballs_delay=NEXT_ADDRESS_S, loop=loop
         )
@@ -85,6 +89,31 @@ class Pool:
         self._all.add(made)
         return made
 
+    async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
+        """Where an origin may be reached: one look-up at a time, told to all who wait for it.
+
+        Each takes one of the loop's few threads; a burst's would queue there until they are late.
+        """
+        looking = self._looking.get(origin)
+        if looking is None:
+            loop = asyncio.get_running_loop()
+            coming = loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            looking = self._looking[origin] = asyncio.ensure_future(coming)
+            looking.add_done_callback(partial(self._looked_up, origin))
+        # Not `shield`, which complains of a failure that the one who left is not told of.
+        await asyncio.wait((looking,))
+        try:
+            return looking.result()
+        finally:
+            # A failure holds this frame, which else would hold the failure.
+            del looking
+
+    def _looked_up(self, origin: Origin, looking: asyncio.Future[Sequence[AddrInfoType]]) -> None:
+        del self._looking[origin]
+        if not looking.cancelled():
+            # Nobody may be there to hear of it.
+            looking.exception()
+
     def _keep(self, origin: Origin, connection: Connection) -> None:
         self._idle.setdefault(origin, {})[connection] = None
 
@@ -94,11 +123,9 @@ class Pool:
             idle.pop(connection, None)
 
 
-async def _addresses(origin: Origin) -> Sequence[AddrInfoType]:
-    """Where an origin may be reached; a literal address is not looked up, which takes a thread."""
+def _literal(origin: Origin) -> Sequence[AddrInfoType]:
+    """The address that an origin is written with, if it is; that takes no thread."""
     kind, numeric = socket.SOCK_STREAM, socket.AI_NUMERICHOST
-    try:
+    with suppress(socket.gaierror):
         return socket.getaddrinfo(origin.host, origin.port, type=kind, flags=numeric)
-    except socket.gaierror:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(origin.host, origin.port, type=kind)
+    return ()
