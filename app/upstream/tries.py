@@ -60,6 +60,9 @@ class Tries:
             result = error.code
             told = asdict(error.upstream) if error.upstream else None
             fields = {"code": result, "detail": error.detail, "upstream": told}
+            if cause := error.__cause__:
+                # Of the connection, so it holds nothing of what was said on it.
+                fields["cause"] = repr(cause)
             logger.warning("upstream call failed", extra={"fields": fields})
             raise
         except asyncio.CancelledError:

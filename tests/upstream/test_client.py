@@ -2,8 +2,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -649,6 +649,58 @@ async def test_failures_and_retries_are_logged_without_key_or_prompt(
     }
     assert KEY not in repr(fields)
     assert "the prompt" not in repr(fields)
+
+
+@contextmanager
+def failures(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, Any]]]:
+    """What is logged of calls that failed."""
+    told: list[dict[str, Any]] = []
+    with caplog.at_level(logging.WARNING, logger="app.upstream"):
+        yield told
+    failed = [one for one in caplog.records if one.getMessage() == "upstream call failed"]
+    told.extend(one.__dict__["fields"] for one in failed)
+    assert KEY not in repr(told)
+    assert "the prompt" not in repr(told)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "why"),
+    [
+        ("http", "127.0.0.1", "ConnectionRefusedError(111"),
+        ("http", "nowhere.invalid", "gaierror("),
+        ("https", "localhost", "SSL"),
+    ],
+)
+async def test_why_no_connection_came_about_is_logged(
+    scheme: str, host: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"no TLS here")
+
+    with failures(caplog) as told:
+        async with listening(talk) as talking:
+            port = talking if scheme == "https" else free_port()
+            probe = Probe(f"{scheme}://{host}:{port}/v1", upstream_retries=0)
+            await probe.fails(UpstreamUnavailable)
+            await probe.transport.aclose()
+    assert why in told[0]["cause"]
+    assert told[0]["cause"].startswith("ConnectError(")
+
+
+async def test_what_breaks_http_is_logged_without_what_was_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with failures(caplog) as told:
+        async with probing(says(f"HTTP/1.1 2OO {KEY}\r\n\r\n".encode())) as (probe, _):
+            await probe.fails(UpstreamProtocol)
+    assert "Invalid" in told[0]["cause"]
+
+
+async def test_a_refusal_has_no_other_cause(caplog: pytest.LogCaptureFixture) -> None:
+    with failures(caplog) as told:
+        async with probing(says(answer("401 No", b"", JSON_TYPE))) as (probe, _):
+            await probe.fails(UpstreamAuthFailed)
+    assert "cause" not in told[0]
 
 
 async def test_a_bug_on_the_way_is_counted_as_ours() -> None:
