@@ -106,6 +106,9 @@ class Upstream:
         """
         url = httpx.URL(f"{self._settings.base_url}{path}", params=query)
         request = self._request(method, url, {"Accept": JSON})
+        return await self._tries.run(partial(self._attempt_fetch, request), again=lambda: False)
+
+    async def _attempt_fetch(self, request: httpx.Request) -> bytes:
         with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
             async with aclosing(await self._send(request, patience)) as reply:
                 if reply.status == HTTP_NOT_FOUND:

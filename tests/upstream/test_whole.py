@@ -152,6 +152,25 @@ async def test_what_is_kept_is_asked_for_once() -> None:
         with pytest.raises(UpstreamRateLimited):
             await fetch(probe)
     assert len(peer.requests) == 1
+    assert probe.retried("upstream_rate_limited") == 0
+
+
+async def test_what_is_kept_is_counted_and_its_failure_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    busy = says(answer("429 Busy", BUSY, JSON_TYPE))
+    gone = says(answer("404 Not Found", b""))
+    async with probing(says(WELL), busy, gone) as (probe, _):
+        await fetch(probe)
+        with pytest.raises(UpstreamRateLimited):
+            await fetch(probe)
+        with pytest.raises(SearchNotFound):
+            await fetch(probe)
+    for result in ("ok", "upstream_rate_limited", "search_not_found"):
+        assert probe.counted(result) == 1
+    failed = [vars(one)["fields"] for one in caplog.records if one.name == "app.upstream"]
+    assert [one["code"] for one in failed] == ["upstream_rate_limited", "search_not_found"]
+    assert failed[0]["upstream"]["message"] == "Requests throttling triggered."
 
 
 async def test_an_answer_without_end_is_ended_here() -> None:
