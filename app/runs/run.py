@@ -34,8 +34,8 @@ class Run:
     """One piece of work, its log and its readers."""
 
     __slots__ = (
-        *("id", "owner", "fingerprint", "listed", "kept", "resumable", "keys", "log", "error"),
-        *("cancelled", "_work", "_task", "_grow", "_on_ended", "_loop", "_readers"),
+        *("id", "owner", "fingerprint", "listed", "kept", "resumable", "keys", "joins", "log"),
+        *("error", "cancelled", "_work", "_task", "_grow", "_on_ended", "_loop", "_readers"),
         *("_admitted", "_opened", "_ended", "_let_in", "_relayed", "_stopping", "_stopped_by"),
         *("_linger_s", "_max_bytes", "_started_at", "_linger", "_silence", "__weakref__"),
     )
@@ -61,6 +61,7 @@ class Run:
         self.cancelled = False
         self.resumable = False
         self.keys: dict[str, None] = {}
+        self.joins = 0
         self._linger_s = linger_s
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
@@ -108,8 +109,11 @@ class Run:
 
     @property
     def shared(self) -> bool:
-        """Whether more than one request reads it."""
-        return self._readers > 1
+        """Whether it is read by more than one of the requests that asked for it.
+
+        Who came back after a break may still hold the connection that broke: that is one request.
+        """
+        return self._readers > 1 and self.joins > 1
 
     @property
     def refused(self) -> bool:

@@ -93,6 +93,7 @@ class Runs:
             cache = "hit" if run.ended else "coalesced"
         if key is not None:
             self._remember(owner, key, run)
+        run.joins += 1
         return Opened(run.read(resumable=resumable or key is not None), cache)
 
     def find(self, owner: Client, run_id: str) -> Run:

@@ -151,6 +151,35 @@ async def test_deleting_a_search_that_others_read_leaves_it_to_them() -> None:
         assert events_of(whole_frames(await second.rest()))[-1] == b"search.cancelled"
 
 
+async def test_deleting_ends_a_search_whose_only_caller_came_back_over_a_dead_connection() -> None:
+    """As a phone does that changes networks: nobody tells the service that the first is gone."""
+    async with running() as service, begun(service, "/search/stream") as first:
+        run = runs(service)[0]
+        await first.head()
+        async with dial(service.url) as second:
+            seen = {"Last-Event-ID": f"{run.id}:1"}
+            second.send(request("GET", "/search/stream", headers=seen))
+            await second.head()
+            assert run._readers == 2
+            stopped = await service.http.delete(f"/search/{run.id}")
+            assert stopped.json()["status"] == "cancelled"
+            assert events_of(whole_frames(await second.rest()))[-1] == b"search.cancelled"
+        await service.record.idle()
+
+
+async def test_coming_back_gives_nobody_the_right_to_end_what_others_asked_for_too() -> None:
+    async with running() as service, begun(service, "/search/stream") as first:
+        run = runs(service)[0]
+        async with begun(service, "/search/stream"), dial(service.url) as again:
+            await gone(service, first)
+            again.send(request("GET", f"/search/{run.id}/stream"))
+            await again.head()
+            for _ in range(2):
+                told = await service.http.delete(f"/search/{run.id}")
+                assert told.json()["status"] == "in_progress"
+        assert service.record.open == 1
+
+
 async def test_deleting_a_finished_search_answers_with_how_it_ended() -> None:
     async with running() as service:
         result = (await service.http.post("/search", json={"image_url": URL})).json()
