@@ -59,11 +59,12 @@ def account(
     prompt: str | None = None,
 ) -> None:
     """Count an ended search, and log it, with its `prompt` where one is handed in."""
-    usage = final.answer.usage
+    usage, seen = final.answer.usage, len(final.answer.searches)
     metrics.searches.labels(final.status, final.answer.outcome or "unknown").inc()
     metrics.search_s.observe(elapsed_s)
+    # As they are charged: by the upstream's count, or where that is missing by what came.
+    metrics.tool_calls.inc((usage and usage.image_search_calls) or seen)
     if usage:
-        metrics.tool_calls.inc(usage.image_search_calls)
         metrics.tokens.labels("input").inc(usage.input_tokens)
         metrics.tokens.labels("output").inc(usage.output_tokens)
     fields = {
