@@ -13,14 +13,17 @@ from app import telemetry
 from app.api.caller import rate_of
 from app.api.cors import Cors, RawHeader
 from app.api.leaving import CLIENT_GONE
-from app.api.problems import code_of, forget_run, problem_response, run_of
-from app.errors import Internal
+from app.api.problems import error_of, forget_run, problem_response, run_of
+from app.errors import CallerError, Draining, Internal, Overloaded
 
 logger = logging.getLogger("app.access")
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged at debug level."""
+
+REFUSALS = (CallerError, Overloaded, Draining)
+"""What requests are turned away with; the other errors are failures of what was let in."""
 
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -81,9 +84,10 @@ class RequestLog:
         }
         if run:
             fields["search_id"] = run.id
-        if code := code_of(scope):
-            fields["code"] = code
-            self.metrics.rejected.labels(code).inc()
+        if error := error_of(scope):
+            fields["code"] = error.code
+            if issubclass(error, REFUSALS):
+                self.metrics.rejected.labels(error.code).inc()
         logger.log(level, "request", extra={"fields": fields})
 
 

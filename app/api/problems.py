@@ -45,15 +45,15 @@ def forget_run(scope: Scope) -> None:
     scope.get("state", {}).pop("run", None)
 
 
-def code_of(scope: Scope) -> str | None:
-    """Return the error code that a request was answered with, if it was."""
-    code: str | None = scope.get("state", {}).get("code")
-    return code
+def error_of(scope: Scope) -> type[ServiceError] | None:
+    """Return the kind of error that a request was answered with, if it was."""
+    error: type[ServiceError] | None = scope.get("state", {}).get("error")
+    return error
 
 
 def problem_response(scope: Scope, error: ServiceError) -> Response:
     """Render an error, with the search's id and what it had found, if it got that far."""
-    scope.setdefault("state", {})["code"] = error.code
+    scope.setdefault("state", {})["error"] = type(error)
     if f"{scope['path']}/".startswith(OPENAI_PREFIX):
         return _openai_response(error)
     run = run_of(scope)

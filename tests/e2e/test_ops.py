@@ -1,5 +1,6 @@
 """What operators, and machines that read contracts, get."""
 
+import re
 from typing import Any
 
 import pytest
@@ -47,6 +48,29 @@ async def test_requests_are_logged_with_their_ids(caplog: pytest.LogCaptureFixtu
     assert fields["status"] == 200
     assert fields["search_id"] == response.headers["x-search-id"]
     assert "secret" not in caplog.text
+
+
+async def test_requests_refused_are_counted_and_searches_that_failed_are_not() -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name}
+    async with running(capacity=1, capacity_wait_s=0) as service:
+
+        async def code(**request: Any) -> str:
+            told: str = (await service.http.post("/search", **request)).json()["code"]
+            return told
+
+        async with service.http.stream(
+            "POST", "/search/stream", json=asked | {"prompt": "[sim stall]"}
+        ) as response:
+            codes = [await code(json=asked), await code(json={})]
+            await service.http.delete(f"/search/{response.headers['x-search-id']}")
+        codes.append(await code(json=asked | {"prompt": "[sim http_401]"}))
+        await service.http.post("/v1/responses", json={"model": "none"})
+        service.service.runs.draining = True
+        codes.append(await code(json=asked))
+        assert codes == ["overloaded", "image_missing", "upstream_auth_failed", "draining"]
+        metrics = (await service.http.get("/metrics")).text
+    counted = re.findall(r'^imagesearch_rejected_total{code="(\w+)"} 1\.0$', metrics, re.MULTILINE)
+    assert sorted(counted) == ["draining", "image_missing", "model_not_allowed", "overloaded"]
 
 
 async def test_nothing_else_is_served() -> None:
