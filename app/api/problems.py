@@ -35,9 +35,9 @@ def remember_run(scope: Scope, run: Run) -> None:
 
 
 def run_of(scope: Scope) -> Run | None:
-    """Return the search that a request was found to be about."""
+    """Return the search that a request was found to be about, if it can be found again."""
     run: Run | None = scope.get("state", {}).get("run")
-    return run
+    return None if run is None or run.refused else run
 
 
 def forget_run(scope: Scope) -> None:

@@ -73,6 +73,32 @@ async def test_requests_refused_are_counted_and_searches_that_failed_are_not() -
     assert sorted(counted) == ["draining", "image_missing", "model_not_allowed", "overloaded"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_search_that_was_refused_has_no_id_to_come_back_to(method: str) -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name}
+    held = asked | {"prompt": "[sim stall]"}
+    sent: dict[str, Any] = {"params": asked} if method == "GET" else {"json": asked}
+    async with (
+        running(capacity=1, capacity_wait_s=0) as service,
+        service.http.stream("POST", "/search/stream", json=held) as running_one,
+    ):
+        assert running_one.headers["x-search-id"]
+        refused, _ = await service.stream(method, **sent)
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert "x-search-id" not in refused.headers
+        assert "search_id" not in refused.json()
+        await service.http.delete(f"/search/{running_one.headers['x-search-id']}")
+
+
+async def test_a_search_that_failed_keeps_the_id_under_which_it_is_found() -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": "[sim http_401]"}
+    async with running() as service:
+        failed = await service.http.post("/search", json=asked)
+        found = await service.http.get(f"/search/{failed.headers['x-search-id']}")
+        assert found.json()["status"] == "failed"
+        assert failed.json()["search_id"] == found.json()["id"]
+
+
 async def test_nothing_else_is_served() -> None:
     async with running() as service:
         for path in ("/", "/docs", "/search/x/y"):
