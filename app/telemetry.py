@@ -75,9 +75,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        context = {"request_id": request_id.get(), "search_id": search_id.get()}
-        line.update({name: value for name, value in context.items() if value})
-        line.update(getattr(record, "fields", {}))
+        line.update(_fields(record))
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -92,8 +90,15 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """The line before any trace."""
         line = super().formatMessage(record)
-        fields = getattr(record, "fields", None)
+        fields = _fields(record)
         return f"{line} {json.dumps(fields, ensure_ascii=False, default=str)}" if fields else line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The context that there is, and the record's own fields."""
+    context = {"request_id": request_id.get(), "search_id": search_id.get()}
+    known = {name: value for name, value in context.items() if value}
+    return known | getattr(record, "fields", {})
 
 
 QUIET = ("httpx", "httpcore", "asyncio", "PIL", "python_multipart", "sse_starlette")

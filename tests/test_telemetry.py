@@ -1,5 +1,6 @@
 """Log lines: one a record, whatever is in it."""
 
+import contextvars
 import json
 import logging
 from collections.abc import Iterator
@@ -62,6 +63,21 @@ def test_a_line_of_text_has_the_fields_too_and_no_value_breaks_out_of_it(
     first, second = written(capsys)
     assert first.endswith('INFO app.test it happened {"path": "/a\\n2026-01-01 INFO forged"}')
     assert second.endswith("INFO app.test it happened")
+
+
+def test_a_line_of_text_is_found_by_its_ids_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(level="info", as_json=False)
+
+    def log() -> None:
+        request_id.set("req_1")
+        search_id.set("srch_1")
+        log_some(path="/a")
+        log_some(search_id="srch_2")
+
+    contextvars.copy_context().run(log)
+    first, second = written(capsys)
+    assert first.endswith('{"request_id": "req_1", "search_id": "srch_1", "path": "/a"}')
+    assert second.endswith('{"request_id": "req_1", "search_id": "srch_2"}')
 
 
 @pytest.mark.parametrize("as_json", [True, False])
