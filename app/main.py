@@ -24,14 +24,19 @@ from app.runs import RunLimits, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
 from app.upstream.client import Upstream
-from app.upstream.transport import PooledTransport
+from app.upstream.transport import PooledTransport, address
 
 logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the ASGI application; its parts are made when it starts, on the loop that runs it."""
+    """Build the ASGI application; its parts are made when it starts, on the loop that runs it.
+
+    Raises:
+        SettingsError: One of them could not be made.
+    """
     guards = read_guards(settings)
+    address(settings)
     metrics = telemetry.Metrics()
 
     @asynccontextmanager

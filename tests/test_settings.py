@@ -55,7 +55,12 @@ BAD: dict[str, tuple[str, ...]] = {
     "DASHSCOPE_API_KEY": ("", "sk canary", "sk-canary\n", "sk-canary-é"),
     "DASHSCOPE_WORKSPACE_ID": ("ws/canary", "ws.evil.example"),
     "DASHSCOPE_REGION": ("CN Beijing", "evil.example/", "eu-central-1"),
-    "DASHSCOPE_BASE_URL": ("dashscope", "ftp://a.example", "https://u:p@a.example/v1", "https://"),
+    "DASHSCOPE_BASE_URL": (
+        *("dashscope", "ftp://a.example", "https://u:p@a.example/v1", "https://"),
+        *("https://a:b/v1", "https://a:99999/v1", "https://a:0/v1", "https://:443/v1"),
+        *("http://[::1/v1", "http://[v1.a]/v1", "http://256.1.1.1/v1", "https://a\x01b/v1"),
+        *("https://☃.example/v1", "https://a:1:2/v1", "https://a:/\x7f"),
+    ),
     "MODEL": ("gpt-4o",),
     "ALLOWED_MODELS": ("gpt-4o",),
     "UPSTREAM_CONNECT_TIMEOUT_S": ("-1", "x", LONG_AGO),
@@ -153,6 +158,14 @@ URLS: dict[str, tuple[dict[str, str], str]] = {
         {"DASHSCOPE_WORKSPACE_ID": "ws-1", "DASHSCOPE_REGION": "eu-central-1"},
         "https://ws-1.eu-central-1.maas.aliyuncs.com/compatible-mode/v1",
     ),
+    "a URL with a name of letters beyond ASCII, and a port": (
+        {"DASHSCOPE_BASE_URL": "https://bücher.example:8443/v1"},
+        "https://bücher.example:8443/v1",
+    ),
+    "a URL with an address in brackets": (
+        {"DASHSCOPE_BASE_URL": "http://[::1]:9000/v1"},
+        "http://[::1]:9000/v1",
+    ),
     "a URL, which wins": (
         {"DASHSCOPE_BASE_URL": "http://sim:9000/v1/", "DASHSCOPE_REGION": "eu-central-1"},
         "http://sim:9000/v1",
@@ -206,7 +219,13 @@ def test_nobody_to_search_for_stops_the_start_with_three_ways_out(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("DASHSCOPE_API_KEY", ""), ("CLIENT_KEYS", "canary"), ("PRICES", "{")]
+    ("name", "value"),
+    [
+        ("DASHSCOPE_API_KEY", ""),
+        ("DASHSCOPE_BASE_URL", "https://a:b/v1"),
+        ("CLIENT_KEYS", "canary"),
+        ("PRICES", "{"),
+    ],
 )
 def test_the_process_ends_with_status_2_and_one_line(name: str, value: str) -> None:
     ended = started(**LEAST | {name: value})

@@ -34,7 +34,7 @@ from app.upstream.patience import Patience
 from app.upstream.reading import Reading, redacted
 from app.upstream.retry import RetryPolicy
 from app.upstream.sse import Heads
-from app.upstream.transport import Reply, timeouts
+from app.upstream.transport import Reply, address, timeouts
 from app.upstream.tries import Tries
 from app.upstream.verdicts import EARLIER
 
@@ -65,7 +65,7 @@ class Upstream:
         self._transport = transport
         self._settings = settings
         self._key = settings.dashscope_api_key.get_secret_value().encode()
-        self._url = httpx.URL(f"{settings.base_url}/responses")
+        self._url = address(settings)
         self._timeouts = timeouts(settings)
         self._heads: Heads = {}
         self._headers = {

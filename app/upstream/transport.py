@@ -10,10 +10,12 @@ from functools import partial
 
 import httpx
 
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.upstream.http1 import Connection
 from app.upstream.inbox import Take
 from app.upstream.pool import Origin, Pool
+
+PORTS = range(1, 65_536)
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -96,6 +98,21 @@ def head_of(request: httpx.Request) -> bytes:
     if any(head.count(mark) != n for mark, n in ((b"\r", lines), (b"\n", lines), (b"\0", 0))):
         raise httpx.LocalProtocolError("A header of the request breaks its line.")
     return head + b"\r\n"
+
+
+def address(settings: Settings) -> httpx.URL:
+    """Where the Responses API is.
+
+    Raises:
+        SettingsError: No connection can lead there, because of its host or its port.
+    """
+    try:
+        url = httpx.URL(f"{settings.base_url}/responses")
+    except httpx.InvalidURL as exc:
+        raise SettingsError(f"DASHSCOPE_BASE_URL: {exc}") from exc
+    if not url.host or not (url.port is None or url.port in PORTS):
+        raise SettingsError("DASHSCOPE_BASE_URL: needs a host, and a port from 1 to 65535")
+    return url
 
 
 def timeouts(settings: Settings) -> dict[str, float | None]:
