@@ -267,7 +267,11 @@ class Settings(BaseSettings):
                 f"SEARCH_MAX_BYTES: must be at least 4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}"
             )
         if self.model not in self.models:
-            raise ValueError("MODEL: must be one of ALLOWED_MODELS")
+            raise ValueError(
+                "MODEL: must be one of ALLOWED_MODELS"
+                if self.allowed_models
+                else "MODEL: is none that is documented; name it in ALLOWED_MODELS too"
+            )
         if not self.dashscope_base_url:
             self._made_base_url()
         if not self.dashscope_api_key.get_secret_value():

@@ -194,6 +194,17 @@ def test_lists_are_split_and_words_may_be_written_large(monkeypatch: pytest.Monk
     assert read(monkeypatch, ALLOWED_MODELS="").models == IMAGE_SEARCH_MODELS
 
 
+def test_a_model_that_is_not_documented_is_let_in_as_the_refusal_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = refusal(monkeypatch, MODEL="qwen9-plus")
+    assert told == "MODEL: is none that is documented; name it in ALLOWED_MODELS too"
+    settings = read(monkeypatch, MODEL="qwen9-plus", ALLOWED_MODELS="qwen9-plus")
+    assert settings.models == ("qwen9-plus",)
+    told = refusal(monkeypatch, MODEL="qwen3.7-plus", ALLOWED_MODELS="qwen9-plus")
+    assert told == "MODEL: must be one of ALLOWED_MODELS"
+
+
 def started(**variables: str) -> subprocess.CompletedProcess[str]:
     """`python -m app`, which is expected not to get far."""
     root = str(Path(__file__).parent.parent)
