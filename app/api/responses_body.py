@@ -8,6 +8,7 @@ between the caller and the upstream.
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from itertools import islice
 from typing import Any
 
@@ -64,7 +65,11 @@ async def _read_json(request: Request, service: Service, held: Held) -> bytearra
         files=0,
         idle_s=settings.upload_idle_timeout_s,
     )
-    return await read_bytes(request, limits, held)
+    raw = await read_bytes(request, limits, held)
+    if raw.startswith(BOM_UTF8):
+        # Parsers may pass over it (RFC 8259 §8.1), and the upstream need not be asked to.
+        del raw[: len(BOM_UTF8)]
+    return raw
 
 
 def _parse(raw: bytearray) -> Json:

@@ -248,6 +248,21 @@ async def test_models_are_those_that_may_be_named() -> None:
         assert not service.record.total
 
 
+async def test_a_byte_order_mark_is_taken_off() -> None:
+    got = []
+
+    async def answer(asked: Request) -> Response:
+        got.append(await asked.body())
+        return Response(b'{"output": []}', media_type="application/json")
+
+    body = json.dumps(asked()).encode()
+    upstream = Starlette(routes=[Route("/responses", answer, methods=["POST"])])
+    async with served(upstream) as url, running_against(url) as service:
+        response = await create(service, b"\xef\xbb\xbf" + body)
+    assert response.status_code == 200
+    assert got == [body]
+
+
 async def test_an_answer_without_an_id_is_handed_on_too() -> None:
     """There is nothing to own in it."""
 

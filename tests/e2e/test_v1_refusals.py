@@ -190,7 +190,7 @@ MALFORMED: dict[str, bytes] = {
     "two roles": b'{"model": "qwen3.7-plus", "input": [{"role": "user", "role": "x"}]}',
     "not a number": b'{"model": "qwen3.7-plus", "input": "x", "temperature": NaN}',
     "other letters": '{"model": "qwen3.7-plus", "input": "x"}'.encode("utf-16"),
-    "a byte order mark": b'\xef\xbb\xbf{"model": "qwen3.7-plus", "input": "x"}',
+    "two byte order marks": b"\xef\xbb\xbf" * 2 + b'{"model": "qwen3.7-plus", "input": "x"}',
     "half a character": b'{"model": "qwen3.7-plus", "input": "\xe4\xbd"}',
     "nested without end": b'{"model":"qwen3.7-plus","input":'
     + b"[" * 100_000
