@@ -30,6 +30,17 @@ def identify(request: Request) -> Identity:
     return caller
 
 
+def identify_key_holder(request: Request) -> Identity:
+    """Say who asks, where only a client key will do.
+
+    Raises:
+        Unauthorized, Forbidden: As `Guards.identify_key_holder`.
+    """
+    caller = service_of(request).guards.identify_key_holder(bearer_of(request))
+    request.state.caller = caller
+    return caller
+
+
 def admit_caller(request: Request) -> Identity:
     """Identify a caller who may start a search, and count the request to its rate.
 

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import telemetry
-from app.api.caller import rate_of
+from app.api.caller import caller_of, rate_of
 from app.api.cors import Cors, RawHeader
 from app.api.leaving import CLIENT_GONE
 from app.api.problems import error_of, forget_run, problem_response, run_of
@@ -82,6 +82,8 @@ class RequestLog:
             "duration_s": round(duration_s, 4),
             "client_address": (scope.get("client") or ("", 0))[0],
         }
+        if caller := caller_of(scope):
+            fields["client"] = caller.name
         if run:
             fields["search_id"] = run.id
         if error := error_of(scope):

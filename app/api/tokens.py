@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.body import BodyLimits, read_bytes, require_json
-from app.api.caller import bearer_of, charge
+from app.api.caller import charge, identify_key_holder
 from app.api.request import field_errors
 from app.api.routing import RequestRoute
 from app.api.service import service_of
@@ -49,7 +49,7 @@ async def tokens(request: Request) -> Response:
     service = service_of(request)
     if not service.guards.mints:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
-    caller = service.guards.identify_key_holder(bearer_of(request))
+    caller = identify_key_holder(request)
     charge(request, caller)
     asked = await _read(request)
     token = service.guards.mint(caller, origin=asked.origin, ttl_s=asked.ttl_s)

@@ -234,3 +234,21 @@ async def test_a_token_is_minted_used_and_refused_where_it_was_not_made_for() ->
             assert response.status_code == status, body
     async with running(**GUARDED | {"client_token_secret": ""}) as service:
         assert (await service.http.post("/tokens", headers=SHOP)).status_code == 404
+
+
+async def test_the_access_log_names_the_client_of_each_request_that_has_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "app.access")
+    async with running(**GUARDED) as service:
+        await service.http.post("/search", json=ASKED, headers=SHOP)
+        await service.http.get("/search/srch_x", headers=BLOG)
+        await service.http.get("/v1/models", headers=bearer(token()))
+        await service.http.post("/tokens", headers=SHOP)
+        await service.http.post("/search", json=ASKED, headers=bearer("sk-wrong"))
+        await service.http.get("/nowhere", headers=SHOP)
+    async with running() as service:
+        await service.http.post("/search", json=ASKED)
+    lines = [vars(one)["fields"] for one in caplog.records if one.name == "app.access"]
+    clients = [line.get("client") for line in lines]
+    assert clients == ["shop", "blog", "shop", "shop", None, None, "anonymous"]
