@@ -4,13 +4,17 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from app.api.service import service_of
-from app.errors import NotAcceptable, OriginNotAllowed, RateLimited
+from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, Unauthorized
 from app.guards import Identity, RateStatus, normal_origin
 
 EVENT_STREAM = "text/event-stream"
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """As Chromium, Safari and Firefox say that nobody has asked for this page yet."""
+
+MISPLACED = (
+    "Show the token in the Authorization header; URLs take one on event streams by GET only."
+)
 
 
 def identify(request: Request) -> Identity:
@@ -20,12 +24,19 @@ def identify(request: Request) -> Identity:
         Unauthorized: Nobody known, where somebody must be.
         OriginNotAllowed: The token was made for the pages of another origin.
     """
-    caller = service_of(request).guards.identify(
-        bearer=bearer_of(request),
-        token=request.query_params.get("access_token") if _is_event_source(request) else None,
-        address=request.client.host if request.client else "",
-        origin=request.headers.get("origin"),
-    )
+    bearer, in_url = bearer_of(request), request.query_params.get("access_token")
+    misplaced = in_url is not None and not _is_event_source(request)
+    try:
+        caller = service_of(request).guards.identify(
+            bearer=bearer,
+            token=None if misplaced else in_url,
+            address=request.client.host if request.client else "",
+            origin=request.headers.get("origin"),
+        )
+    except Unauthorized as exc:
+        if misplaced and bearer is None:
+            raise Unauthorized(MISPLACED) from exc
+        raise
     request.state.caller = caller
     return caller
 

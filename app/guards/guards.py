@@ -14,9 +14,14 @@ from app.guards.permit import Permit
 from app.guards.prices import IMAGE_SEARCH, Estimate, Prices
 from app.guards.settings import GuardSettings
 from app.guards.spend import Spend
-from app.guards.tokens import Token, Tokens
+from app.guards.tokens import NotHonoured, Token, Tokens
 from app.models import Client, SearchSpec
 from app.telemetry import Metrics
+
+KEY_IN_URL = (
+    "A client key must not stand in a URL, as those are logged: only a browser token may, and "
+    "POST /tokens makes one."
+)
 
 
 class Guards:
@@ -65,15 +70,20 @@ class Guards:
             OriginNotAllowed: The token is bound to another origin.
         """
         if bearer is not None:
-            shown = self._key_holder(bearer) or self._tokens.holder(bearer, origin=origin)
-            if shown:
-                return shown
-            if not self._ignores_strangers:
-                raise Unauthorized("The key or token is not valid, or has expired.")
+            try:
+                return self._key_holder(bearer) or self._tokens.holder(bearer, origin=origin)
+            except NotHonoured as exc:
+                if not self._ignores_strangers:
+                    exc.log()
+                    raise Unauthorized("The key or token is not valid, or has expired.") from exc
         if token is not None:
-            if shown := self._tokens.holder(token, origin=origin):
-                return shown
-            raise Unauthorized("The token in the URL is not valid, or has expired.")
+            if self._key_holder(token):
+                raise Unauthorized(KEY_IN_URL)
+            try:
+                return self._tokens.holder(token, origin=origin)
+            except NotHonoured as exc:
+                exc.log()
+                raise Unauthorized("The token in the URL is not valid, or has expired.") from exc
         if self._settings.allow_anonymous:
             return anonymous(address)
         raise Unauthorized("A client key or a browser token is needed.")

@@ -1,5 +1,6 @@
 """Browser tokens: short-lived JWTs that act for a client, checked without any store (RFC 7519)."""
 
+import logging
 import re
 import secrets
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from jwt.types import Options
 from app.errors import InvalidRequest, OriginNotAllowed, RouteNotFound
 from app.guards.identity import Identity
 from app.guards.origins import normal_origin
+
+logger = logging.getLogger("app.guards")
 
 ALGORITHM = "HS256"
 """The only one that is accepted, whatever a token's own header says (RFC 8725 §3.1)."""
@@ -34,6 +37,14 @@ CHECKS: Options = {
     "verify_iat": False,
 }
 """Times are checked here, by the clock that was handed in; signature and `aud` by the library."""
+
+
+class NotHonoured(Exception):
+    """A token that is not valid. The text says why, and holds nothing of the token."""
+
+    def log(self) -> None:
+        """Tell the operator, where it matters; the caller, who may be guessing, is not told."""
+        logger.info("credential refused", extra={"fields": {"why": str(self)}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,42 +94,54 @@ class Tokens:
             claims["origin"] = _checked_origin(origin)
         return Token(jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM), expires_at)
 
-    def holder(self, token: str, *, origin: str | None) -> Identity | None:
-        """Who the token acts for; `None` when it is not valid.
+    def holder(self, token: str, *, origin: str | None) -> Identity:
+        """Who the token acts for.
 
         A request without an origin does not come from a foreign page, so it passes.
 
         Raises:
+            NotHonoured: It is not valid.
             OriginNotAllowed: The token is bound to another origin than the request's.
         """
         claims = self._claims(token)
-        if claims is None:
-            return None
         bound = normal_origin(claims["origin"]) if claims.get("origin") else None
         if bound and origin is not None and normal_origin(origin) != bound:
+            NotHonoured(f"it is bound to {bound}, not to {origin[:CLAIM_MAX_CHARS]}").log()
             raise OriginNotAllowed("The token is bound to another origin.")
         return Identity(claims["sub"], f"token:{claims['jti']}", "token", bound)
 
     def valid(self, token: str) -> bool:
         """Whether the token would be honoured, from the right origin."""
-        return self._claims(token) is not None
+        try:
+            self._claims(token)
+        except NotHonoured:
+            return False
+        return True
 
-    def _claims(self, token: str) -> dict[str, Any] | None:
+    def _claims(self, token: str) -> dict[str, Any]:
         for secret in self._secrets:
             try:
                 claims = jwt.decode(token, secret, algorithms=[ALGORITHM], options=CHECKS)
             except jwt.InvalidSignatureError:
                 continue
-            except (jwt.InvalidTokenError, ValueError, RecursionError):
+            except jwt.MissingRequiredClaimError as exc:
+                raise NotHonoured(f"it has no {exc.claim}") from exc
+            except (jwt.InvalidTokenError, ValueError, RecursionError) as exc:
                 # The last two: text that is not UTF-8, and a header of thousands of brackets.
-                return None
-            return claims if self._in_time(claims) and _well_formed(claims) else None
-        return None
+                raise NotHonoured(f"no client key, and no token: {type(exc).__name__}") from exc
+            self._check_times(claims)
+            _check_texts(claims)
+            return claims
+        raise NotHonoured("no client key, and no CLIENT_TOKEN_SECRET here has signed it")
 
-    def _in_time(self, claims: dict[str, Any]) -> bool:
-        until, since = claims["exp"], claims.get("nbf", 0)
-        now = self._wall()
-        return _is_time(until) and now < until and _is_time(since) and since <= now + SKEW_S
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        until, since, now = claims["exp"], claims.get("nbf", 0), self._wall()
+        if not (_is_time(until) and _is_time(since)):
+            raise NotHonoured("its exp or nbf is no time")
+        if now >= until:
+            raise NotHonoured(f"it ended {now - until:.0f} s ago")
+        if since > now + SKEW_S:
+            raise NotHonoured(f"it begins in {since - now:.0f} s: is a clock wrong?")
 
 
 def _checked_origin(origin: str) -> str:
@@ -128,10 +151,12 @@ def _checked_origin(origin: str) -> str:
     return normal
 
 
-def _well_formed(claims: dict[str, Any]) -> bool:
-    sub, jti, origin = claims["sub"], claims["jti"], claims.get("origin")
-    texts = [sub, jti] + ([origin] if origin is not None else [])
-    return all(isinstance(text, str) and 0 < len(text) <= CLAIM_MAX_CHARS for text in texts)
+def _check_texts(claims: dict[str, Any]) -> None:
+    for name in ("sub", "jti", "origin"):
+        text = claims.get(name)
+        absent = text is None and name == "origin"
+        if not (absent or (isinstance(text, str) and 0 < len(text) <= CLAIM_MAX_CHARS)):
+            raise NotHonoured(f"its {name} must be a text of 1 to {CLAIM_MAX_CHARS} letters")
 
 
 def _is_time(value: Any) -> bool:

@@ -252,3 +252,34 @@ async def test_the_access_log_names_the_client_of_each_request_that_has_one(
     lines = [vars(one)["fields"] for one in caplog.records if one.name == "app.access"]
     clients = [line.get("client") for line in lines]
     assert clients == ["shop", "blog", "shop", "shop", None, None, "anonymous"]
+
+
+NO_STREAMS = (("GET", "/search/srch_x"), ("POST", "/search/stream"), ("POST", "/v1/responses"))
+
+
+@pytest.mark.parametrize(("method", "path"), NO_STREAMS)
+async def test_a_token_in_a_url_that_takes_none_is_told_where_it_belongs(
+    method: str, path: str
+) -> None:
+    async with running(**GUARDED) as service:
+
+        async def detail(credential: str, **headers: str) -> str:
+            params = {"access_token": credential}
+            refused = await service.http.request(method, path, params=params, headers=headers)
+            assert refused.status_code == 401
+            body = refused.json()
+            told: str = body.get("detail") or body["error"]["message"]
+            return told
+
+        for credential in (token(), SHOP_KEY, "nonsense"):
+            assert "in the Authorization header" in await detail(credential)
+        assert "not valid" in await detail(token(), **bearer("sk-wrong"))
+
+
+async def test_a_key_in_the_url_of_a_stream_is_told_that_it_may_not_be_there() -> None:
+    async with running(**GUARDED) as service:
+        params = ASKED | {"access_token": SHOP_KEY}
+        refused, _ = await service.stream("GET", params=params)
+        assert refused.status_code == 401
+        assert "A client key must not stand in a URL" in refused.json()["detail"]
+        assert SHOP_KEY not in refused.text

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from app.errors import Forbidden, OriginNotAllowed, ServiceError, Unauthorized
-from app.guards import Identity
+from app.guards import Guards, Identity
+from app.guards.guards import KEY_IN_URL
 from tests.guards.setups import BLOG_KEY, KEYS, SECRET, SHOP, SHOP_KEY, Clock, make_guards
 
 PAGE = "https://app.example"
@@ -61,6 +62,20 @@ def minted(kind: str, wall: Clock) -> str:
     return mint.mint(SHOP, origin=PAGE if kind == "BOUND" else None, ttl_s=None).token
 
 
+def identify(guards: Guards, shown: str, wall: Clock) -> Identity:
+    """Show one of `SHOWN`, from a page of another origin than its tokens are bound to."""
+    credentials = {
+        name: minted(value, wall) if value.isupper() else value
+        for name, value in SHOWN[shown].items()
+    }
+    return guards.identify(
+        bearer=credentials.get("bearer"),
+        token=credentials.get("token"),
+        address=ADDRESS,
+        origin="https://evil.example",
+    )
+
+
 def told(identity: Identity) -> str:
     way, _, _ = identity.meter.partition(":")
     return f"{identity.name} {'token:j' if way == 'token' else identity.meter}"
@@ -70,22 +85,41 @@ def told(identity: Identity) -> str:
 @pytest.mark.parametrize("shown", SHOWN)
 def test_who_asks_follows_from_what_is_shown(shown: str, setup: str, wall: Clock) -> None:
     guards = make_guards(wall=wall, **SETUPS[setup])
-    credentials = {
-        name: minted(value, wall) if value.isupper() else value
-        for name, value in SHOWN[shown].items()
-    }
     try:
-        found = told(
-            guards.identify(
-                bearer=credentials.get("bearer"),
-                token=credentials.get("token"),
-                address=ADDRESS,
-                origin="https://evil.example",
-            )
-        )
+        found = told(identify(guards, shown, wall))
     except ServiceError as exc:
         found = type(exc).__name__
     assert found == TABLE[shown][list(SETUPS).index(setup)]
+
+
+@pytest.mark.parametrize("setup", SETUPS)
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_refused_token_is_logged_with_the_reason_and_without_the_token(
+    shown: str, setup: str, wall: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "app")
+    guards = make_guards(wall=wall, **SETUPS[setup])
+    refused = ""
+    try:
+        identify(guards, shown, wall)
+    except ServiceError as exc:
+        refused = exc.detail
+    told = [vars(one)["fields"] for one in caplog.records]
+    unheard = shown == "nothing" or refused == KEY_IN_URL
+    assert len(told) == (bool(refused) and not unheard)
+    for fields in told:
+        assert fields.keys() == {"why"}
+        assert fields["why"]
+        for secret in (SHOP_KEY, "sk-wrong", "eyJ"):
+            assert secret not in fields["why"]
+
+
+def test_a_key_in_the_url_is_told_that_only_tokens_go_there(wall: Clock) -> None:
+    guards = make_guards(wall=wall, **SETUPS["keys"])
+    with pytest.raises(Unauthorized, match="A client key must not stand in a URL"):
+        identify(guards, "a key in the URL", wall)
+    with pytest.raises(Unauthorized, match="The token in the URL is not valid"):
+        identify(guards, "an ended token in the URL", wall)
 
 
 @pytest.mark.parametrize(

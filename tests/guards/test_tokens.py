@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from app.errors import InvalidRequest, OriginNotAllowed, RouteNotFound
-from app.guards.tokens import Token, Tokens, parse_token_secrets
+from app.guards.tokens import NotHonoured, Token, Tokens, parse_token_secrets
 from tests.guards.setups import OLDER_SECRET, SECRET, Clock
 
 PAGE = "https://app.example"
@@ -34,18 +34,24 @@ def raw(header: bytes, payload: bytes = b"{}", signature: bytes = b"") -> str:
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
+def why_not(tokens: Tokens, token: str) -> str:
+    """What an operator is told of a token that is not honoured."""
+    with pytest.raises(NotHonoured) as refused:
+        tokens.holder(token, origin=None)
+    return str(refused.value)
+
+
 def test_a_minted_token_acts_for_its_client_until_it_ends(tokens: Tokens, wall: Clock) -> None:
     minted = tokens.mint("shop", origin=None, ttl_s=60)
     assert minted.expires_at == wall() + 60
     holder = tokens.holder(minted.token, origin="https://anywhere.example")
-    assert holder
     assert (holder.name, holder.kind, holder.origin) == ("shop", "token", None)
     assert holder.meter.startswith("token:")
     wall.now += 59.9
     assert tokens.valid(minted.token)
     wall.now += 0.1
     assert not tokens.valid(minted.token)
-    assert tokens.holder(minted.token, origin=None) is None
+    assert why_not(tokens, minted.token) == "it ended 0 s ago"
 
 
 def test_tokens_hold_the_contracts_claims_and_no_others(tokens: Tokens, wall: Clock) -> None:
@@ -59,7 +65,6 @@ def test_every_token_has_a_meter_of_its_own(tokens: Tokens) -> None:
     meters = set()
     for _ in range(100):
         holder = tokens.holder(tokens.mint("shop", origin=None, ttl_s=None).token, origin=None)
-        assert holder
         meters.add(holder.meter)
     assert len(meters) == 100
 
@@ -103,22 +108,24 @@ def test_without_a_secret_there_are_no_tokens(wall: Clock) -> None:
 def test_a_bound_token_passes_from_its_own_pages(tokens: Tokens, origin: str | None) -> None:
     minted = tokens.mint("shop", origin=PAGE, ttl_s=None)
     holder = tokens.holder(minted.token, origin=origin)
-    assert holder
     assert holder.origin == PAGE
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://app.example", "null", ""])
-def test_a_bound_token_is_refused_from_other_pages(tokens: Tokens, origin: str) -> None:
+def test_a_bound_token_is_refused_from_other_pages(
+    tokens: Tokens, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "app.guards")
     minted = tokens.mint("shop", origin=PAGE, ttl_s=None)
     with pytest.raises(OriginNotAllowed):
         tokens.holder(minted.token, origin=origin)
     assert tokens.valid(minted.token)
+    assert vars(caplog.records[0])["fields"] == {"why": f"it is bound to {PAGE}, not to {origin}"}
 
 
 def test_a_backend_may_write_the_origin_as_it_likes(tokens: Tokens, wall: Clock) -> None:
     bound = signed(claims(wall, origin="HTTPS://APP.example:443"))
     holder = tokens.holder(bound, origin=PAGE)
-    assert holder
     assert holder.origin == PAGE
 
 
@@ -136,7 +143,6 @@ def test_a_backend_with_the_secret_mints_for_any_client(tokens: Tokens, wall: Cl
     holder = tokens.holder(
         signed(claims(wall, sub="user 7", iat=9e12, nbf=wall() + 4)), origin=None
     )
-    assert holder
     assert (holder.name, holder.meter) == ("user 7", "token:j-1")
 
 
@@ -153,7 +159,33 @@ def test_a_backend_with_the_secret_mints_for_any_client(tokens: Tokens, wall: Cl
 def test_claims_that_are_missing_or_amiss_are_refused(
     tokens: Tokens, wall: Clock, changed: dict[str, Any]
 ) -> None:
-    assert tokens.holder(signed(claims(wall, **changed)), origin=None) is None
+    assert why_not(tokens, signed(claims(wall, **changed)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"exp": None}, "it has no exp"),
+        ({"sub": None}, "it has no sub"),
+        ({"exp": 939.6}, "it ended 60 s ago"),
+        ({"exp": "soon"}, "its exp or nbf is no time"),
+        ({"nbf": 1_090}, "it begins in 90 s: is a clock wrong?"),
+        ({"jti": "canary" * 99}, "its jti must be a text of 1 to 256 letters"),
+        ({"origin": ["canary"]}, "its origin must be a text of 1 to 256 letters"),
+        ({"aud": "canary"}, "no client key, and no token: InvalidAudienceError"),
+    ],
+)
+def test_an_operator_is_told_why_a_token_is_refused(
+    tokens: Tokens, wall: Clock, changed: dict[str, Any], why: str
+) -> None:
+    wall.now = 1_000
+    assert why_not(tokens, signed(claims(wall, **changed))) == why
+
+
+def test_an_operator_is_told_of_a_secret_that_is_not_here(tokens: Tokens, wall: Clock) -> None:
+    strange = signed(claims(wall), secret="x" * 32)
+    wanted = "no client key, and no CLIENT_TOKEN_SECRET here has signed it"
+    assert why_not(tokens, strange) == wanted
 
 
 def forgeries(wall: Clock) -> dict[str, str]:
@@ -193,7 +225,7 @@ def forgeries(wall: Clock) -> dict[str, str]:
 @pytest.mark.parametrize("kind", forgeries(Clock(0)))
 def test_forged_tokens_are_refused(tokens: Tokens, wall: Clock, kind: str) -> None:
     forged = forgeries(wall)[kind]
-    assert tokens.holder(forged, origin=None) is None
+    assert why_not(tokens, forged).startswith("no client key, and no ")
     assert not tokens.valid(forged)
 
 
