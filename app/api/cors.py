@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.api.caller import caller_of
-from app.api.problems import problem_response
-from app.errors import OriginNotAllowed
+from app.api.problems import error_of, problem_response
+from app.errors import Forbidden, OriginNotAllowed, Unauthorized
 from app.guards import Origins, normal_origin
 
 RawHeader = tuple[bytes, bytes]
@@ -26,6 +26,9 @@ EXPOSED_HEADERS = (
     "Cache-Control, X-Accel-Buffering, Location"
 )
 """What a page's script may read of an answer."""
+
+NOT_WELCOME = (Unauthorized, OriginNotAllowed, Forbidden)
+"""What a page is told whose token has ended, or is not for it. It holds nothing of anybody's."""
 
 
 class Cors:
@@ -57,11 +60,11 @@ class Cors:
         )
 
     def headers(self, scope: Scope) -> Iterator[RawHeader]:
-        """What an answer's caller's browser needs; nothing for foreign pages."""
+        """What a caller's browser needs; foreign pages can read only that they are refused."""
         origin = Headers(scope=scope).get("origin")
         if not self._origins.any:
             yield b"vary", b"Origin"
-        if origin is not None and self._readable(scope, origin):
+        if origin is not None and (self._readable(scope, origin) or self._refuses_token(scope)):
             allowed = "*" if self._origins.any else origin
             yield b"access-control-allow-origin", allowed.encode("latin-1")
             yield b"access-control-expose-headers", EXPOSED_HEADERS.encode("ascii")
@@ -71,3 +74,8 @@ class Cors:
         caller = caller_of(scope)
         bound = caller.origin if caller else None
         return self._origins.allow(origin) or normal_origin(origin) == bound
+
+    def _refuses_token(self, scope: Scope) -> bool:
+        """Whether this says to a page why its token is refused; it cannot be known by the token."""
+        error = error_of(scope)
+        return self._tokens and error is not None and issubclass(error, NOT_WELCOME)

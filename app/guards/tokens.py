@@ -104,7 +104,7 @@ class Tokens:
             OriginNotAllowed: The token is bound to another origin than the request's.
         """
         claims = self._claims(token)
-        bound = normal_origin(claims["origin"]) if claims.get("origin") else None
+        bound = _normal(claims["origin"]) if claims.get("origin") else None
         if bound and origin is not None and normal_origin(origin) != bound:
             NotHonoured(f"it is bound to {bound}, not to {origin[:CLAIM_MAX_CHARS]}").log()
             raise OriginNotAllowed("The token is bound to another origin.")
@@ -145,10 +145,15 @@ class Tokens:
 
 
 def _checked_origin(origin: str) -> str:
-    normal = normal_origin(origin)
+    normal = _normal(origin)
     if not ORIGIN.fullmatch(normal) or len(normal) > CLAIM_MAX_CHARS:
         raise InvalidRequest.of("origin", "Must be such as https://app.example, without a path.")
     return normal
+
+
+def _normal(origin: str) -> str:
+    """An origin that somebody wrote, in whose end a slash is forgiven, as in `CORS_ORIGINS`."""
+    return normal_origin(origin.removesuffix("/"))
 
 
 def _check_texts(claims: dict[str, Any]) -> None:

@@ -3,18 +3,14 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from simulator.pictures import PICTURES
 from tests.browser.chromium import needed, showing
 from tests.browser.cutting import cutting
+from tests.browser.page import Page
 from tests.service import GALLERY_URL, running, served
 
 URL = GALLERY_URL + PICTURES[7].name
@@ -31,27 +27,6 @@ source.onerror = () => {
     fetch("/told", {method: "POST", body: JSON.stringify(got)});
 };
 </script>"""
-
-
-class Page:
-    """The page, and what it tells when its EventSource has closed for good."""
-
-    def __init__(self) -> None:
-        self.html = ""
-        self.told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.app = Starlette(
-            routes=[
-                Route("/", self._show),
-                Route("/told", self._listen, methods=["POST"]),
-            ]
-        )
-
-    async def _show(self, _: Request) -> Response:
-        return HTMLResponse(self.html)
-
-    async def _listen(self, request: Request) -> Response:
-        self.told.set_result(await request.json())
-        return Response(status_code=204)
 
 
 async def test_an_event_source_that_is_cut_twice_ends_complete_and_does_not_come_back(

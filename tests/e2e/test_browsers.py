@@ -62,7 +62,7 @@ async def test_where_tokens_are_made_a_preflight_says_yes_and_the_request_no(ori
         asked = await preflight(service, "/search", origin)
         assert (asked.status_code, cors_of(asked)["allow-origin"]) == (204, origin)
         refused = await service.http.post("/search", json=ASKED, headers=SHOP | {"Origin": origin})
-        assert (refused.status_code, cors_of(refused)) == (403, {})
+        assert (refused.status_code, cors_of(refused)["allow-origin"]) == (403, origin)
         assert service.record.total == 0
 
 
@@ -152,11 +152,45 @@ async def test_a_page_that_a_token_is_bound_to_reads_what_the_token_gets() -> No
         bound = bearer(token(origin=PAGE)) | {"Origin": PAGE}
         response = await service.http.post("/search", json=ASKED, headers=bound)
         assert (response.status_code, cors_of(response)["allow-origin"]) == (200, PAGE)
-        refused, _ = await service.stream("GET", params=params, headers={"Origin": EVIL})
-        assert (refused.status_code, cors_of(refused)) == (403, {})
-        unbound = bearer(token()) | {"Origin": PAGE}
-        refused = await service.http.post("/search", json=ASKED, headers=unbound)
-        assert (refused.status_code, cors_of(refused)) == (403, {})
+
+
+REFUSED_TOKENS: dict[str, tuple[dict[str, Any], int, str]] = {
+    # what the token claims, and what its page is told
+    "ended": ({"origin": PAGE, "exp": 1}, 401, "unauthorized"),
+    "of another page": ({"origin": EVIL}, 403, "origin_not_allowed"),
+    "of no page": ({}, 403, "origin_not_allowed"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED_TOKENS)
+async def test_a_page_whose_token_is_refused_reads_that_it_is(kind: str) -> None:
+    changed, status, code = REFUSED_TOKENS[kind]
+    async with running(**GUARDED | {"cors_origins": ""}) as service:
+        headers = bearer(token(**changed)) | {"Origin": PAGE}
+        for path in ("/search", "/v1/responses"):
+            refused = await service.http.post(path, json=ASKED, headers=headers)
+            body = refused.json()
+            assert (refused.status_code, body.get("error", body)["code"]) == (status, code)
+            assert cors_of(refused)["allow-origin"] == PAGE
+            assert "X-Request-ID" in cors_of(refused)["expose-headers"]
+            assert "origin" in refused.headers["vary"].lower()
+        assert service.record.total == 0
+
+
+async def test_a_page_reads_of_others_business_only_that_it_is_refused() -> None:
+    async with running(**GUARDED) as service:
+        foreign = {"Origin": EVIL}
+        for path, headers, status in (
+            ("/search/srch_x", foreign, 401),
+            ("/search/srch_x", foreign | SHOP, 404),
+            ("/v1/models", foreign | SHOP, 200),
+            ("/healthz", foreign, 200),
+            ("/nowhere", foreign, 404),
+        ):
+            answer = await service.http.get(path, headers=headers)
+            assert (answer.status_code, bool(cors_of(answer))) == (status, status == 401), path
+        minted = await service.http.post("/tokens", headers=foreign | bearer(token()))
+        assert (minted.status_code, cors_of(minted)["allow-origin"]) == (403, EVIL)
 
 
 async def test_our_own_pages_need_no_leave() -> None:

@@ -55,7 +55,7 @@ def test_a_minted_token_acts_for_its_client_until_it_ends(tokens: Tokens, wall: 
 
 
 def test_tokens_hold_the_contracts_claims_and_no_others(tokens: Tokens, wall: Clock) -> None:
-    minted = tokens.mint("shop", origin="HTTPS://App.Example:443", ttl_s=None)
+    minted = tokens.mint("shop", origin="HTTPS://App.Example:443/", ttl_s=None)
     body = jwt.decode(minted.token, SECRET, ["HS256"], options={"verify_exp": False})
     assert body.pop("jti")
     assert body == {"sub": "shop", "exp": wall() + 900, "origin": PAGE}
@@ -82,7 +82,7 @@ def test_a_time_out_of_bounds_is_refused(tokens: Tokens, ttl_s: int) -> None:
         "",
         "null",
         "app.example",
-        f"{PAGE}/",
+        f"{PAGE}//",
         f"{PAGE}/x",
         "ftp://app.example",
         "https://u@app.example",
@@ -123,8 +123,11 @@ def test_a_bound_token_is_refused_from_other_pages(
     assert vars(caplog.records[0])["fields"] == {"why": f"it is bound to {PAGE}, not to {origin}"}
 
 
-def test_a_backend_may_write_the_origin_as_it_likes(tokens: Tokens, wall: Clock) -> None:
-    bound = signed(claims(wall, origin="HTTPS://APP.example:443"))
+@pytest.mark.parametrize("written", ["HTTPS://APP.example:443", f"{PAGE}/", f"{PAGE}:443/"])
+def test_a_backend_may_write_the_origin_as_it_likes(
+    tokens: Tokens, wall: Clock, written: str
+) -> None:
+    bound = signed(claims(wall, origin=written))
     holder = tokens.holder(bound, origin=PAGE)
     assert holder.origin == PAGE
 
