@@ -123,6 +123,9 @@ def _is_event_source(request: Request) -> bool:
 
 def _check_origin(request: Request, caller: Identity) -> None:
     """Refuse foreign pages: a multipart POST needs no preflight, so CORS alone stops nobody."""
+    if header_of(request, "sec-fetch-mode") == "no-cors":
+        # Such a GET bears no origin, and the page chooses what it accepts.
+        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which their origin is told.")
     origin = request.headers.get("origin")
     if origin is None or service_of(request).guards.origins.allow(origin):
         return

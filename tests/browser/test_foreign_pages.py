@@ -5,10 +5,86 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.browser.chromium import needed, showing
 from tests.browser.page import Page
 from tests.e2e.callers import ASKED, GUARDED, token
 from tests.service import running, served
+
+WITHOUT_LEAVE = """<!doctype html><title>A page that was not asked</title>
+<iframe name=frame></iframe>
+<script>
+const service = %(service)s, asked = %(asked)s;
+const stream = service + "/search/stream?" + new URLSearchParams(asked);
+const form = new FormData();
+for (const name in asked) form.append(name, asked[name]);
+
+const opened = (method, action, enctype) => new Promise((done) => {
+  const sent = document.body.appendChild(document.createElement("form"));
+  Object.assign(sent, {method, action, enctype, target: "frame"});
+  for (const name in asked)
+    sent.append(Object.assign(document.createElement("input"), {name, value: asked[name]}));
+  document.querySelector("iframe").onload = done;
+  sent.submit();
+});
+const given = (tag, more) => new Promise((done) => {
+  const given = Object.assign(document.createElement(tag), more, {onload: done, onerror: done});
+  document.body.append(given);
+});
+const mode = "no-cors", Accept = "text/event-stream";
+
+(async () => {
+  await fetch(stream, {mode, headers: {Accept}});
+  await fetch(service + "/search", {mode, method: "POST", body: form});
+  await fetch(service + "/search/stream", {mode, method: "POST", body: form});
+  await fetch(service + "/search", {mode, method: "POST", body: JSON.stringify(asked)});
+  await fetch(stream, {headers: {Accept}}).catch(() => {});
+  await given("img", {src: stream});
+  await given("script", {src: stream});
+  await new Promise((done) => new EventSource(stream).onerror = done);
+  await opened("POST", service + "/search", "multipart/form-data");
+  await opened("POST", service + "/search/stream", "text/plain");
+  await opened("GET", service + "/search/stream", "");
+  await fetch("/told", {method: "POST", body: "true"});
+})();
+</script>"""
+
+
+def requests(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
+    fields = [vars(one)["fields"] for one in caplog.records if one.name == "app.access"]
+    return [(one["method"], one["path"], one.get("code", "")) for one in fields]
+
+
+async def test_a_page_that_was_not_asked_starts_no_search_in_any_way_that_a_browser_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needed()
+    caplog.set_level("INFO", "app.access")
+    page = Page()
+    async with asyncio.timeout(100), served(page.app) as origin, running() as service:
+        page.html = WITHOUT_LEAVE % {
+            "service": json.dumps(service.url),
+            "asked": json.dumps(ASKED),
+        }
+        async with showing(origin, tmp_path):
+            assert await page.told
+        assert service.record.total == 0
+    not_here = "origin_not_allowed"
+    assert requests(caplog) == [
+        ("GET", "/search/stream", not_here),
+        ("POST", "/search", not_here),
+        ("POST", "/search/stream", not_here),
+        ("POST", "/search", not_here),
+        ("GET", "/search/stream", not_here),
+        ("GET", "/search/stream", "not_acceptable"),
+        ("GET", "/search/stream", "not_acceptable"),
+        ("GET", "/search/stream", not_here),
+        ("POST", "/search", not_here),
+        ("POST", "/search/stream", not_here),
+        ("GET", "/search/stream", "not_acceptable"),
+    ]
+
 
 ASKS = """<!doctype html><title>A page with tokens</title><script>
 const ask = async (token) => {

@@ -216,6 +216,46 @@ async def test_a_foreign_form_is_refused_though_it_needs_no_preflight() -> None:
         assert service.record.total == 0
 
 
+STARTING = (
+    ("GET", "/search/stream"),
+    ("POST", "/search/stream"),
+    ("POST", "/search"),
+    ("POST", "/v1/responses"),
+)
+
+
+@pytest.mark.parametrize("origins", ["", "*"])
+@pytest.mark.parametrize(("method", "path"), STARTING)
+async def test_a_request_whose_page_may_hide_its_origin_starts_no_search(
+    method: str, path: str, origins: str
+) -> None:
+    sent: dict[str, Any] = {"params": ASKED} if method == "GET" else {"json": ASKED}
+    async with running(cors_origins=origins) as service:
+        for mode in ("no-cors", "No-CORS"):
+            headers = {"Sec-Fetch-Mode": mode, "Accept": "text/event-stream"}
+            refused = await service.http.request(method, path, headers=headers, **sent)
+            body = refused.json()
+            assert (refused.status_code, body.get("error", body)["code"]) == (
+                403,
+                "origin_not_allowed",
+            )
+        assert service.record.total == 0
+
+
+@pytest.mark.parametrize("mode", ["cors", "same-origin", "navigate"])
+async def test_other_modes_of_our_own_pages_and_of_event_sources_are_let_in(mode: str) -> None:
+    async with running() as service:
+        headers = {"Sec-Fetch-Mode": mode}
+        response, events = await service.stream("GET", params=ASKED, headers=headers)
+        assert (response.status_code, events[-1].event) == (200, "search.completed")
+        form = {"image_url": ASKED["image_url"]}
+        own = headers | {"Origin": service.url}
+        response = await service.http.post(
+            "/search", files={"prompt": (None, "x")}, data=form, headers=own
+        )
+        assert response.status_code == 200
+
+
 @pytest.mark.parametrize("name", ["Sec-Purpose", "Purpose", "X-Moz"])
 async def test_a_prefetch_starts_no_search(name: str) -> None:
     async with running() as service:
