@@ -22,6 +22,10 @@ READ_HEADERS: dict[str, Json] = {
         "description": "`no-cache`: do not answer with a search that has finished.",
         "schema": {"type": "string"},
     },
+    "Pragma": {
+        "description": "`no-cache`: Cache-Control is the browser's own then, and not heeded.",
+        "schema": {"type": "string"},
+    },
     "Last-Event-ID": {
         "description": "Go on behind this event, whatever the query or body says.",
         "schema": {"type": "string", "pattern": f"^({SEARCH_ID}:[0-9]+)?$"},
@@ -34,7 +38,7 @@ READ_HEADERS: dict[str, Json] = {
 READ: dict[Operation, tuple[str, ...]] = {
     ("post", "/search"): ("Idempotency-Key", "Cache-Control"),
     ("post", "/search/stream"): ("Idempotency-Key", "Cache-Control", "Last-Event-ID"),
-    ("get", "/search/stream"): ("Idempotency-Key", "Cache-Control", "Last-Event-ID"),
+    ("get", "/search/stream"): ("Idempotency-Key", "Cache-Control", "Pragma", "Last-Event-ID"),
     ("get", "/search/{search_id}/stream"): ("Last-Event-ID",),
     ("post", "/v1/responses"): ("Idempotency-Key", "X-Stream-Repair"),
 }

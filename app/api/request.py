@@ -19,6 +19,8 @@ from app.runs import Opened
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 """As in the IETF draft's examples and at well-known payment services."""
 
+NO_CACHE = "no-cache"
+
 ERRORS_MAX = 20
 """Refused fields that are told of at once; whoever sends more has another problem."""
 
@@ -39,11 +41,22 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
             await _read_spec(request, client, held),
             memory=held,
             key=idempotency_key(request),
-            fresh="no-cache" in header_of(request, "cache-control"),
+            fresh=_wants_fresh(request),
             resumable=resumable,
         )
     remember_run(request.scope, opened.reader.run)
     return opened
+
+
+def _wants_fresh(request: Request) -> bool:
+    """Whether a finished search will not do; an `EventSource` has no way to say so.
+
+    Browsers put both headers on each of its requests (WHATWG Fetch, "HTTP-network-or-cache fetch":
+    the cache mode is `no-store`), also when it only comes back, or its page is loaded again.
+    """
+    if NO_CACHE not in header_of(request, "cache-control"):
+        return False
+    return request.method != "GET" or NO_CACHE not in header_of(request, "pragma")
 
 
 async def _read_spec(request: Request, client: Client, held: Held) -> SearchSpec:

@@ -64,3 +64,32 @@ async def test_an_event_source_that_is_cut_twice_ends_complete_and_does_not_come
         assert got == [[event.id, event.event, event.data] for event in whole]
         assert got[-1][1] == "search.completed"
         assert service.record.total == 2
+
+
+AGAIN = """<!doctype html><title>A page that is reloaded</title><script>
+const open = (left) => {
+  const source = new EventSource(%(stream)s);
+  source.addEventListener("search.completed", () => {
+    source.close();
+    left ? open(left - 1) : fetch("/told", {method: "POST", body: "true"});
+  });
+};
+open(2);
+</script>"""
+
+
+async def test_an_event_source_that_asks_again_is_answered_with_what_was_found(
+    tmp_path: Path,
+) -> None:
+    needed()
+    page = Page()
+    async with (
+        asyncio.timeout(100),
+        served(page.app) as origin,
+        running(cors_origins=origin) as service,
+    ):
+        stream = f"{service.url}/search/stream?{urlencode({'image_url': URL})}"
+        page.html = AGAIN % {"stream": json.dumps(stream)}
+        async with showing(origin, tmp_path):
+            assert await page.told
+        assert service.record.total == 1

@@ -122,6 +122,23 @@ async def test_what_was_found_is_found_again_until_a_fresh_look_is_asked_for() -
             assert service.record.total == 3
 
 
+async def test_what_a_browser_adds_to_every_event_source_asks_for_no_fresh_look() -> None:
+    both = {"Cache-Control": "no-cache", "Pragma": "No-Cache"}
+    steps: list[tuple[str, str, dict[str, str], str]] = [
+        ("a plain GET", "GET", {}, "miss"),
+        ("an EventSource", "GET", both, "hit"),
+        ("another pragma", "GET", both | {"Pragma": "x"}, "miss"),
+        ("curl", "GET", {"Cache-Control": "no-cache"}, "miss"),
+        ("a pragma alone", "GET", {"Pragma": "no-cache"}, "hit"),
+        ("a POST, which a page has in hand", "POST", both, "miss"),
+    ]
+    async with running() as service:
+        for what, method, headers, cache in steps:
+            asked: dict[str, Any] = {"params" if method == "GET" else "json": {"image_url": URL}}
+            response, _ = await service.stream(method, headers=headers, **asked)
+            assert response.headers["x-cache"] == cache, what
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -173,6 +173,7 @@ def test_security_and_headers_stand_where_they_count(document: dict[str, Any]) -
         assert len(named) == len(set(named)), (path, method)
         assert "X-Request-ID" in named
         assert ("Last-Event-ID" in named) is path.endswith("/stream"), (path, method)
+        assert ("Pragma" in named) is ((path, method) == ("/search/stream", "get"))
     starts = document["paths"]["/search"]["post"]["parameters"]
     assert [one["name"] for one in starts] == ["X-Request-ID", "Idempotency-Key", "Cache-Control"]
     replay = document["paths"]["/search/{search_id}/stream"]["get"]["parameters"]
