@@ -5,7 +5,7 @@ reader that stalls may hold, and how a response drops its connection.
 """
 
 import asyncio
-import logging
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -16,23 +16,31 @@ from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.feed import OUTLET
-from app.api.problems import raw_answer
-from app.errors import HeadTooLarge
 from app.gathered import Gathered, Turn
-from app.telemetry import make_request_id
-
-logger = logging.getLogger("app.access")
 
 UNSENT_BYTES = 16_384
 """What may wait for a slow reader before its response is held up: once in this process, where
 asyncio's bound is 64 KiB, and once in the kernel, which else takes megabytes for every reader."""
 
+
 HEAD_MAX_BYTES = 65_536
 """A request's line and headers. They are held before anybody is identified, and what they are
 joined from costs the square of their length; nginx takes 32 KiB unless told otherwise."""
 
-HEAD_TOO_LARGE = HeadTooLarge(
-    f"The address and the headers may have {HEAD_MAX_BYTES} bytes together."
+_PROBLEM = json.dumps(
+    {
+        "type": "urn:imagesearch:head_too_large",
+        "title": "The request's head is too large",
+        "status": 431,
+        "detail": f"The address and the headers may have {HEAD_MAX_BYTES} bytes together.",
+        "code": "head_too_large",
+        "retryable": False,
+    }
+).encode()
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: application/problem+json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
 )
 
 
@@ -136,16 +144,8 @@ class AbortableProtocol(HttpToolsProtocol):
             # A pipelined request's head: a word of it would stand inside the running answer.
             self.transport.abort()
             return
-        request_id = make_request_id()
-        self.transport.write(raw_answer(HEAD_TOO_LARGE, request_id))
+        self.transport.write(HEAD_TOO_LARGE)
         self.transport.close()
-        fields = {
-            "request_id": request_id,
-            "status": HEAD_TOO_LARGE.status,
-            "client_address": (self.client or ("", 0))[0],
-            "code": HEAD_TOO_LARGE.code,
-        }
-        logger.info("request", extra={"fields": fields})
 
 
 class Outlet:

@@ -71,23 +71,6 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
     )
 
 
-def raw_answer(error: ServiceError, request_id: str) -> bytes:
-    """A whole HTTP/1.1 answer that ends its connection, to a request that met no application."""
-    status = HTTPStatus(error.status)
-    body = json_bytes(problem(error, request_id=request_id))
-    head = {
-        "Content-Type": PROBLEM,
-        "Content-Length": len(body),
-        "X-Request-ID": request_id,
-        "Connection": "close",
-    } | _headers(error)
-    lines = [
-        f"HTTP/1.1 {status} {status.phrase}",
-        *(f"{name.lower()}: {head[name]}" for name in head),
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
 def _openai_response(error: ServiceError) -> Response:
     """Render an error for OpenAI's clients, which try again by themselves unless told not to."""
     try_again = error.retryable and not error.may_be_billed
