@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.feed import OUTLET
@@ -86,7 +87,7 @@ class AbortableProtocol(HttpToolsProtocol):
         """Take bytes in; of a head that does not end, no more than it may have."""
         room, heads = self._head_room, self._heads
         piece = data[:room]
-        super().data_received(piece)
+        self._read(piece)
         if room is not None and heads == self._heads:
             self._head_room = room - len(piece)
             if self._head_room == 0:
@@ -99,6 +100,8 @@ class AbortableProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head has come: from here on, the body's reader watches over it."""
+        if self._asks_upgrade:
+            return
         self._heads += 1
         self._head_room = None
         super().on_headers_complete()
@@ -110,8 +113,46 @@ class AbortableProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """What comes next is another head."""
+        if self._asks_upgrade:
+            return
         self._head_room = HEAD_MAX_BYTES
         super().on_message_complete()
+
+    @property
+    def _asks_upgrade(self) -> bool:
+        """Whether the head that has just been read ends in what the parser takes for a handover."""
+        # To `CONNECT` there is no other side: it has no path, and is refused for that.
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _read(self, data: bytes) -> None:
+        """Parse, as uvicorn does; but nobody gets another protocol for the asking."""
+        self._unset_keepalive_if_required()
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._parse(rest) :]
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _parse(self, data: memoryview) -> int:
+        """Parse to the end, or to that of a head that wishes for another protocol: how many bytes.
+
+        A server may ignore the wish (RFC 9110 §7.8); the parser would not, and lose the body. So
+        it is given that head a second time, without it.
+        """
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self.parser.feed_data(self._head_without_wish())
+            end: int = upgrade.args[0]
+            return end
+        return len(data)
+
+    def _head_without_wish(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        request = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
+        fields = (b"%b: %b" % field for field in self.headers if field[0] != b"upgrade")
+        return b"\r\n".join([request, *fields, b"", b""])
 
     @property
     def _answering(self) -> bool:

@@ -99,6 +99,12 @@ async def dial(
         writer.close()
 
 
+def send_at_once(wire: Wire) -> None:
+    """Have small pieces sent without waiting for an acknowledgement of the one before."""
+    sock = wire.writer.get_extra_info("socket")
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 def whole_frames(stream: bytes) -> bytes:
     """The events of a stream that came whole, without the `retry:` lines of its connection."""
     complete = stream[: stream.rfind(b"\n\n") + 2] if b"\n\n" in stream else b""

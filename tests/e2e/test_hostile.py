@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 from typing import Any
 
@@ -19,7 +18,7 @@ from tests.e2e.callers import GUARDED, SHOP
 from tests.e2e.v1 import create
 from tests.processes import ROOT
 from tests.service import GALLERY_URL, Running, running
-from tests.wire import Wire, dial, events_of, request
+from tests.wire import Wire, dial, events_of, request, send_at_once
 
 URL = GALLERY_URL + PICTURES[7].name
 JSON = {"Content-Type": "application/json"}
@@ -38,12 +37,6 @@ async def whole(wire: Wire) -> bytes:
     except ConnectionResetError:
         pass
     return data
-
-
-def send_at_once(wire: Wire) -> None:
-    """Have small pieces sent without waiting for an acknowledgement of the one before."""
-    sock = wire.writer.get_extra_info("socket")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 HEADS: dict[str, bytes] = {
