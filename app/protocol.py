@@ -111,6 +111,14 @@ class AbortableProtocol(HttpToolsProtocol):
             # Of this answer's cycle only: uvicorn makes one for each, and takes no other class.
             vars(self.cycle)["send"] = Unchunked(self.cycle).send
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece in, unless its request was answered without it.
+
+        Held, it would stop the reading, and a browser shows no answer before its upload is out.
+        """
+        if not self.cycle.response_started:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         """What comes next is another head."""
         if self._asks_upgrade:
