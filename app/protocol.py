@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.api.feed import OUTLET
 from app.gathered import Gathered, Turn
 from app.outlet import Outlet, Unchunked
+from app.settings import Settings
 
 UNSENT_BYTES = 16_384
 """What may wait for a slow reader before its response is held up: once in this process, where
@@ -43,6 +44,10 @@ HEAD_TOO_LARGE = (
     b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
 )
 
+PASSED_OVER_BYTES = 268_435_456
+"""So much, at least, of a body may follow its refusal: many clients look for an answer only when
+all is sent, and would take a lost connection for the reason. Nobody sends for ever."""
+
 
 class AbortableProtocol(HttpToolsProtocol):
     """HTTP/1.1 that lets a response drop its connection with all that is still unsent.
@@ -51,13 +56,16 @@ class AbortableProtocol(HttpToolsProtocol):
     of a body that was refused already.
     """
 
-    __slots__ = ("_head_room", "_heads", "_patience", "on_lost")
+    __slots__ = ("_head_room", "_heads", "_passed_over_bytes", "_patience", "on_lost")
 
     turn: ClassVar[Turn]
     """Of the loop on which all of them are."""
 
-    patience_s: ClassVar[float] = 15
+    patience_s: ClassVar[float]
     """How long a whole head may take, and a pause in a refused body; 0: for ever."""
+
+    passed_over_max_bytes: ClassVar[int]
+    """What is read past of a body that its request was answered without; 0: all of it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Bound what a reader that stalls holds, and how long its request's head may take."""
@@ -68,7 +76,7 @@ class AbortableProtocol(HttpToolsProtocol):
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
             twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.on_lost: list[Callable[[], None]] = []
-        self._heads = 0
+        self._heads = self._passed_over_bytes = 0
         self._head_room: int | None = HEAD_MAX_BYTES
         self._patience: asyncio.TimerHandle | None = None
         self._be_patient()
@@ -93,6 +101,7 @@ class AbortableProtocol(HttpToolsProtocol):
             if self._head_room == 0:
                 self._refuse_head()
                 return
+        self._pass_over(len(piece))
         if len(piece) < len(data) and not self.transport.is_closing():
             self.data_received(data[room:])
             return
@@ -104,6 +113,7 @@ class AbortableProtocol(HttpToolsProtocol):
             return
         self._heads += 1
         self._head_room = None
+        self._passed_over_bytes = 0
         super().on_headers_complete()
         extensions: Any = {OUTLET: Outlet(self.cycle, self.on_lost)}
         self.scope["extensions"] = extensions
@@ -168,6 +178,13 @@ class AbortableProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle
         return cycle is not None and not cycle.response_complete
 
+    def _pass_over(self, n_bytes: int) -> None:
+        """Count what is read for nobody: as it came, for a chunk's extensions are endless too."""
+        if self._head_room is None and self.cycle.response_started:
+            self._passed_over_bytes += n_bytes
+            if 0 < self.passed_over_max_bytes < self._passed_over_bytes:
+                self.transport.abort()
+
     def _watch(self) -> None:
         """A head has its time as a whole; what follows a refusal, from piece to piece.
 
@@ -196,9 +213,15 @@ class AbortableProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def own_protocol(**shared: float) -> type[AbortableProtocol]:
-    """The protocol of one server, with `patience_s` if it is another than the default.
+def own_protocol(settings: Settings) -> type[AbortableProtocol]:
+    """The protocol of one server.
 
     uvicorn makes the instances by itself, so what they share is their class's.
     """
-    return type("OwnProtocol", (AbortableProtocol,), {"__slots__": (), "turn": Turn(), **shared})
+    body_bytes = settings.body_max_bytes
+    shared = {
+        "turn": Turn(),
+        "patience_s": settings.upload_idle_timeout_s,
+        "passed_over_max_bytes": body_bytes and max(body_bytes, PASSED_OVER_BYTES),
+    }
+    return type("OwnProtocol", (AbortableProtocol,), {"__slots__": (), **shared})

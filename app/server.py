@@ -31,7 +31,7 @@ class DrainingServer(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
-                http=own_protocol(patience_s=settings.upload_idle_timeout_s),
+                http=own_protocol(settings),
                 ws="none",
                 loop="uvloop",
                 lifespan="on",

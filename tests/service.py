@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from app.api.service import Service
 from app.main import create_app
-from app.protocol import AbortableProtocol, own_protocol
+from app.protocol import own_protocol
 from app.settings import load
 from simulator import Knobs
 from simulator import create_app as create_simulator
@@ -93,10 +93,8 @@ def parse_block(block: str) -> ServerSentEvent:
 
 
 @asynccontextmanager
-async def served(app: Any, *, http: Any = AbortableProtocol) -> AsyncIterator[str]:
-    """Serve an application on a free port, with the protocol of the shipped server or another."""
-    if http is AbortableProtocol:
-        http = own_protocol()
+async def served(app: Any, *, http: Any = "httptools") -> AsyncIterator[str]:
+    """Serve an application on a free port, with one of uvicorn's protocols or another."""
     sock = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         app,
@@ -122,7 +120,7 @@ async def served(app: Any, *, http: Any = AbortableProtocol) -> AsyncIterator[st
 
 @asynccontextmanager
 async def running(
-    *, knobs: Knobs = FAST, http: Any = AbortableProtocol, **settings: Any
+    *, knobs: Knobs = FAST, http: str | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """Run service and stand-in; `settings` over the defaults of a test."""
     simulator = create_simulator(knobs)
@@ -135,9 +133,9 @@ async def running(
 
 @asynccontextmanager
 async def running_against(
-    base_url: str, *, http: Any = AbortableProtocol, **settings: Any
+    base_url: str, *, http: str | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
-    """Run the service in front of any upstream."""
+    """Run the service in front of any upstream, with the shipped protocol or one of uvicorn's."""
     given = {
         "dashscope_api_key": KEY,
         "dashscope_base_url": base_url,
@@ -147,7 +145,7 @@ async def running_against(
     } | settings
     settings_read = load(**given)
     app, contract = create_app(settings_read), contract_of(settings_read.models)
-    async with served(app, http=http) as url:
+    async with served(app, http=http or own_protocol(settings_read)) as url:
 
         async def hold(response: httpx.Response) -> None:
             if str(response.url).startswith(url):

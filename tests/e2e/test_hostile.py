@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.protocol import HEAD_MAX_BYTES, AbortableProtocol
+from app.protocol import HEAD_MAX_BYTES
 from app.server import check_address
 from app.settings import SettingsError
 from simulator.pictures import PICTURES
@@ -22,7 +22,8 @@ from tests.wire import Wire, dial, events_of, request, send_at_once
 
 URL = GALLERY_URL + PICTURES[7].name
 JSON = {"Content-Type": "application/json"}
-PATIENCE_S = AbortableProtocol.patience_s
+PATIENCE_S = 15
+"""`UPLOAD_IDLE_TIMEOUT_S`."""
 ANSWER_MAX_BYTES = 4_096
 GUARD_S = 3_600
 READY = b"GET /readyz HTTP/1.1\r\nHost: x\r\n"
@@ -124,11 +125,12 @@ async def test_dribbling_a_head_buys_no_time() -> None:
         assert await whole(wire) == b""
 
 
-async def test_where_time_is_not_limited_a_head_may_take_its_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(AbortableProtocol, "patience_s", 0)
-    async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
+async def test_where_time_is_not_limited_a_head_may_take_its_time() -> None:
+    async with (
+        asyncio.timeout(GUARD_S),
+        running(upload_idle_timeout_s=0) as service,
+        dial(service.url) as wire,
+    ):
         wire.send(READY)
         await settle()
         skip(10 * PATIENCE_S)

@@ -2,16 +2,25 @@
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
 
 from simulator.pictures import PICTURES
+from tests.e2e.callers import GUARDED
 from tests.service import GALLERY_URL, Running, running
 from tests.wire import Wire, dial, events_of, last_id, request, whole_frames
 
 MB = 1_000_000
 UPLOAD_BYTES = 50 * MB
 """More than the kernel takes in for both sides."""
+BODY_MAX_BYTES = 20 * MB
+BUFFERS_MAX_BYTES = 20 * MB
+"""What both sides' kernels take in, and then some."""
 MEMORY_MAX_BYTES = 5 * MB
 GUARD_S = 30
+CHUNKED = b"POST /search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 ASKED = {"image_url": GALLERY_URL + PICTURES[7].name, "prompt": "[sim gated tag=live]"}
 READY = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -59,3 +68,77 @@ async def test_a_stream_that_is_resumed_takes_the_upload_while_it_goes_on() -> N
             assert events_of(await wire.rest())[-1] == b"search.completed"
             wire.send(READY)
             assert (await wire.head()).status == 200
+
+
+def sized() -> Iterator[bytes]:
+    """A body with a length that is far off."""
+    yield upload("/search", 10**12)
+    while True:
+        yield b"x" * 50_000
+
+
+def chunked() -> Iterator[bytes]:
+    """One in chunks without end."""
+    yield CHUNKED
+    while True:
+        yield b"c350\r\n" + b"x" * 50_000 + b"\r\n"
+
+
+def extended() -> Iterator[bytes]:
+    """One whose first chunk does not get as far as its data (RFC 9112 §7.1.1)."""
+    yield CHUNKED + b"1;x="
+    while True:
+        yield b"x" * 50_000
+
+
+async def sent_before_the_cut(wire: Wire, pieces: Iterator[bytes]) -> int:
+    """How many bytes could be sent until the connection was dropped."""
+    sent_bytes = 0
+    try:
+        for piece in pieces:
+            wire.send(piece)
+            await wire.writer.drain()
+            sent_bytes += len(piece)
+    except ConnectionError:
+        pass
+    return sent_bytes
+
+
+@asynccontextmanager
+async def refusing(body_max_bytes: int) -> AsyncIterator[Wire]:
+    """A connection to a service that knows the caller not."""
+    async with (
+        asyncio.timeout(GUARD_S),
+        running(**GUARDED, body_max_bytes=body_max_bytes) as service,
+        dial(service.url) as wire,
+    ):
+        yield wire
+
+
+@pytest.mark.parametrize("passed_over_bytes", [0, 2 * BODY_MAX_BYTES])
+@pytest.mark.parametrize("body", [sized, chunked, extended])
+async def test_a_refused_caller_who_sends_on_without_end_is_dropped(
+    body: Callable[[], Iterator[bytes]], passed_over_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.protocol.PASSED_OVER_BYTES", passed_over_bytes)
+    most_bytes = max(BODY_MAX_BYTES, passed_over_bytes)
+    async with refusing(BODY_MAX_BYTES) as wire:
+        pieces = body()
+        wire.send(next(pieces))
+        assert (await wire.head()).status == 401
+        sent_bytes = await sent_before_the_cut(wire, pieces)
+        assert most_bytes < sent_bytes < most_bytes + BUFFERS_MAX_BYTES
+
+
+@pytest.mark.parametrize("body_max_bytes", [BODY_MAX_BYTES, 0])
+async def test_what_may_be_sent_may_be_sent_behind_every_refusal(
+    body_max_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.protocol.PASSED_OVER_BYTES", 0)
+    async with refusing(body_max_bytes) as wire:
+        for _ in range(3):
+            wire.send(upload("/search", body_max_bytes or 2 * UPLOAD_BYTES))
+            await send(wire, body_max_bytes or 2 * UPLOAD_BYTES)
+            status, headers = await wire.head()
+            assert status == 401
+            await wire.reader.readexactly(int(headers["content-length"]))
