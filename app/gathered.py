@@ -6,16 +6,26 @@ other: a reader on this machine, a proxy in front above all, then wakes up once 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
 class Gathered:
     """A transport whose writes wait for the turn's end, or until they are `most` bytes."""
 
-    __slots__ = ("_most", "_pieces", "_size", "_transport", "_turn")
+    __slots__ = ("_most", "_on_close", "_pieces", "_size", "_transport", "_turn")
 
-    def __init__(self, transport: asyncio.Transport, turn: "Turn", *, most: int) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        turn: "Turn",
+        *,
+        most: int,
+        on_close: Callable[[], None],
+    ) -> None:
+        """`on_close` is called once closing waits for no more than the reader."""
         self._transport = transport
+        self._on_close = on_close
         self._turn = turn
         self._most = most
         self._pieces: list[bytes] = []
@@ -45,6 +55,7 @@ class Gathered:
         """Close the connection behind what was written."""
         self.flush()
         self._transport.close()
+        self._on_close()
 
 
 class Turn:

@@ -18,6 +18,7 @@ from app.api.feed import OUTLET
 from app.gathered import Gathered, Turn
 from app.outlet import Outlet, Unchunked
 from app.settings import Settings
+from app.unsent import Unsent
 
 UNSENT_BYTES = 16_384
 """What may wait for a slow reader before its response is held up: once in this process, where
@@ -53,10 +54,10 @@ class AbortableProtocol(HttpToolsProtocol):
     """HTTP/1.1 that lets a response drop its connection with all that is still unsent.
 
     It holds no connection for a caller that owes it something: the rest of a request's head, or
-    of a body that was refused already.
+    of a body that was refused already, or to read its answer.
     """
 
-    __slots__ = ("_head_room", "_heads", "_passed_over_bytes", "_patience", "on_lost")
+    __slots__ = ("_head_room", "_heads", "_passed_over_bytes", "_patience", "_unsent", "on_lost")
 
     turn: ClassVar[Turn]
     """Of the loop on which all of them are."""
@@ -64,12 +65,18 @@ class AbortableProtocol(HttpToolsProtocol):
     patience_s: ClassVar[float]
     """How long a whole head may take, and a pause in a refused body; 0: for ever."""
 
+    send_timeout_s: ClassVar[float]
+    """How long a reader may take nothing; 0: for ever."""
+
     passed_over_max_bytes: ClassVar[int]
     """What is read past of a body that its request was answered without; 0: all of it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Bound what a reader that stalls holds, and how long its request's head may take."""
-        gathered: Any = Gathered(transport, self.turn, most=UNSENT_BYTES)
+        self._unsent = Unsent(transport, self.send_timeout_s)
+        gathered: Any = Gathered(
+            transport, self.turn, most=UNSENT_BYTES, on_close=self._unsent.watch
+        )
         super().connection_made(gathered)
         transport.set_write_buffer_limits(high=UNSENT_BYTES)
         # A twin of the descriptor, because uvloop's stand-in for a socket takes no options.
@@ -82,14 +89,28 @@ class AbortableProtocol(HttpToolsProtocol):
         self._be_patient()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer, and tell whoever writes here."""
+        """Let go of the timers, and tell whoever writes here."""
         self._stop_waiting()
         super().connection_lost(exc)
+        self._unsent.stop()
         for lost in self.on_lost.copy():
             lost()
         # Both lead back here, and only the collector would drop the three.
         untyped: Any = self
         untyped.scope = untyped.cycle = None
+
+    def pause_writing(self) -> None:
+        """Have an answer wait for its reader, who must go on reading."""
+        super().pause_writing()
+        # A stream's feed minds its own reader.
+        if not self.on_lost:
+            self._unsent.watch()
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._unsent.stop()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; of a head that does not end, no more than it may have."""
@@ -223,5 +244,6 @@ def own_protocol(settings: Settings) -> type[AbortableProtocol]:
         "turn": Turn(),
         "patience_s": settings.upload_idle_timeout_s,
         "passed_over_max_bytes": body_bytes and max(body_bytes, PASSED_OVER_BYTES),
+        "send_timeout_s": settings.stream_send_timeout_s,
     }
     return type("OwnProtocol", (AbortableProtocol,), {"__slots__": (), **shared})

@@ -13,7 +13,7 @@ FLOORS = (
     {"images", "upstream", "runs", "guards"},
     {"accounts"},
     {"search", "responses"},
-    {"api", "outlet"},
+    {"api", "outlet", "unsent"},
     {"protocol"},
     {"main", "server"},
     {"__main__"},

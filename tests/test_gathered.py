@@ -29,7 +29,10 @@ class Wire(asyncio.Transport):
 
 
 def gathered(log: list[tuple[str, bytes]], turn: Turn | None = None, name: str = "a") -> Gathered:
-    return Gathered(Wire(log, name), turn or Turn(), most=10)
+    def nothing() -> None:
+        """Closing concerns nobody."""
+
+    return Gathered(Wire(log, name), turn or Turn(), most=10, on_close=nothing)
 
 
 async def test_writes_of_one_turn_go_out_as_one_and_those_of_the_next_as_another() -> None:
