@@ -11,14 +11,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from httptools import HttpParserError, HttpParserUpgrade
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from app.api.feed import OUTLET
 from app.gathered import Gathered, Turn
 from app.outlet import Outlet, Unchunked
 from app.settings import Settings
 from app.unsent import Unsent
+from app.upgrades import SteadyProtocol
 
 UNSENT_BYTES = 16_384
 """What may wait for a slow reader before its response is held up: once in this process, where
@@ -50,7 +48,7 @@ PASSED_OVER_BYTES = 268_435_456
 all is sent, and would take a lost connection for the reason. Nobody sends for ever."""
 
 
-class AbortableProtocol(HttpToolsProtocol):
+class AbortableProtocol(SteadyProtocol):
     """HTTP/1.1 that lets a response drop its connection with all that is still unsent.
 
     It holds no connection for a caller that owes it something: the rest of a request's head, or
@@ -116,7 +114,7 @@ class AbortableProtocol(HttpToolsProtocol):
         """Take bytes in; of a head that does not end, no more than it may have."""
         room, heads = self._head_room, self._heads
         piece = data[:room]
-        self._read(piece)
+        super().data_received(piece)
         if room is not None and heads == self._heads:
             self._head_room = room - len(piece)
             if self._head_room == 0:
@@ -128,14 +126,11 @@ class AbortableProtocol(HttpToolsProtocol):
             return
         self._watch()
 
-    def on_headers_complete(self) -> None:
+    def on_request(self) -> None:
         """The head has come: from here on, the body's reader watches over it."""
-        if self._asks_upgrade:
-            return
         self._heads += 1
         self._head_room = None
         self._passed_over_bytes = 0
-        super().on_headers_complete()
         extensions: Any = {OUTLET: Outlet(self.cycle, self.on_lost)}
         self.scope["extensions"] = extensions
         if self.scope["http_version"] == "1.0":
@@ -150,48 +145,9 @@ class AbortableProtocol(HttpToolsProtocol):
         if not self.cycle.response_started:
             super().on_body(body)
 
-    def on_message_complete(self) -> None:
+    def on_request_end(self) -> None:
         """What comes next is another head."""
-        if self._asks_upgrade:
-            return
         self._head_room = HEAD_MAX_BYTES
-        super().on_message_complete()
-
-    @property
-    def _asks_upgrade(self) -> bool:
-        """Whether the head that has just been read ends in what the parser takes for a handover."""
-        # To `CONNECT` there is no other side: it has no path, and is refused for that.
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-
-    def _read(self, data: bytes) -> None:
-        """Parse, as uvicorn does; but nobody gets another protocol for the asking."""
-        self._unset_keepalive_if_required()
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self._parse(rest) :]
-        except HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
-
-    def _parse(self, data: memoryview) -> int:
-        """Parse to the end, or to that of a head that wishes for another protocol: how many bytes.
-
-        A server may ignore the wish (RFC 9110 §7.8); the parser would not, and lose the body. So
-        it is given that head a second time, without it.
-        """
-        try:
-            self.parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self.parser.feed_data(self._head_without_wish())
-            end: int = upgrade.args[0]
-            return end
-        return len(data)
-
-    def _head_without_wish(self) -> bytes:
-        version = self.parser.get_http_version().encode()
-        request = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
-        fields = (b"%b: %b" % field for field in self.headers if field[0] != b"upgrade")
-        return b"\r\n".join([request, *fields, b"", b""])
 
     @property
     def _answering(self) -> bool:

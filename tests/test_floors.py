@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    {"settings", "errors", "gathered", "silence"},
+    {"settings", "errors", "gathered", "silence", "upgrades"},
     {"models", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"accounts"},
@@ -24,7 +24,7 @@ ONLY_IN = {
         f"app/upstream/{file}.py"
         for file in ("broken", "client", "http1", "inbox", "pool", "transport")
     },
-    "httptools": {"app/upstream/http1.py", "app/protocol.py"},
+    "httptools": {"app/upstream/http1.py", "app/upgrades.py"},
     "sse_starlette": {"app/api/sse.py"},
     "simulator": set[str](),
 }
