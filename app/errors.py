@@ -12,8 +12,8 @@ The class says whose fault it is, the leaf says what happened::
     │   ├── SearchNotFound        404    ├── ContentBlocked        422  (told by the upstream)
     │   ├── RouteNotFound         404    ├── ModelNotAllowed       422
     │   ├── MethodNotAllowed      405    ├── IdempotencyMismatch   422
-    │   ├── NotAcceptable         406    ├── RateLimited           429
-    │   ├── ImageTooLarge         413    ├── InvalidRequest        422
+    │   ├── NotAcceptable         406    ├── InvalidRequest        422
+    │   ├── ImageTooLarge         413    ├── RateLimited           429
     │   └── ImageTypeUnsupported  415    └── HeadTooLarge          431
     ├── UpstreamError    DashScope, or the way to it
     │   ├── UpstreamAuthFailed    502    ├── UpstreamProtocol      502

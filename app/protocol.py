@@ -5,16 +5,19 @@ reader that stalls may hold, and how a response drops its connection.
 """
 
 import asyncio
-import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from app.api.feed import OUTLET
+from app.api.problems import REFUSAL
+from app.errors import HeadTooLarge, MalformedBody, ServiceError
 from app.gathered import Gathered, Turn
 from app.outlet import Outlet, Unchunked
 from app.settings import Settings
+from app.unreadable import Unreadable
 from app.unsent import Unsent
 from app.upgrades import SteadyProtocol
 
@@ -27,21 +30,10 @@ HEAD_MAX_BYTES = 65_536
 """A request's line and headers. They are held before anybody is identified, and what they are
 joined from costs the square of their length; nginx takes 32 KiB unless told otherwise."""
 
-_PROBLEM = json.dumps(
-    {
-        "type": "urn:imagesearch:head_too_large",
-        "title": "The request's head is too large",
-        "status": 431,
-        "detail": f"The address and the headers may have {HEAD_MAX_BYTES} bytes together.",
-        "code": "head_too_large",
-        "retryable": False,
-    }
-).encode()
-HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: application/problem+json\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
-)
+HEAD_TOO_LARGE = f"The address and the headers may have {HEAD_MAX_BYTES} bytes together."
+
+PATH = re.compile(rb"/[!-\"$->@-~]*")
+"""What is surely one of an address, of which not all need have come: without its query."""
 
 PASSED_OVER_BYTES = 268_435_456
 """So much, at least, of a body may follow its refusal: many clients look for an answer only when
@@ -55,7 +47,10 @@ class AbortableProtocol(SteadyProtocol):
     of a body that was refused already, or to read its answer.
     """
 
-    __slots__ = ("_head_room", "_heads", "_passed_over_bytes", "_patience", "_unsent", "on_lost")
+    __slots__ = (
+        *("_head_room", "_heads", "_passed_over_bytes", "_patience", "_refusal", "_unsent"),
+        "on_lost",
+    )
 
     turn: ClassVar[Turn]
     """Of the loop on which all of them are."""
@@ -83,6 +78,8 @@ class AbortableProtocol(SteadyProtocol):
         self.on_lost: list[Callable[[], None]] = []
         self._heads = self._passed_over_bytes = 0
         self._head_room: int | None = HEAD_MAX_BYTES
+        self.url, self.headers = b"", []
+        self._refusal: ServiceError | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._be_patient()
 
@@ -112,13 +109,15 @@ class AbortableProtocol(SteadyProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; of a head that does not end, no more than it may have."""
+        if self._refusal:
+            return
         room, heads = self._head_room, self._heads
         piece = data[:room]
         super().data_received(piece)
         if room is not None and heads == self._heads:
             self._head_room = room - len(piece)
             if self._head_room == 0:
-                self._refuse_head()
+                self._refuse(HeadTooLarge(HEAD_TOO_LARGE))
                 return
         self._pass_over(len(piece))
         if len(piece) < len(data) and not self.transport.is_closing():
@@ -126,12 +125,18 @@ class AbortableProtocol(SteadyProtocol):
             return
         self._watch()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, for plain text
+        """Refuse what is none of HTTP."""
+        self._refuse(MalformedBody("This is not a valid HTTP request."))
+
     def on_request(self) -> None:
         """The head has come: from here on, the body's reader watches over it."""
         self._heads += 1
         self._head_room = None
         self._passed_over_bytes = 0
         extensions: Any = {OUTLET: Outlet(self.cycle, self.on_lost)}
+        if self._refusal:
+            extensions[REFUSAL] = self._refusal
         self.scope["extensions"] = extensions
         if self.scope["http_version"] == "1.0":
             # Of this answer's cycle only: uvicorn makes one for each, and takes no other class.
@@ -148,6 +153,7 @@ class AbortableProtocol(SteadyProtocol):
     def on_request_end(self) -> None:
         """What comes next is another head."""
         self._head_room = HEAD_MAX_BYTES
+        self.url, self.headers = b"", []
 
     @property
     def _answering(self) -> bool:
@@ -181,13 +187,36 @@ class AbortableProtocol(SteadyProtocol):
             self._patience.cancel()
             self._patience = None
 
-    def _refuse_head(self) -> None:
-        if self._answering:
-            # A pipelined request's head: a word of it would stand inside the running answer.
-            self.transport.abort()
+    def _refuse(self, error: ServiceError) -> None:
+        """Read no more, and have the application say why, as it says all that it refuses."""
+        if not self._may_speak:
+            self.transport.close()
             return
-        self.transport.write(HEAD_TOO_LARGE)
-        self.transport.close()
+        if self._head_room is None:
+            self._break_body_off()
+        self._refusal = error
+        path, headers = PATH.match(self.url), self.headers
+        untyped: Any = self
+        untyped.parser = Unreadable(self.parser.get_method() if self.url else b"")
+        self.on_message_begin()
+        self.url = path[0] if path else b"/"
+        self.headers += headers
+        self.on_headers_complete()
+        self.on_message_complete()
+
+    @property
+    def _may_speak(self) -> bool:
+        """Whether a word about what is coming in stands neither ahead of an answer nor in one."""
+        if self._head_room is None:
+            return not (self.pipeline or self.cycle.response_started)
+        return not self._answering
+
+    def _break_body_off(self) -> None:
+        """Let whoever reads the body hear that no more comes, and have nothing to say."""
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        untyped: Any = self
+        untyped.cycle = None
 
 
 def own_protocol(settings: Settings) -> type[AbortableProtocol]:

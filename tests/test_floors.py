@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    {"settings", "errors", "gathered", "silence", "upgrades"},
+    {"settings", "errors", "gathered", "silence", "upgrades", "unreadable"},
     {"models", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"accounts"},

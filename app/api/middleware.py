@@ -13,7 +13,7 @@ from app import telemetry
 from app.api.caller import caller_of, rate_of
 from app.api.cors import Cors, RawHeader
 from app.api.leaving import CLIENT_GONE
-from app.api.problems import error_of, forget_run, problem_response, run_of
+from app.api.problems import error_of, forget_run, problem_response, refusal_of, run_of
 from app.errors import CallerError, Draining, Internal, Overloaded
 
 logger = logging.getLogger("app.access")
@@ -59,7 +59,7 @@ class RequestLog:
         answer = _Answer(scope, send, self.cors)
         started_at = time.perf_counter()
         try:
-            handler = self.cors.preflight(scope) or self.app
+            handler = refusal_of(scope) or self.cors.preflight(scope) or self.app
             await handler(scope, receive, answer.send)
         except ClientDisconnect:
             pass

@@ -28,6 +28,9 @@ from app.runs import Run
 OPENAI_PREFIX = "/v1/"
 PROBLEM = "application/problem+json"
 
+REFUSAL = "imagesearch.refusal"
+"""The ASGI extension with which a server hands on a request that it could not read: the error."""
+
 
 def remember_run(scope: Scope, run: Run) -> None:
     """Note which search a request is about, for its headers, its log line and its errors."""
@@ -69,6 +72,16 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         media_type=PROBLEM,
         headers=_headers(error),
     )
+
+
+def refusal_of(scope: Scope) -> Response | None:
+    """Refuse what the server could not read, and have the connection closed."""
+    error: ServiceError | None = (scope.get("extensions") or {}).get(REFUSAL)
+    if error is None:
+        return None
+    response = problem_response(scope, error)
+    response.headers["Connection"] = "close"
+    return response
 
 
 def _openai_response(error: ServiceError) -> Response:
