@@ -32,6 +32,10 @@ joined from costs the square of their length; nginx takes 32 KiB unless told oth
 
 HEAD_TOO_LARGE = f"The address and the headers may have {HEAD_MAX_BYTES} bytes together."
 
+FRAMING_MAX_BYTES = 65_536
+"""What may come between two pieces of a body, or behind the last: chunks' extensions (RFC 9112
+§7.1.1) and trailers, which nobody asked for and which the parser holds."""
+
 PATH = re.compile(rb"/[!-\"$->@-~]*")
 """What is surely one of an address, of which not all need have come: without its query."""
 
@@ -48,8 +52,8 @@ class AbortableProtocol(SteadyProtocol):
     """
 
     __slots__ = (
-        *("_head_room", "_heads", "_passed_over_bytes", "_patience", "_refusal", "_unsent"),
-        "on_lost",
+        *("_framing_bytes", "_head_room", "_heads", "_passed_over_bytes", "_patience"),
+        *("_refusal", "_unsent", "on_lost"),
     )
 
     turn: ClassVar[Turn]
@@ -76,7 +80,7 @@ class AbortableProtocol(SteadyProtocol):
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
             twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.on_lost: list[Callable[[], None]] = []
-        self._heads = self._passed_over_bytes = 0
+        self._heads = self._framing_bytes = self._passed_over_bytes = 0
         self._head_room: int | None = HEAD_MAX_BYTES
         self.url, self.headers = b"", []
         self._refusal: ServiceError | None = None
@@ -113,13 +117,14 @@ class AbortableProtocol(SteadyProtocol):
             return
         room, heads = self._head_room, self._heads
         piece = data[:room]
+        self._framing_bytes += len(piece)
         super().data_received(piece)
         if room is not None and heads == self._heads:
             self._head_room = room - len(piece)
             if self._head_room == 0:
                 self._refuse(HeadTooLarge(HEAD_TOO_LARGE))
                 return
-        self._pass_over(len(piece))
+        self._bound_body(len(piece))
         if len(piece) < len(data) and not self.transport.is_closing():
             self.data_received(data[room:])
             return
@@ -133,7 +138,7 @@ class AbortableProtocol(SteadyProtocol):
         """The head has come: from here on, the body's reader watches over it."""
         self._heads += 1
         self._head_room = None
-        self._passed_over_bytes = 0
+        self._framing_bytes = self._passed_over_bytes = 0
         extensions: Any = {OUTLET: Outlet(self.cycle, self.on_lost)}
         if self._refusal:
             extensions[REFUSAL] = self._refusal
@@ -147,6 +152,7 @@ class AbortableProtocol(SteadyProtocol):
 
         Held, it would stop the reading, and a browser shows no answer before its upload is out.
         """
+        self._framing_bytes = 0
         if not self.cycle.response_started:
             super().on_body(body)
 
@@ -161,9 +167,13 @@ class AbortableProtocol(SteadyProtocol):
         cycle: Any = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _pass_over(self, n_bytes: int) -> None:
-        """Count what is read for nobody: as it came, for a chunk's extensions are endless too."""
-        if self._head_room is None and self.cycle.response_started:
+    def _bound_body(self, n_bytes: int) -> None:
+        """Bound what is read of a body for nobody: what frames it, and all behind an answer."""
+        if self._head_room is not None:
+            return
+        if self._framing_bytes > FRAMING_MAX_BYTES:
+            self._refuse(MalformedBody("What is around the body's parts is too large."))
+        elif self.cycle.response_started:
             self._passed_over_bytes += n_bytes
             if 0 < self.passed_over_max_bytes < self._passed_over_bytes:
                 self.transport.abort()
