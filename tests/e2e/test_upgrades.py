@@ -97,6 +97,17 @@ async def test_a_token_is_minted_as_it_was_asked_for() -> None:
         assert claims["origin"] == EVIL
 
 
+@pytest.mark.parametrize("path", ["/tokens", "/search"])
+async def test_where_the_server_loses_the_body_the_request_is_refused(path: str) -> None:
+    """As uvicorn's own parser does, under which the plain application may be served."""
+    plain = running(**GUARDED, http="httptools")
+    async with asyncio.timeout(GUARD_S), plain as service, dial(service.url) as wire:
+        wire.send(asking(path, json.dumps({"ttl_s": 60}).encode(), headers=WISH | SHOP))
+        status, problem = await answer(wire)
+        assert (status, problem["code"]) == (400, "malformed_body")
+        assert "Content-Length" in problem["detail"]
+
+
 async def test_a_tunnel_is_not_built() -> None:
     async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
         wire.send(b"CONNECT a.example:80 HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
