@@ -19,6 +19,10 @@ from app.settings import Settings, SettingsError
 LAST_WORDS_S = 5
 """The server's own grace, after the drain's: time to send what the runs said last."""
 
+KEEP_ALIVE_S = 75
+"""How long a connection may be idle between two requests. Proxies and balancers in front close
+theirs sooner, most of them after 60 s, and so never send a request into one that is closing."""
+
 BACKLOG = 2_048
 
 
@@ -38,6 +42,7 @@ class DrainingServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),

@@ -11,8 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from app.protocol import HEAD_MAX_BYTES
+from app.server import KEEP_ALIVE_S
+from app.settings import Settings
 
 CONFIGURATION = Path(__file__).parent.parent / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -123,13 +128,56 @@ def test_metrics_are_not_for_the_world(proxy: Proxy) -> None:
         "proxy_buffering off;",
         "proxy_request_buffering off;",
         "proxy_http_version 1.1;",
-        "proxy_read_timeout 310s;",
         "proxy_next_upstream off;",
-        "client_max_body_size 60m;",
     ],
 )
 def test_what_streams_need_is_set(line: str) -> None:
     assert f" {line}\n" in CONFIGURATION.read_text(encoding="utf-8")
+
+
+def test_an_upload_that_the_service_refuses_gets_as_far_as_the_service(proxy: Proxy) -> None:
+    too_large = _defaults()["body_max_bytes"] + 1
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as client:
+        client.sendall(
+            b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{" % too_large
+        )
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nContent-Length: %d\r\n" % too_large in proxy.upstream.request
+    proxy.upstream.seen.set()
+
+
+@pytest.mark.parametrize("where", ["address", "header"])
+def test_a_long_head_gets_as_far_as_the_service(proxy: Proxy, where: str) -> None:
+    long = "x" * (HEAD_MAX_BYTES - 1_000)
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+    if where == "address":
+        connection.request("GET", f"/search/stream?prompt={long}")
+    else:
+        connection.request("GET", "/search/stream", headers={"X": long})
+    assert connection.getresponse().status == 200
+    assert long.encode() in proxy.upstream.request
+    proxy.upstream.seen.set()
+    connection.close()
+
+
+def test_the_service_is_the_first_to_say_that_something_took_too_long() -> None:
+    defaults = _defaults()
+    longest_s = defaults["upstream_total_timeout_s"] + defaults["upstream_retry_total_s"]
+    assert _seconds("proxy_read_timeout") > longest_s
+
+
+def test_a_connection_to_the_service_is_not_let_go_of_by_the_service_first() -> None:
+    assert _seconds("keepalive_timeout") < KEEP_ALIVE_S
+
+
+def _defaults() -> dict[str, Any]:
+    return {name: field.default for name, field in Settings.model_fields.items()}
+
+
+def _seconds(directive: str) -> int:
+    found = re.search(rf"^ +{directive} (\d+)s;$", CONFIGURATION.read_text("utf-8"), re.MULTILINE)
+    assert found
+    return int(found[1])
 
 
 def _configured(folder: Path, *, port: int, upstream_port: int) -> Path:

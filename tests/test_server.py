@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.main import create_app
-from app.server import DrainingServer
+from app.server import KEEP_ALIVE_S, DrainingServer
 from app.settings import load
 from simulator import create_app as create_simulator
 from simulator.pictures import PICTURES
 from simulator.serving import serving
-from tests.clock import skip, until
+from tests.clock import settle, skip, until
 from tests.service import FAST, GALLERY_URL, KEY
 from tests.wire import dial, events_of, request
 
@@ -77,3 +77,22 @@ async def test_a_drain_ends_what_has_not_ended_with_a_word(how: str) -> None:
                 skip(GRACE_S)
             assert events_of(await wire.rest())[-1] == b"search.failed"
             await serving
+
+
+async def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:
+    async with server() as serving_longer:
+        serving = asyncio.create_task(serving_longer.serve())
+        await until(lambda: serving_longer.started)
+        async with dial(url_of(serving_longer)) as wire:
+            for _ in range(2):
+                wire.send(request("GET", "/healthz"))
+                _, headers = await wire.head()
+                await wire.reader.readexactly(int(headers["content-length"]))
+                await settle()
+                skip(61)
+                await settle()
+                assert not wire.reader.at_eof()
+            skip(KEEP_ALIVE_S)
+            assert await wire.reader.read() == b""
+        serving_longer._on_signal()
+        await serving
