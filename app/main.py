@@ -161,5 +161,6 @@ def installed_version() -> str:
 def __getattr__(name: str) -> Any:
     """Build `app.main:app` for ASGI servers when they ask for it, and not on every import."""
     if name == "app":
+        telemetry.keep_queries_out()
         return create_app(load())
     raise AttributeError(name)

@@ -115,3 +115,30 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     root.setLevel(level.upper())
     for quiet in QUIET:
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+class PathsOnly(logging.Filter):
+    """Cuts the query off the addresses in a record: that of a stream by GET may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_path_of, record.args))
+        return True
+
+
+def _path_of(value: object) -> object:
+    if isinstance(value, str) and value.startswith("/"):
+        return value.partition("?")[0]
+    return value
+
+
+PATHS_ONLY = PathsOnly()
+SERVERS = ("uvicorn.access", "uvicorn.error")
+"""Loggers that write addresses down: of requests, and of attempts at a WebSocket."""
+
+
+def keep_queries_out() -> None:
+    """Have uvicorn, which is not of our making here, log paths only."""
+    for server in SERVERS:
+        logging.getLogger(server).addFilter(PATHS_ONLY)
