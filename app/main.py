@@ -51,6 +51,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
+        # A redirection repeats the query, token and all, and behind a proxy leads to http.
+        redirect_slashes=False,
     )
     app.openapi = lambda: describe(app, settings.models)  # type: ignore[method-assign] # as FastAPI documents it
     for part in (search, responses, tokens, ops):

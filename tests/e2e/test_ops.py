@@ -101,10 +101,12 @@ async def test_a_search_that_failed_keeps_the_id_under_which_it_is_found() -> No
 
 async def test_nothing_else_is_served() -> None:
     async with running() as service:
-        for path in ("/", "/docs", "/search/x/y"):
-            response = await service.http.get(path)
-            assert response.status_code == 404
-            assert response.json()["code"] == "not_found"
+        for path in ("/", "/docs", "/search/x/y", "/healthz/", "/search/stream/?access_token=x"):
+            for method in ("GET", "POST"):
+                response = await service.http.request(method, path)
+                assert response.status_code == 404
+                assert response.json()["code"] == "not_found"
+                assert "location" not in response.headers
         for path, allowed in (
             ("/search", "POST"),
             ("/search/stream", "GET, POST"),
