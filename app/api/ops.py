@@ -27,12 +27,14 @@ class NotReady(BaseModel):
     status: Literal["draining"]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_model=Alive)
 async def healthz(_: Request) -> Response:
     """Say that the process answers; the upstream is not asked."""
     return JSONResponse({"status": "ok"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model=Ready,

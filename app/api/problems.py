@@ -9,7 +9,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import compile_path
+from starlette.routing import Route
 from starlette.types import Scope
 
 from app import telemetry
@@ -115,18 +115,11 @@ def _headers(error: ServiceError) -> dict[str, str]:
 def _methods(request: Request) -> list[str]:
     """Return every method of an address, which may have several routes (RFC 9110 §10.2.1)."""
     path = request.url.path
-    templates: dict[str, Any] = request.app.openapi()["paths"]
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
     # One that stands there word for word is no search's address (OpenAPI 3.1, Paths Object).
-    matching = [templates[path]] if path in templates else _fitting(templates, path)
-    return sorted({method.upper() for methods in matching for method in methods})
-
-
-def _fitting(templates: dict[str, Any], path: str) -> list[dict[str, Any]]:
-    return [
-        methods
-        for template, methods in templates.items()
-        if compile_path(template)[0].fullmatch(path)
-    ]
+    exact = [route for route in routes if route.path == path]
+    matching = exact or [route for route in routes if route.path_regex.match(path)]
+    return sorted({method for route in matching for method in route.methods or ()})
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

@@ -31,6 +31,18 @@ async def test_the_service_says_how_it_is() -> None:
         assert "imagesearch_store_bytes 0.0" not in metrics
 
 
+async def test_balancers_may_ask_for_no_more_than_the_head() -> None:
+    async with running() as service:
+        for path in ("/healthz", "/readyz"):
+            head = await service.http.head(path)
+            whole = await service.http.get(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == str(len(whole.content))
+        assert "head" not in service.app.openapi()["paths"]["/healthz"]
+        await service.service.runs.drain(0)
+        assert (await service.http.head("/readyz")).status_code == 503
+
+
 async def test_requests_are_logged_with_their_ids(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "app.access")
     async with running() as service:
@@ -112,6 +124,8 @@ async def test_nothing_else_is_served() -> None:
             ("/search/stream", "GET, POST"),
             ("/search/srch_x", "DELETE, GET"),
             ("/metrics", "GET"),
+            ("/healthz", "GET, HEAD"),
+            ("/openapi.json", "GET, HEAD"),
         ):
             response = await service.http.put(path)
             assert response.status_code == 405
