@@ -33,7 +33,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
+                host=as_asyncio_has_it(settings.host),
                 port=settings.port,
                 http=own_protocol(settings),
                 ws="none",
@@ -91,6 +91,14 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
+def as_asyncio_has_it(host: str) -> str:
+    """Return all addresses for `::`, by which asyncio understands those of IPv6 alone.
+
+    Most programs, and the kernel unless told otherwise, understand those of IPv4 by it too.
+    """
+    return "" if host == "::" else host
+
+
 async def check_address(host: str, port: int) -> None:
     """Find out whether a server can listen there, before uvicorn only logs that it cannot.
 
@@ -99,7 +107,7 @@ async def check_address(host: str, port: int) -> None:
     """
     try:
         probe = await asyncio.get_running_loop().create_server(
-            asyncio.Protocol, host, port, start_serving=False
+            asyncio.Protocol, as_asyncio_has_it(host), port, start_serving=False
         )
     except (OSError, UnicodeError) as exc:
         reason = getattr(exc, "strerror", None) or exc

@@ -95,7 +95,9 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(
-        "127.0.0.1", pattern=r"^[A-Za-z0-9._:%-]+$", description="Address to listen on."
+        "127.0.0.1",
+        pattern=r"^[A-Za-z0-9._:%-]+$",
+        description="Address to listen on; `::` for all, those of IPv4 too.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     shutdown_grace_s: Seconds = Field(

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 
 from app.main import create_app
@@ -13,7 +15,7 @@ from app.server import KEEP_ALIVE_S, DrainingServer
 from app.settings import load
 from simulator import create_app as create_simulator
 from simulator.pictures import PICTURES
-from simulator.serving import serving
+from simulator.serving import listen, serving
 from tests.clock import settle, skip, until
 from tests.service import FAST, GALLERY_URL, KEY
 from tests.wire import dial, events_of, request
@@ -23,11 +25,12 @@ STALLED = {"image_url": GALLERY_URL + PICTURES[7].name, "prompt": "[sim stall af
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[DrainingServer]:
+async def server(host: str = "127.0.0.1") -> AsyncIterator[DrainingServer]:
     """A server that is not yet started, in front of the stand-in."""
     async with asyncio.timeout(2 * GRACE_S), serving(create_simulator(FAST)) as upstream:
         settings = load(
             _env_file=None,
+            host=host,
             port=0,
             allow_anonymous=True,
             rate_limit="0",
@@ -95,4 +98,28 @@ async def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:
             skip(KEEP_ALIVE_S)
             assert await wire.reader.read() == b""
         serving_longer._on_signal()
+        await serving
+
+
+def speaks_ipv6() -> bool:
+    try:
+        listen("::1", 0).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not speaks_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(("host", "addresses"), [("::", 2), ("127.0.0.1", 1), ("::1", 1)])
+async def test_the_address_of_all_addresses_is_that_of_ipv4_too(host: str, addresses: int) -> None:
+    async with server(host) as listening, httpx.AsyncClient() as http:
+        serving = asyncio.create_task(listening.serve())
+        await until(lambda: listening.started)
+        sockets = listening.servers[0].sockets
+        assert len(sockets) == addresses
+        for sock in sockets:
+            local = "127.0.0.1" if sock.family == socket.AF_INET else "[::1]"
+            alive = await http.get(f"http://{local}:{sock.getsockname()[1]}/healthz")
+            assert alive.status_code == 200
+        listening._on_signal()
         await serving
