@@ -51,9 +51,8 @@ HEADS: dict[str, bytes] = {
 @pytest.mark.parametrize("pieces", [1, 7])
 @pytest.mark.parametrize("what", HEADS)
 async def test_a_head_that_is_too_large_is_refused_and_nothing_more_is_read(
-    what: str, pieces: int, caplog: pytest.LogCaptureFixture
+    what: str, pieces: int
 ) -> None:
-    caplog.set_level("INFO", "app.access")
     head = HEADS[what]
     async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
         size = len(head) // pieces + 1
@@ -67,8 +66,6 @@ async def test_a_head_that_is_too_large_is_refused_and_nothing_more_is_read(
         problem = json.loads(body)
         assert (problem["status"], problem["code"]) == (431, "head_too_large")
         assert f"x-request-id: {problem['request_id']}".encode() in lines
-        told = next(one for one in caplog.records if one.name == "app.access")
-        assert told.__dict__["fields"]["request_id"] == problem["request_id"]
 
 
 async def test_a_head_of_just_the_allowed_size_is_taken_on_every_request_of_a_connection() -> None:
