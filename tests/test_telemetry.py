@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.telemetry import QUIET, configure_logging, request_id, search_id
+from app.telemetry import (
+    PATHS_ONLY,
+    QUIET,
+    SERVERS,
+    configure_logging,
+    keep_queries_out,
+    request_id,
+    search_id,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +116,19 @@ def test_no_library_tells_at_debug_level_what_passes_through_it(
     logging.getLogger(library).debug("chunk: %r", b"what was asked")
     logging.getLogger(library).warning("it broke")
     assert [json.loads(line)["event"] for line in written(capsys)] == ["it broke"]
+
+
+def test_servers_tell_paths_without_their_queries(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    keep_queries_out()
+    keep_queries_out()
+    try:
+        for server in SERVERS:
+            told = logging.getLogger(server)
+            told.info('%s - "%s %s" %d', "1.2.3.4:5", "GET", "/a?access_token=canary", 200)
+            told.info("%(path)s it is", {"path": "/b?"})
+            assert caplog.messages[-2:] == ['1.2.3.4:5 - "GET /a" 200', "/b? it is"]
+            assert told.filters == [PATHS_ONLY]
+    finally:
+        for server in SERVERS:
+            logging.getLogger(server).removeFilter(PATHS_ONLY)
