@@ -118,8 +118,14 @@ def test_no_library_tells_at_debug_level_what_passes_through_it(
     assert [json.loads(line)["event"] for line in written(capsys)] == ["it broke"]
 
 
-def test_servers_tell_paths_without_their_queries(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_servers_tell_paths_without_their_queries(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for server in SERVERS:
+        # A server that ran in this process has set them up otherwise.
+        caplog.set_level(logging.INFO, server)
+        monkeypatch.setattr(logging.getLogger(server), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(server), "filters", [])
     keep_queries_out()
     keep_queries_out()
     try:

@@ -4,6 +4,7 @@ libavif decodes both at once. It is shown a file that says nothing of the other 
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 from app.images.boxes import VERSION_BYTES, Box, boxes, find, properties
 
@@ -12,6 +13,12 @@ ALPHA_TYPES = (
     b"urn:mpeg:hevc:2015:auxid:1\0",
 )
 """What an auxiliary picture that is alpha calls itself (MIAF, ISO/IEC 23000-22 §7.3.5)."""
+
+AUXILIARY_MAX = 16
+"""References looked at. A picture has alpha, and may have depth and a gain map."""
+
+META_MAX_BYTES = 1 << 20
+"""Of the box that is copied. Those of pictures have a few kilobytes."""
 
 NAMELESS = b"skip"
 """In place of a reference's type, so that it is passed over."""
@@ -46,7 +53,7 @@ class Layers:
 def find_layers(file: memoryview) -> Layers | None:
     """How to read the colours and alpha apart; `None` where the file does not have them so."""
     meta, primary = find(file, b"meta"), find(file, b"meta", b"pitm")
-    if not meta or not primary:
+    if not meta or not primary or meta.end - meta.at > META_MAX_BYTES or find(file, b"moov"):
         return None
     id_at, id_bytes = primary.start + 4, 4 if file[primary.start] else 2
     found = _alpha_of(file, _number(file, id_at, id_bytes))
@@ -66,11 +73,12 @@ def _alpha_of(file: memoryview, item: int) -> tuple[Box, int] | None:
     if not references:
         return None
     id_bytes = 4 if file[references.start - VERSION_BYTES[b"iref"]] else 2
-    for box in boxes(file, references.start, references.end):
+    every = (one for one in boxes(file, references.start, references.end) if one.kind == b"auxl")
+    for box in islice(every, AUXILIARY_MAX):
         alpha = _number(file, box.start, id_bytes)
         to = box.start + id_bytes + 2
         one = box.end - to == id_bytes and _number(file, to, id_bytes) == item
-        if box.kind == b"auxl" and one and _is_alpha(file, alpha):
+        if one and _is_alpha(file, alpha):
             return box, alpha
     return None
 

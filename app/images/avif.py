@@ -18,7 +18,7 @@ from app.images.libavif import LibAvif, Parsed
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
 from app.images.turns import Step, orientation_of
-from app.images.yuv import Rgb, in_rgb
+from app.images.yuv import FORMATS, GREY, Rgb, in_rgb
 
 SAMPLES = {1: 3.0, 2: 2.0, 3: 1.5, 4: 1.0}
 """Of a pixel, by avifPixelFormat: 4:4:4, 4:2:2, 4:2:0, grey."""
@@ -48,7 +48,10 @@ class AvifPicture:
             self._colour_bytes = SAMPLES.get(image.format, 3.0) * sample_bytes
             self._alpha_bytes = sample_bytes * parsed.has_alpha
             self._premultiplied = bool(image.alpha_premultiplied)
+            depth: int = image.depth
         self._layers = find_layers(body) if self._alpha_bytes else None
+        if self._layers and not self._is_grey(self._layers.alpha, depth):
+            self._layers = None
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
@@ -80,6 +83,13 @@ class AvifPicture:
             )
         with self._in_rgb() as rgb:
             return shrink(rgb.size, _Rows(rgb), by)
+
+    def _is_grey(self, meta: Patch, depth: int) -> bool:
+        """Whether alpha is a grey picture as large and as deep as the colours are."""
+        with self._library.parsed(self._body, meta=meta) as parsed:
+            image = parsed.image
+            found = ((image.width, image.height), image.format, image.depth)
+            return found == (self.size, FORMATS[GREY], depth)
 
     @contextmanager
     def _in_rgb(self, meta: Patch | None = None) -> Iterator[Rgb]:

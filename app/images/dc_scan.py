@@ -15,6 +15,9 @@ from operator import sub
 CATEGORY_BITS, CATEGORY_MAX = 4, 11
 """Of the codes that are written: as many bits for each category. Samples of 8 bits have 12."""
 
+CODES_MAX = 16
+"""Of a table of means: one for each category (§F.1.2.1.1)."""
+
 STEP = 1024
 """Groups at a time: of all, the pieces of text would take more memory than the picture."""
 
@@ -118,26 +121,27 @@ def _runs(
     data: memoryview, components: Sequence[Blocks], groups: Groups
 ) -> Iterator[tuple[str, int]]:
     """The bits between restarts, no more of them than count, and how many groups they are."""
-    restarts = [found.span() for found in _RESTART.finditer(data)]
+    runs = list(groups.runs())
+    restarts = [found.span() for found in islice(_RESTART.finditer(data), len(runs))]
     starts = [0, *(end for _, end in restarts)]
     ends = [*(start for start, _ in restarts), len(data)]
     in_group = sum(one.in_group for one in components)
-    for number, count in enumerate(groups.runs()):
+    for number, count in enumerate(runs):
         most = 2 * (4 * count * in_group + 8)  # A code and its bits have 27 at most
         start, end = (starts[number], ends[number]) if number < len(starts) else (0, 0)
         # A zero behind FF does not count (§F.1.2.3).
         plain = bytes(data[start : min(end, start + most)]).replace(b"\xff\0", b"\xff")
+        plain = plain[: most // 2]
         yield f"{int.from_bytes(plain, 'big'):0{8 * len(plain)}b}" if plain else "", count
 
 
 def _in_steps(pattern: re.Pattern[str], bits: str, count: int) -> Iterator[list[tuple[str, ...]]]:
     """The codes of the groups, up to the first that is none."""
-    found, end = pattern.finditer(bits), 0
+    end = 0
     for done in range(0, count, STEP):
         step = list[tuple[str, ...]]()
-        for match in islice(found, min(STEP, count - done)):
-            if match.start() != end:
-                break
+        # Not searched for: behind a code that is none, each bit would be tried.
+        while len(step) < min(STEP, count - done) and (match := pattern.match(bits, end)):
             end = match.end()
             step.append(match.groups())
         if not step:
@@ -158,8 +162,8 @@ def _codes(table: bytes) -> dict[str, int]:
                 found[f"{code:0{length}b}"] = category
             code += 1
         code <<= 1
-    if not found:
-        raise ValueError("a Huffman table is missing")
+    if not 0 < len(found) <= CODES_MAX:
+        raise ValueError("a Huffman table is missing, or has codes that mean the same")
     return found
 
 

@@ -98,7 +98,8 @@ class _Walk:
         return end
 
     def _frame(self, marker: int, body: memoryview) -> None:
-        if self.frame or len(body) < FRAME_BYTES or len(body) != FRAME_BYTES + 3 * body[5]:
+        whole = len(body) > FRAME_BYTES and len(body) == FRAME_BYTES + 3 * body[5]
+        if self.frame or not whole:
             raise ImageUnreadable("This JPEG's frame header is damaged.")
         self.frame = bytes(body)
         self.stores_all = marker in PROGRESSIVE_FRAMES
@@ -108,6 +109,8 @@ class _Walk:
         self.scans += 1
         if not self.frame:
             raise ImageUnreadable("This JPEG has no frame header before its picture.")
+        if at <= header + 4:
+            raise ImageUnreadable("This JPEG has a scan that says nothing.")
         # Other components are to follow.
         self.stores_all = self.stores_all or self.data[header + 4] < self.frame[5]
         if self.scans > SCANS_MAX:

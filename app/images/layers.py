@@ -38,12 +38,16 @@ def lay_on_white(
         colour: Is decoded first.
         alpha: A grey picture, which says how opaque the other is.
         corner: Upper left, of the part that is to be shown.
-        size: Of this part; less where the layer has less.
+        size: Of this part.
         premultiplied: Whether the colours are already weighed by alpha.
         by: The whole number.
+
+    Raises:
+        ValueError: There is less of it than is to be shown.
     """
     with colour() as rgb:
-        whole, size = rgb.size, shown(rgb.size, corner, size)
+        whole = rgb.size
+        check_shown(whole, corner, size)
         kept = _kept(size, part_of(rgb.rows, whole[0], corner, size))
     give_back()
     with alpha() as rgb:
@@ -60,6 +64,16 @@ def shown(
 ) -> tuple[int, int]:
     """How large the part is that is to be shown, where there may be less than announced."""
     return min(size[0], whole[0] - corner[0]), min(size[1], whole[1] - corner[1])
+
+
+def check_shown(whole: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse a picture of which there is less than is to be shown.
+
+    Raises:
+        ValueError: It is one.
+    """
+    if shown(whole, corner, size) != size:
+        raise ValueError("it is smaller than announced")
 
 
 def part_of(rows: Rows, width: int, corner: tuple[int, int], size: tuple[int, int]) -> Rows:

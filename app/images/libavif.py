@@ -14,6 +14,9 @@ from app.images.libavif_abi import PROTOTYPES, AvifImage, AvifIo, AvifRead, Rect
 OK, READ_ERROR = 0, 10
 """avifResult: `AVIF_RESULT_OK`, `AVIF_RESULT_IO_ERROR`."""
 
+PIECES_MAX_BYTES = 1 << 20
+"""Of reads that begin or end within what is replaced, and so are copies."""
+
 ANY_SOURCE, PRIMARY_ITEM = 0, 1
 """avifDecoderSource."""
 
@@ -135,6 +138,7 @@ def open_libavif() -> LibAvif | None:
 def _reader(file: memoryview, address: int, meta: Patch | None) -> Callable[..., int]:
     """Reads the file where it lies, but for the part that is replaced."""
     patch = meta or Patch(len(file), b"")
+    kept = ctypes.create_string_buffer(patch.data, len(patch.data) or 1)
     pieces: list[ctypes.Array[ctypes.c_char]] = []
 
     def read(_io: Any, flags: int, at: int, n_bytes: int, into: Any) -> int:
@@ -142,7 +146,11 @@ def _reader(file: memoryview, address: int, meta: Patch | None) -> Callable[...,
             return READ_ERROR
         end = min(at + n_bytes, len(file))
         into.contents.data, into.contents.size = address + at, end - at
-        if at < patch.end and end > patch.at:
+        if patch.at <= at and end <= patch.end:
+            into.contents.data = ctypes.addressof(kept) + at - patch.at
+        elif at < patch.end and end > patch.at:
+            if sum(map(len, pieces)) + end - at > PIECES_MAX_BYTES:
+                return READ_ERROR
             pieces.append(ctypes.create_string_buffer(patch.over(file, at, end), end - at))
             into.contents.data = ctypes.addressof(pieces[-1])
         return OK

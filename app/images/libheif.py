@@ -126,6 +126,8 @@ class Primary:
     def alpha(self) -> Item | None:
         """The item that says how transparent it is."""
         library, handle, ids = self._library, self._handle, (UINT * AUXILIARY_MAX)()
+        if not self.has_alpha:
+            return None
         count = library.heif_image_handle_get_list_of_auxiliary_image_IDs(
             handle, OMIT_DEPTH, ids, AUXILIARY_MAX
         )
@@ -136,10 +138,9 @@ class Primary:
     def _auxiliary_type(self, number: int) -> bytes:
         library, handle, kind = self._library, POINTER(), ctypes.c_char_p()
         with ExitStack() as stack:
-            into = ctypes.byref(handle)
-            checked(
-                library.heif_image_handle_get_auxiliary_image_handle(self._handle, number, into)
-            )
+            ask = library.heif_image_handle_get_auxiliary_image_handle
+            if ask(self._handle, number, ctypes.byref(handle)).code:
+                return b""
             stack.callback(library.heif_image_handle_release, handle)
             checked(library.heif_image_handle_get_auxiliary_type(handle, ctypes.byref(kind)))
             found = kind.value or b""

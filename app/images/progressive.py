@@ -22,6 +22,9 @@ from app.images.structure import Structure
 COEFFICIENTS_BYTES = 3.5
 """A pixel, from which on it is worth it: 4:2:0 has 3."""
 
+TEXT_BYTES = 8
+"""Of a scan that is written anew: a letter for each bit."""
+
 SAMPLE_COEFFICIENT_BYTES = 2
 WRITING_BYTES = 0.5
 """A pixel, of the means while they are written anew. Measured."""
@@ -48,7 +51,7 @@ class ProgressivePicture(PillowPicture):
         planes = sum(map(math.prod, (self._plane_size(one, by) for one in components)))
         size = divided(self.size, by)
         result = math.prod(size) * PIXEL_BYTES
-        writing = int(math.prod(self.size) * WRITING_BYTES)
+        writing = int(math.prod(self.size) * WRITING_BYTES) + TEXT_BYTES * self._scans.longest_bytes
         working = max(max(samples) * SAMPLE_COEFFICIENT_BYTES, result)
         return planes + working + writing + band_bytes(size[0])
 

@@ -15,6 +15,12 @@ SEPARABLE_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
 """Those of Huffman codes."""
 
 BLOCK_SIDE = 8
+COMPONENTS_MAX, FACTOR_MAX, GROUP_MAX = 4, 4, 10
+"""Sampling factors, and blocks in a group of several components (§B.2.2, §B.2.3)."""
+
+LATER_SCANS_MAX, RUNS_MAX = 4, 100_000
+"""Encoders refine means once or twice. Each scan, and each run between restarts, takes time."""
+
 START, END = b"\xff\xd8", b"\xff\xd9"
 COUNTS_BYTES = 16
 """Of a table of Huffman codes: how many there are of each length."""
@@ -63,7 +69,7 @@ class Scans:
         self._across = max(one.across for one in self.components)
         self._down = max(one.down for one in self.components)
         alone = all(map(_is_alone, self.segments)) and all(map(self._divides, self.components))
-        if self._frame.marker not in SEPARABLE_FRAMES or not alone:
+        if self._frame.marker not in SEPARABLE_FRAMES or not alone or not self._is_usual():
             self.components = []
 
     def size_of(self, component: Component) -> tuple[int, int]:
@@ -105,6 +111,29 @@ class Scans:
             if segment.marker == DRI:
                 restart = int.from_bytes(segment.body[:2], "big")
         return [[*pieces, memoryview(END)] for pieces in made]
+
+    @property
+    def longest_bytes(self) -> int:
+        """Of the scans that are written anew."""
+        scans = (one for one in self.segments if one.marker == SOS and one.body[0] > 1)
+        return max((len(one.scan) for one in scans), default=0)
+
+    def _is_usual(self) -> bool:
+        """Whether it is as encoders make it: others would only take time and memory."""
+        several = [one for one in self.segments if one.marker == SOS and one.body[0] > 1]
+        chosen = [_components_of(one.body) for one in several]
+        by_number = {one.number: one.across * one.down for one in self.components}
+        restarts = [one.body[:2] for one in self.segments if one.marker == DRI]
+        least = min((int.from_bytes(one, "big") for one in restarts if any(one)), default=0)
+        groups = -(-self._size[0] // BLOCK_SIDE) * -(-self._size[1] // BLOCK_SIDE)
+        return (
+            len(by_number) == len(self.components) <= COMPONENTS_MAX
+            and max(self._across, self._down) <= FACTOR_MAX
+            and all(len(set(numbers)) == len(numbers) for numbers in chosen)
+            and all(sum(by_number.get(one, 0) for one in each) <= GROUP_MAX for each in chosen)
+            and sum(not _is_first(one.body) for one in several) <= LATER_SCANS_MAX
+            and (not several or not least or groups // least <= RUNS_MAX)
+        )
 
     def _divides(self, one: Component) -> bool:
         return self._across % one.across == 0 == self._down % one.down

@@ -52,7 +52,7 @@ FILES = {
     "10 bits": deep.TEN_BITS,
     "10 bits, transparent": deep.TEN_BITS_444_ALPHA,
 }
-IN_LAYERS = {"transparent", "of two frames, transparent", "premultiplied", "10 bits, transparent"}
+IN_LAYERS = {"transparent", "premultiplied", "10 bits, transparent"}
 
 
 @pytest.mark.parametrize("max_side", [0, 150])

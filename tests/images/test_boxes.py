@@ -92,8 +92,8 @@ ITEM = struct.pack(">IIHBB", 0, 1, 1, 1, 1)
 
 
 def test_a_configuration_has_the_units_that_come_first() -> None:
-    found = find_config(heif(config(array(b"abc"), array(b"d", b"ef")), item=ITEM), 1)
-    assert [bytes(unit) for unit in found.units] == [b"abc", b"d", b"ef"]
+    found = find_config(heif(config(array(b"abc"), array(b"def", b"ghij")), item=ITEM), 1)
+    assert [bytes(unit) for unit in found.units] == [b"abc", b"def", b"ghij"]
     assert found.length_bytes == 4
 
 
@@ -104,23 +104,35 @@ def test_a_configuration_has_the_units_that_come_first() -> None:
         config(array(b"abc"), count=2),
         config(array(b"abc")[:-1]),
         config(array(b"abc")[:4]),
+        config(array(b"ab")),
+        config(array(*[b"abc"] * 9)),
         box(b"hvcC", bytes(22)),
         box(b"hvcC"),
         box(b"avcC", bytes(30)),
     ],
 )
 def test_a_damaged_configuration_is_an_error(inside: bytes) -> None:
-    with pytest.raises(ValueError, match=r"cut off|no such"):
+    with pytest.raises(ValueError, match=r"cut off|no such|more than"):
         find_config(heif(inside, item=ITEM), 1)
 
 
+UNFIT = {
+    "no whole length": b"\0",
+    "cut off": b"\0\2a",
+    "empty": b"\0\0",
+    "too many": b"\0\3\2\1\0" * 2000,
+    "parameters": b"\0\3\x42\1\0",
+    "two pictures": b"\0\3\2\1\x80" * 2,
+}
+
+
 def test_units_stand_behind_their_lengths() -> None:
-    data = memoryview(b"\0\3abc\0\0\0\1d")
-    assert [bytes(unit) for unit in units(data, 2)] == [b"abc", b"", b"d"]
+    data = memoryview(b"\0\3\2\1\0\0\4\4\1\x80e")
+    assert [bytes(unit) for unit in units(data, 2)] == [b"\2\1\0", b"\4\1\x80e"]
     assert list(units(memoryview(b""), 4)) == []
 
 
-@pytest.mark.parametrize("data", [b"\0", b"\0\2a", b"\0\0" * 5000])
-def test_units_that_are_cut_off_or_too_many_are_an_error(data: bytes) -> None:
-    with pytest.raises(ValueError, match="unit"):
+@pytest.mark.parametrize("data", UNFIT.values(), ids=UNFIT.keys())
+def test_units_that_are_cut_off_too_many_or_of_another_picture_are_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"unit|more than one picture"):
         list(units(memoryview(data), 2))

@@ -53,8 +53,9 @@ def test_a_part_of_both_is_shown() -> None:
     assert difference(part, transparent().crop((50, 40, 170, 130))) < 1
 
 
-def test_no_more_is_shown_than_there_is() -> None:
-    assert laid(COLOUR, ALPHA, corner=(50, 40), size=(400, 400)).size == (251, 159)
+def test_less_than_is_to_be_shown_is_an_error() -> None:
+    with pytest.raises(ValueError, match="smaller"):
+        laid(COLOUR, ALPHA, corner=(50, 40), size=(252, 159))
 
 
 def test_sides_are_divided() -> None:
