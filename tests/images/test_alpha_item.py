@@ -69,6 +69,13 @@ def test_a_file_that_has_no_such_alpha_is_read_at_once(file: memoryview) -> None
     assert find_layers(file) is None
 
 
+def test_references_and_boxes_that_only_take_time_are_not_read() -> None:
+    assert find_layers(avif(*[THUMBNAIL] * 100, ALPHA))
+    assert find_layers(avif(*[reference(b"auxl", 8, 1)] * 16, ALPHA)) is None
+    assert find_layers(avif(ALPHA, box(b"free", bytes(1 << 20)))) is None
+    assert find_layers(memoryview(bytes(avif(ALPHA)) + box(b"moov"))) is None
+
+
 def test_a_patch_shows_wherever_it_is_read() -> None:
     file, patch = memoryview(b"0123456789"), Patch(3, b"abc")
     for start in range(11):

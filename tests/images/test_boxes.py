@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from app.images.boxes import boxes, find, properties
-from app.images.hevc import find_config, units
+from app.images.hevc import Format, find_config, read_format, units
 from app.images.structure import PARTS_MAX
 
 
@@ -86,6 +86,46 @@ def config(*arrays: bytes, count: int | None = None) -> bytes:
 def array(*parts: bytes) -> bytes:
     said = b"".join(struct.pack(">H", len(part)) + part for part in parts)
     return struct.pack(">BH", 32, len(parts)) + said
+
+
+def bits_of(*parts: tuple[int, int]) -> bytes:
+    text = "".join(f"{value:0{width}b}" for value, width in parts) + "1"
+    return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8), "big")
+
+
+def coded(number: int) -> tuple[int, int]:
+    """As exponential Golomb codes have it (ITU-T H.265 §9.2)."""
+    return number + 1, 2 * (number + 1).bit_length() - 1
+
+
+def parameters(chroma: int, width: int, height: int, *, layers: int = 0) -> bytes:
+    apart = [(0, 1)] if chroma == 3 else []
+    head = [(0, 4), (layers, 3), (1, 1), (0, 96), coded(0), coded(chroma), *apart]
+    rest = [coded(width), coded(height), (1, 1), *map(coded, (0, 1, 0, 2)), coded(2), coded(0)]
+    body = bits_of(*head, *rest)
+    return b"\x42\1" + body.replace(b"\0\0\0", b"\0\0\3\0")
+
+
+@pytest.mark.parametrize("chroma", [0, 1, 2, 3])
+def test_what_a_picture_says_of_itself_is_read(chroma: int) -> None:
+    found = find_config(heif(config(array(parameters(chroma, 8192, 5464))), item=ITEM), 1)
+    assert read_format(found) == Format(chroma, (8192, 5464), (10, 8))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"\x44\1\0",),
+        (parameters(1, 8, 8), parameters(1, 8, 8)),
+        (parameters(1, 8, 8, layers=1),),
+        (parameters(1, 8, 8)[:12],),
+        (parameters(1, 8, 8)[:17],),
+    ],
+)
+def test_parameters_that_are_cut_off_or_not_one_are_an_error(parts: tuple[bytes, ...]) -> None:
+    found = find_config(heif(config(array(*parts)), item=ITEM), 1)
+    with pytest.raises(ValueError, match=r"unpack|layer|cut off"):
+        read_format(found)
 
 
 ITEM = struct.pack(">IIHBB", 0, 1, 1, 1, 1)

@@ -13,7 +13,7 @@ from app.errors import ImageUnreadable
 from app.images import libde265, libheif, normalise
 from app.images.coded_heic import CodedHeicPicture
 from app.images.heic import HeicPicture
-from app.images.hevc import find_config, units
+from app.images.hevc import PICTURE_SET, find_config, kind_of, units
 from app.images.libavif_abi import AvifImage
 from app.images.libde265 import Decoder, LibDe265, open_libde265
 from app.images.libheif import open_libheif
@@ -23,6 +23,7 @@ from app.images.normalise import Raw, examine
 from app.images.whole_heic import WholeHeicPicture
 from app.images.yuv import AS_JPEG, Plane, lend
 from tests.images.files import difference, encoded, exif, noise, profile, sent, turned
+from tests.images.test_boxes import parameters
 
 
 def soft(width: int = 301, height: int = 199) -> Image.Image:
@@ -285,3 +286,27 @@ def test_colours_without_a_meaning_are_those_of_jpeg() -> None:
 def test_other_colours_than_announced_are_an_error() -> None:
     with pytest.raises(ValueError, match="other colours"):
         Decoded(stand_in(1), None)
+
+
+def test_a_picture_smaller_than_announced_is_unreadable() -> None:
+    file = heic(noise(300, 200))
+    stored = next(s for s in ((300, 200), (304, 200), (320, 256), (320, 208)) if pack(s) in file)
+    larger = pack((stored[0] + 64, stored[1] + 64))
+    with pytest.raises(ImageUnreadable):
+        examine(memoryview(file.replace(pack(stored), larger)), ImageLimits()).finish()
+
+
+def pack(size: tuple[int, int]) -> bytes:
+    return size[0].to_bytes(4, "big") + size[1].to_bytes(4, "big")
+
+
+def test_parameters_that_promise_more_than_the_boxes_are_not_believed() -> None:
+    """Their decoder would make tables for as many blocks before it knew that they are too many."""
+    file = heic(soft(64, 64))
+    config = find_config(memoryview(file), 1)
+    (said,) = [bytes(unit) for unit in config.units if kind_of(unit) == PICTURE_SET]
+    promised = parameters(1, 65_528, 65_528).ljust(len(said), b"\0")[: len(said)]
+    picture = coded(file.replace(said, promised))
+    assert not picture.is_coded
+    with pytest.raises(ImageUnreadable):
+        examine(memoryview(file.replace(said, promised)), ImageLimits()).finish()

@@ -228,3 +228,40 @@ def test_restarts_divide_the_groups() -> None:
     assert list(Groups(3, 3, 4).runs()) == [4, 4, 1]
     assert list(Groups(3, 3, 0).runs()) == [9]
     assert array("i", [0]).itemsize >= 4
+
+
+def repeated(count: int, what: bytes) -> bytes:
+    return WHOLE[:-2] + what * count + WHOLE[-2:]
+
+
+UNUSUAL = {
+    "many refinements": repeated(5, of_means(bits=0x10)),
+    "a component twice in a scan": WHOLE[:-2]
+    + segment(SOS, bytes((2, 67, 0, 67, 0, 0, 0, 0x10)))
+    + WHOLE[-2:],
+    "vast sampling factors": WHOLE.replace(b"\x43\x11\0", b"\x43\x55\0"),
+    "more blocks in a group than there may be": WHOLE.replace(
+        b"\x43\x11\0\x4d\x11\0", b"\x43\x22\0\x4d\x42\0"
+    ),
+    "a restart behind every block": progressive(inks(2600, 2600), restart_marker_blocks=1),
+}
+
+
+@pytest.mark.parametrize("file", UNUSUAL.values(), ids=UNUSUAL.keys())
+def test_what_only_takes_time_is_left_to_libjpeg(file: bytes) -> None:
+    assert not scans(file).components
+
+
+def test_codes_that_mean_the_same_are_an_error() -> None:
+    table = bytes((0,) * 7 + (200,) + (0,) * 8) + bytes(200)
+    with pytest.raises(ValueError, match="mean the same"):
+        list(first_scan(memoryview(b"\0" * 9), FOUR, Groups(1, 1, 0), {0: table}))
+
+
+def test_a_code_that_is_none_ends_a_scan() -> None:
+    """It is not searched for another one behind it, which took a second for each 30 kB."""
+    table = bytes(huffman_table(0))[5:]
+    one = [Blocks(1, 1, (2, 2), 0)]
+    data = memoryview(b"\xfe\0\0\0")  # Twelve codes of four bits end with 1011
+    (scan,) = first_scan(data, one, Groups(2, 2, 0), {0: table})
+    assert scan == b"\0\0"

@@ -232,3 +232,16 @@ def test_plain_bitmaps_of_any_size_pass() -> None:
 )
 def test_the_orientation_is_read_from_what_is_there(block: bytes | None, orientation: int) -> None:
     assert read_orientation(block) == orientation
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"\xff\xd8" + segment(0xC0, bytes((8, 0, 9, 0, 9, 1, 1, 0x11, 0))) + b"\xff\xda\0\2",
+        b"\xff\xd8" + segment(0xC2, bytes((8, 0, 9, 0, 9, 0))) + segment(0xDA, b"\0\0\0\0"),
+    ],
+    ids=["a scan that says nothing", "a frame of no components"],
+)
+def test_a_jpeg_that_says_nothing_is_unreadable(damaged: bytes) -> None:
+    with pytest.raises(ImageUnreadable):
+        jpeg.walk(memoryview(damaged))
