@@ -118,23 +118,19 @@ def test_no_library_tells_at_debug_level_what_passes_through_it(
     assert [json.loads(line)["event"] for line in written(capsys)] == ["it broke"]
 
 
-def test_servers_tell_paths_without_their_queries(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_servers_tell_paths_without_their_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     for server in SERVERS:
-        # A server that ran in this process has set them up otherwise.
-        caplog.set_level(logging.INFO, server)
-        monkeypatch.setattr(logging.getLogger(server), "propagate", True)
         monkeypatch.setattr(logging.getLogger(server), "filters", [])
     keep_queries_out()
     keep_queries_out()
-    try:
-        for server in SERVERS:
-            told = logging.getLogger(server)
-            told.info('%s - "%s %s" %d', "1.2.3.4:5", "GET", "/a?access_token=canary", 200)
-            told.info("%(path)s it is", {"path": "/b?"})
-            assert caplog.messages[-2:] == ['1.2.3.4:5 - "GET /a" 200', "/b? it is"]
-            assert told.filters == [PATHS_ONLY]
-    finally:
-        for server in SERVERS:
-            logging.getLogger(server).removeFilter(PATHS_ONLY)
+    for server in SERVERS:
+        told = logging.getLogger(server)
+        assert told.filters == [PATHS_ONLY]
+        for line, args, shown in (
+            ('%s - "%s %s" %d', ("1.2.3.4:5", "GET", "/a?access_token=x", 200), '/a" 200'),
+            ("%(path)s it is", ({"path": "/b?"},), "/b? it is"),
+        ):
+            record = logging.LogRecord(server, logging.INFO, "", 0, line, args, None)
+            assert told.filter(record)
+            assert record.getMessage().endswith(shown)
+            assert "access_token" not in record.getMessage()
