@@ -6,13 +6,7 @@ libavif decodes both at once. It is shown a file that says nothing of the other 
 from dataclasses import dataclass
 from itertools import islice
 
-from app.images.boxes import VERSION_BYTES, Box, boxes, find, properties
-
-ALPHA_TYPES = (
-    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0",
-    b"urn:mpeg:hevc:2015:auxid:1\0",
-)
-"""What an auxiliary picture that is alpha calls itself (MIAF, ISO/IEC 23000-22 §7.3.5)."""
+from app.images.boxes import ALPHA_TYPES, VERSION_BYTES, Box, boxes, find, number_at, properties
 
 AUXILIARY_MAX = 16
 """References looked at. A picture has alpha, and may have depth and a gain map."""
@@ -56,7 +50,7 @@ def find_layers(file: memoryview) -> Layers | None:
     if not meta or not primary or meta.end - meta.at > META_MAX_BYTES or find(file, b"moov"):
         return None
     id_at, id_bytes = primary.start + 4, 4 if file[primary.start] else 2
-    found = _alpha_of(file, _number(file, id_at, id_bytes))
+    found = _alpha_of(file, number_at(file, id_at, id_bytes))
     if not found:
         return None
     reference, alpha = found
@@ -75,9 +69,9 @@ def _alpha_of(file: memoryview, item: int) -> tuple[Box, int] | None:
     id_bytes = 4 if file[references.start - VERSION_BYTES[b"iref"]] else 2
     every = (one for one in boxes(file, references.start, references.end) if one.kind == b"auxl")
     for box in islice(every, AUXILIARY_MAX):
-        alpha = _number(file, box.start, id_bytes)
+        alpha = number_at(file, box.start, id_bytes)
         to = box.start + id_bytes + 2
-        one = box.end - to == id_bytes and _number(file, to, id_bytes) == item
+        one = box.end - to == id_bytes and number_at(file, to, id_bytes) == item
         if one and _is_alpha(file, alpha):
             return box, alpha
     return None
@@ -85,11 +79,8 @@ def _alpha_of(file: memoryview, item: int) -> tuple[Box, int] | None:
 
 def _is_alpha(file: memoryview, item: int) -> bool:
     kinds = (box for box in properties(file, item) if box.kind == b"auxC")
-    return any(bytes(file[box.start + 4 : box.end]).startswith(ALPHA_TYPES) for box in kinds)
-
-
-def _number(data: memoryview, at: int, n_bytes: int) -> int:
-    return int.from_bytes(data[at : at + n_bytes], "big")
+    names = (bytes(file[box.start + 4 : box.end]).partition(b"\0")[0] for box in kinds)
+    return any(name in ALPHA_TYPES for name in names)
 
 
 def _replace(data: bytearray, at: int, by: bytes) -> None:

@@ -9,6 +9,13 @@ SIZE_BYTES, HEADER_BYTES = 4, 8
 LARGE_BYTES = 8
 """Of the size that follows a header whose own is 1."""
 
+ALPHA_TYPES = (
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
+    b"urn:mpeg:hevc:2015:auxid:1",
+    b"urn:mpeg:avc:2015:auxid:1",
+)
+"""What an auxiliary picture that is alpha calls itself (MIAF, ISO/IEC 23000-22 §7.3.5)."""
+
 VERSION_BYTES = {b"meta": 4, b"iref": 4}
 """What comes before the boxes inside of those that have a version and flags."""
 
@@ -26,10 +33,10 @@ class Box:
 def boxes(data: memoryview, start: int, end: int) -> Iterator[Box]:
     """The boxes between two places; what is damaged ends them."""
     for _ in range(PARTS_MAX):
-        size, kind = _number(data, start, SIZE_BYTES), bytes(data[start + SIZE_BYTES :][:4])
+        size, kind = number_at(data, start, SIZE_BYTES), bytes(data[start + SIZE_BYTES :][:4])
         content = start + HEADER_BYTES
         if size == 1:
-            size, content = _number(data, content, LARGE_BYTES), content + LARGE_BYTES
+            size, content = number_at(data, content, LARGE_BYTES), content + LARGE_BYTES
         behind = start + size if size else end
         if behind > end or behind < content:
             return
@@ -61,18 +68,19 @@ def properties(data: memoryview, item: int) -> list[Box]:
 
 def _associated(said: memoryview, item: int) -> list[int]:
     """Which of the properties belong to an item, from 1 on."""
-    id_bytes = 4 if _number(said, 0, 1) else 2
-    place_bytes = 1 + _number(said, 3, 1) % 2
+    id_bytes = 4 if number_at(said, 0, 1) else 2
+    place_bytes = 1 + number_at(said, 3, 1) % 2
     at = 8
-    for _ in range(min(_number(said, 4, 4), PARTS_MAX)):
-        number, count = _number(said, at, id_bytes), _number(said, at + id_bytes, 1)
+    for _ in range(min(number_at(said, 4, 4), PARTS_MAX)):
+        number, count = number_at(said, at, id_bytes), number_at(said, at + id_bytes, 1)
         first, at = at + id_bytes + 1, at + id_bytes + 1 + count * place_bytes
         if number == item:
             essential = 1 << (8 * place_bytes - 1)
             starts = range(first, at, place_bytes)
-            return [_number(said, start, place_bytes) % essential for start in starts]
+            return [number_at(said, start, place_bytes) % essential for start in starts]
     return []
 
 
-def _number(data: memoryview, at: int, n_bytes: int) -> int:
+def number_at(data: memoryview, at: int, n_bytes: int) -> int:
+    """The number that stands at a place; what is beyond the data counts for nothing."""
     return int.from_bytes(data[at : at + n_bytes], "big")

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
 
+from app.images.boxes import ALPHA_TYPES
 from app.images.foreign import address_of, load
 from app.images.libheif_abi import INT, POINTER, PROTOTYPES, UINT, checked
 from app.images.libheif_decoded import PLANAR, Decoded, check_whole, read_colours
@@ -37,12 +38,6 @@ AUXILIARY_MAX = 16
 
 OMIT_DEPTH = 4
 """LIBHEIF_AUX_IMAGE_FILTER_OMIT_DEPTH."""
-
-ALPHA_TYPES = (
-    b"urn:mpeg:hevc:2015:auxid:1",
-    b"urn:mpeg:avc:2015:auxid:1",
-    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
-)
 
 
 class LibHeif:

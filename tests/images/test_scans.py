@@ -1,7 +1,6 @@
 """JPEGs of several scans taken apart: each sample is what libjpeg makes of the whole."""
 
 import io
-from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -184,7 +183,7 @@ def test_a_damaged_scan_is_read_as_far_as_it_goes(tenth: int) -> None:
     cut = bytes(means)[: len(means) * tenth // 10]
     picture = opened(WHOLE.replace(bytes(means), cut))
     ours, theirs = picture.decode(0), PillowPicture.decode(picture, 0)
-    assert difference(ours.convert("RGB"), theirs.convert("RGB")) < 20 * (10 - tenth)
+    assert difference(ours.convert("RGB"), theirs.convert("RGB")) < 12 + 6 * (10 - tenth)
 
 
 def test_it_arrives() -> None:
@@ -227,7 +226,6 @@ def test_codes_of_samples_of_more_bits_are_none() -> None:
 def test_restarts_divide_the_groups() -> None:
     assert list(Groups(3, 3, 4).runs()) == [4, 4, 1]
     assert list(Groups(3, 3, 0).runs()) == [9]
-    assert array("i", [0]).itemsize >= 4
 
 
 def repeated(count: int, what: bytes) -> bytes:
