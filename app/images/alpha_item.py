@@ -3,10 +3,11 @@
 libavif decodes both at once. It is shown a file that says nothing of the other one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from app.images.boxes import ALPHA_TYPES, VERSION_BYTES, Box, boxes, find, number_at, properties
+from app.images.boxes import ALPHA_TYPES, Box, Properties, find, number_at, references
 
 AUXILIARY_MAX = 16
 """References looked at. A picture has alpha, and may have depth and a gain map."""
@@ -62,23 +63,16 @@ def find_layers(file: memoryview) -> Layers | None:
 
 
 def _alpha_of(file: memoryview, item: int) -> tuple[Box, int] | None:
-    """The reference (ISO/IEC 14496-12 §8.11.12) from the item that is alpha of this one, and it."""
-    references = find(file, b"meta", b"iref")
-    if not references:
-        return None
-    id_bytes = 4 if file[references.start - VERSION_BYTES[b"iref"]] else 2
-    every = (one for one in boxes(file, references.start, references.end) if one.kind == b"auxl")
-    for box in islice(every, AUXILIARY_MAX):
-        alpha = number_at(file, box.start, id_bytes)
-        to = box.start + id_bytes + 2
-        one = box.end - to == id_bytes and number_at(file, to, id_bytes) == item
-        if one and _is_alpha(file, alpha):
+    """The reference from the item that is alpha of this one, and it."""
+    properties = Properties(file)
+    for box, alpha, targets in islice(references(file, b"auxl"), AUXILIARY_MAX):
+        if targets == [item] and _is_alpha(file, properties.of(alpha)):
             return box, alpha
     return None
 
 
-def _is_alpha(file: memoryview, item: int) -> bool:
-    kinds = (box for box in properties(file, item) if box.kind == b"auxC")
+def _is_alpha(file: memoryview, properties: Sequence[Box]) -> bool:
+    kinds = (box for box in properties if box.kind == b"auxC")
     names = (bytes(file[box.start + 4 : box.end]).partition(b"\0")[0] for box in kinds)
     return any(name in ALPHA_TYPES for name in names)
 

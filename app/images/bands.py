@@ -17,6 +17,14 @@ class Rows(Protocol):
     def __call__(self, top: int, bottom: int) -> Image.Image: ...
 
 
+class Decoded(Protocol):
+    """A picture whose rows are to be had, each time below what came before, and its size."""
+
+    size: tuple[int, int]
+
+    def rows(self, top: int, bottom: int) -> Image.Image: ...
+
+
 def band_bytes(width: int) -> int:
     """Bytes held for the band at work."""
     return BAND_ROWS * width * BAND_BYTES

@@ -56,29 +56,48 @@ def find(data: memoryview, *path: bytes) -> Box | None:
     return found
 
 
-def properties(data: memoryview, item: int) -> list[Box]:
-    """The properties of an item of a HEIF file (ISO/IEC 23008-12 §9.3)."""
-    held, said = find(data, b"meta", b"iprp", b"ipco"), find(data, b"meta", b"iprp", b"ipma")
-    if not held or not said:
-        return []
-    every = list(boxes(data, held.start, held.end))
-    places = _associated(data[said.start : said.end], item)
-    return [every[place - 1] for place in places if 0 < place <= len(every)]
+class Properties:
+    """What is said of the items of a HEIF file (ISO/IEC 23008-12 §9.3)."""
+
+    def __init__(self, file: memoryview) -> None:
+        held, said = find(file, b"meta", b"iprp", b"ipco"), find(file, b"meta", b"iprp", b"ipma")
+        self._file = file
+        self._every = list(boxes(file, held.start, held.end)) if held else []
+        self._place_bytes = 1 + number_at(file, said.start + 3, 1) % 2 if said else 1
+        self._places = dict(self._associated(file[: said.end], said.start)) if said else {}
+
+    def of(self, item: int) -> list[Box]:
+        """The properties of one of them."""
+        n_bytes = self._place_bytes
+        essential = 1 << (8 * n_bytes - 1)
+        starts = self._places.get(item, ())
+        places = (number_at(self._file, start, n_bytes) % essential for start in starts)
+        return [self._every[place - 1] for place in places if 0 < place <= len(self._every)]
+
+    def _associated(self, file: memoryview, start: int) -> Iterator[tuple[int, range]]:
+        """By item, where the numbers of its properties stand."""
+        id_bytes, at = 4 if number_at(file, start, 1) else 2, start + 8
+        for _ in range(min(number_at(file, start + 4, 4), PARTS_MAX)):
+            number, count = number_at(file, at, id_bytes), number_at(file, at + id_bytes, 1)
+            first = at + id_bytes + 1
+            at = first + count * self._place_bytes
+            if at > len(file):
+                return
+            yield number, range(first, at, self._place_bytes)
 
 
-def _associated(said: memoryview, item: int) -> list[int]:
-    """Which of the properties belong to an item, from 1 on."""
-    id_bytes = 4 if number_at(said, 0, 1) else 2
-    place_bytes = 1 + number_at(said, 3, 1) % 2
-    at = 8
-    for _ in range(min(number_at(said, 4, 4), PARTS_MAX)):
-        number, count = number_at(said, at, id_bytes), number_at(said, at + id_bytes, 1)
-        first, at = at + id_bytes + 1, at + id_bytes + 1 + count * place_bytes
-        if number == item:
-            essential = 1 << (8 * place_bytes - 1)
-            starts = range(first, at, place_bytes)
-            return [number_at(said, start, place_bytes) % essential for start in starts]
-    return []
+def references(file: memoryview, kind: bytes) -> Iterator[tuple[Box, int, list[int]]]:
+    """Those of one kind (ISO/IEC 14496-12 §8.11.12): the box, from which item, and to which."""
+    held = find(file, b"meta", b"iref")
+    if not held:
+        return
+    n_bytes = 4 if file[held.start - VERSION_BYTES[b"iref"]] else 2
+    for box in boxes(file, held.start, held.end):
+        if box.kind == kind:
+            starts = range(box.start + n_bytes + 2, box.end - n_bytes + 1, n_bytes)
+            count = number_at(file, box.start + n_bytes, 2)
+            targets = [number_at(file, start, n_bytes) for start in starts[:count]]
+            yield box, number_at(file, box.start, n_bytes), targets
 
 
 def number_at(data: memoryview, at: int, n_bytes: int) -> int:

@@ -1,7 +1,6 @@
 """A `data:` URL with an image in it (RFC 2397), as canvases and file readers write it."""
 
 import binascii
-import io
 import re
 from urllib.parse import unquote
 
@@ -25,7 +24,7 @@ def is_data_url(url: str) -> bool:
     return url[:5].lower() == "data:"
 
 
-def decode_data_url(url: str, *, max_bytes: int = MAX_BYTES) -> bytes:
+def decode_data_url(url: str, *, max_bytes: int = MAX_BYTES) -> bytearray:
     """The bytes inside a `data:image/...;base64,` URL.
 
     White space and percent-encoding are read over as browsers do (WHATWG Fetch §6, Infra §7).
@@ -58,14 +57,15 @@ def decode_data_url(url: str, *, max_bytes: int = MAX_BYTES) -> bytes:
         raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(text: str) -> bytearray:
     if "=" in text:
         raise ValueError("padding in mid-text: a step that ends in it would be taken")
-    text_end = len(text) // STEP_CHARS * STEP_CHARS
     # At its final size from the start: growing, it would be moved with every other step.
-    out = io.BytesIO(bytes(len(text) * 3 // 4))
-    for at in range(0, text_end, STEP_CHARS):
-        out.write(binascii.a2b_base64(text[at : at + STEP_CHARS], strict_mode=True))
-    last = text[text_end:]
-    out.write(binascii.a2b_base64(last + "=" * (-len(last) % 4), strict_mode=True))
-    return out.getvalue()
+    out = bytearray(len(text) * 3 // 4)
+    done = 0
+    for at in range(0, len(text), STEP_CHARS):
+        step = text[at : at + STEP_CHARS]
+        piece = binascii.a2b_base64(step + "=" * (-len(step) % 4), strict_mode=True)
+        out[done : done + len(piece)] = piece
+        done += len(piece)
+    return out

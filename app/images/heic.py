@@ -1,99 +1,189 @@
-"""A HEIC picture, its planes decoded by libheif and turned into RGB by libavif in bands."""
+"""A HEIC picture of HEVC, in one piece as cameras write HIF files, or of tiles as phones do.
+
+libde265 decodes it at first hand, the colours first and then alpha, so that planes stand in memory
+once, those of alpha not beside those of the colours, and of tiles only a few.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image
 
-from app.images.bands import BAND_ROWS, Rows, band_bytes, shrink
-from app.images.foreign import give_back
-from app.images.layers import grey, on_white, part_of, shown
+from app.errors import ImageTypeUnsupported
+from app.images.bands import Decoded, band_bytes, shrink
+from app.images.boxes import references
+from app.images.coded import Coded
+from app.images.foreign import address_of, forget, give_back
+from app.images.hevc import Format
+from app.images.layers import KEPT_BYTES, Layer, check_shown, lay_on_white, part_of
 from app.images.libavif import LibAvif
-from app.images.libheif import LibHeif
-from app.images.libheif_decoded import ALPHA, CB, CR, Decoded, Y
+from app.images.libde265 import LibDe265
+from app.images.libheif import Item, LibHeif, Primary
+from app.images.mosaic import PIXEL_BYTES as BESIDE_BYTES
+from app.images.mosaic import Grid, Mosaic, Size, read_grid
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
 from app.images.turns import orientation_of
-from app.images.yuv import GREY, in_rgb, lend
+from app.images.yuv import GREY
 
-SAMPLES = {GREY: 1.0, 1: 1.5, 2: 2.0}
-"""Of a pixel, by heif_chroma; 4:4:4 has 3."""
+CODED, GRID = b"hvc1", b"grid"
 
-DEPTHS = (8, 10, 12)
-"""What libavif takes."""
-
-ALPHA_BYTES = 2
-"""A pixel, at most: alpha may be deeper than the colours are."""
+SAMPLES = {GREY: 1.0, 1: 1.5, 2: 2.0, 3: 3.0}
+"""Of a pixel, by chroma."""
 
 NOTES_BYTES = 1
 """A pixel, of what libde265 notes of its blocks. Measured."""
 
-TILE_SIDE = 1024
-"""A picture put together of tiles may be this much smaller than they are."""
+OPAQUE_BYTES = 1
+"""A pixel of alpha, once it is decoded."""
+
+DEEP_444_BYTES = 6
+"""A pixel of colours in more than 8 bits, none of them halved. Beside these there is no room for a
+copy of a plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """How colours or alpha of this size are stored: in which items, each of one size and format."""
+
+    size: Size
+    grid: Grid
+    tile: Size
+    format: Format
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is in one item, which has no more than is to be shown."""
+        return len(self.grid.tiles) == 1 and self.tile == self.size
+
+    @property
+    def pixel_bytes(self) -> float:
+        deep = self.format.depths[0] > SAMPLE_BITS
+        return SAMPLES[self.format.chroma] * (1 + deep)
 
 
 class HeicPicture:
-    """A picture that libheif opens, whose planes are YCbCr or grey."""
+    """A picture whose boxes libheif has read."""
 
-    def __init__(self, body: memoryview, libheif: LibHeif, libavif: LibAvif) -> None:
+    def __init__(
+        self, body: memoryview, libheif: LibHeif, libavif: LibAvif, libde265: LibDe265
+    ) -> None:
+        """Read its boxes.
+
+        Raises:
+            ImageTypeUnsupported: It is coded or put together otherwise.
+            ValueError: It is damaged, or not as it says.
+        """
         self._body = body
-        self._libheif, self._libavif = libheif, libavif
+        self._coded = Coded(body, libde265, libavif)
         with libheif.opened(body) as primary:
-            self.size: tuple[int, int] = primary.size
+            self.size: Size = primary.size
             self.orientation = orientation_of(primary.steps)
             self.icc = primary.icc
-            self.is_planar = primary.is_planar and primary.crops_first and primary.depth in DEPTHS
-            """Whether `decode` takes it."""
-            self._sample_bytes = 2 if primary.depth > SAMPLE_BITS else 1
-            self._colour_bytes = SAMPLES.get(primary.chroma, 3.0) * self._sample_bytes
-            self._alpha_bytes = ALPHA_BYTES * primary.has_alpha
-            self._stored = primary.stored
+            self._corner, self._premultiplied = primary.corner, primary.premultiplied
+            self._colours = primary.colours
+            self._colour = self._stored(primary, primary.item)
+            alpha = primary.alpha
+            self._alpha = self._stored(primary, alpha) if alpha else None
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
 
-        Planes count twice, since libheif copies them from the decoder; alpha is decoded once the
-        colours are. The compressed samples are copied twice.
+        The compressed samples are copied; in several pieces, twice.
         """
-        pixels = math.prod(self._stored)
-        colour, alpha = self._colour_bytes, self._alpha_bytes
-        decoding = int(pixels * (max(2 * colour, colour + 2 * alpha) + NOTES_BYTES))
-        small = math.prod(divided(self.size, factor(self.size, max_side)))
-        shrinking = int(pixels * (colour + alpha)) + small * PIXEL_BYTES
-        return max(decoding, shrinking) + 2 * len(self._body) + 2 * band_bytes(self._stored[0])
+        by = factor(self.size, max_side)
+        held = self._layer_bytes(self._colour, by)
+        if self._alpha:
+            kept = math.prod(self._colour.size) * (KEPT_BYTES + OPAQUE_BYTES)
+            held = max(held, kept + self._layer_bytes(self._alpha, by))
+        small = math.prod(divided(self.size, by)) * PIXEL_BYTES
+        copied = 0 if self._is_used_up else len(self._body)
+        bands = 2 * band_bytes(self._colour.size[0])
+        return max(2 * len(self._body), copied + held + small + bands)
 
     def decode(self, max_side: int) -> Image.Image:
-        """The primary image, scaled down to about `max_side`.
+        """The primary image, scaled down to about `max_side`. What it lies in may be used up.
 
         Raises:
             ValueError: It is cut off or damaged.
         """
-        limit = math.prod(side + TILE_SIDE for side in self._stored)
-        with (
-            self._libheif.opened(self._body) as primary,
-            primary.decoded(limit) as decoded,
-            _in_rows(self._libavif, decoded) as (rows, whole),
-        ):
-            # Else the C library keeps the decoder's planes, as large again.
+        by, size = factor(self.size, max_side), self.size
+        with ExitStack() as stack:
+            colour = self._layer(stack, self._colour, by)
+            alpha = self._layer(stack, self._alpha, by) if self._alpha else None
+            if self._is_used_up:
+                with address_of(self._body) as at:
+                    forget(at, len(self._body))
             give_back()
-            size = shown(whole, primary.corner, primary.size)
-            part = part_of(rows, whole[0], primary.corner, size)
-            return shrink(size, part, factor(size, max_side))
+            if alpha:
+                return lay_on_white(
+                    colour,
+                    alpha,
+                    corner=self._corner,
+                    size=size,
+                    premultiplied=self._premultiplied,
+                    by=by,
+                )
+            with colour() as decoded:
+                check_shown(decoded.size, self._corner, size)
+                return shrink(size, part_of(decoded.rows, decoded.size[0], self._corner, size), by)
+
+    @property
+    def _is_used_up(self) -> bool:
+        """Whether decoders have their own copies of all of it, and nobody else is to read it."""
+        whole = self._colour.is_whole and (not self._alpha or self._alpha.is_whole)
+        return whole and not self._body.readonly
+
+    def _stored(self, primary: Primary, item: Item) -> _Stored:
+        coded, size = self._coded, self._coded.size(item.number)
+        tile, grid = size, Grid(1, (item.number,))
+        if item.kind == GRID:
+            to = (to for _, one, to in references(self._body, b"dimg") if one == item.number)
+            tiles = next(to, [])
+            tile = coded.size(tiles[0]) if tiles else size
+            grid = read_grid(coded.items.data(item.number), tiles, size, tile)
+        known = all(primary.item_of(one).kind == CODED for one in grid.tiles)
+        turned = item.kind == GRID and any(map(coded.is_turned, grid.tiles))
+        format_ = coded.format(grid.tiles, tile) if known and not turned else None
+        if not format_:
+            raise ImageTypeUnsupported(
+                "This HEIC is not coded, or not put together, as phones and cameras do it."
+            )
+        return _Stored(size, grid, tile, format_)
+
+    def _layer_bytes(self, stored: _Stored, by: int) -> int:
+        """While it is decoded. Done finely, a plane is copied."""
+        plane = (1 + (stored.format.depths[0] > SAMPLE_BITS)) * self._finely(stored, by)
+        held = math.prod(stored.tile) * (stored.pixel_bytes + plane + NOTES_BYTES)
+        beside = stored.size[0] * stored.tile[1] * BESIDE_BYTES
+        return int(held) + (0 if stored.is_whole else beside)
+
+    def _finely(self, stored: _Stored, by: int) -> bool:
+        """Whether samples are adapted one by one: not where many become one, nor without room."""
+        roomy = stored.pixel_bytes < DEEP_444_BYTES or not stored.is_whole
+        return by == 1 and roomy and stored is not self._alpha
+
+    def _layer(self, stack: ExitStack, stored: _Stored, by: int) -> Layer:
+        grey = stored is self._alpha
+        push = partial(
+            self._coded.push,
+            colours=None if grey else self._colours,
+            finely=self._finely(stored, by),
+            grey=grey,
+        )
+        if stored.is_whole:
+            return push(stack, stored.grid.tiles[0])
+        return partial(_joined, stored, push)
 
 
 @contextmanager
-def _in_rows(library: LibAvif, decoded: Decoded) -> Iterator[tuple[Rows, tuple[int, int]]]:
-    """The rows, laid on white where there is alpha, which is a grey picture of its own."""
-    with library.images(2) as (image, transparency), ExitStack() as stack:
-        image.range, image.colours[:] = decoded.colours.full_range, decoded.colours.codes
-        channels = (Y, CB, CR) if decoded.chroma else (Y,)
-        lend(image, [decoded.plane(channel) for channel in channels], decoded.chroma)
-        colour = stack.enter_context(in_rgb(library, image, BAND_ROWS))
-        rows: Rows = colour.rows
-        if plane := decoded.plane(ALPHA):
-            transparency.range = True
-            lend(transparency, [plane], GREY)
-            alpha = grey(stack.enter_context(in_rgb(library, transparency, BAND_ROWS)).rows)
-            rows = on_white(rows, alpha, premultiplied=decoded.premultiplied)
-        yield rows, colour.size
+def _joined(stored: _Stored, push: Callable[[ExitStack, int], Layer]) -> Iterator[Decoded]:
+    @contextmanager
+    def tile(number: int) -> Iterator[Decoded]:
+        with ExitStack() as stack, push(stack, stored.grid.tiles[number])() as decoded:
+            yield decoded
+
+    yield Mosaic(stored.size, stored.tile, tile)

@@ -1,9 +1,9 @@
 """HEVC as it lies in a HEIC file (ISO/IEC 14496-15 §8.3): units, and what comes first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.images.boxes import properties
+from app.images.boxes import Box
 
 LENGTH_BYTES_AT, ARRAYS_AT = 21, 22
 """In the decoder's configuration: how many bytes a length has, and how many arrays follow."""
@@ -98,13 +98,13 @@ class _Bits:
         return self.take(zeros + 1) - 1
 
 
-def find_config(file: memoryview, item: int) -> Config:
-    """The configuration that is a property of that item.
+def find_config(file: memoryview, properties: Sequence[Box]) -> Config:
+    """The configuration among the properties of an item.
 
     Raises:
         ValueError: It has none, or one that is damaged.
     """
-    box = next((box for box in properties(file, item) if box.kind == b"hvcC"), None)
+    box = next((box for box in properties if box.kind == b"hvcC"), None)
     if not box:
         raise ValueError("there is no such configuration")
     return _config(file[box.start : box.end])

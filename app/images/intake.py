@@ -41,6 +41,8 @@ class Intake:
     async def take_in(self, body: bytes | bytearray | memoryview) -> ImageInput:
         """The picture as it goes upstream. The body must not change until this returns.
 
+        One that can be written may be used up: its memory is given back early, and reads as zeros.
+
         Raises:
             ImageMissing: No bytes.
             ImageTooLarge: More bytes than allowed, or more memory needed than there is.
@@ -74,7 +76,7 @@ class Intake:
             held.grow(len(url) * 3 // 4)
             return await self.take_in(await self._decode(url))
 
-    async def _decode(self, url: str) -> bytes:
+    async def _decode(self, url: str) -> bytearray:
         if len(url) <= SMALL_URL_CHARS:
             return decode_data_url(url, max_bytes=self._limits.max_bytes)
         return await self._in_thread(

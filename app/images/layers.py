@@ -10,16 +10,15 @@ from contextlib import AbstractContextManager
 from PIL import Image
 
 from app.images.arrow import FadingRows
-from app.images.bands import BAND_ROWS, Rows, resize, shrink
+from app.images.bands import BAND_ROWS, Decoded, Rows, resize, shrink
 from app.images.colour import to_8_bits
 from app.images.foreign import give_back
 from app.images.kept import KeptRows
-from app.images.yuv import Rgb
 
 KEPT_BYTES = 3
 """A pixel of the colours, put by while alpha is decoded."""
 
-Layer = Callable[[], AbstractContextManager[Rgb]]
+Layer = Callable[[], AbstractContextManager[Decoded]]
 """Decodes it; the rows are valid within the block."""
 
 

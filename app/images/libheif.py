@@ -1,26 +1,21 @@
-"""libheif (libheif/heif.h, 1.x): the planes as its decoder left them, in no other colours.
+"""libheif (libheif/heif.h, 1.x): what the boxes of a HEIC file say of its picture.
 
-pillow_heif, which brings it along, has all of a picture turned into RGB while the planes stand.
+It is what pillow_heif brings along. It could decode, too, but copies planes.
 """
 
 import ctypes
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.images.boxes import ALPHA_TYPES
 from app.images.foreign import address_of, load
-from app.images.libheif_abi import INT, POINTER, PROTOTYPES, UINT, checked
-from app.images.libheif_decoded import PLANAR, Decoded, check_whole, read_colours
-from app.images.libheif_item import Item
-from app.images.turns import Step, orientation_of
+from app.images.libheif_abi import INT, NCLX, POINTER, PROTOTYPES, UINT, checked
+from app.images.turns import Step, orientation_of, unturned
 from app.images.yuv import Colours
 
 VERSION = 1
-
-UNDEFINED = 99
-"""heif_colorspace and heif_chroma: as the file has them."""
 
 STEPS_MAX = 8
 """Encoders write up to three."""
@@ -28,16 +23,18 @@ STEPS_MAX = 8
 SIDEWAYS = range(5, 9)
 """The orientations that exchange width and height."""
 
-THREADS = 1
-"""libheif's own four take memory each for a picture of tiles, and more of the machine than a
-worker."""
-
-
 AUXILIARY_MAX = 16
 """Pictures beside the primary one: transparency, depth, gain maps."""
 
 OMIT_DEPTH = 4
 """LIBHEIF_AUX_IMAGE_FILTER_OMIT_DEPTH."""
+
+
+class Item(NamedTuple):
+    """One picture of a file, or a part of one: its number, and its type, such as `hvc1`."""
+
+    number: int
+    kind: bytes
 
 
 class LibHeif:
@@ -60,7 +57,6 @@ class LibHeif:
         with ExitStack() as stack, address_of(file) as at:
             context = POINTER(library.heif_context_alloc())
             stack.callback(library.heif_context_free, context)
-            library.heif_context_set_max_decoding_threads(context, THREADS)
             checked(
                 library.heif_context_read_from_memory_without_copy(context, at, len(file), None)
             )
@@ -73,34 +69,26 @@ class Primary:
     """What the boxes say, and the way to the pixels.
 
     `stored` is the size that is decoded. `size` is that of the part to be shown, whose upper left
-    corner is `corner`, and `steps` turn it upright. `is_planar` says that its pixels are YCbCr or
-    grey, `crops_first` that what is not to be shown is cut off before it is turned.
+    corner is `corner`, and `steps` turn it upright.
     """
 
     def __init__(self, library: ctypes.CDLL, context: Any, handle: Any) -> None:
         self._library, self._context, self._handle = library, context, handle
-        self.depth: int = library.heif_image_handle_get_luma_bits_per_pixel(handle)
         self.has_alpha = bool(library.heif_image_handle_has_alpha_channel(handle))
-        space, chroma = INT(), INT()
-        ask = library.heif_image_handle_get_preferred_decoding_colorspace
-        checked(ask(handle, ctypes.byref(space), ctypes.byref(chroma)))
-        self.chroma = chroma.value
         self.stored = _size(library, handle, "heif_image_handle_get_ispe")
-        self.is_planar = space.value in PLANAR
-        self.crops_first = 0 not in self.stored
         self.corner = (0, 0)
         self.steps: list[Step] = []
-        self.item = Item(library, context, library.heif_image_handle_get_item_id(handle))
-        self._read_steps()
+        self.item = self.item_of(library.heif_image_handle_get_item_id(handle))
+        self._read_steps(self.item.number)
         upright = _size(library, handle, "heif_image_handle_get")
         turned = orientation_of(self.steps) in SIDEWAYS
         self.size = (upright[1], upright[0]) if turned else upright
 
-    def _read_steps(self) -> None:
+    def _read_steps(self, item: int) -> None:
         library, context = self._library, self._context
-        item = library.heif_image_handle_get_item_id(self._handle)
         ids = (UINT * STEPS_MAX)()
         count = library.heif_item_get_transformation_properties(context, item, ids, STEPS_MAX)
+        left = self.stored
         for place in ((context, item, step) for step in ids[:count]):
             kind = library.heif_item_get_property_type(*place).to_bytes(4, "big")
             if kind == b"irot":
@@ -110,12 +98,17 @@ class Primary:
                 mirror = library.heif_item_get_property_transform_mirror(*place)
                 self.steps.append(("imir", mirror))
             else:
-                # Of what is turned already, it would be another corner.
-                self.crops_first = self.crops_first and not self.steps
-                left, top = INT(), INT()
-                ask = library.heif_item_get_property_transform_crop_borders
-                ask(*place, *self.stored, ctypes.byref(left), ctypes.byref(top), None, None)
-                self.corner = (max(left.value, 0), max(top.value, 0))
+                left = self._cut(place, left)
+
+    def _cut(self, place: tuple[Any, int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """Cut off what is not to be shown of what is left, as it is turned by now."""
+        turned = orientation_of(self.steps) in SIDEWAYS
+        borders = [INT() for _ in range(4)]
+        ask = self._library.heif_item_get_property_transform_crop_borders
+        ask(*place, *(size[::-1] if turned else size), *map(ctypes.byref, borders))
+        left, top, right, bottom = unturned(self.steps, [max(one.value, 0) for one in borders])
+        self.corner = (self.corner[0] + left, self.corner[1] + top)
+        return size[0] - left - right, size[1] - top - bottom
 
     @property
     def alpha(self) -> Item | None:
@@ -128,7 +121,12 @@ class Primary:
         )
         alphas = (one for one in ids[:count] if self._auxiliary_type(one) in ALPHA_TYPES)
         number = next(alphas, None)
-        return None if number is None else Item(library, self._context, number)
+        return None if number is None else self.item_of(number)
+
+    def item_of(self, number: int) -> Item:
+        """The item of this number."""
+        kind: int = self._library.heif_item_get_item_type(self._context, number)
+        return Item(number, kind.to_bytes(4, "big"))
 
     def _auxiliary_type(self, number: int) -> bytes:
         library, handle, kind = self._library, POINTER(), ctypes.c_char_p()
@@ -149,10 +147,15 @@ class Primary:
 
     @property
     def colours(self) -> Colours | None:
-        """What the boxes say of its colours."""
-        return read_colours(
-            self._library, self._library.heif_image_handle_get_nclx_color_profile, self._handle
-        )
+        """What the boxes say of its colours, if they do."""
+        nclx = NCLX()
+        if self._library.heif_image_handle_get_nclx_color_profile(self._handle, nclx).code:
+            return None
+        found = nclx.contents
+        codes = (found.primaries, found.transfer, found.matrix)
+        colours = Colours(codes, full_range=bool(found.full_range))
+        self._library.heif_nclx_color_profile_free(nclx)
+        return colours
 
     @property
     def icc(self) -> bytes | None:
@@ -165,28 +168,6 @@ class Primary:
         with address_of(memoryview(profile)) as at:
             checked(self._library.heif_image_handle_get_raw_color_profile(self._handle, at))
         return bytes(profile)
-
-    @contextmanager
-    def decoded(self, size_limit: int) -> Iterator[Decoded]:
-        """The planes as they are stored; valid within the block.
-
-        Args:
-            size_limit: Most pixels that this image, its tiles and its alpha plane may have each.
-
-        Raises:
-            ValueError: It is cut off or damaged.
-        """
-        library, image = self._library, POINTER()
-        library.heif_context_get_security_limits(self._context).contents.image_pixels = size_limit
-        options = library.heif_decoding_options_alloc()
-        options.contents.as_stored = True
-        with ExitStack() as stack:
-            stack.callback(library.heif_decoding_options_free, options)
-            into = ctypes.byref(image)
-            checked(library.heif_decode_image(self._handle, into, UNDEFINED, UNDEFINED, options))
-            stack.callback(library.heif_image_release, image)
-            check_whole(library, image)
-            yield Decoded(library, image)
 
 
 def open_libheif() -> LibHeif | None:

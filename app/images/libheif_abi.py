@@ -24,24 +24,10 @@ class HeifNclx(ctypes.Structure):
     )
 
 
-class HeifOptions(ctypes.Structure):
-    """`heif_decoding_options`, up to what is set of it."""
-
-    _fields_ = (("version", ctypes.c_uint8), ("as_stored", ctypes.c_uint8))
-
-
-class HeifLimits(ctypes.Structure):
-    """`heif_security_limits`, up to what is set of it."""
-
-    _fields_ = (("version", ctypes.c_uint8), ("image_pixels", ctypes.c_uint64))
-
-
-NCLX, OPTIONS = ctypes.POINTER(HeifNclx), ctypes.POINTER(HeifOptions)
+NCLX = ctypes.POINTER(HeifNclx)
 PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "heif_get_version_number_major": (INT, ()),
     "heif_context_alloc": (POINTER, ()),
-    "heif_context_set_max_decoding_threads": (None, (POINTER, INT)),
-    "heif_context_get_security_limits": (ctypes.POINTER(HeifLimits), (POINTER,)),
     "heif_context_read_from_memory_without_copy": (HeifError, (POINTER, POINTER, SIZE, POINTER)),
     "heif_context_get_primary_image_handle": (HeifError, (POINTER, POINTER)),
     "heif_context_free": (None, (POINTER,)),
@@ -51,8 +37,6 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "heif_image_handle_get_width": (INT, (POINTER,)),
     "heif_image_handle_get_height": (INT, (POINTER,)),
     "heif_image_handle_has_alpha_channel": (INT, (POINTER,)),
-    "heif_image_handle_get_luma_bits_per_pixel": (INT, (POINTER,)),
-    "heif_image_handle_get_preferred_decoding_colorspace": (HeifError, (POINTER, POINTER, POINTER)),
     "heif_image_handle_get_raw_color_profile_size": (SIZE, (POINTER,)),
     "heif_image_handle_get_raw_color_profile": (HeifError, (POINTER, POINTER)),
     "heif_image_handle_release": (None, (POINTER,)),
@@ -63,8 +47,6 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "heif_image_handle_get_auxiliary_type": (HeifError, (POINTER, POINTER)),
     "heif_image_handle_release_auxiliary_type": (None, (POINTER, POINTER)),
     "heif_item_get_item_type": (UINT, (POINTER, UINT)),
-    "heif_item_get_item_data": (HeifError, (POINTER, UINT, POINTER, POINTER, POINTER)),
-    "heif_release_item_data": (None, (POINTER, POINTER)),
     "heif_item_get_transformation_properties": (INT, (POINTER, UINT, POINTER, INT)),
     "heif_item_get_property_type": (UINT, (POINTER, UINT, UINT)),
     "heif_item_get_property_transform_rotation_ccw": (INT, (POINTER, UINT, UINT)),
@@ -73,20 +55,7 @@ PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         None,
         (POINTER, UINT, UINT, INT, INT, POINTER, POINTER, POINTER, POINTER),
     ),
-    "heif_decoding_options_alloc": (OPTIONS, ()),
-    "heif_decoding_options_free": (None, (OPTIONS,)),
-    "heif_decode_image": (HeifError, (POINTER, POINTER, INT, INT, OPTIONS)),
-    "heif_image_get_decoding_warnings": (INT, (POINTER, INT, ctypes.POINTER(HeifError), INT)),
-    "heif_image_get_colorspace": (INT, (POINTER,)),
-    "heif_image_get_chroma_format": (INT, (POINTER,)),
-    "heif_image_get_width": (INT, (POINTER, INT)),
-    "heif_image_get_height": (INT, (POINTER, INT)),
-    "heif_image_get_bits_per_pixel_range": (INT, (POINTER, INT)),
-    "heif_image_get_plane_readonly2": (POINTER, (POINTER, INT, POINTER)),
-    "heif_image_is_premultiplied_alpha": (INT, (POINTER,)),
-    "heif_image_get_nclx_color_profile": (HeifError, (POINTER, ctypes.POINTER(NCLX))),
     "heif_nclx_color_profile_free": (None, (NCLX,)),
-    "heif_image_release": (None, (POINTER,)),
 }
 
 

@@ -15,7 +15,6 @@ from app.images import bmp, gif, jpeg, png, tiff
 from app.images.arrow import FadingRows, split
 from app.images.avif import AvifPicture
 from app.images.bands import resize, shrink
-from app.images.coded_heic import CodedHeicPicture
 from app.images.colour import is_srgb, to_srgb
 from app.images.encode import data_url, jpeg_url, url_bytes
 from app.images.foreign import give_back
@@ -37,8 +36,7 @@ from app.models import ImageInput
 
 LIBWEBP, LIBAVIF, LIBTIFF = open_libwebp(), open_libavif(), open_libtiff()
 LIBHEIF, LIBDE265 = open_libheif(), open_libde265()
-"""Where one is `None`, Pillow decodes, or libheif in place of libde265, which takes more memory and
-is charged so."""
+"""Where one is `None`, Pillow or pillow_heif decodes, which takes more memory and is charged so."""
 
 MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
 
@@ -172,13 +170,7 @@ def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
 
 def _open_heic(body: memoryview) -> Picture:
     if LIBHEIF and LIBAVIF and LIBDE265:
-        coded = CodedHeicPicture(body, LIBHEIF, LIBAVIF, LIBDE265)
-        if coded.is_coded:
-            return coded
-    if LIBHEIF and LIBAVIF:
-        picture = HeicPicture(body, LIBHEIF, LIBAVIF)
-        if picture.is_planar:
-            return picture
+        return HeicPicture(body, LIBHEIF, LIBAVIF, LIBDE265)
     return WholeHeicPicture(body)
 
 

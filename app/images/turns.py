@@ -1,6 +1,6 @@
 """Turns and mirrors that HEIC and AVIF have (ISO 23008-12 §6.5.10, §6.5.12), as EXIF's number."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 Step = tuple[Literal["irot", "imir"], int]
@@ -35,3 +35,14 @@ def orientation_of(steps: Iterable[Step]) -> int:
             # Two mirrors undo one another, or are half a turn.
             turns, mirror = turns + 2 * (mirror != by), None
     return ORIENTATIONS.get((turns % 4, mirror), 1)
+
+
+def unturned(steps: Sequence[Step], borders: Sequence[int]) -> Sequence[int]:
+    """What lies left, above, right and below in a picture before it was turned by these steps."""
+    for kind, by in reversed(steps):
+        left, top, right, bottom = borders
+        if kind == "imir":
+            borders = (right, top, left, bottom) if by else (left, bottom, right, top)
+        else:
+            borders = (*borders[-by % 4 :], *borders[: -by % 4])
+    return borders

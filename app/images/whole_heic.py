@@ -1,6 +1,6 @@
 """A HEIC picture, decoded by pillow_heif, which hands out whole pictures in RGB.
 
-For where libheif cannot be called, and for pictures that are not planes of YCbCr.
+For where libheif or one of its decoders cannot be called.
 """
 
 import math
@@ -13,7 +13,6 @@ from app.images.bands import band_bytes, shrink
 from app.images.colour import to_8_bits
 from app.images.foreign import give_back
 from app.images.heic import NOTES_BYTES
-from app.images.libheif import THREADS
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.reading import open_pieces
 from app.images.structure import SAMPLE_BITS
@@ -21,7 +20,8 @@ from app.images.structure import SAMPLE_BITS
 SAMPLES = {400: 1.0, 420: 1.5, 422: 2.0}
 """Of a pixel, by how its colours are stored; 4:4:4 has 3."""
 
-pillow_heif.options.DECODE_THREADS = THREADS
+# Its own four take memory each for a picture of tiles, and more of the machine than a worker.
+pillow_heif.options.DECODE_THREADS = 1
 
 
 class WholeHeicPicture:

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from app.images.boxes import boxes, find, properties
-from app.images.hevc import Format, find_config, read_format, units
+from app.images.boxes import Box, Properties, boxes, find
+from app.images.hevc import Config, Format, find_config, read_format, units
 from app.images.structure import PARTS_MAX
 
 
@@ -54,6 +54,10 @@ SHORT = struct.pack(">IIHBBBHBB", 0, 2, 1, 2, 0x80 | 2, 1, 2, 1, 3)
 
 LONG = struct.pack(">IIIBHHIBH", 1 << 24 | 1, 2, 1, 2, 1 << 15 | 2, 1, 2, 1, 3)
 PARTS = (box(b"one "), box(b"two "), box(b"thre"))
+
+
+def properties(file: memoryview, item: int) -> list[Box]:
+    return Properties(file).of(item)
 
 
 @pytest.mark.parametrize("item", [SHORT, LONG])
@@ -106,9 +110,14 @@ def parameters(chroma: int, width: int, height: int, *, layers: int = 0) -> byte
     return b"\x42\1" + body.replace(b"\0\0\0", b"\0\0\3\0")
 
 
+def config_of(inside: bytes) -> Config:
+    file = heif(inside, item=ITEM)
+    return find_config(file, properties(file, 1))
+
+
 @pytest.mark.parametrize("chroma", [0, 1, 2, 3])
 def test_what_a_picture_says_of_itself_is_read(chroma: int) -> None:
-    found = find_config(heif(config(array(parameters(chroma, 8192, 5464))), item=ITEM), 1)
+    found = config_of(config(array(parameters(chroma, 8192, 5464))))
     assert read_format(found) == Format(chroma, (8192, 5464), (10, 8))
 
 
@@ -123,7 +132,7 @@ def test_what_a_picture_says_of_itself_is_read(chroma: int) -> None:
     ],
 )
 def test_parameters_that_are_cut_off_or_not_one_are_an_error(parts: tuple[bytes, ...]) -> None:
-    found = find_config(heif(config(array(*parts)), item=ITEM), 1)
+    found = config_of(config(array(*parts)))
     with pytest.raises(ValueError, match=r"unpack|layer|cut off"):
         read_format(found)
 
@@ -132,7 +141,7 @@ ITEM = struct.pack(">IIHBB", 0, 1, 1, 1, 1)
 
 
 def test_a_configuration_has_the_units_that_come_first() -> None:
-    found = find_config(heif(config(array(b"abc"), array(b"def", b"ghij")), item=ITEM), 1)
+    found = config_of(config(array(b"abc"), array(b"def", b"ghij")))
     assert [bytes(unit) for unit in found.units] == [b"abc", b"def", b"ghij"]
     assert found.length_bytes == 4
 
@@ -153,7 +162,7 @@ def test_a_configuration_has_the_units_that_come_first() -> None:
 )
 def test_a_damaged_configuration_is_an_error(inside: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut off|no such|more than"):
-        find_config(heif(inside, item=ITEM), 1)
+        config_of(inside)
 
 
 UNFIT = {

@@ -46,7 +46,7 @@ for kind in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "AVIF", "HEIF"):
     Image.new("RGB", (64, 64)).save(file, kind)
     examine(memoryview(file.getvalue()), ImageLimits(max_side=32)).finish()
 idle = bytes_of("VmRSS:")
-body = Path(sys.argv[1]).read_bytes()
+body = bytearray(Path(sys.argv[1]).read_bytes())
 Path("/proc/self/clear_refs").write_text("5")
 plan = examine(memoryview(body), limits)
 charged = plan.memory_bytes
@@ -118,12 +118,22 @@ def odd() -> Image.Image:
 
 def deep_heic(mode: str = "RGB", **options: Any) -> bytes:
     """The photo in ten bits a sample, of which it has eight."""
-    eight = clear().convert(mode).tobytes()
+    return of_ten_bits(clear().convert(mode), quality=60, **options)
+
+
+def of_ten_bits(image: Image.Image, **options: Any) -> bytes:
+    eight = image.tobytes()
     sixteen = bytearray(2 * len(eight))
     sixteen[1::2] = eight
     file = io.BytesIO()
-    pillow_heif.encode(f"{mode};16", photo().size, bytes(sixteen), file, quality=60, **options)
+    pillow_heif.encode(f"{image.mode};16", image.size, bytes(sixteen), file, **options)
     return file.getvalue()
+
+
+def misty_noise() -> Image.Image:
+    image = noise(2048, 2048)
+    image.putalpha(image.getchannel("G").rotate(90))
+    return image
 
 
 SIDEWAYS = exif(orientation=6)
@@ -180,6 +190,21 @@ PICTURES: dict[str, Make] = {
     "heic of noise": lambda: encoded(noise(2048, 2048), "HEIF", exif=SIDEWAYS),
     "heic of noise, 4:4:4": lambda: encoded(noise(2048, 2048), "HEIF", chroma=444),
     "heic of noise in tiles": lambda: encoded(noise(2048, 2048), "HEIF", tile_size=512),
+    "heic of noise, 10 bits, 4:4:4, lossless": lambda: of_ten_bits(
+        noise(2048, 2048), quality=-1, chroma=444
+    ),
+    "transparent heic of noise, 10 bits, 4:4:4": lambda: of_ten_bits(
+        misty_noise(), quality=90, chroma=444
+    ),
+    "heic of noise in tiles, 10 bits, 4:4:4": lambda: of_ten_bits(
+        noise(2048, 2048), quality=90, chroma=444, tile_size=512
+    ),
+    "heic of noise in two tiles, 10 bits, 4:4:4": lambda: of_ten_bits(
+        noise(2048, 2048).crop((0, 0, 2048, 1024)), quality=90, chroma=444, tile_size=1024
+    ),
+    "heic of tiles stored as rgb": lambda: encoded(
+        noise(2048, 2048), "HEIF", chroma=444, matrix_coefficients=0, tile_size=512
+    ),
     "heic stored as rgb": lambda: encoded(photo(), "HEIF", chroma=444, matrix_coefficients=0),
     "heic, 10 bits": deep_heic,
     "heic, 10 bits, 4:2:2": lambda: deep_heic(chroma=422),
@@ -222,6 +247,9 @@ AS_ABOVE = (
     "transparent heic, 10 bits",
     "transparent heic, 10 bits, 4:4:4",
     "turned heic, 4:4:4",
+    "heic of noise, 10 bits, 4:4:4, lossless",
+    "transparent heic of noise, 10 bits, 4:4:4",
+    "heic of noise in two tiles, 10 bits, 4:4:4",
     "jpeg",
     "progressive cmyk jpeg",
     "turned tiff",
