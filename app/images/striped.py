@@ -5,6 +5,7 @@ from typing import cast
 
 from PIL import Image, TiffImagePlugin
 
+from app.errors import ImageUnreadable
 from app.images.bands import BAND_ROWS, band_bytes, shrink
 from app.images.colour import levels_of, to_8_bits
 from app.images.libtiff import LibTiff, Rows
@@ -20,6 +21,12 @@ COMPRESSIONS = frozenset(
 )
 """That give rows as they are; others have pictures inside, or lines of two colours."""
 
+PHOTOMETRIC, YCBCR = 262, 6
+"""JPEG inside gives rows as they are, too, but of other colours where they are these."""
+
+BESIDE_BYTES = 3.5
+"""A pixel, of what may be decoded at once beside Pillow's own four, where rows cannot be had."""
+
 MODES = frozenset(("L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"))
 
 
@@ -27,20 +34,32 @@ class StripedPicture(PillowPicture):
     """Such a picture. `is_striped` says that it is one."""
 
     def __init__(self, body: memoryview, library: LibTiff) -> None:
+        """Read its directory.
+
+        Raises:
+            ImageUnreadable: It is none, and what must be decoded at once is too much.
+        """
         super().__init__(Kind.TIFF, (body,), None)
         self._body, self._library = body, library
         image = cast("TiffImagePlugin.TiffImageFile", self._open())
         tags, tile = image.tag_v2, image.tile[0]
         self.size = stored_size(image)
         self._raw_mode = str(tile.args[0]) if isinstance(tile.args, tuple) else ""
+        how, at_once = image.info.get("compression"), buffer_bytes(image)
         self.is_striped = (
             tile.codec_name == "libtiff"
-            and image.info.get("compression") in COMPRESSIONS
+            and (how in COMPRESSIONS or (how == "jpeg" and tags.get(PHOTOMETRIC) != YCBCR))
             and image.mode in MODES
             and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 1
             and TiffImagePlugin.TILEWIDTH not in tags
-            and buffer_bytes(image) > STRIP_MAX_BYTES
+            and at_once > STRIP_MAX_BYTES
         )
+        if not self.is_striped and at_once > max(
+            STRIP_MAX_BYTES, BESIDE_BYTES * math.prod(self.size)
+        ):
+            raise ImageUnreadable(
+                f"This TIFF has strips or tiles of {at_once} bytes; send it with smaller ones."
+            )
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""

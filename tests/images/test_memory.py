@@ -181,6 +181,9 @@ PICTURES: dict[str, Make] = {
     "tiff of one strip": lambda: encoded(photo(), "TIFF", **ONE_STRIP),
     "transparent tiff of one strip": lambda: encoded(clear(), "TIFF", **ONE_STRIP),
     "tiff of one strip of numbers": lambda: encoded(photo().convert("F"), "TIFF", **ONE_STRIP),
+    "cmyk tiff of one strip, a jpeg inside": lambda: encoded(
+        photo().convert("CMYK"), "TIFF", compression="jpeg", strip_size=1 << 30
+    ),
     "tiff of one strip, 16 bits": lambda: of_16_bits(2300, 2000),
     "heic": lambda: encoded(photo(), "HEIF"),
     "heic of tiles": lambda: encoded(photo(), "HEIF", tile_size=512),
@@ -255,6 +258,7 @@ AS_ABOVE = (
     "turned tiff",
     "transparent tiff of one strip",
     "tiff of one strip, 16 bits",
+    "cmyk tiff of one strip, a jpeg inside",
     "webp",
     "lossless webp",
     "transparent webp",

@@ -56,6 +56,9 @@ def of_16_bits(width: int, height: int, *, order: str = "<", predictor: int = 1)
 
 
 FILES = {
+    "CMYK, a JPEG inside": one_strip(noise(301, 199).convert("CMYK"), "jpeg"),
+    "RGB, a JPEG inside": one_strip(noise(301, 199), "jpeg"),
+    "L, a JPEG inside": one_strip(grey("L"), "jpeg"),
     "L": one_strip(grey("L")),
     "LA": one_strip(clear().convert("LA")),
     "RGB": one_strip(noise(301, 199)),
@@ -104,7 +107,7 @@ OTHERS = {
     "of many strips": encoded(noise(301, 199), "TIFF", compression=LZW, strip_size=1 << 10),
     "of colours by number": one_strip(noise(301, 199).quantize()),
     "of two colours": one_strip(noise(301, 199).convert("1"), "group4"),
-    "with a JPEG inside": one_strip(noise(301, 199), "jpeg"),
+    "with a JPEG of other colours inside": one_strip(noise(301, 199).convert("YCbCr"), "jpeg"),
 }
 
 
@@ -114,6 +117,45 @@ def test_others_are_left_to_pillow(file: bytes) -> None:
     assert isinstance(plan, Raw)
     assert type(plan.picture) is PillowPicture
     plan.finish()
+
+
+def in_one_tile(samples: int, *, bits: int = 8) -> bytes:
+    """White, as wide and as high as its only tile."""
+    image = TIFF_MODES[samples]
+    side = 512
+    packed = zlib.compress(b"\xff" * (side * side * samples * bits // 8))
+    tags = {256: side, 257: side, 259: 8, 262: 5 if image == "CMYK" else 2, 277: samples}
+    at = 8 + 2 + 12 * 11 + 4
+    tags |= {258: at, 284: 1, 322: side, 323: side, 324: at + 2 * samples, 325: len(packed)}
+    entries = b"".join(
+        struct.pack("<HHII", tag, *((3, samples) if tag == 258 else (4, 1)), tags[tag])
+        for tag in sorted(tags)
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head + struct.pack(f"<{samples}H", *[bits] * samples) + packed
+
+
+TIFF_MODES = {3: "RGB", 4: "CMYK"}
+
+
+def test_a_tile_that_leaves_no_room_for_the_picture_is_refused() -> None:
+    """Three bytes a pixel are left to Pillow."""
+    assert type(picture_of(in_one_tile(3))) is PillowPicture
+    for file in (in_one_tile(4), in_one_tile(3, bits=16)):
+        with pytest.raises(ImageUnreadable, match="tiles of"):
+            examine(memoryview(file), ImageLimits())
+
+
+def test_small_tiles_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(striped, "STRIP_MAX_BYTES", 1 << 20)
+    assert type(picture_of(in_one_tile(4))) is PillowPicture
+
+
+def picture_of(file: bytes) -> object:
+    plan = examine(memoryview(file), ImageLimits())
+    assert isinstance(plan, Raw)
+    plan.finish()
+    return plan.picture
 
 
 @pytest.mark.parametrize("tenth", range(1, 10))
