@@ -6,19 +6,26 @@ Pillow's decoder hands out frames whole, and holds three copies of them on the w
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from PIL import Image
 
-from app.images.alpha_item import Patch, find_layers
-from app.images.bands import BAND_ROWS, band_bytes, shrink
+from app.errors import ImageTypeUnsupported
+from app.images.av1 import has_grain
+from app.images.avif_items import Patch, find_layers, primary_of, showing, whole_meta
+from app.images.bands import BAND_ROWS, Decoded, band_bytes, shrink
+from app.images.boxes import Properties, references, size_of
 from app.images.colour import to_8_bits
-from app.images.layers import KEPT_BYTES, lay_on_white
+from app.images.items import Items
+from app.images.layers import KEPT_BYTES, Layer, lay_on_white
 from app.images.libavif import LibAvif, Parsed
+from app.images.libavif_abi import AvifImage
+from app.images.mosaic import Grid, Mosaic, Size, read_grid
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
 from app.images.turns import Step, orientation_of
-from app.images.yuv import FORMATS, GREY, Rgb, in_rgb
+from app.images.yuv import FORMATS, GREY, Colours, Rgb, in_rgb
 
 SAMPLES = {1: 3.0, 2: 2.0, 3: 1.5, 4: 1.0}
 """Of a pixel, by avifPixelFormat: 4:4:4, 4:2:2, 4:2:0, grey."""
@@ -29,8 +36,22 @@ NOTES_BYTES = 1
 TILE_SIDE = 1024
 """A picture put together of tiles may be this much smaller than they are."""
 
+DEEP_444_BYTES = 6
+"""A pixel of colours in more than 8 bits, none of them halved. Tiles of these are decoded one by
+one: libavif has all of them beside the picture."""
+
+ROOM_BYTES = 6
+"""A pixel, of planes. There are notes and results beside them."""
+
 ROTATED, MIRRORED = 4, 8
 """Which transformations a picture has (avifTransformFlag)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiles:
+    grid: Grid
+    size: Size
+    """Of each."""
 
 
 class AvifPicture:
@@ -48,10 +69,14 @@ class AvifPicture:
             self._colour_bytes = SAMPLES.get(image.format, 3.0) * sample_bytes
             self._alpha_bytes = sample_bytes * parsed.has_alpha
             self._premultiplied = bool(image.alpha_premultiplied)
+            self._meant = Colours(tuple(image.colours), full_range=bool(image.range))
             depth: int = image.depth
         self._layers = find_layers(body) if self._alpha_bytes else None
         if self._layers and not self._is_grey(self._layers.alpha, depth):
             self._layers = None
+        self._items, self._primary = Items(body), primary_of(body)
+        self._tiles = self._find_tiles() if self._colour_bytes == DEEP_444_BYTES else None
+        self._check_room()
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
@@ -74,15 +99,52 @@ class AvifPicture:
         by = factor(self.size, max_side)
         if self._layers:
             return lay_on_white(
-                partial(self._in_rgb, self._layers.colour),
+                self._colours(self._layers.colour),
                 partial(self._in_rgb, self._layers.alpha),
                 corner=(0, 0),
                 size=self.size,
                 premultiplied=self._premultiplied,
                 by=by,
             )
-        with self._in_rgb() as rgb:
-            return shrink(rgb.size, _Rows(rgb), by)
+        with self._colours(whole_meta(self._body) if self._tiles else None)() as decoded:
+            return shrink(decoded.size, _Rows(decoded), by)
+
+    def _find_tiles(self) -> _Tiles | None:
+        """Those that the colours are put together of, if they are."""
+        properties, item = Properties(self._body), self._primary
+        tiles = next((to for _, one, to in references(self._body, b"dimg") if one == item), [])
+        if not tiles or not whole_meta(self._body):
+            return None
+        size = size_of(self._body, properties.of(tiles[0]))
+        return _Tiles(read_grid(self._items.data(item), tiles, self.size, size), size)
+
+    def _check_room(self) -> None:
+        """Refuse a picture of which libavif would hold more than there is room for.
+
+        Grain is laid on a copy.
+        """
+        alpha_bytes = 0 if self._layers else self._alpha_bytes
+        if 2 * self._colour_bytes + alpha_bytes <= ROOM_BYTES or not self._primary:
+            return
+        item = self._tiles.grid.tiles[0] if self._tiles else self._primary
+        grain = has_grain(self._items.data(item))
+        if self._colour_bytes * (1 + grain) + alpha_bytes > ROOM_BYTES:
+            raise ImageTypeUnsupported(
+                "This AVIF is stored in a way that takes too much memory to decode; "
+                "send it with 8 bits a sample, or as a JPEG."
+            )
+
+    def _colours(self, meta: Patch | None) -> Layer:
+        tiles = self._tiles
+        if not tiles or not meta:
+            return partial(self._in_rgb, meta)
+        metas = [showing(self._body, meta, one) for one in tiles.grid.tiles]
+
+        @contextmanager
+        def joined() -> Iterator[Decoded]:
+            yield Mosaic(self.size, tiles.size, lambda number: self._in_rgb(metas[number]))
+
+        return joined
 
     def _is_grey(self, meta: Patch, depth: int) -> bool:
         """Whether alpha is a grey picture as large and as deep as the colours are."""
@@ -96,13 +158,19 @@ class AvifPicture:
         limit = math.prod(side + TILE_SIDE for side in self.size)
         with (
             self._library.parsed(self._body, meta=meta, size_limit=limit) as parsed,
-            in_rgb(self._library, parsed.decode(), BAND_ROWS) as rgb,
+            in_rgb(self._library, self._decoded(parsed), BAND_ROWS) as rgb,
         ):
             yield rgb
 
+    def _decoded(self, parsed: Parsed) -> AvifImage:
+        image = parsed.decode()
+        if self._tiles:
+            image.range, image.colours[:] = self._meant.full_range, self._meant.codes
+        return image
+
 
 class _Rows:
-    def __init__(self, rgb: Rgb) -> None:
+    def __init__(self, rgb: Decoded) -> None:
         self._rgb = rgb
 
     def __call__(self, top: int, bottom: int) -> Image.Image:

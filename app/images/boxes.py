@@ -1,6 +1,6 @@
 """The boxes that HEIC and AVIF files are made of (ISO/IEC 14496-12 §4.2), found by their names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.images.structure import PARTS_MAX
@@ -84,6 +84,19 @@ class Properties:
             if at > len(file):
                 return
             yield number, range(first, at, self._place_bytes)
+
+
+def size_of(file: memoryview, properties: Sequence[Box]) -> tuple[int, int]:
+    """An item's size as it is announced (`ispe`, ISO/IEC 23008-12 §6.5.3), in pixels.
+
+    Raises:
+        ValueError: It is not.
+    """
+    box = next((box for box in properties if box.kind == b"ispe"), None)
+    width, height = (number_at(file, box.start + at, 4) for at in (4, 8)) if box else (0, 0)
+    if not width or not height:
+        raise ValueError("a picture's size is not announced")
+    return width, height
 
 
 def references(file: memoryview, kind: bytes) -> Iterator[tuple[Box, int, list[int]]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from app.images.bands import BAND_ROWS
-from app.images.boxes import Properties, number_at
+from app.images.boxes import Properties, size_of
 from app.images.foreign import give_back
 from app.images.hevc import Format, find_config, read_format, units
 from app.images.items import Items
@@ -33,18 +33,12 @@ class Coded:
         self._libde265, self._libavif = libde265, libavif
 
     def size(self, item: int) -> Size:
-        """As announced (`ispe`, ISO/IEC 23008-12 §6.5.3), in pixels.
+        """As announced, in pixels.
 
         Raises:
             ValueError: It is not.
         """
-        box = next((box for box in self._properties.of(item) if box.kind == b"ispe"), None)
-        if not box:
-            raise ValueError("a picture's size is not announced")
-        width, height = (number_at(self._file, box.start + at, 4) for at in (4, 8))
-        if not width or not height:
-            raise ValueError("a picture has no pixels")
-        return width, height
+        return size_of(self._file, self._properties.of(item))
 
     def format(self, items: Sequence[int], size: Size) -> Format | None:
         """Of pictures that are all as large and of one format; `None` where libavif takes none.

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import _avif
 
-from app.images.alpha_item import Patch
+from app.images.avif_items import Patch
 from app.images.foreign import address_of, load
 from app.images.libavif_abi import PROTOTYPES, AvifImage, AvifIo, AvifRead, Rect, Rgb8
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image, _avif
 
-from app.errors import ImageUnreadable
+from app.errors import ImageTypeUnsupported, ImageUnreadable
 from app.images import libavif, normalise
 from app.images.avif import AvifPicture
 from app.images.foreign import load
@@ -51,6 +51,8 @@ FILES = {
     "premultiplied": encoded(clear(), "AVIF", quality=80, alpha_premultiplied=True),
     "10 bits": deep.TEN_BITS,
     "10 bits, transparent": deep.TEN_BITS_444_ALPHA,
+    "10 bits, of tiles": deep.TEN_BITS_444_GRID,
+    "with grain": deep.EIGHT_BITS_444_GRAIN,
 }
 IN_LAYERS = {"transparent", "premultiplied", "10 bits, transparent"}
 
@@ -149,3 +151,29 @@ def test_no_memory_for_a_decoder_is_an_error_and_no_crash() -> None:
         LibAvif(full).parsed(memoryview(b"x")),  # type: ignore[arg-type]  # stands in for it
     ):
         pass
+
+
+def test_tiles_are_as_the_whole_says_and_not_as_they_say_themselves() -> None:
+    """In another range, their grey would be another."""
+    file = deep.TEN_BITS_444_GRID
+    full, limited = (b"colrnclx" + bytes((0, 1, 0, 13, 0, 6, bits)) for bits in (0x80, 0))
+    in_tiles, in_none = b"\4\4\2\x85\3", b"\4\4\2\x85\0"
+    assert (file.count(full), file.count(in_tiles)) == (1, 2)
+    changed = file.replace(full, limited).replace(in_tiles, in_none)
+    ours, theirs = opened(changed).decode(500), by_pillow(changed).decode(500)
+    assert difference(ours, theirs) < 0.2
+    assert difference(ours, opened(file).decode(500)) > 0.5
+
+
+def test_grain_that_leaves_no_room_is_refused() -> None:
+    """It is laid on a copy."""
+    with pytest.raises(ImageTypeUnsupported, match="too much memory"):
+        examine(memoryview(deep.TEN_BITS_422_GRAIN), ImageLimits())
+
+
+def test_a_tile_that_is_missing_makes_it_unreadable() -> None:
+    file = deep.TEN_BITS_444_GRID
+    for damaged in (file[:-200], file.replace(b"\0\2\0\2\0\3", b"\0\2\0\2\0\4")):
+        assert damaged != file
+        with pytest.raises(ImageUnreadable):
+            examine(memoryview(damaged), ImageLimits()).finish()

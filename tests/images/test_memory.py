@@ -222,6 +222,8 @@ PICTURES: dict[str, Make] = {
     "avif, 10 bits": lambda: deep.TEN_BITS,
     "avif, 10 bits, 4:4:4": lambda: deep.TEN_BITS_444,
     "transparent avif, 10 bits, 4:4:4": lambda: deep.TEN_BITS_444_ALPHA,
+    "avif, 10 bits, 4:4:4, of tiles": lambda: deep.TEN_BITS_444_GRID,
+    "avif, 4:4:4, with grain": lambda: deep.EIGHT_BITS_444_GRAIN,
     "turned avif of noise, 4:4:4": lambda: encoded(
         noise(2048, 2048), "AVIF", speed=10, subsampling="4:4:4", exif=SIDEWAYS
     ),
@@ -241,6 +243,8 @@ AS_ABOVE = (
     "avif, 10 bits",
     "avif, 10 bits, 4:4:4",
     "transparent avif, 10 bits, 4:4:4",
+    "avif, 10 bits, 4:4:4, of tiles",
+    "avif, 4:4:4, with grain",
     "heic",
     "heic of tiles",
     "transparent heic",

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from app.images.alpha_item import Patch, find_layers
+from app.images.avif_items import Patch, find_layers
 from tests.images.test_boxes import box
 
 URN = b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0"

@@ -1,6 +1,6 @@
-"""Where the alpha of an AVIF file is a picture of its own, that and the colours apart.
+"""The pictures that an AVIF file is made of, apart: its colours, its alpha, and tiles of either.
 
-libavif decodes both at once. It is shown a file that says nothing of the other one.
+libavif decodes all at once. It is shown a file that says nothing of the others.
 """
 
 from collections.abc import Sequence
@@ -47,19 +47,39 @@ class Layers:
 
 def find_layers(file: memoryview) -> Layers | None:
     """How to read the colours and alpha apart; `None` where the file does not have them so."""
+    meta = whole_meta(file)
+    found = _alpha_of(file, primary_of(file)) if meta else None
+    if not meta or not found:
+        return None
+    reference, alpha = found
+    colour = bytearray(meta.data)
+    _replace(colour, reference.at + 4 - meta.at, NAMELESS)
+    return Layers(
+        Patch(meta.at, bytes(colour)), showing(file, Patch(meta.at, bytes(colour)), alpha)
+    )
+
+
+def whole_meta(file: memoryview) -> Patch | None:
+    """The box that tells of pictures, if it tells of all, and is as large as such are."""
     meta, primary = find(file, b"meta"), find(file, b"meta", b"pitm")
     if not meta or not primary or meta.end - meta.at > META_MAX_BYTES or find(file, b"moov"):
         return None
-    id_at, id_bytes = primary.start + 4, 4 if file[primary.start] else 2
-    found = _alpha_of(file, number_at(file, id_at, id_bytes))
-    if not found:
-        return None
-    reference, alpha = found
-    colour = bytearray(file[meta.at : meta.end])
-    _replace(colour, reference.at + 4 - meta.at, NAMELESS)
-    other = colour.copy()
-    _replace(other, id_at - meta.at, alpha.to_bytes(4, "big")[-id_bytes:])
-    return Layers(Patch(meta.at, bytes(colour)), Patch(meta.at, bytes(other)))
+    return Patch(meta.at, bytes(file[meta.at : meta.end]))
+
+
+def primary_of(file: memoryview) -> int:
+    """The item that is the picture; 0 where none is."""
+    box = find(file, b"meta", b"pitm")
+    return number_at(file, box.start + 4, 4 if file[box.start] else 2) if box else 0
+
+
+def showing(file: memoryview, meta: Patch, item: int) -> Patch:
+    """The same box, but with another item as the picture."""
+    data, box = bytearray(meta.data), find(file, b"meta", b"pitm")
+    if box:
+        id_bytes = 4 if file[box.start] else 2
+        _replace(data, box.start + 4 - meta.at, item.to_bytes(4, "big")[-id_bytes:])
+    return Patch(meta.at, bytes(data))
 
 
 def _alpha_of(file: memoryview, item: int) -> tuple[Box, int] | None:
