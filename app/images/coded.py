@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 
 from app.images.bands import BAND_ROWS
 from app.images.boxes import Properties, size_of
-from app.images.foreign import give_back
 from app.images.hevc import Format, find_config, read_format, units
 from app.images.items import Items
 from app.images.layers import Layer
@@ -93,12 +92,8 @@ class Coded:
 
         @contextmanager
         def decoded() -> Iterator[Rgb]:
-            with own:
-                # Else the C library keeps what was worked with.
-                give_back()
-                picture = decoder.picture()
-                with _lent(self._libavif, picture, colours, grey=grey) as rgb:
-                    yield rgb
+            with own, _lent(self._libavif, decoder.picture(), colours, grey=grey) as rgb:
+                yield rgb
 
         return decoded
 

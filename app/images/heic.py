@@ -117,6 +117,7 @@ class HeicPicture:
             if self._is_used_up:
                 with address_of(self._body) as at:
                     forget(at, len(self._body))
+            # Else the C library keeps what was worked with.
             give_back()
             if alpha:
                 return lay_on_white(

@@ -85,11 +85,15 @@ class Mosaic:
             ValueError: A tile is damaged, or smaller than announced.
         """
         height = self._tile[1]
-        band = Image.new("RGB", (self.size[0], bottom - top), None)
-        for row in range(top // height, -(-bottom // height)):
-            first, last = max(top, row * height), min(bottom, (row + 1) * height)
+        row, above = divmod(top, height)
+        if bottom <= (row + 1) * height:
             self._advance(row)
-            band.paste(self._beside(first - row * height, last - row * height), (0, first - top))
+            return self._beside(above, above + bottom - top)
+        band = Image.new("RGB", (self.size[0], bottom - top), None)
+        while top < bottom:
+            end = min(bottom, (top // height + 1) * height)
+            band.paste(self.rows(top, end), (0, top - bottom + band.height))
+            top = end
         return band
 
     def _advance(self, row: int) -> None:
