@@ -164,7 +164,7 @@ def _open(kind: Kind, body: memoryview, structure: Structure | None) -> Picture:
     if kind is Kind.HEIC:
         return _open_heic(body)
     if kind is Kind.JPEG and structure and stores_much(structure):
-        return ProgressivePicture(kind, structure.parts, structure)
+        return ProgressivePicture(kind, structure.parts, structure, LIBTIFF)
     return PillowPicture(kind, structure.parts if structure else (body,), structure)
 
 

@@ -9,21 +9,27 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageChops
 
+from app.errors import ImageTypeUnsupported
 from app.images.arrow import FadingRows
 from app.images.bands import Rows, band_bytes, shrink
 from app.images.foreign import give_back
 from app.images.jpeg import ADOBE, APP0, APP14, JFIF
-from app.images.picture import PIXEL_BYTES, PillowPicture, divided
+from app.images.libtiff import LibTiff
+from app.images.picture import JPEG_FACTORS, PIXEL_BYTES, PillowPicture, divided
 from app.images.reading import open_pieces
 from app.images.scans import Component, Scans
 from app.images.sniff import Kind
 from app.images.structure import Structure
+from app.images.together import decode_together
 
 COEFFICIENTS_BYTES = 3.5
 """A pixel, from which on it is worth it: 4:2:0 has 3."""
 
-TEXT_BYTES = 8
-"""Of a scan that is written anew: a letter for each bit."""
+SMALL_PIXELS = 1 << 20
+"""Of these, what is held in any case takes more than the coefficients."""
+
+ROOM_BYTES = 7.5
+"""A pixel, of coefficients and pixels together."""
 
 SAMPLE_COEFFICIENT_BYTES = 2
 WRITING_BYTES = 0.5
@@ -38,20 +44,37 @@ def stores_much(structure: Structure) -> bool:
 class ProgressivePicture(PillowPicture):
     """Such a picture, decoded as any other where its scans cannot be had apart."""
 
-    def __init__(self, kind: Kind, parts: Sequence[memoryview], structure: Structure) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        parts: Sequence[memoryview],
+        structure: Structure,
+        library: LibTiff | None,
+    ) -> None:
+        """Look at its scans.
+
+        Raises:
+            ImageTypeUnsupported: There is no room for all of its coefficients, and no other way.
+        """
         super().__init__(kind, parts, structure)
-        self._scans = Scans(parts)
+        self._scans, self._library = Scans(parts), library
+        self._is_apart = bool(self._scans.components and (library or not self._scans.has_several))
+        if not any(map(self._fits, JPEG_FACTORS)):
+            raise ImageTypeUnsupported(
+                "This JPEG is stored in a way that takes too much memory to decode; "
+                "send it as a baseline JPEG."
+            )
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted."""
         components, by = self._scans.components, self._scale(max_side)
-        if not components:
+        if not self._is_apart:
             return super().decoding_bytes(max_side)
         samples = [math.prod(self._scans.size_of(one)) for one in components]
         planes = sum(map(math.prod, (self._plane_size(one, by) for one in components)))
         size = divided(self.size, by)
         result = math.prod(size) * PIXEL_BYTES
-        writing = int(math.prod(self.size) * WRITING_BYTES) + TEXT_BYTES * self._scans.longest_bytes
+        writing = int(math.prod(self.size) * WRITING_BYTES) + self._scans.writing_bytes
         working = max(max(samples) * SAMPLE_COEFFICIENT_BYTES, result)
         return planes + working + writing + band_bytes(size[0])
 
@@ -62,17 +85,43 @@ class ProgressivePicture(PillowPicture):
             ValueError: It is cut off or damaged.
         """
         components, by = self._scans.components, self._scale(max_side)
-        if not components:
+        if not self._is_apart:
             return super().decode(max_side)
-        size, planes = divided(self.size, by), list[Image.Image]()
+        size, planes = divided(self.size, by), dict[int, Image.Image]()
         files = self._scans.files()
         give_back()
-        for one in components:
-            planes.append(_decoded(files.pop(0), self._plane_size(one, by)))
+        while files:
+            chosen, file = files.pop(0)
+            planes |= zip(chosen, self._planes(file, chosen, by), strict=True)
             give_back()
-        rows = [_stretched(plane, size) for plane in planes]
+        rows = [_stretched(planes.pop(at), size) for at in range(len(components))]
         merge = _MERGES[self._mode, _is_ycc(self._scans)]
         return shrink(size, lambda top, bottom: merge([one(top, bottom) for one in rows]), 1)
+
+    def _scale(self, max_side: int) -> int:
+        """Smaller than asked where that is the only way."""
+        by = super()._scale(max_side)
+        return next((n for n in reversed(JPEG_FACTORS) if n >= by and self._fits(n)), by)
+
+    def _fits(self, by: int) -> bool:
+        """Whether there is room for all coefficients and the pixels, if they must be held."""
+        pixels = math.prod(self.size)
+        if self._is_apart or pixels <= SMALL_PIXELS:
+            return True
+        held = self._coefficients_bytes + math.prod(divided(self.size, by)) * PIXEL_BYTES
+        return held <= ROOM_BYTES * pixels
+
+    def _planes(
+        self, file: Sequence[memoryview], chosen: Sequence[int], by: int
+    ) -> list[Image.Image]:
+        """Of the components that are in a file, which are as large as one another."""
+        one = self._scans.components[chosen[0]]
+        size = self._plane_size(one, by)
+        if len(chosen) == 1 or not self._library:
+            return [_decoded(file, size)]
+        stored = self._scans.size_of(one)
+        by = max(1, by // self._scans.reduction_of(one))
+        return decode_together(self._library, file, stored, len(chosen), by)
 
     def _plane_size(self, one: Component, by: int) -> tuple[int, int]:
         """Of a component, which is not divided as often where it is smaller already."""

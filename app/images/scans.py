@@ -1,7 +1,8 @@
 """A JPEG of several scans taken apart: for each component, a greyscale JPEG of it alone.
 
 A decoder holds the coefficients of all components until the last scan, two bytes for each sample.
-Scans of one component are taken over as they are, and those of several written anew.
+Scans of one component are taken over as they are, and those of several written anew, but where each
+is complete in itself: then it is a JPEG as it stands.
 """
 
 import struct
@@ -13,6 +14,9 @@ from app.images.jpeg import DHT, DQT, DRI, EOI, FRAME_BYTES, FRAMES, PROGRESSIVE
 
 SEPARABLE_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
 """Those of Huffman codes."""
+
+TEXT_BYTES = 8
+"""Of a scan that is written anew: a letter for each bit."""
 
 BLOCK_SIDE = 8
 COMPONENTS_MAX, FACTOR_MAX, GROUP_MAX = 4, 4, 10
@@ -26,7 +30,7 @@ COUNTS_BYTES = 16
 """Of a table of Huffman codes: how many there are of each length."""
 
 ALONE = 0x11
-"""The sampling factors of a component that has no other beside it."""
+"""The sampling factors of a component that has no other beside it, or only such as are as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ class Component:
 class Scans:
     """A picture's scans, as its headers tell of them.
 
-    `components` is empty where they cannot be had apart: arithmetic codes, a scan that holds more
-    than means of several components, or sampling factors that do not divide one another.
+    `components` is empty where they cannot be had apart: arithmetic codes, sampling factors that do
+    not divide one another, or a scan that holds more than means of several components, unless it is
+    complete, and they are not sampled more often than others.
     """
 
     def __init__(self, parts: Sequence[memoryview]) -> None:
@@ -68,7 +73,7 @@ class Scans:
         ]
         self._across = max(one.across for one in self.components)
         self._down = max(one.down for one in self.components)
-        alone = all(map(_is_alone, self.segments)) and all(map(self._divides, self.components))
+        alone = all(map(self._is_alone, self.segments)) and all(map(self._divides, self.components))
         if self._frame.marker not in SEPARABLE_FRAMES or not alone or not self._is_usual():
             self.components = []
 
@@ -84,8 +89,8 @@ class Scans:
         """How many times as large the whole picture is at least, across or down."""
         return min(self._across // component.across, self._down // component.down)
 
-    def files(self) -> list[list[memoryview]]:
-        """A JPEG for each component, in pieces.
+    def files(self) -> list[tuple[list[int], list[memoryview]]]:
+        """JPEGs of one scan, or of one component: which are in it, from 0 on, and it, in pieces.
 
         Raises:
             ValueError: It is cut off, or damaged where it must be written anew.
@@ -93,13 +98,29 @@ class Scans:
         if self.segments[-1].marker != EOI:
             raise ValueError("there is no end")
         if not all(map(self._comes_once, range(len(self.components)))):
-            raise ValueError("the means of a component come twice")
+            raise ValueError("a component comes twice, or not at all")
+        if self._frame.marker == PROGRESSIVE:
+            return [([at], file) for at, file in enumerate(self._by_component())]
+        return list(self._by_scan())
+
+    def _by_scan(self) -> Iterator[tuple[list[int], list[memoryview]]]:
+        tables = list[memoryview]()
+        for segment in self.segments:
+            if segment.marker in (DHT, DQT, DRI):
+                tables.append(segment.stored)
+            if segment.marker == SOS:
+                chosen = self._chosen(segment)
+                frame = memoryview(self._frame_of([self.components[at] for at in chosen]))
+                scan = (segment.stored, segment.scan)
+                yield chosen, [memoryview(START), *tables, frame, *scan, memoryview(END)]
+
+    def _by_component(self) -> list[list[memoryview]]:
         made = [[memoryview(START)] for _ in self.components]
         tables, restart = dict[int, bytes](), 0
         for segment in self.segments:
             pieces: Iterator[tuple[int, bytes | memoryview]] = iter(())
             if segment is self._frame:
-                pieces = enumerate(map(self._frame_alone, self.components))
+                pieces = enumerate(self._frame_of([one]) for one in self.components)
             elif segment.marker == SOS:
                 pieces = self._scan(segment, tables, restart)
             elif segment.marker in (DHT, DQT, DRI):
@@ -113,10 +134,17 @@ class Scans:
         return [[*pieces, memoryview(END)] for pieces in made]
 
     @property
-    def longest_bytes(self) -> int:
-        """Of the scans that are written anew."""
+    def has_several(self) -> bool:
+        """Whether a file has several components."""
+        several = any(one.marker == SOS and one.body[0] > 1 for one in self.segments)
+        return self._frame.marker != PROGRESSIVE and several
+
+    @property
+    def writing_bytes(self) -> int:
+        """Held at most for the scans of several components: a letter for each bit, or a copy."""
         scans = (one for one in self.segments if one.marker == SOS and one.body[0] > 1)
-        return max((len(one.scan) for one in scans), default=0)
+        a_byte = TEXT_BYTES if self._frame.marker == PROGRESSIVE else 1
+        return a_byte * max((len(one.scan) for one in scans), default=0)
 
     def _is_usual(self) -> bool:
         """Whether it is as encoders make it: others would only take time and memory."""
@@ -135,6 +163,21 @@ class Scans:
             and (not several or not least or groups // least <= RUNS_MAX)
         )
 
+    def _is_alone(self, segment: Segment) -> bool:
+        """Whether a scan, if it is one, can be had apart from the others.
+
+        It is of one component, or of nothing but means (§G.1.1.1.1), or complete.
+        """
+        body = segment.body
+        if segment.marker != SOS:
+            return True
+        if not body or len(body) != 4 + 2 * body[0]:
+            return False
+        if self._frame.marker == PROGRESSIVE:
+            return body[0] == 1 or (body[0] > 1 and body[-3] == body[-2] == 0)
+        chosen = [one for one in self.components if one.number in _components_of(body)]
+        return body[0] == 1 or all(one.across * one.down == 1 for one in chosen)
+
     def _divides(self, one: Component) -> bool:
         return self._across % one.across == 0 == self._down % one.down
 
@@ -144,17 +187,27 @@ class Scans:
         firsts = (one.body for one in self.segments if one.marker == SOS and _is_first(one.body))
         return sum(number in _components_of(body) for body in firsts) == 1
 
-    def _frame_alone(self, one: Component) -> bytes:
-        width, height = self.size_of(one)
-        said = (self._frame.body[0], height, width, 1, one.number, ALONE, one.table)
-        return struct.pack(">BBHBHHBBBB", 0xFF, self._frame.marker, 11, *said)
+    def _frame_of(self, chosen: Sequence[Component]) -> bytes:
+        """The frame as if these, which are as large as one another, were all."""
+        width, height = self.size_of(chosen[0])
+        said = struct.pack(">BHHB", self._frame.body[0], height, width, len(chosen))
+        every = b"".join(bytes((one.number, ALONE, one.table)) for one in chosen)
+        return _segment(self._frame.marker, said + every)
+
+    def _chosen(self, scan: Segment) -> list[int]:
+        """Which of the components a scan is of.
+
+        Raises:
+            ValueError: It is of one that is none.
+        """
+        numbers = [one.number for one in self.components]
+        return [numbers.index(number) for number in _components_of(scan.body)]
 
     def _scan(
         self, segment: Segment, tables: dict[int, bytes], restart: int
     ) -> Iterator[tuple[int, bytes | memoryview]]:
         """What each component in it gets of a scan."""
-        numbers = [one.number for one in self.components]
-        chosen = [numbers.index(number) for number in _components_of(segment.body)]
+        chosen = self._chosen(segment)
         if len(chosen) == 1:
             yield chosen[0], segment.stored
             yield chosen[0], segment.scan
@@ -173,7 +226,7 @@ class Scans:
             else later_scan(segment.scan, blocks, groups)
         )
         for at, scan in zip(chosen, scans, strict=True):
-            said = bytes((1, numbers[at], 0, *segment.body[-3:]))
+            said = bytes((1, self.components[at].number, 0, *segment.body[-3:]))
             yield at, huffman_table(0) if first else b""
             yield at, _segment(DRI, bytes(2)) + _segment(SOS, said) + scan
             yield at, _segment(DRI, restart.to_bytes(2, "big"))
@@ -204,15 +257,6 @@ def _components_of(scan: memoryview) -> bytes:
 def _is_first(scan: memoryview) -> bool:
     """Whether it holds means, and no bits of them came before (§G.1.1.1.2)."""
     return scan[-3] == 0 and scan[-1] < 1 << 4
-
-
-def _is_alone(segment: Segment) -> bool:
-    """Whether a scan, if it is one, is of one component, or of nothing but means (§G.1.1.1.1)."""
-    body = segment.body
-    if segment.marker != SOS:
-        return True
-    whole = len(body) > 0 and len(body) == 4 + 2 * body[0]
-    return whole and (body[0] == 1 or (body[0] > 1 and body[-3] == body[-2] == 0))
 
 
 def _means_tables(body: memoryview) -> Iterator[tuple[int, bytes]]:

@@ -13,7 +13,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from tests.images import deep
+from tests.images import deep, joint
 from tests.images.files import (
     animated_webp,
     encoded,
@@ -21,11 +21,13 @@ from tests.images.files import (
     jpeg,
     noise,
     scene,
+    segment,
     swapped_profile,
     webp_frame,
 )
 from tests.images.test_scans import together
 from tests.images.test_striped import of_16_bits
+from tests.images.test_together import of_inks
 
 MEASURE = """
 import io, json, sys
@@ -136,6 +138,11 @@ def misty_noise() -> Image.Image:
     return image
 
 
+def turned(file: bytes) -> bytes:
+    """What says so, and so cannot go as it is."""
+    return file[:2] + segment(0xE1, b"Exif\0\0" + SIDEWAYS.removeprefix(b"Exif\0\0")) + file[2:]
+
+
 SIDEWAYS = exif(orientation=6)
 ONE_STRIP: dict[str, Any] = {"compression": "tiff_lzw", "strip_size": 1 << 30}
 QUICK: dict[str, Any] = {"method": 0, "quality": 20}
@@ -166,6 +173,10 @@ PICTURES: dict[str, Make] = {
         at_its_size().convert("CMYK"), progressive=True, exif=SIDEWAYS
     ),
     "jpeg of components in scans of their own": lambda: together(photo().split(), adobe=0),
+    "jpeg of two components in a scan": lambda: turned(joint.FLAT),
+    "cmyk jpeg of two components in a scan": lambda: of_inks(joint.FLAT),
+    "jpeg of uneven components in a scan": lambda: turned(joint.UNEVEN),
+    "progressive jpeg of arithmetic codes": lambda: joint.ARITHMETIC,
     "cmyk jpeg": lambda: jpeg(photo().convert("CMYK")),
     "cmyk jpeg at its size": lambda: jpeg(at_its_size().convert("CMYK"), exif=SIDEWAYS),
     "medium jpeg": lambda: jpeg(medium()),
@@ -259,6 +270,7 @@ AS_ABOVE = (
     "heic of noise in two tiles, 10 bits, 4:4:4",
     "jpeg",
     "progressive cmyk jpeg",
+    "cmyk jpeg of two components in a scan",
     "turned tiff",
     "transparent tiff of one strip",
     "tiff of one strip, 16 bits",
