@@ -99,6 +99,24 @@ def size_of(file: memoryview, properties: Sequence[Box]) -> tuple[int, int]:
     return width, height
 
 
+def aperture_of(file: memoryview, box: Box, size: tuple[int, int]) -> tuple[int, int] | None:
+    """What a `clap` (ISO/IEC 14496-12 §12.1.4) leaves of a picture of this size, in pixels.
+
+    `None` where that does not begin in the upper left corner, or is not whole, or nothing.
+    """
+    numbers = [number_at(file, box.start + at, 4) for at in range(0, 32, 4)]
+    left = list[int]()
+    for side, at in zip(size, (0, 2), strict=True):
+        count, one, offset, part = *numbers[at : at + 2], *numbers[at + 4 : at + 6]
+        offset -= (offset >> 31) << 32
+        # Of the centre: as far from that of all as half of what is cut off, to the upper left.
+        whole = one == 1 and 0 < count <= side and part > 0
+        if not whole or 2 * offset != (count - side) * part:
+            return None
+        left.append(count)
+    return left[0], left[1]
+
+
 def references(file: memoryview, kind: bytes) -> Iterator[tuple[Box, int, list[int]]]:
     """Those of one kind (ISO/IEC 14496-12 §8.11.12): the box, from which item, and to which."""
     held = find(file, b"meta", b"iref")

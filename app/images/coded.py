@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from app.images.bands import BAND_ROWS
-from app.images.boxes import Properties, size_of
+from app.images.boxes import Properties, aperture_of, size_of
+from app.images.foreign import address_of, forget
 from app.images.hevc import Format, find_config, read_format, units
 from app.images.items import Items
 from app.images.layers import Layer
 from app.images.libavif import LibAvif
 from app.images.libde265 import LibDe265, Picture
 from app.images.mosaic import Size
-from app.images.yuv import AS_JPEG, GREY, Colours, Rgb, in_rgb, lend
+from app.images.yuv import AS_JPEG, FORMATS, GREY, Colours, Rgb, in_rgb, lend
 
 BLOCK_SIDE = 64
 """Pixels that a coded picture may be larger than shown: it is made of whole blocks."""
@@ -20,7 +21,7 @@ BLOCK_SIDE = 64
 DEPTHS = (8, 10, 12)
 """What libavif takes."""
 
-TRANSFORMS = frozenset((b"clap", b"irot", b"imir"))
+TURNS = frozenset((b"irot", b"imir"))
 
 
 class Coded:
@@ -39,6 +40,21 @@ class Coded:
         """
         return size_of(self._file, self._properties.of(item))
 
+    def tile_size(self, item: int) -> Size | None:
+        """Of a tile, less what its encoder has filled it up with; `None` where more is done to it.
+
+        Raises:
+            ValueError: It is not announced.
+        """
+        properties, size = self._properties.of(item), self.size(item)
+        for box in properties:
+            if box.kind == b"clap":
+                cut = aperture_of(self._file, box, size)
+                if not cut:
+                    return None
+                size = cut
+        return None if any(box.kind in TURNS for box in properties) else size
+
     def format(self, items: Sequence[int], size: Size) -> Format | None:
         """Of pictures that are all as large and of one format; `None` where libavif takes none.
 
@@ -56,11 +72,8 @@ class Coded:
         if found or not all(fits):
             raise ValueError("a picture is not as announced")
         depth, other = format_.depths
-        return format_ if depth in DEPTHS and (depth == other or not format_.chroma) else None
-
-    def is_turned(self, item: int) -> bool:
-        """Whether anything is to be done to it before it is a part of another."""
-        return any(box.kind in TRANSFORMS for box in self._properties.of(item))
+        alike = depth == other or format_.chroma == GREY
+        return format_ if depth in DEPTHS and format_.chroma in FORMATS and alike else None
 
     def push(
         self,
@@ -72,6 +85,8 @@ class Coded:
         grey: bool,
     ) -> Layer:
         """Give it to a decoder, which copies it, and lives until the layer or the stack ends.
+
+        From a file that can be written its bytes are given back to the system, and read as zeros.
 
         Args:
             stack: Ends the decoder at last.
@@ -89,6 +104,8 @@ class Coded:
         decoder = own.enter_context(self._libde265.decoding(size_limit=limit, finely=finely))
         decoder.push(config.units)
         decoder.push(units(self.items.data(item), config.length_bytes))
+        if not self._file.readonly:
+            self._give_back(item)
 
         @contextmanager
         def decoded() -> Iterator[Rgb]:
@@ -96,6 +113,11 @@ class Coded:
                 yield rgb
 
         return decoded
+
+    def _give_back(self, item: int) -> None:
+        for piece in self.items.pieces(item):
+            with address_of(piece) as at:
+                forget(at, len(piece))
 
     def _format(self, item: int) -> Format:
         return read_format(find_config(self._file, self._properties.of(item)))

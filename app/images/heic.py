@@ -16,7 +16,7 @@ from app.errors import ImageTypeUnsupported
 from app.images.bands import Decoded, band_bytes, shrink
 from app.images.boxes import references
 from app.images.coded import Coded
-from app.images.foreign import address_of, forget, give_back
+from app.images.foreign import give_back
 from app.images.hevc import Format
 from app.images.layers import KEPT_BYTES, Layer, check_shown, lay_on_white, part_of
 from app.images.libavif import LibAvif
@@ -43,6 +43,15 @@ OPAQUE_BYTES = 1
 DEEP_444_BYTES = 6
 """A pixel of colours in more than 8 bits, none of them halved. Beside these there is no room for a
 copy of a plane."""
+
+CUT_MAX, ALPHA_MAX = 16, 2
+"""How many times as many pixels may be stored as are shown, and alpha have as the colours."""
+
+TILES_MIN = 8
+"""So many make one small enough that there is room for such a copy."""
+
+SMALL_PIXELS = 1 << 19
+"""Of a tile that leaves little behind. Giving it back takes a millisecond or two each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +97,22 @@ class HeicPicture:
             self._colour = self._stored(primary, primary.item)
             alpha = primary.alpha
             self._alpha = self._stored(primary, alpha) if alpha else None
+        self._check_sizes()
 
     def decoding_bytes(self, max_side: int) -> int:
         """Bytes held at most while `decode(max_side)` runs, the file itself not counted.
 
-        The compressed samples are copied; in several pieces, twice.
+        The compressed samples are copied; in several pieces, twice. Those of a body that can be
+        written are given back then.
         """
         by = factor(self.size, max_side)
         held = self._layer_bytes(self._colour, by)
         if self._alpha:
             kept = math.prod(self._colour.size) * (KEPT_BYTES + OPAQUE_BYTES)
-            held = max(held, kept + self._layer_bytes(self._alpha, by))
+            opaque = math.prod(self._alpha.size) * OPAQUE_BYTES
+            held = max(held, kept + opaque + self._layer_bytes(self._alpha, by))
         small = math.prod(divided(self.size, by)) * PIXEL_BYTES
-        copied = 0 if self._is_used_up else len(self._body)
+        copied = len(self._body) if self._body.readonly else 0
         bands = 2 * band_bytes(self._colour.size[0])
         return max(2 * len(self._body), copied + held + small + bands)
 
@@ -114,9 +126,6 @@ class HeicPicture:
         with ExitStack() as stack:
             colour = self._layer(stack, self._colour, by)
             alpha = self._layer(stack, self._alpha, by) if self._alpha else None
-            if self._is_used_up:
-                with address_of(self._body) as at:
-                    forget(at, len(self._body))
             # Else the C library keeps what was worked with.
             give_back()
             if alpha:
@@ -132,24 +141,31 @@ class HeicPicture:
                 check_shown(decoded.size, self._corner, size)
                 return shrink(size, part_of(decoded.rows, decoded.size[0], self._corner, size), by)
 
-    @property
-    def _is_used_up(self) -> bool:
-        """Whether decoders have their own copies of all of it, and nobody else is to read it."""
-        whole = self._colour.is_whole and (not self._alpha or self._alpha.is_whole)
-        return whole and not self._body.readonly
+    def _check_sizes(self) -> None:
+        """Refuse what makes a decoder work on far more than is shown.
+
+        Raises:
+            ValueError: It does so.
+        """
+        shown, whole = math.prod(self.size), math.prod(self._colour.size)
+        alpha = math.prod(self._alpha.size) if self._alpha else 0
+        if whole > shown * CUT_MAX or alpha > whole * ALPHA_MAX:
+            raise ValueError("most of what is stored is not shown")
 
     def _stored(self, primary: Primary, item: Item) -> _Stored:
         coded, size = self._coded, self._coded.size(item.number)
-        tile, grid = size, Grid(1, (item.number,))
+        tile: Size | None = size
+        grid = Grid(1, (item.number,))
         if item.kind == GRID:
             to = (to for _, one, to in references(self._body, b"dimg") if one == item.number)
             tiles = next(to, [])
-            tile = coded.size(tiles[0]) if tiles else size
-            grid = read_grid(coded.items.data(item.number), tiles, size, tile)
+            tile = coded.tile_size(tiles[0]) if tiles else size
+            grid = read_grid(coded.items.data(item.number), tiles, size, tile or size)
+            if any(coded.tile_size(one) != tile for one in grid.tiles):
+                tile = None
         known = all(primary.item_of(one).kind == CODED for one in grid.tiles)
-        turned = item.kind == GRID and any(map(coded.is_turned, grid.tiles))
-        format_ = coded.format(grid.tiles, tile) if known and not turned else None
-        if not format_:
+        format_ = coded.format(grid.tiles, tile) if known and tile else None
+        if not tile or not format_:
             raise ImageTypeUnsupported(
                 "This HEIC is not coded, or not put together, as phones and cameras do it."
             )
@@ -164,7 +180,8 @@ class HeicPicture:
 
     def _finely(self, stored: _Stored, by: int) -> bool:
         """Whether samples are adapted one by one: not where many become one, nor without room."""
-        roomy = stored.pixel_bytes < DEEP_444_BYTES or not stored.is_whole
+        small = math.prod(stored.tile) * TILES_MIN <= math.prod(stored.size)
+        roomy = stored.pixel_bytes < DEEP_444_BYTES or small
         return by == 1 and roomy and stored is not self._alpha
 
     def _layer(self, stack: ExitStack, stored: _Stored, by: int) -> Layer:
@@ -186,5 +203,7 @@ def _joined(stored: _Stored, push: Callable[[ExitStack, int], Layer]) -> Iterato
     def tile(number: int) -> Iterator[Decoded]:
         with ExitStack() as stack, push(stack, stored.grid.tiles[number])() as decoded:
             yield decoded
+        if math.prod(stored.tile) > SMALL_PIXELS:
+            give_back()
 
     yield Mosaic(stored.size, stored.tile, tile)

@@ -58,20 +58,13 @@ def lay_on_white(
     return shrink(size, on_white(kept, fading, premultiplied=premultiplied), by)
 
 
-def shown(
-    whole: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]
-) -> tuple[int, int]:
-    """How large the part is that is to be shown, where there may be less than announced."""
-    return min(size[0], whole[0] - corner[0]), min(size[1], whole[1] - corner[1])
-
-
 def check_shown(whole: tuple[int, int], corner: tuple[int, int], size: tuple[int, int]) -> None:
     """Refuse a picture of which there is less than is to be shown.
 
     Raises:
         ValueError: It is one.
     """
-    if shown(whole, corner, size) != size:
+    if any(at + part > all_ for at, part, all_ in zip(corner, size, whole, strict=True)):
         raise ValueError("it is smaller than announced")
 
 

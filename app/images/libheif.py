@@ -66,9 +66,9 @@ class LibHeif:
 
 
 class Primary:
-    """What the boxes say, and the way to the pixels.
+    """What the boxes say.
 
-    `stored` is the size that is decoded. `size` is that of the part to be shown, whose upper left
+    `stored` is the size as announced. `size` is that of the part to be shown, whose upper left
     corner is `corner`, and `steps` turn it upright.
     """
 
@@ -112,7 +112,11 @@ class Primary:
 
     @property
     def alpha(self) -> Item | None:
-        """The item that says how transparent it is."""
+        """The item that says how transparent it is, if one does.
+
+        Raises:
+            ValueError: It is not to be found.
+        """
         library, handle, ids = self._library, self._handle, (UINT * AUXILIARY_MAX)()
         if not self.has_alpha:
             return None
@@ -121,7 +125,9 @@ class Primary:
         )
         alphas = (one for one in ids[:count] if self._auxiliary_type(one) in ALPHA_TYPES)
         number = next(alphas, None)
-        return None if number is None else self.item_of(number)
+        if number is None:
+            raise ValueError("there is transparency, but not to be found")
+        return self.item_of(number)
 
     def item_of(self, number: int) -> Item:
         """The item of this number."""

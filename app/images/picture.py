@@ -59,7 +59,10 @@ map_large_blocks()
 
 
 class Picture(Protocol):
-    """What `normalise` needs of an opened picture. Its size is in pixels as stored."""
+    """What `normalise` needs of an opened picture. Its size is in pixels as stored.
+
+    It is decoded once: a body that can be written may be used up for it.
+    """
 
     size: tuple[int, int]
     orientation: int

@@ -93,7 +93,7 @@ def in_rgb(library: LibAvif, image: AvifImage, rows_max: int) -> Iterator[Rgb]:
         yield Rgb(library, image, view, rows_max)
 
 
-def lend(image: AvifImage, planes: Sequence[Plane | None], chroma: int) -> None:
+def lend(image: AvifImage, planes: Sequence[Plane], chroma: int) -> None:
     """Have libavif read others' planes, once they are seen to be as large as it believes.
 
     Raises:
@@ -101,7 +101,7 @@ def lend(image: AvifImage, planes: Sequence[Plane | None], chroma: int) -> None:
     """
     first = planes[0]
     for at, plane in enumerate(planes):
-        if not first or not plane:
+        if not plane.address:
             raise ValueError("a plane is missing")
         columns, rows = DIVISORS[chroma] if at else (1, 1)
         size = (-(-first.size[0] // columns), -(-first.size[1] // rows))

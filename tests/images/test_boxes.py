@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from app.images.boxes import Box, Properties, boxes, find
+from app.images.boxes import Box, Properties, aperture_of, boxes, find
 from app.images.hevc import Config, Format, find_config, read_format, units
 from app.images.structure import PARTS_MAX
 
@@ -72,6 +72,31 @@ def test_properties_that_are_not_there_are_passed_over() -> None:
     assert [one.kind for one in properties(heif(*PARTS[:1], item=SHORT), 1)] == [b"one "]
     assert properties(memoryview(box(b"meta", bytes(4))), 1) == []
     assert properties(heif(*PARTS, item=SHORT[:9]), 1) == []
+
+
+def clap(*numbers: int) -> memoryview:
+    return memoryview(struct.pack(">IIIIiIiI", *numbers))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ((48, 1, 40, 1, -16, 2, -24, 2), (48, 40)),
+        ((48, 1, 40, 1, -8, 1, -48, 4), (48, 40)),
+        ((64, 1, 64, 1, 0, 1, 0, 1), (64, 64)),
+        ((48, 1, 40, 1, 0, 2, -24, 2), None),
+        ((48, 1, 40, 1, -16, 2, 24, 2), None),
+        ((65, 1, 64, 1, 1, 2, 0, 1), None),
+        ((0, 1, 64, 1, -64, 2, 0, 1), None),
+        ((96, 2, 64, 1, -16, 2, 0, 1), None),
+        ((64, 1, 64, 1, 0, 0, 0, 1), None),
+    ],
+)
+def test_an_aperture_may_cut_off_what_is_right_and_below(
+    numbers: tuple[int, ...], found: tuple[int, int] | None
+) -> None:
+    data = clap(*numbers)
+    assert aperture_of(data, Box(b"clap", 0, 0, len(data)), (64, 64)) == found
 
 
 def test_a_path_leads_through_the_first_box_of_each_name() -> None:

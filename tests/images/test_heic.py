@@ -1,4 +1,4 @@
-"""HEIC through libheif and libavif: the same picture as pillow_heif decodes, in bands."""
+"""HEIC through libde265 and libavif: the same picture as pillow_heif decodes, in bands."""
 
 import io
 import struct
@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageTypeUnsupported, ImageUnreadable
+from app.images import heic as heic_module
 from app.images import libde265, libheif, normalise
 from app.images.boxes import Properties
 from app.images.heic import HeicPicture
@@ -69,6 +70,8 @@ FILES = {
     "4:2:2": heic(chroma=422),
     "4:4:4": heic(chroma=444),
     "of tiles": heic(tile_size=64),
+    "of tiles that are filled up": heic(tile_size=48),
+    "of tiles, limited range": heic(tile_size=64, full_range_flag=0),
     "of one tile, and some": heic(tile_size=512),
     "of tiles, 10 bits, 4:4:4": of_16_bits("RGB", soft(), tile_size=64, chroma=444),
     "of tiles, stored as RGB": heic(tile_size=64, chroma=444, matrix_coefficients=0),
@@ -134,21 +137,49 @@ def test_it_is_turned_upright(orientation: int, size: tuple[int, int]) -> None:
         assert difference(arrived, theirs) < 3
 
 
-@pytest.mark.parametrize("name", ["4:2:0", "transparent"])
-def test_a_body_that_can_be_written_is_given_back_once_it_is_with_the_decoder(name: str) -> None:
-    body = bytearray(FILES[name] + bytes(1 << 20))
-    body[-(1 << 19)] = 1
-    picture = opened(body)
-    again = opened(FILES[name]).decode(0)
-    assert picture.decode(0).tobytes() == again.tobytes()
-    assert not any(body[1 << 16 : -(1 << 16)])
-    assert picture.decoding_bytes(0) < opened(bytes(body)).decoding_bytes(0)
+GIVEN = {
+    "4:2:0": heic(noise(301, 199)),
+    "transparent": heic(noise(301, 199).convert("RGBA")),
+    "of tiles": heic(noise(301, 199), tile_size=128),
+}
 
 
-def test_one_of_tiles_is_not() -> None:
-    body = bytearray(FILES["of tiles"])
-    opened(body).decode(0)
-    assert body == FILES["of tiles"]
+@pytest.mark.parametrize("file", GIVEN.values(), ids=GIVEN.keys())
+def test_a_body_that_can_be_written_is_given_back_once_it_is_with_the_decoder(file: bytes) -> None:
+    body = bytearray(file)
+    picture, again = opened(body), opened(file)
+    assert picture.decode(0).tobytes() == again.decode(0).tobytes()
+    assert picture.decoding_bytes(0) < again.decoding_bytes(0)
+    pages = range(0, len(file), 4096)
+    gone = [at for at in pages if any(file[at : at + 4096]) and not any(body[at : at + 4096])]
+    assert gone
+    assert body[: body.index(b"mdat")] == file[: file.index(b"mdat")]
+
+
+@pytest.mark.parametrize(("name", "most"), [("CUT_MAX", 1), ("ALPHA_MAX", 0)])
+def test_what_is_mostly_not_shown_is_not_decoded(
+    name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert opened(FILES["transparent"]).size == (301, 199)
+    monkeypatch.setattr(heic_module, name, most)
+    with pytest.raises(ValueError, match="not shown"):
+        opened(FILES["transparent"])
+
+
+def test_transparency_that_is_not_found_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libheif, "AUXILIARY_MAX", 0)
+    with pytest.raises(ValueError, match="transparency"):
+        opened(FILES["transparent"])
+
+
+@pytest.mark.parametrize("chroma", range(4, 8))
+def test_a_chroma_that_there_is_not_is_refused(chroma: int) -> None:
+    file = heic(soft(64, 64))
+    config = find_config(memoryview(file), Properties(memoryview(file)).of(1))
+    (said,) = [bytes(unit) for unit in config.units if kind_of(unit) == PICTURE_SET]
+    other_ = parameters(chroma, 64, 64).ljust(len(said), b"\0")[: len(said)]
+    with pytest.raises(ImageTypeUnsupported):
+        examine(memoryview(file.replace(said, other_)), ImageLimits())
 
 
 def test_tiles_of_one_place_are_not_decoded_as_often_as_they_are_named() -> None:
@@ -274,17 +305,16 @@ def test_a_decoder_that_comes_to_no_end_finds_no_picture() -> None:
         Decoder(endless, None).picture()
 
 
-Y = Plane((8, 6), 8, 0, 8)
-MISFITS: dict[str, list[Plane | None]] = {
-    "none": [None, None, None],
-    "one is missing": [Y, Plane((4, 3), 8, 0, 4), None],
-    "one is smaller": [Y, Plane((4, 3), 8, 0, 4), Plane((4, 2), 8, 0, 4)],
-    "one is deeper": [Y, Plane((4, 3), 10, 0, 8), Plane((4, 3), 8, 0, 4)],
+Y = Plane((8, 6), 8, 1, 8)
+MISFITS: dict[str, list[Plane]] = {
+    "one is missing": [Y, Plane((4, 3), 8, 1, 4), Plane((4, 3), 8, 0, 4)],
+    "one is smaller": [Y, Plane((4, 3), 8, 1, 4), Plane((4, 2), 8, 1, 4)],
+    "one is deeper": [Y, Plane((4, 3), 10, 1, 8), Plane((4, 3), 8, 1, 4)],
 }
 
 
 @pytest.mark.parametrize("planes", MISFITS.values(), ids=MISFITS.keys())
-def test_planes_are_read_only_where_they_fit_together(planes: list[Plane | None]) -> None:
+def test_planes_are_read_only_where_they_fit_together(planes: list[Plane]) -> None:
     with pytest.raises(ValueError, match="plane"):
         lend(AvifImage(), planes, 1)
 
