@@ -44,7 +44,7 @@ DEEP_444_BYTES = 6
 """A pixel of colours in more than 8 bits, none of them halved. Beside these there is no room for a
 copy of a plane."""
 
-CUT_MAX, ALPHA_MAX = 16, 2
+CUT_MAX, ALPHA_MAX = 4, 2
 """How many times as many pixels may be stored as are shown, and alpha have as the colours."""
 
 TILES_MIN = 8
