@@ -10,7 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.images.dc_scan import Blocks, Groups, first_scan, huffman_table, later_scan
-from app.images.jpeg import DHT, DQT, DRI, EOI, FRAME_BYTES, FRAMES, PROGRESSIVE, SOS, next_marker
+from app.images.jpeg import DHT, DQT, DRI, EOI, FRAME_BYTES, FRAMES, PROGRESSIVE, SOS
+from app.images.segments import (
+    END,
+    START,
+    Segment,
+    begins_means,
+    components_of,
+    means_tables,
+    segments_of,
+    stored_segment,
+)
 
 SEPARABLE_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))
 """Those of Huffman codes."""
@@ -25,22 +35,8 @@ COMPONENTS_MAX, FACTOR_MAX, GROUP_MAX = 4, 4, 10
 LATER_SCANS_MAX, RUNS_MAX = 4, 100_000
 """Encoders refine means once or twice. Each scan, and each run between restarts, takes time."""
 
-START, END = b"\xff\xd8", b"\xff\xd9"
-COUNTS_BYTES = 16
-"""Of a table of Huffman codes: how many there are of each length."""
-
 ALONE = 0x11
 """The sampling factors of a component that has no other beside it, or only such as are as large."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A marker's segment: what it says, all of it as it is stored, and the scan that follows."""
-
-    marker: int
-    body: memoryview
-    stored: memoryview
-    scan: memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class Scans:
     """
 
     def __init__(self, parts: Sequence[memoryview]) -> None:
-        self.segments = [segment for part in parts for segment in _segments(part)]
+        self.segments = [segment for part in parts for segment in segments_of(part)]
         self._frame = next(one for one in self.segments if one.marker in FRAMES)
         body = self._frame.body
         self._size = (int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"))
@@ -128,7 +124,7 @@ class Scans:
             for number, piece in pieces:
                 made[number].append(memoryview(piece))
             if segment.marker == DHT:
-                tables.update(_means_tables(segment.body))
+                tables.update(means_tables(segment.body))
             if segment.marker == DRI:
                 restart = int.from_bytes(segment.body[:2], "big")
         return [[*pieces, memoryview(END)] for pieces in made]
@@ -149,7 +145,7 @@ class Scans:
     def _is_usual(self) -> bool:
         """Whether it is as encoders make it: others would only take time and memory."""
         several = [one for one in self.segments if one.marker == SOS and one.body[0] > 1]
-        chosen = [_components_of(one.body) for one in several]
+        chosen = [components_of(one.body) for one in several]
         by_number = {one.number: one.across * one.down for one in self.components}
         restarts = [one.body[:2] for one in self.segments if one.marker == DRI]
         least = min((int.from_bytes(one, "big") for one in restarts if any(one)), default=0)
@@ -159,7 +155,7 @@ class Scans:
             and max(self._across, self._down) <= FACTOR_MAX
             and all(len(set(numbers)) == len(numbers) for numbers in chosen)
             and all(sum(by_number.get(one, 0) for one in each) <= GROUP_MAX for each in chosen)
-            and sum(not _is_first(one.body) for one in several) <= LATER_SCANS_MAX
+            and sum(not begins_means(one.body) for one in several) <= LATER_SCANS_MAX
             and (not several or not least or groups // least <= RUNS_MAX)
         )
 
@@ -175,7 +171,7 @@ class Scans:
             return False
         if self._frame.marker == PROGRESSIVE:
             return body[0] == 1 or (body[0] > 1 and body[-3] == body[-2] == 0)
-        chosen = [one for one in self.components if one.number in _components_of(body)]
+        chosen = [one for one in self.components if one.number in components_of(body)]
         return body[0] == 1 or all(one.across * one.down == 1 for one in chosen)
 
     def _divides(self, one: Component) -> bool:
@@ -184,15 +180,15 @@ class Scans:
     def _comes_once(self, at: int) -> bool:
         """Whether one scan begins with this component's means: each takes time."""
         number = self.components[at].number
-        firsts = (one.body for one in self.segments if one.marker == SOS and _is_first(one.body))
-        return sum(number in _components_of(body) for body in firsts) == 1
+        firsts = (one.body for one in self.segments if one.marker == SOS and begins_means(one.body))
+        return sum(number in components_of(body) for body in firsts) == 1
 
     def _frame_of(self, chosen: Sequence[Component]) -> bytes:
         """The frame as if these, which are as large as one another, were all."""
         width, height = self.size_of(chosen[0])
         said = struct.pack(">BHHB", self._frame.body[0], height, width, len(chosen))
         every = b"".join(bytes((one.number, ALONE, one.table)) for one in chosen)
-        return _segment(self._frame.marker, said + every)
+        return stored_segment(self._frame.marker, said + every)
 
     def _chosen(self, scan: Segment) -> list[int]:
         """Which of the components a scan is of.
@@ -201,7 +197,7 @@ class Scans:
             ValueError: It is of one that is none.
         """
         numbers = [one.number for one in self.components]
-        return [numbers.index(number) for number in _components_of(scan.body)]
+        return [numbers.index(number) for number in components_of(scan.body)]
 
     def _scan(
         self, segment: Segment, tables: dict[int, bytes], restart: int
@@ -219,7 +215,7 @@ class Scans:
         width, height = self._size
         wide = -(-width // (BLOCK_SIDE * self._across))
         groups = Groups(wide, -(-height // (BLOCK_SIDE * self._down)), restart)
-        first = _is_first(segment.body)
+        first = begins_means(segment.body)
         scans = (
             first_scan(segment.scan, blocks, groups, tables)
             if first
@@ -228,45 +224,9 @@ class Scans:
         for at, scan in zip(chosen, scans, strict=True):
             said = bytes((1, self.components[at].number, 0, *segment.body[-3:]))
             yield at, huffman_table(0) if first else b""
-            yield at, _segment(DRI, bytes(2)) + _segment(SOS, said) + scan
-            yield at, _segment(DRI, restart.to_bytes(2, "big"))
+            yield at, stored_segment(DRI, bytes(2)) + stored_segment(SOS, said) + scan
+            yield at, stored_segment(DRI, restart.to_bytes(2, "big"))
 
     def _blocks(self, one: Component, table: int) -> Blocks:
         width, height = (-(-side // BLOCK_SIDE) for side in self.size_of(one))
         return Blocks(one.across, one.down, (width, height), table)
-
-
-def _segments(part: memoryview) -> Iterator[Segment]:
-    at = 2 if part[:2] == START else 0
-    none = part[:0]
-    while at + 1 < len(part):
-        marker = part[at + 1]
-        if marker == EOI:
-            yield Segment(marker, none, part[at : at + 2], none)
-            return
-        end = at + 2 + int.from_bytes(part[at + 2 : at + 4], "big")
-        behind = next_marker(part, end) if marker == SOS else end
-        yield Segment(marker, part[at + 4 : end], part[at:end], part[end:behind])
-        at = behind
-
-
-def _components_of(scan: memoryview) -> bytes:
-    return bytes(scan[1 : 1 + 2 * scan[0] : 2])
-
-
-def _is_first(scan: memoryview) -> bool:
-    """Whether it holds means, and no bits of them came before (§G.1.1.1.2)."""
-    return scan[-3] == 0 and scan[-1] < 1 << 4
-
-
-def _means_tables(body: memoryview) -> Iterator[tuple[int, bytes]]:
-    """The tables of class 0 in a segment that defines some (§B.2.4.2)."""
-    while len(body) > COUNTS_BYTES:
-        behind = 1 + COUNTS_BYTES + sum(body[1 : 1 + COUNTS_BYTES])
-        if body[0] < 1 << 4:
-            yield body[0], bytes(body[1:behind])
-        body = body[behind:]
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
