@@ -29,7 +29,7 @@ SMALL_PIXELS = 1 << 20
 """Of these, what is held in any case takes more than the coefficients."""
 
 ROOM_BYTES = 7.5
-"""A pixel, of coefficients and pixels together."""
+"""A pixel, of coefficients and pixels together, or of samples and the copy of a scan."""
 
 SAMPLE_COEFFICIENT_BYTES = 2
 WRITING_BYTES = 0.5
@@ -58,7 +58,7 @@ class ProgressivePicture(PillowPicture):
         """
         super().__init__(kind, parts, structure)
         self._scans, self._library = Scans(parts), library
-        self._is_apart = bool(self._scans.components and (library or not self._scans.has_several))
+        self._is_apart = bool(self._scans.components) and self._has_way()
         if not any(map(self._fits, JPEG_FACTORS)):
             raise ImageTypeUnsupported(
                 "This JPEG is stored in a way that takes too much memory to decode; "
@@ -102,6 +102,14 @@ class ProgressivePicture(PillowPicture):
         """Smaller than asked where that is the only way."""
         by = super()._scale(max_side)
         return next((n for n in reversed(JPEG_FACTORS) if n >= by and self._fits(n)), by)
+
+    def _has_way(self) -> bool:
+        """Whether those that stand together can be read, and there is room for a copy of them."""
+        if not self._scans.has_several:
+            return True
+        samples = sum(math.prod(self._scans.size_of(one)) for one in self._scans.components)
+        copied = samples + self._scans.writing_bytes
+        return self._library is not None and copied <= ROOM_BYTES * math.prod(self.size)
 
     def _fits(self, by: int) -> bool:
         """Whether there is room for all coefficients and the pixels, if they must be held."""

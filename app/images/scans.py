@@ -139,8 +139,11 @@ class Scans:
     def writing_bytes(self) -> int:
         """Held at most for the scans of several components: a letter for each bit, or a copy."""
         scans = (one for one in self.segments if one.marker == SOS and one.body[0] > 1)
-        a_byte = TEXT_BYTES if self._frame.marker == PROGRESSIVE else 1
-        return a_byte * max((len(one.scan) for one in scans), default=0)
+        longest = max((len(one.scan) for one in scans), default=0)
+        if self._frame.marker == PROGRESSIVE:
+            return TEXT_BYTES * longest
+        tables = (one for one in self.segments if one.marker in (DHT, DQT, DRI))
+        return longest + sum(len(one.stored) for one in tables)
 
     def _is_usual(self) -> bool:
         """Whether it is as encoders make it: others would only take time and memory."""
@@ -178,10 +181,12 @@ class Scans:
         return self._across % one.across == 0 == self._down % one.down
 
     def _comes_once(self, at: int) -> bool:
-        """Whether one scan begins with this component's means: each takes time."""
+        """Whether one scan is of this component, or begins with its means: each takes time."""
         number = self.components[at].number
-        firsts = (one.body for one in self.segments if one.marker == SOS and begins_means(one.body))
-        return sum(number in components_of(body) for body in firsts) == 1
+        bodies = [one.body for one in self.segments if one.marker == SOS]
+        if self._frame.marker == PROGRESSIVE:
+            bodies = list(filter(begins_means, bodies))
+        return sum(number in components_of(body) for body in bodies) == 1
 
     def _frame_of(self, chosen: Sequence[Component]) -> bytes:
         """The frame as if these, which are as large as one another, were all."""

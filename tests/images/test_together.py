@@ -104,6 +104,23 @@ def test_coefficients_that_leave_no_room_at_all_are_refused() -> None:
         examine(memoryview(arithmetic), ImageLimits())
 
 
+LENGTHENED = {
+    "tables": joint.NOISE[:2] + segment(0xDB, bytes(65)) * 200 + joint.NOISE[2:],
+    "a scan": joint.NOISE[:-2] + bytes(13_000) + joint.NOISE[-2:],
+}
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("file", LENGTHENED.values(), ids=LENGTHENED.keys())
+def test_what_is_too_long_to_be_copied_is_not(file: bytes) -> None:
+    """It may be as long as the body, however small the picture is."""
+    assert opened(joint.NOISE)._is_apart
+    picture = opened(file)
+    assert picture._scans.components
+    assert not picture._is_apart
+    assert picture.decode(0).size == (23, 16)
+
+
 def without_end(file: bytes) -> bytes:
     return file[:-2]
 
@@ -113,7 +130,14 @@ def twice(file: bytes) -> bytes:
     return file[:at] + file[at:-2] * 2 + file[-2:]
 
 
-@pytest.mark.parametrize("damage", [without_end, twice])
+def once_more(file: bytes) -> bytes:
+    """Not from the first coefficient on, which decoders do not heed."""
+    last = [one for one in Scans((memoryview(file),)).segments if one.marker == SOS][-1]
+    said = bytes(last.body[:-3]) + bytes((1, 63, 0))
+    return file[:-2] + segment(SOS, said) + bytes(last.scan) + file[-2:]
+
+
+@pytest.mark.parametrize("damage", [without_end, twice, once_more])
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_cut_off_or_comes_twice_is_unreadable(name: str, damage: object) -> None:
     assert callable(damage)
