@@ -5,7 +5,7 @@ Pillow's decoder hands out frames whole, and holds three copies of them on the w
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,13 +15,13 @@ from app.errors import ImageTypeUnsupported
 from app.images.av1 import has_grain
 from app.images.avif_items import Patch, find_layers, primary_of, showing, whole_meta
 from app.images.bands import BAND_ROWS, Decoded, band_bytes, shrink
-from app.images.boxes import Properties, references, size_of
+from app.images.boxes import Properties, size_of, tiles_of
 from app.images.colour import to_8_bits
 from app.images.items import Items
 from app.images.layers import KEPT_BYTES, Layer, lay_on_white
 from app.images.libavif import LibAvif, Parsed
 from app.images.libavif_abi import AvifImage
-from app.images.mosaic import Grid, Mosaic, Size, read_grid
+from app.images.mosaic import Mosaic, Size, read_grid
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
 from app.images.turns import Step, orientation_of
@@ -40,6 +40,9 @@ DEEP_444_BYTES = 6
 """A pixel of colours in more than 8 bits, none of them halved. Tiles of these are decoded one by
 one: libavif has all of them beside the picture."""
 
+READ_MAX_BYTES = 1 << 25
+"""Of boxes, for all tiles together: libavif reads them anew for each."""
+
 ROOM_BYTES = 6
 """A pixel, of planes. There are notes and results beside them."""
 
@@ -49,7 +52,7 @@ ROTATED, MIRRORED = 4, 8
 
 @dataclass(frozen=True, slots=True)
 class _Tiles:
-    grid: Grid
+    items: list[int]
     size: Size
     """Of each."""
 
@@ -111,11 +114,13 @@ class AvifPicture:
 
     def _find_tiles(self) -> _Tiles | None:
         """Those that the colours are put together of, if they are."""
-        properties, item = Properties(self._body), self._primary
-        tiles = next((to for _, one, to in references(self._body, b"dimg") if one == item), [])
-        if not tiles or not whole_meta(self._body):
+        item, meta = self._primary, whole_meta(self._body)
+        tiles = tiles_of(self._body, item)
+        if not tiles or not meta:
             return None
-        size = size_of(self._body, properties.of(tiles[0]))
+        if len(tiles) * len(meta.data) > READ_MAX_BYTES:
+            raise ValueError("there is too much to read for every tile")
+        size = size_of(self._body, Properties(self._body).of(tiles[0]))
         return _Tiles(read_grid(self._items.data(item), tiles, self.size, size), size)
 
     def _check_room(self) -> None:
@@ -126,7 +131,7 @@ class AvifPicture:
         alpha_bytes = 0 if self._layers else self._alpha_bytes
         if 2 * self._colour_bytes + alpha_bytes <= ROOM_BYTES or not self._primary:
             return
-        item = self._tiles.grid.tiles[0] if self._tiles else self._primary
+        item = self._tiles.items[0] if self._tiles else self._primary
         grain = has_grain(self._items.data(item))
         if self._colour_bytes * (1 + grain) + alpha_bytes > ROOM_BYTES:
             raise ImageTypeUnsupported(
@@ -138,13 +143,12 @@ class AvifPicture:
         tiles = self._tiles
         if not tiles or not meta:
             return partial(self._in_rgb, meta)
-        metas = [showing(self._body, meta, one) for one in tiles.grid.tiles]
 
-        @contextmanager
-        def joined() -> Iterator[Decoded]:
-            yield Mosaic(self.size, tiles.size, lambda number: self._in_rgb(metas[number]))
+        def tile(number: int) -> AbstractContextManager[Rgb]:
+            # Made one by one: each is a copy of the box that tells of them all.
+            return self._in_rgb(showing(self._body, meta, tiles.items[number]), self._meant)
 
-        return joined
+        return lambda: nullcontext(Mosaic(self.size, tiles.size, tile))
 
     def _is_grey(self, meta: Patch, depth: int) -> bool:
         """Whether alpha is a grey picture as large and as deep as the colours are."""
@@ -154,19 +158,21 @@ class AvifPicture:
             return found == (self.size, FORMATS[GREY], depth)
 
     @contextmanager
-    def _in_rgb(self, meta: Patch | None = None) -> Iterator[Rgb]:
+    def _in_rgb(self, meta: Patch | None, meant: Colours | None = None) -> Iterator[Rgb]:
+        """The rows of what a box tells of, in these colours; without them in its own."""
         limit = math.prod(side + TILE_SIDE for side in self.size)
         with (
             self._library.parsed(self._body, meta=meta, size_limit=limit) as parsed,
-            in_rgb(self._library, self._decoded(parsed), BAND_ROWS) as rgb,
+            in_rgb(self._library, _decoded(parsed, meant), BAND_ROWS) as rgb,
         ):
             yield rgb
 
-    def _decoded(self, parsed: Parsed) -> AvifImage:
-        image = parsed.decode()
-        if self._tiles:
-            image.range, image.colours[:] = self._meant.full_range, self._meant.codes
-        return image
+
+def _decoded(parsed: Parsed, meant: Colours | None) -> AvifImage:
+    image = parsed.decode()
+    if meant:
+        image.range, image.colours[:] = meant.full_range, meant.codes
+    return image
 
 
 class _Rows:

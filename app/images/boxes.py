@@ -131,6 +131,11 @@ def references(file: memoryview, kind: bytes) -> Iterator[tuple[Box, int, list[i
             yield box, number_at(file, box.start, n_bytes), targets
 
 
+def tiles_of(file: memoryview, item: int) -> list[int]:
+    """The items that one is put together of (ISO/IEC 23008-12 §6.6.2.3)."""
+    return next((to for _, one, to in references(file, b"dimg") if one == item), [])
+
+
 def number_at(data: memoryview, at: int, n_bytes: int) -> int:
     """The number that stands at a place; what is beyond the data counts for nothing."""
     return int.from_bytes(data[at : at + n_bytes], "big")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from app.errors import ImageTypeUnsupported
 from app.images.bands import Decoded, band_bytes, shrink
-from app.images.boxes import references
+from app.images.boxes import tiles_of
 from app.images.coded import Coded
 from app.images.foreign import give_back
 from app.images.hevc import Format
@@ -23,7 +23,7 @@ from app.images.libavif import LibAvif
 from app.images.libde265 import LibDe265
 from app.images.libheif import Item, LibHeif, Primary
 from app.images.mosaic import PIXEL_BYTES as BESIDE_BYTES
-from app.images.mosaic import Grid, Mosaic, Size, read_grid
+from app.images.mosaic import Mosaic, Size, read_grid
 from app.images.picture import PIXEL_BYTES, divided, factor
 from app.images.structure import SAMPLE_BITS
 from app.images.turns import orientation_of
@@ -59,14 +59,14 @@ class _Stored:
     """How colours or alpha of this size are stored: in which items, each of one size and format."""
 
     size: Size
-    grid: Grid
+    tiles: list[int]
     tile: Size
     format: Format
 
     @property
     def is_whole(self) -> bool:
         """Whether it is in one item, which has no more than is to be shown."""
-        return len(self.grid.tiles) == 1 and self.tile == self.size
+        return len(self.tiles) == 1 and self.tile == self.size
 
     @property
     def pixel_bytes(self) -> float:
@@ -155,21 +155,20 @@ class HeicPicture:
     def _stored(self, primary: Primary, item: Item) -> _Stored:
         coded, size = self._coded, self._coded.size(item.number)
         tile: Size | None = size
-        grid = Grid(1, (item.number,))
+        tiles = [item.number]
         if item.kind == GRID:
-            to = (to for _, one, to in references(self._body, b"dimg") if one == item.number)
-            tiles = next(to, [])
+            tiles = tiles_of(self._body, item.number)
             tile = coded.tile_size(tiles[0]) if tiles else size
-            grid = read_grid(coded.items.data(item.number), tiles, size, tile or size)
-            if any(coded.tile_size(one) != tile for one in grid.tiles):
+            tiles = read_grid(coded.items.data(item.number), tiles, size, tile or size)
+            if any(coded.tile_size(one) != tile for one in tiles):
                 tile = None
-        known = all(primary.item_of(one).kind == CODED for one in grid.tiles)
-        format_ = coded.format(grid.tiles, tile) if known and tile else None
+        known = all(primary.item_of(one).kind == CODED for one in tiles)
+        format_ = coded.format(tiles, tile) if known and tile else None
         if not tile or not format_:
             raise ImageTypeUnsupported(
                 "This HEIC is not coded, or not put together, as phones and cameras do it."
             )
-        return _Stored(size, grid, tile, format_)
+        return _Stored(size, tiles, tile, format_)
 
     def _layer_bytes(self, stored: _Stored, by: int) -> int:
         """While it is decoded. Done finely, a plane is copied."""
@@ -193,7 +192,7 @@ class HeicPicture:
             grey=grey,
         )
         if stored.is_whole:
-            return push(stack, stored.grid.tiles[0])
+            return push(stack, stored.tiles[0])
         return partial(_joined, stored, push)
 
 
@@ -201,7 +200,7 @@ class HeicPicture:
 def _joined(stored: _Stored, push: Callable[[ExitStack, int], Layer]) -> Iterator[Decoded]:
     @contextmanager
     def tile(number: int) -> Iterator[Decoded]:
-        with ExitStack() as stack, push(stack, stored.grid.tiles[number])() as decoded:
+        with ExitStack() as stack, push(stack, stored.tiles[number])() as decoded:
             yield decoded
         if math.prod(stored.tile) > SMALL_PIXELS:
             give_back()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from PIL import Image
 
@@ -22,19 +21,11 @@ PIXEL_BYTES = 4
 Size = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The items that are the tiles, row by row, of a picture this many wide; one alone is all."""
-
-    columns: int
-    tiles: tuple[int, ...]
-
-
-def read_grid(said: memoryview, tiles: list[int], size: Size, tile: Size) -> Grid:
-    """What an item of the type `grid` says (ISO/IEC 23008-12 §6.6.2.3).
+def read_grid(said: memoryview, tiles: list[int], size: Size, tile: Size) -> list[int]:
+    """The tiles that show something, row by row, of an item of the type `grid`.
 
     Args:
-        said: The item's bytes.
+        said: The item's bytes (ISO/IEC 23008-12 §6.6.2.3).
         tiles: The items that it refers to.
         size: Of the picture, in pixels.
         tile: Of each tile.
@@ -57,7 +48,7 @@ def read_grid(said: memoryview, tiles: list[int], size: Size, tile: Size) -> Gri
     if needed[0] * needed[1] > TILES_MAX:
         raise ValueError("the tiles are too many")
     starts = (row * across for row in range(needed[1]))
-    return Grid(needed[0], tuple(one for at in starts for one in tiles[at : at + needed[0]]))
+    return [one for at in starts for one in tiles[at : at + needed[0]]]
 
 
 class Mosaic:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, _avif
 
 from app.errors import ImageTypeUnsupported, ImageUnreadable
-from app.images import libavif, normalise
-from app.images.avif import AvifPicture
+from app.images import avif, libavif, normalise
+from app.images.avif import AvifPicture, _Tiles
 from app.images.foreign import load
 from app.images.libavif import SIZE_LIMIT, LibAvif, open_libavif
 from app.images.libavif_abi import PROTOTYPES, AvifData, AvifDecoder
@@ -17,6 +17,7 @@ from app.images.limits import ImageLimits
 from app.images.normalise import Raw, examine
 from app.images.picture import PillowPicture
 from app.images.sniff import Kind
+from app.images.yuv import Colours
 from tests.images import deep
 from tests.images.files import difference, encoded, exif, noise, profile, scene, sent, turned
 from tests.images.table import cut_out, grey
@@ -177,3 +178,25 @@ def test_a_tile_that_is_missing_makes_it_unreadable() -> None:
         assert damaged != file
         with pytest.raises(ImageUnreadable):
             examine(memoryview(damaged), ImageLimits()).finish()
+
+
+def test_too_much_to_read_for_every_tile_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert opened(deep.TEN_BITS_444_GRID)._tiles
+    monkeypatch.setattr(avif, "READ_MAX_BYTES", 2 * 300)
+    with pytest.raises(ValueError, match="too much to read"):
+        opened(deep.TEN_BITS_444_GRID)
+
+
+def test_alpha_beside_tiles_is_not_meant_as_they_are() -> None:
+    """In the range of these colours, it would be another."""
+    picture, plain = opened(deep.TEN_BITS_444_ALPHA), opened(deep.TEN_BITS_444_ALPHA)
+    picture._meant = Colours((1, 13, 6), full_range=False)
+    picture._tiles = _Tiles([picture._primary], picture.size)
+    assert picture._layers
+    with (
+        picture._in_rgb(picture._layers.alpha) as ours,
+        plain._in_rgb(picture._layers.alpha) as own,
+    ):
+        assert ours.rows(0, 64).tobytes() == own.rows(0, 64).tobytes()
+    with picture._colours(picture._layers.colour)() as ours, plain._in_rgb(None) as own:
+        assert ours.rows(0, 64).tobytes() != own.rows(0, 64).convert("RGB").tobytes()

@@ -153,7 +153,7 @@ def test_a_jpeg_of_another_form_than_said_is_an_error(size: tuple[int, int], cou
     library, file = normalise.LIBTIFF, memoryview(jpeg(noise(45, 31), subsampling=0))
     assert library
     assert len(decode_together(library, [file], (45, 31), 3, 1)) == 3
-    with pytest.raises(ValueError, match=r"libtiff|another length"):
+    with pytest.raises(ValueError, match="libtiff"):
         decode_together(library, [file], size, count, 1)
 
 
