@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     options = _parse(arguments)
     if options.scenarios:
         width = max(map(len, SCENARIOS))
-        lines = (f"{each.name:{width}}  {each.description}\n" for each in SCENARIOS.values())
+        lines = (f"{name:{width}}  {each.description}\n" for name, each in SCENARIOS.items())
         sys.stdout.writelines(lines)
         return
     try:

@@ -1,201 +1,184 @@
-"""The answer to a question: its items, its usage, and the response object. Pure."""
+"""The answer to a request: its output items, its text, and the response object.
 
-from __future__ import annotations
+Some words are Chinese, so that not all text is ASCII.
+"""
 
 import json
+import re
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from random import Random
+from typing import Any, Final
 
-from simulator import wording
+from simulator import question
+from simulator.ids import Ids, seeded_random
+from simulator.images import SearchImage
+from simulator.plan import Plan
+from simulator.record import Charge
+from simulator.scenarios import without_scenarios
 
-if TYPE_CHECKING:
-    from simulator.ids import Ids
-    from simulator.images import SeenImage
-    from simulator.plan import Plan
-    from simulator.question import Question
+Item = dict[str, Any]
 
+INVENTED_URL: Final = "https://invented.example/pictures/image1.jpg"
+_FIRST_THOUGHTS: Final = (
+    "The user wants similar pictures. 我先搜索相似的图片。 I search with the whole picture.",
+    "Let me look at the picture first 看一看, then search for others that resemble it.",
+    "A picture came with the question. The image search 图片搜索 should find similar ones.",
+)
+_NEXT_THOUGHT: Final = "The search is done 搜索完成. I compare its results with the question."
+_CLOSINGS: Final = (
+    "They share their colours and how these are arranged. 它们的颜色和构图相似。",
+    "What they have in common 共同点: similar colours, in similar places.",
+)
+_RESULTS_NAMED: Final = 3
 # The vendor's vision page: one token for 32x32 pixels and two more, at most so many an image.
 _PIXELS_PER_TOKEN: Final = 32 * 32
 _IMAGE_TOKENS_MAX: Final = 2500
-# Output tokens that a call's arguments count for.
-CALL_TOKENS: Final = 20
-_WHOLE_PICTURE: Final = (0, 0, 1000, 1000)
+_CALL_TOKENS: Final = 20
+
+# Of each search, the index of its image and what it found.
+Searches = list[tuple[int, list[dict[str, Any]]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One output item. `text`: of reasoning and messages; the other two: of searches."""
-
-    kind: Literal["reasoning", "call", "message"]
-    id: str
-    text: str = ""
-    arguments: str = ""
-    output: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens, roughly, and searches."""
-
-    input_tokens: int
-    image_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    searches: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, before it is framed."""
+    """The response object at its end, and what the whole of it costs."""
 
-    id: str
-    created_at: int
-    model: str
-    status: Literal["completed", "incomplete"]
-    items: tuple[Item, ...]
-    usage: Usage
-    echoed: dict[str, Any]
+    response: dict[str, Any]
+    charge: Charge
 
 
 def compose(
-    question: Question,
-    images: tuple[SeenImage, ...],
-    *,
-    finds: list[tuple[int, list[dict[str, Any]]]],
-    plan: Plan,
-    ids: Ids,
+    body: dict[str, Any], images: list[SearchImage], searches: Searches, *, plan: Plan, ids: Ids
 ) -> Answer:
-    """The answer to a question, given what was found for which image."""
-    roll = wording.dice(plan.knobs.seed, question.prompt)
-    response_id = ids.response()
-    thinks = question.thinks and plan.shape.reasoning
-    items: list[Item] = []
-    if thinks:
-        items.append(Item(kind="reasoning", id=ids.item(), text=wording.first_thought(roll)))
-    if plan.shape.opening_message:
-        items.append(Item(kind="message", id=ids.item(), text="Let me search 搜索 for that."))
-    for image, found in finds:
+    """The answer to a valid request."""
+    prompt = without_scenarios(question.prompt_of(body))
+    roll = seeded_random(f"{plan.seed}:{prompt}")
+    response_id, now_s = ids.response(), ids.now_s()
+    text = words(_text(searches, roll, plan))
+    length = min(len(text) // (2 if plan.cut_short else 1), _limit(body))
+    items = _opening(body, roll, plan=plan, ids=ids)
+    for image, found in searches:
         items.append(_call(ids.item(), image, found))
-        if thinks:
-            items.append(Item(kind="reasoning", id=ids.item(), text=wording.next_thought(roll)))
-    found_first = finds[0][1] if finds else None
-    text = wording.answer_text(found_first, roll, shape=plan.shape, key=plan.knobs.key)
-    short = _shortened(text, question, plan)
-    items.append(Item(kind="message", id=ids.item(), text=short))
-    return Answer(
-        id=response_id,
-        created_at=ids.now_s(),
-        model=question.model,
-        status="completed" if short == text else "incomplete",
-        items=tuple(items),
-        usage=_count(question, images, items),
-        echoed=question.echoed,
+        items += [_reasoning(ids.item(), _NEXT_THOUGHT)] if _reasons(body, plan) else []
+    items.append(_message(ids.item(), "".join(text[:length])))
+    charge = Charge(
+        tool_calls=len(searches),
+        # Results go into the prompt again after a search.
+        input_tokens=len(words(prompt))
+        + sum(map(_image_tokens, images))
+        + sum(len(item.get("output", "")) // 3 for item in items),
+        output_tokens=sum(map(output_tokens, items)),
     )
-
-
-def item_json(item: Item) -> dict[str, Any]:
-    """A finished item as the wire has it."""
-    if item.kind == "reasoning":
-        summary = [{"type": "summary_text", "text": item.text}]
-        return {"summary": summary, "type": "reasoning", "id": item.id}
-    if item.kind == "call":
-        return {
-            "name": "image_search",
-            "output": item.output,
-            "arguments": item.arguments,
-            "id": item.id,
-            "type": "image_search_call",
-            "status": "completed",
-        }
-    part: dict[str, Any] = {
-        "annotations": [],
-        "text": item.text,
-        "type": "output_text",
-        "logprobs": None,
-    }
-    return {
-        "id": item.id,
-        "content": [part],
-        "role": "assistant",
-        "status": "completed",
-        "type": "message",
-    }
-
-
-def response_json(answer: Answer, plan: Plan) -> dict[str, Any]:
-    """The whole response object."""
-    body = {
+    response = {
         "background": False,
-        "completed_at": answer.created_at,
-        "created_at": answer.created_at,
-        "id": answer.id,
-        "model": answer.model,
+        "completed_at": now_s,
+        "created_at": now_s,
+        "id": response_id,
+        "model": body["model"],
         "object": "response",
-        "output": [item_json(item) for item in answer.items],
-        "status": answer.status,
-        **answer.echoed,
+        "output": items,
+        "status": "completed" if length == len(text) else "incomplete",
+        **question.echoed(body),
     }
-    if plan.shape.usage != "missing":
-        body["usage"] = _usage_json(answer.usage, with_tools=plan.shape.usage == "full")
-    return body
+    if plan.usage != "missing":
+        response["usage"] = _usage(charge, images, items, with_tools=plan.usage == "full")
+    return Answer(response, charge)
+
+
+def words(text: str) -> list[str]:
+    """The text in words with the space after each; joined they are the text again."""
+    return re.findall(r"\S+\s*|^\s+", text)
+
+
+def item_text(item: Item) -> str:
+    """The text of a reasoning item or a message."""
+    text: str = (item.get("summary") or item["content"])[0]["text"]
+    return text
+
+
+def output_tokens(item: Item) -> int:
+    """A word counts as a token; the arguments of a call have a fixed number."""
+    return _CALL_TOKENS if item["type"] == "image_search_call" else len(words(item_text(item)))
+
+
+def _limit(body: dict[str, Any]) -> int:
+    return int(body.get("max_output_tokens") or sys.maxsize)
+
+
+def _reasons(body: dict[str, Any], plan: Plan) -> bool:
+    return plan.reasoning and question.reasons(body)
+
+
+def _opening(body: dict[str, Any], roll: Random, *, plan: Plan, ids: Ids) -> list[Item]:
+    """The items before any search."""
+    thought = roll.choice(_FIRST_THOUGHTS)
+    items = [_reasoning(ids.item(), thought)] if _reasons(body, plan) else []
+    if plan.opening_message:
+        items.append(_message(ids.item(), "Let me search 搜索 for that."))
+    return items
+
+
+def _reasoning(item_id: str, text: str) -> Item:
+    return {"summary": [{"type": "summary_text", "text": text}], "type": "reasoning", "id": item_id}
+
+
+def _message(item_id: str, text: str) -> Item:
+    part: dict[str, Any] = {"annotations": [], "text": text, "type": "output_text", "logprobs": None}
+    head = {"id": item_id, "content": [part], "role": "assistant"}
+    return head | {"status": "completed", "type": "message"}
 
 
 def _call(item_id: str, image: int, found: list[dict[str, Any]]) -> Item:
     # Strings inside the JSON have Python's spacing on the vendor's wire, unlike the JSON around.
-    return Item(
-        kind="call",
-        id=item_id,
-        arguments=json.dumps({"img_idx": image, "bbox": _WHOLE_PICTURE}),
-        output=json.dumps(found, ensure_ascii=False),
-    )
+    return {
+        "name": "image_search",
+        "output": json.dumps(found, ensure_ascii=False),
+        "arguments": json.dumps({"img_idx": image, "bbox": [0, 0, 1000, 1000]}),
+        "id": item_id,
+        "type": "image_search_call",
+        "status": "completed",
+    }
 
 
-def _shortened(text: str, question: Question, plan: Plan) -> str:
-    parts = wording.words(text)
-    most = question.max_words or len(parts)
-    if plan.shape.cut_short:
-        most = min(most, len(parts) // 2)
-    return text if most >= len(parts) else "".join(parts[:most])
+def _text(searches: Searches, roll: Random, plan: Plan) -> str:
+    found = searches[0][1] if searches else []
+    sentences = ["This is a simulated answer 模拟回答: no model has looked at your picture."]
+    if not searches:
+        sentences.append("No search was made 没有搜索, so there is nothing to show.")
+    elif not found:
+        sentences.append("The search found no similar pictures. 没有找到相似的图片。")
+    else:
+        sentences.append(f"The search found {len(found)} pictures; the most similar are")
+        for each in found[:_RESULTS_NAMED]:
+            sentences.append(f"{each['index']}. “{each['title']}” ( {each['url']} )")
+        sentences.append(roll.choice(_CLOSINGS))
+    if plan.invented_url:
+        sentences.append(f"See also {INVENTED_URL} for more.")
+    if plan.echoes_key:
+        sentences.append(f"(An error came back: Incorrect API key provided: {plan.key} )")
+    return " ".join(sentences)
 
 
-def _count(question: Question, images: tuple[SeenImage, ...], items: list[Item]) -> Usage:
-    image_tokens = sum(_image_tokens(image) for image in images)
-    # Reasoning and results go into the prompt again after a search.
-    appended = sum(len(item.output) // 3 for item in items)
-    thoughts = sum(len(wording.words(item.text)) for item in items if item.kind == "reasoning")
-    said = sum(len(wording.words(item.text)) for item in items if item.kind == "message")
-    searches = sum(item.kind == "call" for item in items)
-    return Usage(
-        input_tokens=len(wording.words(question.prompt)) + 20 + image_tokens + appended,
-        image_tokens=image_tokens,
-        output_tokens=thoughts + said + CALL_TOKENS * searches,
-        reasoning_tokens=thoughts,
-        searches=searches,
-    )
-
-
-def _image_tokens(image: SeenImage) -> int:
-    pixels = image.picture.width * image.picture.height
+def _image_tokens(image: SearchImage) -> int:
+    pixels = image.seen.width * image.seen.height
     return min(max(4, pixels // _PIXELS_PER_TOKEN + 2), _IMAGE_TOKENS_MAX)
 
 
-def _usage_json(usage: Usage, *, with_tools: bool) -> dict[str, Any]:
+def _usage(
+    charge: Charge, images: list[SearchImage], items: list[Item], *, with_tools: bool
+) -> dict[str, Any]:
+    reasoning = sum(output_tokens(item) for item in items if item["type"] == "reasoning")
     totals = {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "input_tokens": charge.input_tokens,
+        "output_tokens": charge.output_tokens,
+        "total_tokens": charge.input_tokens + charge.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": reasoning},
     }
-    tools = {"image_search": {"count": usage.searches}}
-    reasoning = {"reasoning_tokens": usage.reasoning_tokens}
-    detail: dict[str, Any] = {**totals, "x_billing_type": "response_api"}
-    detail |= {"image_tokens": usage.image_tokens, "output_tokens_details": reasoning}
-    counted = with_tools and usage.searches > 0
-    if counted:
-        detail["plugins"] = tools
-    body: dict[str, Any] = {
-        **totals,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens_details": reasoning,
-        "x_details": [detail],
-    }
-    return body | {"x_tools": tools} if counted else body
+    detail: dict[str, Any] = totals | {"x_billing_type": "response_api"}
+    detail["image_tokens"] = sum(map(_image_tokens, images))
+    usage: dict[str, Any] = totals | {"input_tokens_details": {"cached_tokens": 0}}
+    usage["x_details"] = [detail]
+    if with_tools and charge.tool_calls:
+        usage["x_tools"] = detail["plugins"] = {"image_search": {"count": charge.tool_calls}}
+    return usage

@@ -1,171 +1,129 @@
-"""An answer told as the vendor's stream events. Pure; framing and time come later."""
+"""An answer as the vendor's stream events. `framing` makes bytes of them."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from simulator import wording
-from simulator.answer import CALL_TOKENS, Answer, Item, item_json, response_json
-from simulator.envelopes import compact
+from simulator.answer import Answer, Item, item_text, output_tokens, words
+from simulator.plan import Plan
+from simulator.record import Charge
+from simulator.refusals import compact
 
-if TYPE_CHECKING:
-    from simulator.plan import Plan
-
-# Words in one delta: a stream has a few dozen events, as the vendor's samples do.
+# Words in one delta: a stream has a few dozen events, like the vendor's samples.
 _DELTA_WORDS: Final = 4
-# Where the vendor's own samples skip a number.
+# Where the vendor's own samples skip a sequence number.
 _GAPS: Final = frozenset({5, 17})
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What is charged from here on."""
+class Event:
+    """One event. `data`: its JSON. `wait_s`: seconds before it is sent, `charge`: billed then."""
 
-    tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """One event. `data`: its JSON. `wait_s`: seconds that pass before it is sent."""
-
-    number: int
+    id: int
     type: str
     data: str
     wait_s: float = 0.0
-    tally: Tally | None = None
+    charge: Charge | None = None
 
 
-def tell(answer: Answer, plan: Plan) -> list[Beat]:
-    """All events of an answer in order, the terminal one last unless the shape adds more."""
-    teller = _Teller(answer, plan)
-    teller.open()
-    for index, item in enumerate(answer.items):
-        if item.kind == "reasoning":
-            teller.reason(index, item)
-        elif item.kind == "call":
-            teller.search(index, item)
+def build_events(answer: Answer, plan: Plan) -> list[Event]:
+    """All events of an answer in order."""
+    stream = _Events(plan)
+    stream.opening(answer)
+    for index, item in enumerate(answer.response["output"]):
+        if item["type"] == "reasoning":
+            stream.reasoning(index, item)
+        elif item["type"] == "image_search_call":
+            stream.call(index, item)
         else:
-            teller.speak(index, item)
-    teller.close()
-    return teller.beats
+            stream.message(index, item)
+    stream.closing(answer.response)
+    return stream.events
 
 
-class _Teller:
-    """Numbers events and collects them."""
+class _Events:
+    """Collects events and numbers them."""
 
-    def __init__(self, answer: Answer, plan: Plan) -> None:
-        self.beats: list[Beat] = []
-        self._answer = answer
+    def __init__(self, plan: Plan) -> None:
+        self.events: list[Event] = []
         self._plan = plan
-        self._shape = plan.shape
         self._sequence = -1
 
-    def open(self) -> None:
-        """The two events in which neither model nor tools are known yet."""
-        for status, kind in (("queued", "created"), ("in_progress", "in_progress")):
-            response = {
-                "output": [],
-                "parallel_tool_calls": False,
-                "created_at": self._answer.created_at,
-                "tool_choice": "auto",
-                "model": "",
-                "id": self._answer.id,
-                "tools": [],
-                "object": "response",
-                "status": status,
-            }
-            tally = Tally(input_tokens=self._answer.usage.input_tokens)
-            known = tally if kind == "in_progress" else None
-            self._tell(f"response.{kind}", {"response": response}, tally=known)
-
-    def reason(self, index: int, item: Item) -> None:
-        """A reasoning item."""
-        name, pace_s = f"response.{self._shape.reasoning_name}", self._plan.knobs.pace_s
-        place = {"output_index": index, "item_id": item.id}
-        bare = {"summary": [], "type": "reasoning", "id": item.id}
-        thought = Tally(output_tokens=len(wording.words(item.text)))
-        self._item("added", index, bare, tally=thought)
-        for piece in _pieces(item.text):
-            self._tell(f"{name}.delta", {"delta": piece, **place}, wait_s=pace_s)
-        self._tell(f"{name}.done", {"text": item.text, **place})
-        drift = 1 if self._shape.index_drifts else 0
-        self._item("done", index + drift, item_json(item))
-
-    def search(self, index: int, item: Item) -> None:
-        """A search: nothing at all comes between its start and its end."""
-        bare = item_json(item) | {"status": "in_progress"}
-        del bare["output"]
-        self._item("added", index, bare, tally=Tally(tool_calls=1, output_tokens=CALL_TOKENS))
-        self._item("done", index, item_json(item), wait_s=self._plan.knobs.silence_s)
-
-    def speak(self, index: int, item: Item) -> None:
-        """A message."""
-        place = {"content_index": 0, "item_id": item.id, "output_index": index}
-        part: dict[str, Any] = {
-            "annotations": [],
-            "text": "",
-            "type": "output_text",
-            "logprobs": None,
+    def opening(self, answer: Answer) -> None:
+        """The two events that know neither the model nor the tools."""
+        response = {
+            "output": [],
+            "parallel_tool_calls": False,
+            "created_at": answer.response["created_at"],
+            "tool_choice": "auto",
+            "model": "",
+            "id": answer.response["id"],
+            "tools": [],
+            "object": "response",
         }
-        if self._shape.big_event_bytes:
-            self._big_event(index, item)
-        bare = item_json(item) | {"content": [], "status": "in_progress"}
-        said = Tally(output_tokens=len(wording.words(item.text)))
-        self._item("added", index, bare, tally=said)
-        self._tell("response.content_part.added", {**place, "part": part})
-        for piece in _pieces(item.text):
-            self._tell(
-                "response.output_text.delta",
-                {"delta": piece, "logprobs": [], **place},
-                wait_s=self._plan.knobs.pace_s,
+        charge = Charge(input_tokens=answer.charge.input_tokens)
+        self._add("created", response=response | {"status": "queued"})
+        self._add("in_progress", charge=charge, response=response | {"status": "in_progress"})
+
+    def reasoning(self, index: int, item: Item) -> None:
+        name, pace_s = self._plan.reasoning_name, self._plan.pace_s
+        place = {"output_index": index, "item_id": item["id"]}
+        self._item_added(index, item, summary=[])
+        for piece in _pieces(item_text(item)):
+            self._add(f"{name}.delta", wait_s=pace_s, delta=piece, **place)
+        self._add(f"{name}.done", text=item_text(item), **place)
+        self._add("output_item.done", item=item, output_index=index + self._plan.index_drifts)
+
+    def call(self, index: int, item: Item) -> None:
+        """A search: no event at all comes between its start and its end."""
+        bare = {name: value for name, value in item.items() if name != "output"}
+        self._item_added(index, bare, status="in_progress")
+        self._add("output_item.done", wait_s=self._plan.silence_s, item=item, output_index=index)
+
+    def message(self, index: int, item: Item) -> None:
+        if size := self._plan.big_event_bytes:
+            big = {"delta": "大" * (size // 3), "output_index": index, "item_id": item["id"]}
+            self._add("reasoning_text.delta", **big)
+        place = {"content_index": 0, "item_id": item["id"], "output_index": index}
+        part = item["content"][0]
+        self._item_added(index, item, content=[], status="in_progress")
+        self._add("content_part.added", **place, part=part | {"text": ""})
+        for piece in _pieces(part["text"]):
+            self._add(
+                "output_text.delta", wait_s=self._plan.pace_s, delta=piece, logprobs=[], **place
             )
-        self._tell("response.output_text.done", {**place, "logprobs": [], "text": item.text})
-        whole = part | {"text": item.text}
-        self._tell("response.content_part.done", {**place, "part": whole})
-        self._item("done", index, item_json(item))
+        self._add("output_text.done", **place, logprobs=[], text=part["text"])
+        self._add("content_part.done", **place, part=part)
+        self._add("output_item.done", item=item, output_index=index)
 
-    def close(self) -> None:
-        """The terminal event, and what a broken upstream sends after it."""
-        kind = f"response.{self._answer.status}"
-        response = {"response": response_json(self._answer, self._plan)}
-        self._tell(kind, response)
-        if self._shape.after_terminal:
-            last = self._answer.items[-1].id
-            late = {"delta": "too late", "item_id": last, "output_index": 0, "content_index": 0}
-            self._tell("response.output_text.delta", late)
-            self._tell(kind, response)
+    def closing(self, response: dict[str, Any]) -> None:
+        """The terminal event, and what a faulty upstream sends after it."""
+        self._add(response["status"], response=response)
+        if self._plan.after_terminal:
+            place = {"item_id": response["output"][-1]["id"], "output_index": 0}
+            self._add("output_text.delta", delta="too late", content_index=0, **place)
+            self._add(response["status"], response=response)
 
-    def _item(self, what: str, index: int, item: dict[str, Any], **timing: Any) -> None:
-        fields = {"item": item, "output_index": index}
-        self._tell(f"response.output_item.{what}", fields, **timing)
+    def _item_added(self, index: int, item: Item, **fields: Any) -> None:
+        calls = int(item["type"] == "image_search_call")
+        charge = Charge(tool_calls=calls, output_tokens=output_tokens(item))
+        self._add("output_item.added", charge=charge, item=item | fields, output_index=index)
 
-    def _big_event(self, index: int, item: Item) -> None:
-        filler = "大" * (self._shape.big_event_bytes // 3)
-        fields = {"delta": filler, "output_index": index, "item_id": item.id}
-        self._tell("response.reasoning_text.delta", fields)
-
-    def _tell(
-        self, kind: str, fields: dict[str, Any], *, wait_s: float = 0.0, tally: Tally | None = None
+    def _add(
+        self, kind: str, *, wait_s: float = 0.0, charge: Charge | None = None, **fields: Any
     ) -> None:
-        number, sequence = self._next()
-        data = compact({"sequence_number": sequence, **fields, "type": kind})
-        self.beats.append(Beat(number, kind, data, wait_s, tally))
-
-    def _next(self) -> tuple[int, int]:
-        """The event's id and its sequence number."""
-        sent, numbering = len(self.beats), self._shape.numbering
-        repeats = numbering == "repeats" and sent % 5 == 4  # noqa: PLR2004 - every fifth
+        numbering, kind = self._plan.numbering, f"response.{kind}"
+        # Every fifth event repeats its number, where that is asked for.
+        repeats = numbering == "repeats" and len(self.events) % 5 == 4  # noqa: PLR2004
         self._sequence += 0 if repeats else 1
         if numbering == "gaps" and self._sequence in _GAPS:
             self._sequence += 1
-        shift = 0 if numbering == "id_is_sequence" else 1
-        return self._sequence + shift, self._sequence
+        number = self._sequence + (numbering != "id_is_sequence")
+        data = compact({"sequence_number": self._sequence, **fields, "type": kind})
+        self.events.append(Event(number, kind, data, wait_s, charge))
 
 
-def _pieces(text: str) -> list[str]:
-    parts = wording.words(text)
-    starts = range(0, len(parts), _DELTA_WORDS)
-    return ["".join(parts[start : start + _DELTA_WORDS]) for start in starts]
+def _pieces(text: str) -> Iterator[str]:
+    parts = words(text)
+    for start in range(0, len(parts), _DELTA_WORDS):
+        yield "".join(parts[start : start + _DELTA_WORDS])

@@ -1,68 +1,52 @@
-"""Events as bytes, and bytes as chunks. Pure.
+"""Events as bytes, and bytes as chunks.
 
 The vendor's framing: line feeds, no space after a field's colon, the HTTP status as a comment
 inside every event, ids from 1, and no end marker.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from simulator.events import Event
+from simulator.plan import Plan
 
-    from simulator.events import Beat
-    from simulator.plan import Framing
-
-DONE_MARKER: Final = "data:[DONE]"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _INSIDE_CHARACTER: Final = re.compile(rb"(?=[\x80-\xbf])")
-_BYTES: Final = tuple(bytes([value]) for value in range(256))
 
 
-def frame(beat: Beat, framing: Framing, *, status: int = 200) -> bytes:
+def frame(event: Event, plan: Plan, *, status: int = 200) -> bytes:
     """One event with its closing blank line."""
-    data = [f"data:{beat.data}"]
-    if framing.data_lines == "three":
+    comment = f":HTTP_STATUS/{status}"
+    name = [f"event:{event.type}", comment]
+    if plan.event_name != "line":
+        name = [comment] if plan.event_name == "none" else ["".join(name)]
+    data = [f"data:{event.data}"]
+    if plan.three_data_lines:
         # Between an object's braces and its members a line feed is JSON's own white space.
-        data = ["data:{", f"data:{beat.data[1:-1]}", "data:}"]
-    lines = [f"id:{beat.number}", *_name(beat.type, framing, status), *data]
-    if framing.comments:
+        data = ["data:{", f"data:{event.data[1:-1]}", "data:}"]
+    lines = [f"id:{event.id}", *name, *data, ""]
+    if plan.comments:
         lines = [":", "", ": a comment block", "", ": a comment line", lines[0], ":", *lines[1:]]
-    return _encode(lines, framing) + framing.newline.encode() * (
-        3 if framing.extra_blank_lines else 1
-    )
+    if plan.extra_blank_lines:
+        lines += ["", ""]
+    return _encode(lines, plan)
 
 
-def marker(framing: Framing) -> bytes:
+def end_marker(plan: Plan) -> bytes:
     """The end marker of other vendors."""
-    return _encode([DONE_MARKER, ""], framing)
+    return _encode(["data:[DONE]", ""], plan)
 
 
-def unclosed(framed: bytes, framing: Framing) -> bytes:
-    """A framed event without its blank line."""
-    return framed.rstrip(b"\r\n") + framing.newline.encode()
-
-
-def chunks(framed: bytes, framing: Framing) -> Sequence[bytes]:
-    """How the bytes of one event are cut for sending."""
-    if framing.chunks == "event":
-        return (framed,)
-    if framing.chunks == "byte":
-        return [_BYTES[value] for value in framed]
+def chunks(framed: bytes, plan: Plan) -> list[bytes]:
+    """The bytes of one event, split for sending."""
+    if plan.chunks == "event":
+        return [framed]
+    if plan.chunks == "byte":
+        return [framed[place : place + 1] for place in range(len(framed))]
     return _INSIDE_CHARACTER.split(framed)
 
 
-def _name(kind: str, framing: Framing, status: int) -> list[str]:
-    if framing.name == "glued":
-        return [f"event:{kind}:HTTP_STATUS/{status}"]
-    comment = f":HTTP_STATUS/{status}"
-    return [comment] if framing.name == "none" else [f"event:{kind}", comment]
-
-
-def _encode(lines: list[str], framing: Framing) -> bytes:
-    if framing.colon != ":":
-        lines = [re.sub(r"^(\w+):", rf"\1{framing.colon}", line) for line in lines]
-    text = "".join(f"{line}{framing.newline}" for line in lines)
-    return text.encode("utf-8", "replace")
+def _encode(lines: list[str], plan: Plan) -> bytes:
+    if plan.colon != ":":
+        lines = [re.sub(r"^(\w+):", rf"\1{plan.colon}", line) for line in lines]
+    return "".join(f"{line}{plan.newline}" for line in lines).encode("utf-8", "replace")

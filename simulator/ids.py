@@ -1,41 +1,39 @@
-"""Names and moments that the simulator gives out: random, or repeatable when a seed is asked."""
-
-from __future__ import annotations
+"""Identifiers and timestamps: random, or repeatable for a seed."""
 
 import random
 import time
 import uuid
 from typing import Final
 
-# The moment that every seeded answer claims, so that transcripts compare byte for byte.
-SEEDED_MOMENT_S: Final = 1_790_000_000
+# The time in every seeded answer, so that two of them are equal byte for byte.
+SEEDED_TIME_S: Final = 1_790_000_000
 
 
 class Ids:
-    """The ids of one call. With a seed the same ids come in the same order."""
+    """The identifiers of one call. A seed gives the same ones in the same order."""
 
-    def __init__(self, seed: int | None) -> None:
-        self._random = None if seed is None else chance(seed)
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = None if seed is None else seeded_random(seed)
 
     def response(self) -> str:
         """A response id, `resp_<uuid>`."""
         return f"resp_{self.plain()}"
 
     def item(self) -> str:
-        """An item id, `msg_<uuid>`: the vendor uses that prefix for every kind of item."""
+        """An item id, `msg_<uuid>`: the vendor uses this prefix for every type of item."""
         return f"msg_{self.plain()}"
 
     def plain(self) -> str:
-        """A bare uuid, as request ids are."""
+        """A bare UUID, as request ids are."""
         if self._random is None:
             return str(uuid.uuid4())
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     def now_s(self) -> int:
-        """Seconds since 1970, or the fixed moment of seeded answers."""
-        return int(time.time()) if self._random is None else SEEDED_MOMENT_S
+        """Seconds since 1970, or the fixed time of seeded answers."""
+        return int(time.time()) if self._random is None else SEEDED_TIME_S
 
 
-def chance(seed: object) -> random.Random:
-    """A repeatable source of choices for one seed."""
-    return random.Random(str(seed))  # noqa: S311 - choices of wording and shape, no secrets
+def seeded_random(seed: object) -> random.Random:
+    """A random generator that repeats itself for the same seed."""
+    return random.Random(str(seed))  # noqa: S311 - wording and pictures, no secrets

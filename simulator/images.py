@@ -1,129 +1,101 @@
-"""Taking in an input image: from its URL to a decoded, checked and described picture."""
-
-from __future__ import annotations
+"""Input images: from a URL to a decoded and checked picture."""
 
 import base64
-import binascii
 import hashlib
 import io
 import warnings
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from simulator import gallery
-from simulator.record import SeenPicture
-from simulator.refusal import Refused, invalid
-from simulator.refusals import REFUSALS
-from simulator.similarity import describe
+from simulator.record import InputImage
+from simulator.refusals import REFUSALS, Refused, invalid
 
-if TYPE_CHECKING:
-    from simulator.similarity import Vector
-
-# Recorded calls: the service refuses longer data URLs and, before that, longer JSON strings.
+# Recorded calls: the service refuses longer data URLs, and before that longer JSON strings.
 DATA_URL_MAX_BYTES: Final = 20_971_520
 STRING_MAX_CHARS: Final = 28_000_000
 # The vendor's page on vision input: both sides over 10 pixels, no side over 200 times the other.
 SIDE_MIN_PX: Final = 11
 RATIO_MAX: Final = 200
-OWN_PICTURES: Final = "https://gallery.example/"
+GALLERY_URL: Final = "https://gallery.example/"
 
-_CACHE_MAX: Final = 512
 _FORMATS: Final = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "SGI", "TIFF", "WEBP", "ICNS", "ICO")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenImage:
-    """A decoded input image, and its place among pictures."""
+class SearchImage:
+    """A decoded input image, and its vector to search with."""
 
-    picture: SeenPicture
-    vector: Vector
-
-
-class Images:
-    """Decodes input images, and remembers the last ones by their URL's digest."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[bytes, SeenImage] = OrderedDict()
-
-    def take_in(self, url: str) -> SeenImage:
-        """Decode and describe one image. An EXIF orientation is not applied.
-
-        Raises:
-            Refused: with the vendor's words for what is wrong with it.
-        """
-        digest = hashlib.sha256(url.encode("utf-8", "replace")).digest()
-        if digest not in self._seen:
-            self._seen[digest] = _decode(_read(url))
-            if len(self._seen) > _CACHE_MAX:
-                self._seen.popitem(last=False)
-        return self._seen[digest]
+    seen: InputImage
+    vector: gallery.Vector
 
 
-def _read(url: str) -> bytes:
+def load(url: str) -> SearchImage:
+    """Decode and describe one image. An EXIF orientation is not applied.
+
+    Raises:
+        Refused: in the vendor's words for what is wrong with it.
+    """
     if url.startswith("data:"):
-        return _read_data(url)
-    if url.startswith(OWN_PICTURES):
-        picture = gallery.find(url.removeprefix(OWN_PICTURES).removesuffix(".jpg"))
-        if picture is None:
+        return _decode(_read_data(url))
+    if url.startswith(GALLERY_URL):
+        name = url.removeprefix(GALLERY_URL).removesuffix(".jpg")
+        if name not in gallery.NAMES:
             raise Refused(REFUSALS["media_not_found"])
-        return gallery.jpeg(picture.name)
-    known = url.startswith(("http://", "https://"))
-    raise Refused(REFUSALS["download_failed" if known else "invalid_url"])
+        return _decode(gallery.jpeg(name))
+    is_web = url.startswith(("http://", "https://"))
+    raise Refused(REFUSALS["download_failed" if is_web else "invalid_url"])
 
 
 def _read_data(url: str) -> bytes:
     if len(url) > STRING_MAX_CHARS:
-        words = f"String value length ({len(url)}) exceeds the maximum allowed ({STRING_MAX_CHARS})"
-        raise Refused(replace(REFUSALS["string_too_long"], message=words))
+        rule = f"exceeds the maximum allowed ({STRING_MAX_CHARS})"
+        message = f"String value length ({len(url)}) {rule}"
+        raise Refused(replace(REFUSALS["string_too_long"], message=message))
     if len(url) > DATA_URL_MAX_BYTES:
         raise Refused(REFUSALS["data_uri_too_large"])
-    head, comma, payload = url.partition(",")
-    if not comma or not head.endswith(";base64"):
+    head, _, payload = url.partition(",")
+    if not head.endswith(";base64"):
         raise Refused(REFUSALS["invalid_url"])
     if not head.startswith("data:image/"):
         raise Refused(REFUSALS["media_format"])
     try:
         return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError) as exc:
+    except ValueError as exc:
         raise Refused(REFUSALS["image_undecodable"]) from exc
 
 
-def _decode(data: bytes) -> SeenImage:
+def _decode(data: bytes) -> SearchImage:
     try:
         with warnings.catch_warnings():
-            # Pillow only warns about pictures too large to be honest, and about odd metadata.
+            # Pillow only warns about decompression bombs, and about odd metadata.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-                _check_sides(picture.width, picture.height)
-                kind = picture.format or ""
-                seen = SeenPicture(
-                    hashlib.sha256(data).hexdigest(), picture.width, picture.height, kind
-                )
-                return SeenImage(seen, describe(_opaque(picture)))
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                _check_sides(image.width, image.height)
+                vector = gallery.describe(_opaque(image))
+                digest = hashlib.sha256(data).hexdigest()
+                seen = InputImage(digest, image.width, image.height, image.format or "")
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as exc:
         raise Refused(REFUSALS["image_size"]) from exc
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as exc:
+    except (OSError, ValueError, SyntaxError) as exc:
         raise Refused(REFUSALS["image_undecodable"]) from exc
+    return SearchImage(seen, vector)
 
 
 def _check_sides(width: int, height: int) -> None:
-    rule = "The image length and width do not meet the model restrictions. "
+    rule = "The image length and width do not meet the model restrictions."
     if min(width, height) < SIDE_MIN_PX:
-        raise Refused(invalid(f"{rule}[height:{height} or width:{width} must be larger than 10]"))
+        raise invalid(f"{rule} [height:{height} or width:{width} must be larger than 10]")
     ratio = max(width, height) / min(width, height)
     if ratio > RATIO_MAX:
-        raise Refused(
-            invalid(f"{rule}[absolute aspect ratio must be smaller than 200, got {ratio:g}]")
-        )
+        raise invalid(f"{rule} [absolute aspect ratio must be smaller than 200, got {ratio:g}]")
 
 
-def _opaque(picture: Image.Image) -> Image.Image:
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layered = picture.convert("RGBA")
-    paper = Image.new("RGBA", layered.size, "white")
-    return Image.alpha_composite(paper, layered).convert("RGB")
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -1,19 +1,17 @@
-"""What an operator or a test may turn on the whole simulator. A call can override some of it."""
-
-from __future__ import annotations
+"""Settings of one simulator. A call can override some of them."""
 
 from dataclasses import dataclass
 from typing import Final
 
-PACE_MAX_S: Final = 60.0
-SILENCE_MAX_S: Final = 600.0
+PACE_MAX_S: Final = 60
+SILENCE_MAX_S: Final = 600
 # The vendor's documented ceiling for one search.
 RESULTS_MAX: Final = 100
 SEED_MAX: Final = 2**31 - 1
 
 
 class KnobError(ValueError):
-    """A knob is out of its bounds; the message is one line for the operator or caller."""
+    """A setting is out of its bounds; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +24,7 @@ class Knobs:
         silence_s: seconds without any event while the search runs.
         results: how many pictures a search returns at most; the gallery may hold fewer.
         seed: chooses the wording of answers.
-        public_url: where result links point, e.g. `http://localhost:9000`; by default the
-            address in the request's `Host`.
+        public_url: base of the links in results; by default the address in the request's `Host`.
 
     Raises:
         KnobError: a value is out of bounds.
@@ -41,17 +38,13 @@ class Knobs:
     public_url: str | None = None
 
     def __post_init__(self) -> None:
-        _bound("pace_s", self.pace_s, PACE_MAX_S)
-        _bound("silence_s", self.silence_s, SILENCE_MAX_S)
-        _bound("results", self.results, RESULTS_MAX)
-        _bound("seed", self.seed, SEED_MAX)
+        bounds = {"pace_s": PACE_MAX_S, "silence_s": SILENCE_MAX_S}
+        for name, highest in (bounds | {"results": RESULTS_MAX, "seed": SEED_MAX}).items():
+            value = getattr(self, name)
+            # Written so that NaN fails too.
+            if not 0 <= value <= highest:
+                raise KnobError(f"{name} must be from 0 to {highest}, not {value:g}")
         if not self.key:
             raise KnobError("key must not be empty")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise KnobError("public_url must start with http:// or https://")
-
-
-def _bound(name: str, value: float, highest: float) -> None:
-    # Written so that NaN fails too.
-    if not 0 <= value <= highest:
-        raise KnobError(f"{name} must be from 0 to {highest:g}, not {value:g}")

@@ -1,89 +1,64 @@
-"""The `key=value` words of a scenario wish, read with bounds."""
+"""The `key=value` words with which a call adjusts its scenario."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from simulator.knobs import PACE_MAX_S, RESULTS_MAX, SEED_MAX, SILENCE_MAX_S
 
-# name: what it means. The bounds of numbers are in `_HIGHEST`.
-PARAMETERS: Final[dict[str, str]] = {
-    "pace": "seconds before each delta",
-    "silence": "seconds of silence while the search runs",
-    "results": "how many pictures a search returns",
-    "seed": "makes the answer's bytes repeatable, ids and times included",
-    "times": "only the first so many calls with this tag get the scenario",
-    "tag": "groups calls for `times`, and names a gate",
-    "after": "how many events come first",
-    "delay": "seconds before the headers",
-    "s": "seconds, of the silence or of Retry-After",
-    "bytes": "the size of an event or delta",
-    "row": "a slug of the refusals table",
-    "as": "http, failed, frame, nested or sse",
-    "status": "an HTTP status",
-    "code": "an error code",
-}
-_HIGHEST: Final[dict[str, float]] = {
-    "pace": 60,
-    "silence": 600,
-    "results": 100,
-    "seed": 2**31 - 1,
-    "times": 1_000_000,
-    "after": 1_000_000,
-    "delay": 600,
-    "s": 100_000,
-    "bytes": 64 * 1024 * 1024,
-    "status": 599,
+# The highest value of a number, None for a word.
+PARAMETERS: Final[Mapping[str, int | None]] = {
+    "pace": PACE_MAX_S,  # seconds before each delta
+    "silence": SILENCE_MAX_S,  # seconds of silence while the search runs
+    "results": RESULTS_MAX,  # pictures that a search returns
+    "seed": SEED_MAX,  # makes the bytes of an answer repeatable, ids and times included
+    "times": 1_000_000,  # only the first so many calls with this tag get the scenario
+    "tag": None,  # groups calls for `times`, and names a gate
+    "after": 1_000_000,  # events before the break
+    "delay": 600,  # seconds before the headers
+    "s": 100_000,  # seconds of silence, or of Retry-After
+    "bytes": 64 * 1024 * 1024,  # size of an event or of a delta
+    "row": None,  # slug of a row of REFUSALS
+    "as": None,  # one of `refusals.Form`
+    "status": 599,  # HTTP status of an error
+    "code": None,  # code of an error
 }
 
 
 class BadParameter(ValueError):
-    """A parameter is unknown, no number, or out of its bounds."""
+    """A parameter is unknown, not a number, or out of bounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The parameters of one call."""
+    """The parameters of one call.
+
+    Raises:
+        BadParameter: a key is not in `PARAMETERS`, or a number is out of bounds.
+    """
 
     given: Mapping[str, str]
 
-    @classmethod
-    def read(cls, words: Iterable[str]) -> Self:
-        """Read `key=value` words.
-
-        Raises:
-            BadParameter: a key is not in `PARAMETERS`.
-        """
-        given = dict(word.split("=", 1) for word in words)
-        unknown = [key for key in given if key not in PARAMETERS]
-        if unknown:
-            raise BadParameter(
-                f"No parameter is named '{unknown[0]}'. There are: {', '.join(PARAMETERS)}."
-            )
-        return cls(given)
+    def __post_init__(self) -> None:
+        for name in self.given:
+            if name not in PARAMETERS:
+                known = ", ".join(PARAMETERS)
+                raise BadParameter(f"No parameter is named '{name}'. There are: {known}.")
 
     def text(self, name: str, default: str) -> str:
-        """A word."""
         return self.given.get(name, default)
 
     def number(self, name: str, default: float) -> float:
-        """A number from 0 to the parameter's highest.
-
-        Raises:
-            BadParameter: it is no number, or out of bounds.
-        """
-        if name not in self.given:
-            return default
+        """A number from 0 to the parameter's highest value."""
+        highest = PARAMETERS[name]
         try:
-            value = float(self.given[name])
+            value = float(self.given.get(name, default))
         except ValueError as exc:
             raise BadParameter(f"'{name}' must be a number.") from exc
-        if not 0 <= value <= _HIGHEST[name]:
-            raise BadParameter(f"'{name}' must be from 0 to {_HIGHEST[name]:g}.")
+        if highest is not None and not 0 <= value <= highest:
+            raise BadParameter(f"'{name}' must be from 0 to {highest}.")
         return value
 
     def whole(self, name: str, default: int) -> int:
-        """A whole number, with the bounds of `number`."""
+        """A number without its fraction."""
         return int(self.number(name, default))

@@ -1,17 +1,12 @@
-"""What a request body asks. Reading is lenient: refusing is the business of `validation`."""
+"""Reads request bodies. Lenient: refusing them is the business of `validation`."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Any, Final
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+Body = dict[str, Any]
 
-from simulator.scenarios import without_wishes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# Parameters that come back in the response as they were sent, whatever they mean.
-_DEFAULTS: Final[dict[str, Any]] = {
+# Parameters that come back in the response as they were sent, and their defaults.
+_ECHOED: Final[Body] = {
     "frequency_penalty": 0.0,
     "max_output_tokens": None,
     "metadata": {},
@@ -28,71 +23,62 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One request.
-
-    Attributes:
-        prompt: the users' text without scenario wishes.
-        max_words: `max_output_tokens`, counted in words here.
-        messages: the input as a list.
-        echoed: parameters that come back as they were sent.
-    """
-
-    model: str
-    stream: bool
-    prompt: str
-    image_urls: tuple[str, ...]
-    may_search: bool
-    thinks: bool
-    max_words: int | None
-    store: bool
-    previous_response_id: str | None
-    messages: list[dict[str, Any]]
-    echoed: dict[str, Any]
+def prompt_of(body: Body) -> str:
+    """All text of the users, in order."""
+    parts = (part for part in _parts(body) if part.get("type") in {"input_text", "text"})
+    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
 
 
-def read_question(body: dict[str, Any]) -> Question:
-    """The question in a valid body."""
-    tools = body.get("tools")
-    kinds = [tool.get("type") for tool in tools or [] if isinstance(tool, dict)]
-    reasoning = body.get("reasoning")
-    effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
-    return Question(
-        model=body["model"],
-        stream=body.get("stream") is True,
-        prompt=without_wishes(read_prompt(body)),
-        image_urls=tuple(_image_urls(body)),
-        may_search="image_search" in kinds and body.get("tool_choice") != "none",
-        thinks=effort != "none" if effort else body.get("enable_thinking") is not False,
-        max_words=body.get("max_output_tokens"),
-        store=body.get("store") is not False,
-        previous_response_id=body.get("previous_response_id"),
-        messages=_messages(body),
-        echoed={
-            name: default if body.get(name) is None else body[name]
-            for name, default in _DEFAULTS.items()
-        },
-    )
+def image_urls(body: Body) -> Iterator[str]:
+    """The URLs of the users' images, in order."""
+    for part in _parts(body):
+        url = part.get("image_url")
+        if isinstance(url, dict):
+            url = url.get("url")
+        if part.get("type") in {"input_image", "image_url"} and isinstance(url, str):
+            yield url
 
 
-def read_prompt(body: dict[str, Any]) -> str:
-    """All text of the users in it, in order."""
-    texts = [
-        part.get("text") for part in _parts(body) if part.get("type") in {"input_text", "text"}
-    ]
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+def messages(body: Body) -> list[Body]:
+    """The input as a list of messages."""
     given = body.get("input")
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
 
 
-def _parts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for message in _messages(body):
+def tools(body: Body) -> list[Body]:
+    """The tools that are objects."""
+    given = body.get("tools")
+    return [tool for tool in given if isinstance(tool, dict)] if isinstance(given, list) else []
+
+
+def effort(body: Body) -> object:
+    """The reasoning effort, if one is given."""
+    reasoning = body.get("reasoning")
+    return reasoning.get("effort") if isinstance(reasoning, dict) else None
+
+
+def may_search(body: Body) -> bool:
+    """Whether the tool is offered to the model."""
+    kinds = [tool.get("type") for tool in tools(body)]
+    return "image_search" in kinds and body.get("tool_choice") != "none"
+
+
+def reasons(body: Body) -> bool:
+    """Whether the answer has reasoning items; the effort beats `enable_thinking`."""
+    given = effort(body)
+    return given != "none" if given else body.get("enable_thinking") is not False
+
+
+def echoed(body: Body) -> Body:
+    """The parameters that the response repeats."""
+    given = {name: value for name, value in body.items() if value is not None}
+    return {name: given.get(name, default) for name, default in _ECHOED.items()}
+
+
+def _parts(body: Body) -> Iterator[Body]:
+    for message in messages(body):
         content = message.get("content")
         if message.get("role", "user") != "user":
             continue
@@ -100,12 +86,3 @@ def _parts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"type": "input_text", "text": content}
         elif isinstance(content, list):
             yield from (part for part in content if isinstance(part, dict))
-
-
-def _image_urls(body: dict[str, Any]) -> Iterator[str]:
-    for part in _parts(body):
-        url = part.get("image_url")
-        if isinstance(url, dict):
-            url = url.get("url")
-        if part.get("type") in {"input_image", "image_url"} and isinstance(url, str):
-            yield url

@@ -1,24 +1,21 @@
-"""What the simulator was asked and how it ended, for tests that count. Bounded."""
-
-from __future__ import annotations
+"""A record of the calls that the simulator received, for tests that count. Bounded."""
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-CALLS_KEPT: Final = 50_000
+CALLS_MAX: Final = 50_000
+_COUNTERS: Final = ("open", "total", "billed", "tool_calls", "input_tokens", "output_tokens")
 
 Finished = Literal["completed", "failed", "cut", "client_gone", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
-class SeenPicture:
-    """An input image as it was decoded. `bytes_sha256`: hex, of the file's bytes."""
+class InputImage:
+    """An input image after decoding. `bytes_sha256`: hex digest of the file."""
 
     bytes_sha256: str
     width: int
@@ -27,28 +24,22 @@ class SeenPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One finished `POST /responses`."""
+class Charge:
+    """Something that is billed."""
 
-    number: int
-    request_id: str
-    response_id: str
-    model: str
-    stream: bool
-    prompt: str
-    images: list[SeenPicture]
-    scenario: str
-    billed: bool
-    input_tokens: int
-    output_tokens: int
-    tool_calls: int
-    finished: Finished
-    headers: dict[str, str]
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(slots=True)
-class Note:
-    """A call while it is being answered: the same fields, filled in as they become known."""
+class Call:
+    """One `POST /responses`. Its fields are filled in while it is being answered.
+
+    Attributes:
+        finished: how it ended; `cut` when the answer was broken off on purpose.
+        headers: of the request by lower-case name, without the key.
+    """
 
     number: int
     request_id: str = ""
@@ -56,7 +47,7 @@ class Note:
     model: str = ""
     stream: bool = False
     prompt: str = ""
-    images: list[SeenPicture] = field(default_factory=list)
+    images: list[InputImage] = field(default_factory=list)
     scenario: str = ""
     billed: bool = False
     input_tokens: int = 0
@@ -65,75 +56,68 @@ class Note:
     finished: Finished = "cut"
     headers: dict[str, str] = field(default_factory=dict)
 
-    def freeze(self) -> Call:
-        """The call as it ended."""
-        return Call(**{each.name: getattr(self, each.name) for each in fields(Call)})
+    def add(self, charge: Charge) -> None:
+        """Bill something to this call."""
+        self.billed = True
+        self.tool_calls += charge.tool_calls
+        self.input_tokens += charge.input_tokens
+        self.output_tokens += charge.output_tokens
 
 
 class Record:
-    """All calls. Counters go on when old calls are dropped.
+    """All calls. The counters go on when old calls are dropped.
 
     Attributes:
         calls: the last finished calls, oldest first.
         open: calls being answered now.
-        total: calls that came, open ones included.
+        total: calls received, open ones included.
         billed, tool_calls, input_tokens, output_tokens: sums over finished calls.
     """
 
     def __init__(self) -> None:
         self.open = 0
         self._changed = asyncio.Event()
-        self._begin()
+        self.reset()
 
-    def _begin(self) -> None:
-        self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
-        self.total = 0
-        self.billed = 0
-        self.tool_calls = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
+    def reset(self) -> None:
+        """Forget all calls and sums; calls that are open stay open."""
+        self.calls: deque[Call] = deque(maxlen=CALLS_MAX)
+        self.total = self.billed = 0
+        self.tool_calls = self.input_tokens = self.output_tokens = 0
 
     @contextmanager
-    def calling(self) -> Iterator[Note]:
+    def calling(self) -> Iterator[Call]:
         """Hold one call open; it is recorded however it ends."""
         self.total += 1
         self.open += 1
-        note = Note(self.total)
-        self._tell()
+        call = Call(self.total)
+        self._notify()
         try:
-            yield note
+            yield call
         finally:
             self.open -= 1
-            self._add(note.freeze())
-            self._tell()
+            self.calls.append(call)
+            self.billed += call.billed
+            self.tool_calls += call.tool_calls
+            self.input_tokens += call.input_tokens
+            self.output_tokens += call.output_tokens
+            self._notify()
 
-    async def until(self, condition: Callable[[Record], bool]) -> None:
-        """Return as soon as the condition holds; asked again at each call's start and end."""
+    async def until(self, condition: "Callable[[Record], bool]") -> None:
+        """Wait for a condition; it is checked again at each call's start and end."""
         while not condition(self):
             await self._changed.wait()
 
     async def idle(self) -> None:
-        """Return as soon as no call is open."""
+        """Wait until no call is open."""
         await self.until(lambda record: record.open == 0)
 
-    def reset(self) -> None:
-        """Forget all calls and sums; calls that are open stay so."""
-        self._begin()
-
     def summary(self, last: int) -> dict[str, Any]:
-        """Counters and the last calls, as JSON values."""
-        counted = ("open", "total", "billed", "tool_calls", "input_tokens", "output_tokens")
-        shown = list(self.calls)[-last:] if last else []
-        counters: dict[str, Any] = {name: getattr(self, name) for name in counted}
-        return counters | {"calls": [asdict(call) for call in shown]}
+        """The counters and the last calls, as JSON values."""
+        counters: dict[str, Any] = {name: getattr(self, name) for name in _COUNTERS}
+        calls = list(self.calls)[-last:] if last else []
+        return counters | {"calls": [asdict(call) for call in calls]}
 
-    def _add(self, call: Call) -> None:
-        self.calls.append(call)
-        self.billed += call.billed
-        self.tool_calls += call.tool_calls
-        self.input_tokens += call.input_tokens
-        self.output_tokens += call.output_tokens
-
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

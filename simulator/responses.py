@@ -1,246 +1,186 @@
-"""`POST /responses`: from a request to the script of its answer, and its performance."""
-
-from __future__ import annotations
+"""`POST /responses`: reads a request, plans its answer, and sends it."""
 
 import asyncio
 import json
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
-from simulator import gallery, script
-from simulator.answer import compose, response_json
-from simulator.envelopes import compact, failed, flat, nested
-from simulator.events import Tally
-from simulator.framing import frame
+from simulator import gallery, images, question
+from simulator.answer import Answer, Searches, compose
+from simulator.connection import ClientGone, Connection
 from simulator.ids import Ids
-from simulator.keys import check_key, shown
-from simulator.line import ClientGone, Line
-from simulator.plan import Plan, Refuse, Where
-from simulator.question import Question, read_prompt, read_question
-from simulator.refusal import Form, Refused, invalid
-from simulator.scenarios import HEADER, make_plan, read_wish
-from simulator.steps import Wait
-from simulator.store import Stored
-from simulator.validation import validate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from starlette.types import Receive, Scope, Send
-
-    from simulator.images import SeenImage
-    from simulator.pictures import Picture
-    from simulator.record import Finished, Note
-    from simulator.state import State
-    from simulator.steps import Step
+from simulator.plan import ErrorReply, Plan
+from simulator.record import Call
+from simulator.refusals import Form, Refused, invalid
+from simulator.reply import Reply
+from simulator.scenarios import HEADER, make_plan
+from simulator.state import State, Stored
+from simulator.validation import check_key, validate
 
 # Decoding longer data URLs would hold up other streams for many milliseconds.
-_DECODED_ASIDE_CHARS: Final = 400_000
+_DECODED_IN_THREAD_CHARS: Final = 400_000
 
 
 class Responses:
-    """The endpoint. A class, so that Starlette leaves `receive` unwrapped (see `line`)."""
+    """The endpoint. A class, so that Starlette leaves `receive` unwrapped (see `connection`)."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with Line(receive, send) as line:
-            self._state.lines.add(line)
+        async with Connection(receive, send) as connection:
+            self._state.connections.add(connection)
             try:
-                with self._state.record.calling() as note:
-                    await self._answer(line, note, scope)
+                with self._state.record.calling() as call:
+                    exchange = _Exchange(self._state, call, scope)
+                    try:
+                        await exchange.answer(connection)
+                    except ClientGone:
+                        call.finished = "client_gone"
             finally:
-                self._state.lines.discard(line)
-
-    async def _answer(self, line: Line, note: Note, scope: Scope) -> None:
-        try:
-            answering = _Answering(self._state, note, scope)
-            raw = await line.body()
-            steps = await answering.steps(raw)
-            await line.perform(steps, note=note, gate=self._state.gate, keep=answering.keep)
-        except ClientGone:
-            note.finished = "client_gone"
+                self._state.connections.discard(connection)
 
 
-class _Answering:
-    """One call being decided."""
+class _Exchange:
+    """One call being answered."""
 
-    def __init__(self, state: State, note: Note, scope: Scope) -> None:
+    def __init__(self, state: State, call: Call, scope: Scope) -> None:
         self._state = state
-        self._note = note
+        self._call = call
         self._headers = Headers(scope=scope)
-        self._links = state.knobs.public_url or (
-            f"{scope['scheme']}://{self._headers.get('host', 'localhost')}"
-        )
-        self._ids = Ids(None)
-        self._plan = Plan(knobs=state.knobs)
-        self._kept: Stored | None = None
-        note.headers = shown(self._headers)
+        host = self._headers.get("host", "localhost")
+        self._base_url = state.knobs.public_url or f"{scope['scheme']}://{host}"
+        call.headers = dict(self._headers.items())
+        if "authorization" in call.headers:
+            call.headers["authorization"] = call.headers["authorization"].partition(" ")[0]
 
-    def keep(self) -> None:
-        """Store the answer, unless the request said not to."""
-        if self._kept is not None:
-            self._state.store.keep(self._kept)
-
-    async def steps(self, raw: bytes) -> Iterator[Step]:
-        """The script for this request."""
+    async def answer(self, connection: Connection) -> None:
+        raw = await connection.body()
+        ids, plan = Ids(), make_plan("", "", knobs=self._state.knobs, tags=self._state.tags)
+        body: dict[str, Any] = {}
+        refused: ErrorReply | None = None
         try:
             check_key(self._headers, self._state.knobs.key)
-            body = _read_body(raw)
-            self._make_plan(body)
+            body = _read_json(raw)
+            plan = self._plan(body)
+            ids = Ids(plan.seed if plan.repeatable else None)
         except Refused as exc:
-            self._note.request_id = self._ids.plain()
-            return self._refuse(Refuse(refusal=exc.refusal))
-        plan = self._plan
-        if plan.breaks is not None and plan.breaks.where is Where.START:
-            return script.early_script(plan)
+            refused = ErrorReply(exc.refusal)
+        self._call.request_id = ids.plain()
+        reply = Reply(connection, self._call, plan=plan, ids=ids)
+        if refused:
+            await reply.error(refused)
+        elif plan.stop == "before_headers" and plan.ending:
+            await reply.end()
+        elif plan.reply:
+            await reply.instead(plan.reply)
+        else:
+            await self._search(body, reply, plan=plan, ids=ids, size_bytes=len(raw))
+
+    def _plan(self, body: dict[str, Any]) -> Plan:
+        prompt, model = question.prompt_of(body), body.get("model")
+        self._call.prompt = prompt
+        self._call.model = model if isinstance(model, str) else ""
+        self._call.stream = body.get("stream") is True
+        header = self._headers.get(HEADER, "")
+        plan = make_plan(header, prompt, knobs=self._state.knobs, tags=self._state.tags)
+        self._call.scenario = plan.scenario
+        return plan
+
+    async def _search(
+        self, body: dict[str, Any], reply: Reply, *, plan: Plan, ids: Ids, size_bytes: int
+    ) -> None:
         try:
-            if plan.instead is None:
-                return await self._script(body, len(raw))
-            return chain([Wait(plan.headers_delay_s)], self._instead())
+            validate(body)
+            found = await self._images(body)
         except Refused as exc:
-            form: Form = "failed" if self._note.stream else "http"
-            return self._refuse(Refuse(refusal=exc.refusal, form=form))
+            form: Form = "failed" if self._call.stream else "http"
+            await reply.error(ErrorReply(exc.refusal, form))
+            return
+        self._call.images = [image.seen for image in found]
+        searches = self._searches(body, found, plan)
+        answer = compose(body, found, searches, plan=plan, ids=ids)
+        self._call.response_id = answer.response["id"]
 
-    def _make_plan(self, body: dict[str, Any]) -> None:
-        prompt, model = read_prompt(body), body.get("model")
-        self._note.prompt = prompt
-        self._note.model = model if isinstance(model, str) else ""
-        self._note.stream = body.get("stream") is True
-        wish = read_wish(self._headers.get(HEADER, ""), prompt)
-        self._plan = make_plan(wish, self._state.knobs, self._state.tries)
-        self._ids = Ids(self._plan.seed)
-        self._note.request_id = self._ids.plain()
-        self._note.scenario = self._plan.scenario
+        def keep() -> None:
+            if body.get("store") is not False:
+                self._state.store.add(_stored(body, answer, found, ids=ids, size_bytes=size_bytes))
 
-    async def _script(self, body: dict[str, Any], size_bytes: int) -> Iterator[Step]:
-        validate(body, self._state.store)
-        question = read_question(body)
-        images = await self._images(question)
-        self._note.images = [image.picture for image in images]
-        finds = self._search(question, images)
-        answer = compose(question, images, finds=finds, plan=self._plan, ids=self._ids)
-        self._note.response_id = answer.id
-        response = response_json(answer, self._plan)
-        if question.store:
-            self._kept = self._stored(question, images, response, size_bytes)
-        if question.stream and not self._plan.always_json:
-            return script.events_script(answer, self._plan, self._note.request_id)
-        return script.body_script(answer, response, self._plan, self._note.request_id)
+        if self._call.stream and not plan.always_json:
+            await reply.stream(answer, self._state.gate, keep)
+        else:
+            await reply.whole(answer, keep)
 
-    async def _images(self, question: Question) -> tuple[SeenImage, ...]:
+    async def _images(self, body: dict[str, Any]) -> list[images.SearchImage]:
         """The request's images, or those of the response that it follows."""
-        images = self._state.images
-        if question.image_urls or question.previous_response_id is None:
-            return tuple(
-                [
-                    await asyncio.to_thread(images.take_in, url)
-                    if len(url) > _DECODED_ASIDE_CHARS
-                    else images.take_in(url)
-                    for url in question.image_urls
-                ]
-            )
-        return self._state.store.get(question.previous_response_id).images
+        previous = body.get("previous_response_id")
+        followed = self._state.store.find(previous)
+        if previous is not None and followed is None:
+            raise invalid(f"Not found previous_response_id: {previous}")
+        urls = list(question.image_urls(body))
+        if followed and not urls:
+            return followed.images
+        return [
+            await asyncio.to_thread(images.load, url)
+            if len(url) > _DECODED_IN_THREAD_CHARS
+            else images.load(url)
+            for url in urls
+        ]
 
-    def _search(
-        self, question: Question, images: tuple[SeenImage, ...]
-    ) -> list[tuple[int, list[dict[str, Any]]]]:
+    def _searches(
+        self, body: dict[str, Any], given: list[images.SearchImage], plan: Plan
+    ) -> Searches:
         """What each search finds, with the index of its image."""
-        if not question.may_search or not images:
+        if not question.may_search(body) or not given:
             return []
-        shape, count = self._plan.shape, self._plan.knobs.results
-        finds = []
-        for call in range(shape.calls):
-            image = min(call, len(images) - 1)
-            pictures = gallery.nearest(images[image].vector, count) if shape.found else []
-            finds.append((image, [self._result(*each) for each in enumerate(pictures, 1)]))
-        return finds
+        indexes = [min(call, len(given) - 1) for call in range(plan.calls)]
+        count = plan.results if plan.found else 0
+        return [(index, self._results(given[index], count)) for index in indexes]
 
-    def _result(self, index: int, picture: Picture) -> dict[str, Any]:
-        url = f"{self._links}/gallery/{picture.name}.jpg"
-        return {"title": picture.title, "url": url, "index": index}
-
-    def _stored(
-        self,
-        question: Question,
-        images: tuple[SeenImage, ...],
-        response: dict[str, Any],
-        size_bytes: int,
-    ) -> Stored:
-        # Metadata is echoed once and then lost: so it was seen on the real service.
-        return Stored(
-            response=response | {"metadata": {}},
-            input_items=[_input_item(message, self._ids) for message in question.messages],
-            images=images,
-            previous_response_id=question.previous_response_id,
-            size_bytes=size_bytes,
-        )
-
-    def _instead(self) -> Iterator[Step]:
-        """The script of the refusal or fixed reply that the plan has in place of an answer."""
-        instead = self._plan.instead
-        if isinstance(instead, Refuse):
-            return self._refuse(instead)
-        assert instead is not None  # noqa: S101 - tells the type checker what the caller saw
-        return script.plain_script(
-            instead.status,
-            instead.content_type,
-            instead.body,
-            plan_headers=(*self._request_id(), *instead.headers),
-            finished="cut" if instead.status < 300 else "refused",  # noqa: PLR2004 - HTTP's successes
-        )
-
-    def _refuse(self, refuse: Refuse) -> Iterator[Step]:
-        status, content_type, data = self._refusal(refuse)
-        headers = (*self._request_id(), *refuse.headers)
-        finished: Finished = "failed" if status < 400 else "refused"  # noqa: PLR2004 - HTTP's errors
-        billed = (
-            [Tally(tool_calls=1, input_tokens=1000, output_tokens=100)] if refuse.billed else []
-        )
-        reply = script.plain_script(
-            status, content_type, data, plan_headers=headers, finished=finished
-        )
-        return chain(billed, reply)
-
-    def _refusal(self, refuse: Refuse) -> tuple[int, str, bytes]:
-        """Status, content type and body of a refusal in its form."""
-        refusal, request_id = refuse.refusal, self._note.request_id
-        if refuse.form == "failed":
-            response_id, moment = self._ids.response(), self._ids.now_s()
-            if self._note.stream:
-                beat = script.failed_event(refusal, 1, response_id=response_id, created_at=moment)
-                return 200, script.EVENT_STREAM, frame(beat, self._plan.framing)
-            body = failed(refusal, response_id=response_id, created_at=moment)
-            return 200, script.JSON, compact(body).encode("utf-8", "replace")
-        body = flat(refusal, request_id)
-        if refuse.form in {"nested", "sse"}:
-            body = nested(refusal, request_id)
-        data = compact(body).encode("utf-8", "replace")
-        if refuse.form == "sse":
-            data = b"data: " + data + b"\n\n"
-        return refusal.status, script.JSON, data
-
-    def _request_id(self) -> tuple[tuple[str, str], ...]:
-        return (("x-request-id", self._note.request_id),)
+    def _results(self, image: images.SearchImage, count: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "title": picture.title,
+                "url": f"{self._base_url}/gallery/{picture.name}.jpg",
+                "index": index,
+            }
+            for index, picture in enumerate(gallery.nearest(image.vector, count), 1)
+        ]
 
 
-def _read_body(raw: bytes) -> dict[str, Any]:
+def _read_json(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw)
     except ValueError as exc:
-        raise Refused(invalid("The request body is not valid JSON.")) from exc
+        raise invalid("The request body is not valid JSON.") from exc
     if not isinstance(body, dict):
-        raise Refused(invalid("The request body must be a JSON object."))
+        raise invalid("The request body must be a JSON object.")
     return body
 
 
+def _stored(
+    body: dict[str, Any],
+    answer: Answer,
+    found: list[images.SearchImage],
+    *,
+    ids: Ids,
+    size_bytes: int,
+) -> Stored:
+    return Stored(
+        # Metadata is echoed but not stored: so it was seen on the real service.
+        response=answer.response | {"metadata": {}},
+        input_items=[_input_item(message, ids) for message in question.messages(body)],
+        images=found,
+        previous_response_id=body.get("previous_response_id"),
+        size_bytes=size_bytes,
+    )
+
+
 def _input_item(message: dict[str, Any], ids: Ids) -> dict[str, Any]:
-    """A message of the request as the list of input items shows it."""
+    """A message of the request as the list of input items has it."""
     content = message.get("content")
     parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
-    role = message.get("role", "user")
-    known = {"content": parts, "role": role, "status": "completed", "type": "message"}
-    return {"id": ids.item()} | known
+    fields = {"content": parts, "role": message.get("role", "user"), "status": "completed"}
+    return {"id": ids.item(), **fields, "type": "message"}

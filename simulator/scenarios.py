@@ -1,109 +1,68 @@
-"""Reading which scenario a call asks for, and making its plan. The scenarios: see `catalogue`."""
-
-from __future__ import annotations
+"""Reads which scenario a call asks for, from its `x-simulate` header and its prompt's `[sim …]`."""
 
 import re
-from collections import OrderedDict
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from simulator.catalogue import SCENARIOS
-from simulator.knobs import KnobError, Knobs
+from simulator.knobs import Knobs
 from simulator.parameters import BadParameter, Parameters
 from simulator.plan import Plan
-from simulator.refusal import Refusal, Refused
+from simulator.refusals import Refusal, Refused
 
 HEADER: Final = "x-simulate"
-TAGS_MAX: Final = 10_000
 
 _IN_PROMPT: Final = re.compile(r"\[sim\b([^\]]*)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """The scenario names and parameters that one call carries."""
-
-    names: tuple[str, ...]
-    parameters: Parameters
-
-
-class Tries:
-    """How often each tag was seen, for failures that pass after some calls. Bounded."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, int] = OrderedDict()
-
-    def count(self, tag: str) -> int:
-        """Count one more call with this tag, and say which one it is, from 1."""
-        self._seen[tag] = self._seen.pop(tag, 0) + 1
-        if len(self._seen) > TAGS_MAX:
-            self._seen.popitem(last=False)
-        return self._seen[tag]
-
-    def clear(self) -> None:
-        """Forget all tags."""
-        self._seen.clear()
-
-
-def without_wishes(prompt: str) -> str:
+def without_scenarios(prompt: str) -> str:
     """The prompt as the model would see it."""
     return _IN_PROMPT.sub("", prompt).strip()
 
 
-def read_wish(header: str, prompt: str) -> Wish:
-    """Gather the wishes of the request header and of every `[sim …]` in the prompt.
+def make_plan(header: str, prompt: str, *, knobs: Knobs, tags: Counter[str]) -> Plan:
+    """The plan for one call. `tags` counts the calls of scenarios that are limited by `times`.
 
     Raises:
-        Refused: a name is not a scenario's, or a parameter is not one.
+        Refused: a scenario or a parameter is unknown, or a parameter is out of its bounds.
     """
-    words = [*header.split()]
-    for found in _IN_PROMPT.findall(prompt):
-        words += found.split()
-    names = tuple(word for word in words if "=" not in word)
+    words = " ".join([header, *_IN_PROMPT.findall(prompt)]).split()
+    names = [word for word in words if "=" not in word]
     for name in names:
         if name not in SCENARIOS:
-            known = ", ".join(SCENARIOS)
-            raise _refused("UnknownScenario", f"No scenario is named '{name}'. There are: {known}.")
+            message = f"No scenario is named '{name}'. There are: {', '.join(SCENARIOS)}."
+            raise Refused(Refusal("simulator", 400, "SimulatorUnknownScenario", message))
     try:
-        return Wish(names, Parameters.read(word for word in words if "=" in word))
-    except BadParameter as exc:
-        raise _refused("BadParameter", str(exc)) from exc
-
-
-def make_plan(wish: Wish, knobs: Knobs, tries: Tries) -> Plan:
-    """The plan for one call; counts its tag when the failure passes after `times` calls.
-
-    Raises:
-        Refused: a parameter is out of its bounds.
-    """
-    try:
-        plan = _with_knobs(wish.parameters, knobs)
-        if not wish.names or _has_passed(wish, tries):
+        given = Parameters(dict(word.split("=", 1) for word in words if "=" in word))
+        plan = _base(given, knobs)
+        if not names or _is_over(names, given, tags):
             return plan
-        for name in wish.names:
-            plan = SCENARIOS[name].change(plan, wish.parameters)
-    except (BadParameter, KnobError) as exc:
-        raise _refused("BadParameter", str(exc)) from exc
-    return replace(plan, scenario=" ".join(wish.names))
+        for name in names:
+            plan = SCENARIOS[name].apply(plan, given)
+    except BadParameter as exc:
+        raise Refused(Refusal("simulator", 400, "SimulatorBadParameter", str(exc))) from exc
+    return replace(plan, scenario=" ".join(names))
 
 
-def _with_knobs(given: Parameters, knobs: Knobs) -> Plan:
-    seed = given.whole("seed", -1)
-    knobs = replace(
-        knobs,
+def _base(given: Parameters, knobs: Knobs) -> Plan:
+    return Plan(
+        key=knobs.key,
         pace_s=given.number("pace", knobs.pace_s),
         silence_s=given.number("silence", knobs.silence_s),
         results=given.whole("results", knobs.results),
-        seed=knobs.seed if seed < 0 else seed,
+        seed=given.whole("seed", knobs.seed),
+        repeatable="seed" in given.given,
+        after=given.whole("after", 5),
+        size_bytes=max(1, given.whole("bytes", 1024)),
     )
-    return Plan(knobs=knobs, seed=None if seed < 0 else seed)
 
 
-def _has_passed(wish: Wish, tries: Tries) -> bool:
-    times = wish.parameters.whole("times", 0)
-    tag = wish.parameters.text("tag", " ".join(wish.names))
-    return times > 0 and tries.count(tag) > times
-
-
-def _refused(what: str, message: str) -> Refused:
-    return Refused(Refusal("simulator", 400, f"Simulator{what}", message))
+def _is_over(names: list[str], given: Parameters, tags: Counter[str]) -> bool:
+    """Whether the scenario's `times` are used up. Counts this call."""
+    times = given.whole("times", 0)
+    if not times:
+        return False
+    tag = given.text("tag", " ".join(names))
+    tags[tag] += 1
+    return tags[tag] > times

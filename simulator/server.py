@@ -1,37 +1,32 @@
 """All routes of the simulator, as one Starlette application."""
 
-from __future__ import annotations
-
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from simulator import gallery
 from simulator.knobs import Knobs
 from simulator.pictures import PICTURES
+from simulator.refusals import Refusal
 from simulator.responses import Responses
-from simulator.retrieval import Retrieval, not_routed
+from simulator.retrieval import Retrieval, error_reply
 from simulator.state import State
 
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-# The vendor's own path, and the short one that OpenAI's clients are used to.
+# The vendor's own path, and the short one of OpenAI's clients.
 PREFIXES: Final = ("/compatible-mode/v1", "/v1")
 
 
 def create_app(knobs: Knobs | None = None) -> Starlette:
     """A simulator. `app.state` has `record`, `gate`, `knobs` and `hang_up` for tests."""
     state = State(knobs or Knobs())
-    routes: list[BaseRoute] = []
-    for prefix in PREFIXES:
-        routes += _api(prefix, state)
+    routes = [route for prefix in PREFIXES for route in _api(prefix, state)]
     app = Starlette(
-        routes=[*routes, *_gallery(), *_controls(state)],
+        routes=[*routes, *_controls(state)],
         exception_handlers={404: _not_routed, 405: _not_routed},
     )
     app.state.knobs = state.knobs
@@ -41,9 +36,8 @@ def create_app(knobs: Knobs | None = None) -> Starlette:
     return app
 
 
-def _api(prefix: str, state: State) -> list[BaseRoute]:
-    retrieval = Retrieval(state)
-    one = f"{prefix}/responses/{{id}}"
+def _api(prefix: str, state: State) -> list[Route]:
+    retrieval, one = Retrieval(state), f"{prefix}/responses/{{id}}"
     return [
         Route(f"{prefix}/responses", Responses(state), methods=["POST"]),
         Route(one, retrieval.get, methods=["GET"]),
@@ -53,14 +47,7 @@ def _api(prefix: str, state: State) -> list[BaseRoute]:
     ]
 
 
-def _gallery() -> list[BaseRoute]:
-    return [
-        Route("/gallery/", _gallery_page, methods=["GET"]),
-        Route("/gallery/{name}.jpg", _gallery_picture, methods=["GET"]),
-    ]
-
-
-def _controls(state: State) -> list[BaseRoute]:
+def _controls(state: State) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok")
 
@@ -72,7 +59,7 @@ def _controls(state: State) -> list[BaseRoute]:
 
     async def reset_record(_: Request) -> Response:
         state.record.reset()
-        state.tries.clear()
+        state.tags.clear()
         return Response(status_code=204)
 
     async def open_gate(request: Request) -> Response:
@@ -80,26 +67,25 @@ def _controls(state: State) -> list[BaseRoute]:
         return Response(status_code=204)
 
     return [
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/record", show_record, methods=["GET"]),
+        Route("/healthz", healthz),
+        Route("/record", show_record),
         Route("/record", reset_record, methods=["DELETE"]),
         Route("/gate/{tag}", open_gate, methods=["POST"]),
+        Route("/gallery/", _gallery_page),
+        Route("/gallery/{name}.jpg", _gallery_picture),
     ]
 
 
 async def _gallery_picture(request: Request) -> Response:
-    picture = gallery.find(request.path_params["name"])
-    if picture is None:
+    name = request.path_params["name"]
+    if name not in gallery.NAMES:
         raise HTTPException(404)
-    return Response(
-        gallery.jpeg(picture.name),
-        media_type="image/jpeg",
-        headers={"cache-control": "public, max-age=3600", "access-control-allow-origin": "*"},
-    )
+    headers = {"cache-control": "public, max-age=3600", "access-control-allow-origin": "*"}
+    return Response(gallery.jpeg(name), media_type="image/jpeg", headers=headers)
 
 
 async def _gallery_page(_: Request) -> Response:
-    shown = "".join(
+    figures = "".join(
         f'<figure><img src="{picture.name}.jpg" width="320" height="240" alt="">'
         f"<figcaption>{escape(picture.title)}</figcaption></figure>"
         for picture in PICTURES
@@ -107,10 +93,13 @@ async def _gallery_page(_: Request) -> Response:
     style = "body{font-family:sans-serif;display:flex;flex-wrap:wrap}figure{margin:1em}"
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>The simulated gallery</title>'
-        f"<style>{style}</style><body>{shown}</body></html>"
+        f"<style>{style}</style><body>{figures}</body></html>"
     )
 
 
 async def _not_routed(request: Request, exc: Exception) -> Response:
-    status = exc.status_code if isinstance(exc, HTTPException) else 404
-    return not_routed(status, request.method, request.url.path)
+    """A path or method that does not exist, as recorded from the vendor."""
+    if isinstance(exc, HTTPException) and exc.status_code == 405:  # noqa: PLR2004 - HTTP's number
+        message = f"Method '{request.method}' is not allowed for '{request.url.path}'."
+        return error_reply(Refusal("route", 405, "Method Not Allowed", message))
+    return error_reply(Refusal("route", 404, "Not Found", "Not support"))

@@ -1,142 +1,103 @@
-"""Refusing a request body in the vendor's words (its recorded 400 answers)."""
+"""Refuses requests in the vendor's words (its recorded 400 and 401 answers)."""
 
-from __future__ import annotations
+import secrets
+from typing import Any, Final
 
-from typing import TYPE_CHECKING, Any, Final
+from starlette.datastructures import Headers
 
-from simulator.refusal import Refused, invalid
-from simulator.refusals import REFUSALS
-
-if TYPE_CHECKING:
-    from simulator.store import Store
+from simulator import question
+from simulator.refusals import REFUSALS, Refused, invalid
 
 # The vendor's Responses list as of late 2026; the tool excludes qwen3.6-27b by name.
-MODELS: Final = (
-    "qwen3.8-max",
-    "qwen3.8-max-0902",
-    "qwen3.8-flash",
-    "qwen3.8-2.4t-a95b",
-    "qwen3.8-27b",
-    "qwen3.7-max",
-    "qwen3.7-max-2026-05-17",
-    "qwen3.7-max-2026-05-20",
-    "qwen3.7-max-2026-06-08",
-    "qwen3.7-max-preview",
-    "qwen3-max",
-    "qwen3-max-2026-01-23",
-    "qwen3.7-plus",
-    "qwen3.7-plus-2026-05-26",
-    "qwen3.6-plus",
-    "qwen3.6-plus-2026-04-02",
-    "qwen3.5-plus",
-    "qwen3.5-plus-2026-04-20",
-    "qwen3.5-plus-2026-02-15",
-    "qwen3.7-flash",
-    "qwen3.7-flash-2026-07-15",
-    "qwen3.6-flash",
-    "qwen3.6-flash-2026-04-16",
-    "qwen3.5-flash",
-    "qwen3.5-flash-2026-02-23",
-    "qwen3.6-35b-a3b",
-    "qwen3.5-397b-a17b",
-    "qwen3.5-122b-a10b",
-    "qwen3.5-27b",
-    "qwen3.5-35b-a3b",
+MODELS: Final = tuple(
+    """
+    qwen3.8-max qwen3.8-max-0902 qwen3.8-flash qwen3.8-2.4t-a95b qwen3.8-27b
+    qwen3.7-max qwen3.7-max-2026-05-17 qwen3.7-max-2026-05-20 qwen3.7-max-2026-06-08
+    qwen3.7-max-preview qwen3-max qwen3-max-2026-01-23
+    qwen3.7-plus qwen3.7-plus-2026-05-26 qwen3.6-plus qwen3.6-plus-2026-04-02
+    qwen3.5-plus qwen3.5-plus-2026-04-20 qwen3.5-plus-2026-02-15
+    qwen3.7-flash qwen3.7-flash-2026-07-15 qwen3.6-flash qwen3.6-flash-2026-04-16
+    qwen3.5-flash qwen3.5-flash-2026-02-23
+    qwen3.6-35b-a3b qwen3.5-397b-a17b qwen3.5-122b-a10b qwen3.5-27b qwen3.5-35b-a3b
+    """.split()
 )
 MAX_OUTPUT_TOKENS_MIN: Final = 16
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def validate(body: dict[str, Any], store: Store) -> None:
-    """Check everything but the images.
+def check_key(headers: Headers, key: str) -> None:
+    """Compare the request's bearer key with ours.
+
+    Raises:
+        Refused: it is another one, or there is none.
+    """
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if not given.strip() or scheme.lower() != "bearer":
+        raise Refused(REFUSALS["key_missing"])
+    if not secrets.compare_digest(given.strip().encode(), key.encode()):
+        raise Refused(REFUSALS["key_invalid"])
+
+
+def validate(body: dict[str, Any]) -> None:
+    """Check everything but the images and the response that is followed.
 
     Raises:
         Refused: with the first thing that is wrong.
     """
-    _check_model(body)
-    if not isinstance(body.get("input"), str | list):
-        raise Refused(
-            invalid("[400] missing_required_parameter: Missing required parameter: 'input'.")
-        )
-    _check_numbers(body)
-    _check_reasoning(body.get("reasoning"))
-    if body.get("store") is not None and not isinstance(body["store"], bool):
-        raise Refused(invalid(f"Invalid 'store': {body['store']}. Must be a boolean."))
-    _check_tools(body.get("tools"))
-    _check_previous(body, store)
-
-
-def _check_model(body: dict[str, Any]) -> None:
-    model = body.get("model")
+    model, effort = body.get("model"), question.effort(body)
     if not model:
         raise Refused(REFUSALS["bracket_400"])
     if model not in MODELS:
-        raise Refused(invalid(f"Unsupported model: '{model}'"))
+        raise invalid(f"Unsupported model: '{model}'")
+    if not isinstance(body.get("input"), str | list):
+        raise invalid("[400] missing_required_parameter: Missing required parameter: 'input'.")
+    _check_numbers(body)
+    if effort is not None and effort not in _EFFORTS:
+        known = ",".join(f"'{each}'" for each in _EFFORTS)
+        raise invalid(f"Invalid 'reasoning.effort': {effort}. Supported values are: ({known}).")
+    if not isinstance(body.get("store"), bool | None):
+        raise invalid(f"Invalid 'store': {body['store']}. Must be a boolean.")
+    _check_tools(question.tools(body))
+    if body.get("previous_response_id") is not None and body.get("conversation") is not None:
+        raise invalid(
+            "Mutually exclusive parameters: Ensure you are only providing one of: "
+            "previous_response_id or conversation."
+        )
 
 
 def _check_numbers(body: dict[str, Any]) -> None:
-    tokens = body.get("max_output_tokens")
-    if tokens is not None and not (_is_number(tokens) and tokens >= MAX_OUTPUT_TOKENS_MIN):
-        raise Refused(
-            invalid(
-                "Invalid 'max_output_tokens': must be greater than or equal to "
-                f"{MAX_OUTPUT_TOKENS_MIN}, got {tokens}."
-            )
+    if not _number(body, "max_output_tokens", MAX_OUTPUT_TOKENS_MIN) >= MAX_OUTPUT_TOKENS_MIN:
+        raise invalid(
+            "Invalid 'max_output_tokens': must be greater than or equal to "
+            f"{MAX_OUTPUT_TOKENS_MIN}, got {body['max_output_tokens']}."
         )
-    warmth = body.get("temperature")
-    if warmth is not None and not (_is_number(warmth) and 0 <= warmth < 2):  # noqa: PLR2004 - the message below says it
-        raise Refused(invalid(_outside("temperature", warmth, "[0,2)")))
-    share = body.get("top_p")
-    if share is not None and not (_is_number(share) and 0 < share <= 1):
-        raise Refused(invalid(_outside("top_p", share, "(0,1]")))
+    if not 0 <= _number(body, "temperature", 1) < 2:  # noqa: PLR2004 - the message says it
+        raise _outside(body, "temperature", "[0,2)")
+    if not 0 < _number(body, "top_p", 1) <= 1:
+        raise _outside(body, "top_p", "(0,1]")
 
 
-def _outside(name: str, value: object, bounds: str) -> str:
-    return f"Invalid '{name}': {value}. Expected a value between {bounds}, but got {value} instead."
+def _number(body: dict[str, Any], name: str, default: float) -> float:
+    """A number in the body; NaN, which is in no range, for anything else."""
+    value = body.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else float("nan")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _outside(body: dict[str, Any], name: str, bounds: str) -> Refused:
+    expected = f"Expected a value between {bounds}, but got {body[name]} instead."
+    return invalid(f"Invalid '{name}': {body[name]}. {expected}")
 
 
-def _check_reasoning(reasoning: object) -> None:
-    effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
-    if effort is not None and effort not in _EFFORTS:
-        known = ",".join(f"'{each}'" for each in _EFFORTS)
-        raise Refused(
-            invalid(f"Invalid 'reasoning.effort': {effort}. Supported values are: ({known}).")
-        )
-
-
-def _check_tools(tools: object) -> None:
+def _check_tools(tools: list[dict[str, Any]]) -> None:
     """Unknown types pass; a lone extractor and a nested function do not."""
-    kinds = (
-        [tool.get("type") for tool in tools if isinstance(tool, dict)]
-        if isinstance(tools, list)
-        else []
-    )
+    kinds = [tool.get("type") for tool in tools]
     if "web_extractor" in kinds and "web_search" not in kinds:
         raise Refused(REFUSALS["web_extractor"])
-    for tool in tools if isinstance(tools, list) else []:
-        if isinstance(tool, dict) and isinstance(tool.get("function"), dict):
-            raise Refused(
-                invalid(
-                    "<400> InternalError.Algo.InvalidParameter: The parameters, when provided as "
-                    "a dict, must confirm to a valid openai-compatible JSON schema."
-                )
-            )
-
-
-def _check_previous(body: dict[str, Any], store: Store) -> None:
-    previous = body.get("previous_response_id")
-    if previous is None:
-        return
-    if body.get("conversation") is not None:
-        raise Refused(
-            invalid(
-                "Mutually exclusive parameters: Ensure you are only providing one of: "
-                "previous_response_id or conversation."
-            )
+    if any(isinstance(tool.get("function"), dict) for tool in tools):
+        raise invalid(
+            "<400> InternalError.Algo.InvalidParameter: The parameters, when provided as a dict, "
+            "must confirm to a valid openai-compatible JSON schema."
         )
-    if not isinstance(previous, str) or store.find(previous) is None:
-        raise Refused(invalid(f"Not found previous_response_id: {previous}"))

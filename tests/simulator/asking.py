@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from simulator import Knobs, create_app, gallery
-from simulator.gate import Gate
+from simulator.state import Gate
 from simulator.record import Call, Record
 from simulator.serving import serving
 

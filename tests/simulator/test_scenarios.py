@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from simulator.catalogue import SCENARIOS
-from simulator.refusal import Refusal
+from simulator.refusals import Refusal
 from simulator.refusals import REFUSALS
 from tests.simulator.asking import KEY, Desk, desk, events, found, question
 

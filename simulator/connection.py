@@ -1,0 +1,127 @@
+"""The connection of one call: sends, waits, breaks off, and notices when the client leaves."""
+
+import asyncio
+import inspect
+import math
+import os
+import socket
+import struct
+from typing import Final, Self
+
+from starlette.types import Receive, Send
+
+# Without waits between events the loop must still run other tasks, and see the client leave.
+_SENDS_PER_TURN: Final = 16
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class ClientGone(Exception):
+    """The client closed its connection."""
+
+
+class Connection:
+    """One connection while it carries one call. Every method that waits raises `ClientGone`."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._gone = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._sends = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def body(self) -> bytes:
+        """Read the request's body, then begin to watch for the client's leaving."""
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        self._watch = asyncio.create_task(self._wait_for_disconnect())
+        return b"".join(parts)
+
+    async def start(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
+        """Send the status and headers."""
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+
+    async def write(self, data: bytes) -> None:
+        """Send one chunk of the body."""
+        transport = self._transport()
+        if transport is not None and transport.is_closing():
+            # A failed send closes the transport; uvicorn reports it at the loop's next turn.
+            await self._gone.wait()
+        if self._gone.is_set():
+            raise ClientGone
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._sends += 1
+        if self._sends % _SENDS_PER_TURN == 0:
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        """End the body in order."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; infinity is until the client leaves."""
+        if seconds > 0:
+            await self.wait_for(asyncio.Event(), seconds)
+
+    async def wait_for(self, event: asyncio.Event, limit_s: float) -> None:
+        """Wait for an event, at most so long."""
+        waits = [asyncio.create_task(each.wait()) for each in (event, self._gone)]
+        limit = None if math.isinf(limit_s) else limit_s
+        try:
+            await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        if self._gone.is_set():
+            raise ClientGone
+
+    async def close(self) -> None:
+        """Close the connection in the middle of the body."""
+        self._breakable().close()
+        # Returning before uvicorn notices would make it log an unfinished answer.
+        await self._gone.wait()
+
+    async def reset(self) -> None:
+        """Break the connection with a TCP RST."""
+        self.abort()
+        await self._gone.wait()
+
+    def abort(self) -> None:
+        """Send a TCP RST without waiting for anything."""
+        transport = self._breakable()
+        connection: socket.socket | None = transport.get_extra_info("socket")
+        if connection is not None and not transport.is_closing():
+            # A duplicate of the descriptor: uvloop's own socket object takes no options.
+            with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+    def _transport(self) -> asyncio.Transport | None:
+        # ASGI has no way to break a connection. Under uvicorn `receive` is a method of the
+        # request's cycle, which has the transport, as long as nothing wraps it.
+        cycle = self._receive.__self__ if inspect.ismethod(self._receive) else None
+        return getattr(cycle, "transport", None)
+
+    def _breakable(self) -> asyncio.Transport:
+        transport = self._transport()
+        if transport is None:
+            raise TypeError("connections can be broken only when uvicorn serves this directly")
+        return transport
+
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone.set()
