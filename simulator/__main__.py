@@ -1,7 +1,5 @@
 """`python -m simulator`: the stand-in upstream as a process."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os
@@ -14,8 +12,7 @@ from simulator.server import PREFIXES, create_app
 from simulator.serving import listen, serve_until_signal
 
 _DEFAULTS: Final = Knobs()
-
-# flag: kind, default, meaning. Each is an environment variable too: --pace-s is SIMULATOR_PACE_S.
+# flag: type, default, meaning. Each is an environment variable too: --pace-s is SIMULATOR_PACE_S.
 _FLAGS: Final[dict[str, tuple[type, object, str]]] = {
     "host": (str, "127.0.0.1", "address to listen on"),
     "port": (int, 9100, "port to listen on; 0 is a free one"),
@@ -24,57 +21,47 @@ _FLAGS: Final[dict[str, tuple[type, object, str]]] = {
     "results": (int, _DEFAULTS.results, "pictures that a search returns, 0 to 100"),
     "seed": (int, _DEFAULTS.seed, "chooses the wording of answers"),
     "key": (str, _DEFAULTS.key, "the only API key accepted"),
-    "public-url": (str, None, "where result links point, by default the request's Host"),
+    "public-url": (str, None, "base of result links, by default the request's Host"),
 }
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2."""
-        _fail(message)
+        sys.stderr.write(f"simulator: {message}\n")
+        raise SystemExit(2)
 
 
 def main(arguments: list[str]) -> None:
-    """Run until a signal; exits 2 on a bad flag, variable or address."""
-    options = _parse(arguments)
-    if options.scenarios:
+    """Run until a signal; exits with status 2 on a bad flag, variable or address."""
+    parser = _Parser(prog="python -m simulator", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--scenarios", action="store_true", help="list the scenarios and exit")
+    for flag, (kind, default, meaning) in _FLAGS.items():
+        variable = f"SIMULATOR_{flag.upper().replace('-', '_')}"
+        # argparse converts a default that is text too, so a bad variable is reported as well.
+        given = os.environ.get(variable) or default
+        parser.add_argument(f"--{flag}", type=kind, default=given, help=f"{meaning} [{variable}]")
+    options = vars(parser.parse_args(arguments))
+    if options.pop("scenarios"):
         width = max(map(len, SCENARIOS))
         lines = (f"{name:{width}}  {each.description}\n" for name, each in SCENARIOS.items())
         sys.stdout.writelines(lines)
         return
+    host, port = options.pop("host"), options.pop("port")
     try:
-        names = Knobs.__dataclass_fields__
-        knobs = Knobs(**{name: getattr(options, name) for name in names})
-        listener = listen(options.host, options.port)
+        app, listener = create_app(Knobs(**options)), listen(host, port)
     except (KnobError, OSError, OverflowError) as exc:
-        _fail(str(exc))
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    address = f"http://{host}:{listener.getsockname()[1]}{PREFIXES[0]}"
-
-    def ready() -> None:
-        sys.stdout.write(f"simulator: listening on {address}\n")
-        sys.stdout.flush()
-
+        parser.error(str(exc))
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}{PREFIXES[0]}"
     with listener:
-        asyncio.run(serve_until_signal(create_app(knobs), listener, ready))
+        asyncio.run(serve_until_signal(app, listener, lambda: _report(address)))
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = _Parser(prog="python -m simulator", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--scenarios", action="store_true", help="list the scenarios and end")
-    for flag, (kind, default, meaning) in _FLAGS.items():
-        variable = f"SIMULATOR_{flag.upper().replace('-', '_')}"
-        # argparse passes a default that is text through `type`, so a bad variable is told too.
-        given = os.environ.get(variable) or default
-        parser.add_argument(f"--{flag}", type=kind, default=given, help=f"{meaning} [{variable}]")
-    return parser.parse_args(arguments)
-
-
-def _fail(message: str) -> NoReturn:
-    sys.stderr.write(f"simulator: {message}\n")
-    raise SystemExit(2)
+def _report(address: str) -> None:
+    sys.stdout.write(f"simulator: listening on {address}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

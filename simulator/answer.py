@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from random import Random
 from typing import Any, Final
 
 from simulator import question
@@ -18,14 +17,14 @@ from simulator.record import Charge
 from simulator.scenarios import without_scenarios
 
 Item = dict[str, Any]
+# Of each search, the index of its image and what it found.
+Searches = list[tuple[int, list[dict[str, Any]]]]
 
-INVENTED_URL: Final = "https://invented.example/pictures/image1.jpg"
-_FIRST_THOUGHTS: Final = (
-    "The user wants similar pictures. 我先搜索相似的图片。 I search with the whole picture.",
-    "Let me look at the picture first 看一看, then search for others that resemble it.",
-    "A picture came with the question. The image search 图片搜索 should find similar ones.",
+_FIRST_THOUGHT: Final = (
+    "The user wants similar pictures. 我先搜索相似的图片。 I search with all of it."
 )
 _NEXT_THOUGHT: Final = "The search is done 搜索完成. I compare its results with the question."
+_PLAIN: Final = "This is a simulated answer 模拟回答: no model has looked at your picture."
 _CLOSINGS: Final = (
     "They share their colours and how these are arranged. 它们的颜色和构图相似。",
     "What they have in common 共同点: similar colours, in similar places.",
@@ -35,9 +34,6 @@ _RESULTS_NAMED: Final = 3
 _PIXELS_PER_TOKEN: Final = 32 * 32
 _IMAGE_TOKENS_MAX: Final = 2500
 _CALL_TOKENS: Final = 20
-
-# Of each search, the index of its image and what it found.
-Searches = list[tuple[int, list[dict[str, Any]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +49,19 @@ def compose(
 ) -> Answer:
     """The answer to a valid request."""
     prompt = without_scenarios(question.prompt_of(body))
-    roll = seeded_random(f"{plan.seed}:{prompt}")
     response_id, now_s = ids.response(), ids.now_s()
-    text = words(_text(searches, roll, plan))
-    length = min(len(text) // (2 if plan.cut_short else 1), _limit(body))
-    items = _opening(body, roll, plan=plan, ids=ids)
-    for image, found in searches:
-        items.append(_call(ids.item(), image, found))
-        items += [_reasoning(ids.item(), _NEXT_THOUGHT)] if _reasons(body, plan) else []
-    items.append(_message(ids.item(), "".join(text[:length])))
-    charge = Charge(
-        tool_calls=len(searches),
-        # Results go into the prompt again after a search.
-        input_tokens=len(words(prompt))
-        + sum(map(_image_tokens, images))
-        + sum(len(item.get("output", "")) // 3 for item in items),
-        output_tokens=sum(map(output_tokens, items)),
-    )
-    response = {
-        "background": False,
-        "completed_at": now_s,
-        "created_at": now_s,
-        "id": response_id,
-        "model": body["model"],
-        "object": "response",
-        "output": items,
-        "status": "completed" if length == len(text) else "incomplete",
-        **question.echoed(body),
-    }
+    text = words(_text(searches, prompt, plan))
+    length = len(text) // 2 if plan.cut_short else len(text)
+    length = min(length, int(body.get("max_output_tokens") or sys.maxsize))
+    items = _items(searches, "".join(text[:length]), body=body, plan=plan, ids=ids)
+    # Results go into the prompt again after a search.
+    appended = sum(len(item.get("output", "")) // 3 for item in items)
+    input_tokens = len(words(prompt)) + sum(map(_image_tokens, images)) + appended
+    charge = Charge(len(searches), input_tokens, sum(map(output_tokens, items)))
+    response = {"background": False, "completed_at": now_s, "created_at": now_s, "id": response_id}
+    response |= {"model": body["model"], "object": "response", "output": items}
+    response["status"] = "completed" if length == len(text) else "incomplete"
+    response |= question.echoed(body)
     if plan.usage != "missing":
         response["usage"] = _usage(charge, images, items, with_tools=plan.usage == "full")
     return Answer(response, charge)
@@ -102,59 +83,52 @@ def output_tokens(item: Item) -> int:
     return _CALL_TOKENS if item["type"] == "image_search_call" else len(words(item_text(item)))
 
 
-def _limit(body: dict[str, Any]) -> int:
-    return int(body.get("max_output_tokens") or sys.maxsize)
-
-
-def _reasons(body: dict[str, Any], plan: Plan) -> bool:
-    return plan.reasoning and question.reasons(body)
-
-
-def _opening(body: dict[str, Any], roll: Random, *, plan: Plan, ids: Ids) -> list[Item]:
-    """The items before any search."""
-    thought = roll.choice(_FIRST_THOUGHTS)
-    items = [_reasoning(ids.item(), thought)] if _reasons(body, plan) else []
+def _items(
+    searches: Searches, text: str, *, body: dict[str, Any], plan: Plan, ids: Ids
+) -> list[Item]:
+    reasons = plan.reasoning and question.reasons(body)
+    items = [_reasoning(ids, _FIRST_THOUGHT)] if reasons else []
     if plan.opening_message:
-        items.append(_message(ids.item(), "Let me search 搜索 for that."))
-    return items
+        items.append(_message(ids, "Let me search 搜索 for that."))
+    for image, found in searches:
+        items.append(_call(ids, image, found))
+        items += [_reasoning(ids, _NEXT_THOUGHT)] if reasons else []
+    return [*items, _message(ids, text)]
 
 
-def _reasoning(item_id: str, text: str) -> Item:
-    return {"summary": [{"type": "summary_text", "text": text}], "type": "reasoning", "id": item_id}
+def _reasoning(ids: Ids, text: str) -> Item:
+    summary = [{"type": "summary_text", "text": text}]
+    return {"summary": summary, "type": "reasoning", "id": ids.item()}
 
 
-def _message(item_id: str, text: str) -> Item:
-    part: dict[str, Any] = {"annotations": [], "text": text, "type": "output_text", "logprobs": None}
-    head = {"id": item_id, "content": [part], "role": "assistant"}
+def _message(ids: Ids, text: str) -> Item:
+    part: Item = {"annotations": [], "text": text, "type": "output_text", "logprobs": None}
+    head: Item = {"id": ids.item(), "content": [part], "role": "assistant"}
     return head | {"status": "completed", "type": "message"}
 
 
-def _call(item_id: str, image: int, found: list[dict[str, Any]]) -> Item:
+def _call(ids: Ids, image: int, found: list[dict[str, Any]]) -> Item:
     # Strings inside the JSON have Python's spacing on the vendor's wire, unlike the JSON around.
-    return {
-        "name": "image_search",
-        "output": json.dumps(found, ensure_ascii=False),
-        "arguments": json.dumps({"img_idx": image, "bbox": [0, 0, 1000, 1000]}),
-        "id": item_id,
-        "type": "image_search_call",
-        "status": "completed",
-    }
+    arguments = json.dumps({"img_idx": image, "bbox": [0, 0, 1000, 1000]})
+    head = {"name": "image_search", "output": json.dumps(found, ensure_ascii=False)}
+    tail = {"id": ids.item(), "type": "image_search_call", "status": "completed"}
+    return head | {"arguments": arguments} | tail
 
 
-def _text(searches: Searches, roll: Random, plan: Plan) -> str:
+def _text(searches: Searches, prompt: str, plan: Plan) -> str:
     found = searches[0][1] if searches else []
-    sentences = ["This is a simulated answer 模拟回答: no model has looked at your picture."]
+    sentences = [_PLAIN]
     if not searches:
         sentences.append("No search was made 没有搜索, so there is nothing to show.")
     elif not found:
         sentences.append("The search found no similar pictures. 没有找到相似的图片。")
     else:
         sentences.append(f"The search found {len(found)} pictures; the most similar are")
-        for each in found[:_RESULTS_NAMED]:
-            sentences.append(f"{each['index']}. “{each['title']}” ( {each['url']} )")
-        sentences.append(roll.choice(_CLOSINGS))
+        named = found[:_RESULTS_NAMED]
+        sentences += [f"{each['index']}. “{each['title']}” ( {each['url']} )" for each in named]
+        sentences.append(seeded_random(f"{plan.seed}:{prompt}").choice(_CLOSINGS))
     if plan.invented_url:
-        sentences.append(f"See also {INVENTED_URL} for more.")
+        sentences.append("See also https://invented.example/pictures/image1.jpg for more.")
     if plan.echoes_key:
         sentences.append(f"(An error came back: Incorrect API key provided: {plan.key} )")
     return " ".join(sentences)
@@ -168,17 +142,17 @@ def _image_tokens(image: SearchImage) -> int:
 def _usage(
     charge: Charge, images: list[SearchImage], items: list[Item], *, with_tools: bool
 ) -> dict[str, Any]:
+    total = charge.input_tokens + charge.output_tokens
     reasoning = sum(output_tokens(item) for item in items if item["type"] == "reasoning")
-    totals = {
+    usage: dict[str, Any] = {
         "input_tokens": charge.input_tokens,
         "output_tokens": charge.output_tokens,
-        "total_tokens": charge.input_tokens + charge.output_tokens,
+        "total_tokens": total,
         "output_tokens_details": {"reasoning_tokens": reasoning},
     }
-    detail: dict[str, Any] = totals | {"x_billing_type": "response_api"}
+    detail = usage | {"x_billing_type": "response_api"}
     detail["image_tokens"] = sum(map(_image_tokens, images))
-    usage: dict[str, Any] = totals | {"input_tokens_details": {"cached_tokens": 0}}
-    usage["x_details"] = [detail]
+    usage |= {"input_tokens_details": {"cached_tokens": 0}, "x_details": [detail]}
     if with_tools and charge.tool_calls:
         usage["x_tools"] = detail["plugins"] = {"image_search": {"count": charge.tool_calls}}
     return usage

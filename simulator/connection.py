@@ -1,8 +1,6 @@
 """The connection of one call: sends, waits, breaks off, and notices when the client leaves."""
 
 import asyncio
-import inspect
-import math
 import os
 import socket
 import struct
@@ -16,15 +14,18 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class ClientGone(Exception):
-    """The client closed its connection."""
+    """The client closed its connection. Raised by every method that waits."""
 
 
 class Connection:
-    """One connection while it carries one call. Every method that waits raises `ClientGone`."""
+    """One connection while it carries one call."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        # ASGI has no way to break a connection. Under uvicorn `receive` is a method of the
+        # request's cycle, which has the transport, as long as nothing wraps it.
+        self._transport: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
         self._gone = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._sends = 0
@@ -38,16 +39,15 @@ class Connection:
 
     async def body(self) -> bytes:
         """Read the request's body, then begin to watch for the client's leaving."""
-        parts: list[bytes] = []
-        more = True
+        body, more = bytearray(), True
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            parts.append(message.get("body", b""))
+            body += message.get("body", b"")
             more = message.get("more_body", False)
         self._watch = asyncio.create_task(self._wait_for_disconnect())
-        return b"".join(parts)
+        return bytes(body)
 
     async def start(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
         """Send the status and headers."""
@@ -56,8 +56,7 @@ class Connection:
 
     async def write(self, data: bytes) -> None:
         """Send one chunk of the body."""
-        transport = self._transport()
-        if transport is not None and transport.is_closing():
+        if self._transport.is_closing():
             # A failed send closes the transport; uvicorn reports it at the loop's next turn.
             await self._gone.wait()
         if self._gone.is_set():
@@ -71,55 +70,36 @@ class Connection:
         """End the body in order."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def pause(self, seconds: float) -> None:
-        """Wait; infinity is until the client leaves."""
-        if seconds > 0:
-            await self.wait_for(asyncio.Event(), seconds)
-
-    async def wait_for(self, event: asyncio.Event, limit_s: float) -> None:
-        """Wait for an event, at most so long."""
-        waits = [asyncio.create_task(each.wait()) for each in (event, self._gone)]
-        limit = None if math.isinf(limit_s) else limit_s
+    async def wait(self, limit_s: float | None, event: asyncio.Event | None = None) -> None:
+        """Wait so long, or until an event; None is until the client leaves."""
+        if limit_s == 0:
+            return
+        waits = [asyncio.create_task(each.wait()) for each in (self._gone, event) if each]
         try:
-            await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in waits:
                 each.cancel()
         if self._gone.is_set():
             raise ClientGone
 
-    async def close(self) -> None:
-        """Close the connection in the middle of the body."""
-        self._breakable().close()
+    async def break_off(self, *, reset: bool) -> None:
+        """Close the connection in the middle of the response, or reset it."""
+        if reset:
+            self.reset()
+        else:
+            self._transport.close()
         # Returning before uvicorn notices would make it log an unfinished answer.
         await self._gone.wait()
 
-    async def reset(self) -> None:
+    def reset(self) -> None:
         """Break the connection with a TCP RST."""
-        self.abort()
-        await self._gone.wait()
-
-    def abort(self) -> None:
-        """Send a TCP RST without waiting for anything."""
-        transport = self._breakable()
-        connection: socket.socket | None = transport.get_extra_info("socket")
-        if connection is not None and not transport.is_closing():
+        connection: socket.socket | None = self._transport.get_extra_info("socket")
+        if connection is not None and not self._transport.is_closing():
             # A duplicate of the descriptor: uvloop's own socket object takes no options.
             with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
                 duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
-
-    def _transport(self) -> asyncio.Transport | None:
-        # ASGI has no way to break a connection. Under uvicorn `receive` is a method of the
-        # request's cycle, which has the transport, as long as nothing wraps it.
-        cycle = self._receive.__self__ if inspect.ismethod(self._receive) else None
-        return getattr(cycle, "transport", None)
-
-    def _breakable(self) -> asyncio.Transport:
-        transport = self._transport()
-        if transport is None:
-            raise TypeError("connections can be broken only when uvicorn serves this directly")
-        return transport
+        self._transport.abort()
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

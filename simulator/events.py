@@ -7,7 +7,7 @@ from typing import Any, Final
 from simulator.answer import Answer, Item, item_text, output_tokens, words
 from simulator.plan import Plan
 from simulator.record import Charge
-from simulator.refusals import compact
+from simulator.refusals import bare_response, compact
 
 # Words in one delta: a stream has a few dozen events, like the vendor's samples.
 _DELTA_WORDS: Final = 4
@@ -51,19 +51,11 @@ class _Events:
 
     def opening(self, answer: Answer) -> None:
         """The two events that know neither the model nor the tools."""
-        response = {
-            "output": [],
-            "parallel_tool_calls": False,
-            "created_at": answer.response["created_at"],
-            "tool_choice": "auto",
-            "model": "",
-            "id": answer.response["id"],
-            "tools": [],
-            "object": "response",
-        }
+        final = answer.response
+        queued = bare_response(final["id"], final["created_at"], status="queued")
+        self._add("created", response=queued)
         charge = Charge(input_tokens=answer.charge.input_tokens)
-        self._add("created", response=response | {"status": "queued"})
-        self._add("in_progress", charge=charge, response=response | {"status": "in_progress"})
+        self._add("in_progress", charge=charge, response=queued | {"status": "in_progress"})
 
     def reasoning(self, index: int, item: Item) -> None:
         name, pace_s = self._plan.reasoning_name, self._plan.pace_s

@@ -10,7 +10,6 @@ from typing import Final
 from simulator.events import Event
 from simulator.plan import Plan
 
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _INSIDE_CHARACTER: Final = re.compile(rb"(?=[\x80-\xbf])")
 
 
@@ -29,12 +28,7 @@ def frame(event: Event, plan: Plan, *, status: int = 200) -> bytes:
         lines = [":", "", ": a comment block", "", ": a comment line", lines[0], ":", *lines[1:]]
     if plan.extra_blank_lines:
         lines += ["", ""]
-    return _encode(lines, plan)
-
-
-def end_marker(plan: Plan) -> bytes:
-    """The end marker of other vendors."""
-    return _encode(["data:[DONE]", ""], plan)
+    return encode(lines, plan)
 
 
 def chunks(framed: bytes, plan: Plan) -> list[bytes]:
@@ -46,7 +40,8 @@ def chunks(framed: bytes, plan: Plan) -> list[bytes]:
     return _INSIDE_CHARACTER.split(framed)
 
 
-def _encode(lines: list[str], plan: Plan) -> bytes:
+def encode(lines: list[str], plan: Plan) -> bytes:
+    """Lines with the plan's colon and line ends."""
     if plan.colon != ":":
         lines = [re.sub(r"^(\w+):", rf"\1{plan.colon}", line) for line in lines]
     return "".join(f"{line}{plan.newline}" for line in lines).encode("utf-8", "replace")

@@ -5,7 +5,6 @@ import time
 import uuid
 from typing import Final
 
-# The time in every seeded answer, so that two of them are equal byte for byte.
 SEEDED_TIME_S: Final = 1_790_000_000
 
 

@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-PACE_MAX_S: Final = 60
-SILENCE_MAX_S: Final = 600
-# The vendor's documented ceiling for one search.
-RESULTS_MAX: Final = 100
-SEED_MAX: Final = 2**31 - 1
+# The vendor's documented ceiling for the results of one search is 100.
+_HIGHEST: Final = {"pace_s": 60, "silence_s": 600, "results": 100, "seed": 2**31 - 1}
 
 
 class KnobError(ValueError):
@@ -38,12 +35,10 @@ class Knobs:
     public_url: str | None = None
 
     def __post_init__(self) -> None:
-        bounds = {"pace_s": PACE_MAX_S, "silence_s": SILENCE_MAX_S}
-        for name, highest in (bounds | {"results": RESULTS_MAX, "seed": SEED_MAX}).items():
-            value = getattr(self, name)
+        for name, highest in _HIGHEST.items():
             # Written so that NaN fails too.
-            if not 0 <= value <= highest:
-                raise KnobError(f"{name} must be from 0 to {highest}, not {value:g}")
+            if not 0 <= getattr(self, name) <= highest:
+                raise KnobError(f"{name} must be from 0 to {highest}, not {getattr(self, name):g}")
         if not self.key:
             raise KnobError("key must not be empty")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):

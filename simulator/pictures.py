@@ -20,25 +20,14 @@ red-city | Brick skyline in the evening | city 13 #f7a26b #fde3c0 #8c3b32 #ffe9a
 red-sails | Red sails on a blue sea 红帆 | sails 2 #8fc7ee #e8f4fb #1d6fa5 #d1343b
 bright-regatta | A regatta of yellow sails | sails 3 #bfe6d8 #f7fbe8 #2c8f86 #f2b632
 dark-sail | One black sail before a storm | sails 1 #4d5661 #a9b1b8 #2e3f4c #15181c
-fir-forest | Green firs in summer 森林 | forest 6 #8fc7ee #e8f4fb #7fb069 #1f6b3a
-snow-forest | Blue firs in the snow | forest 8 #b9c9de #eef2f8 #fdfdff #4a6f8f
-autumn-forest | Autumn trees in rust and gold | forest 4 #f5e3b8 #fff6df #a66a2c #c8501e
-blue-night | A full moon over dark hills 月夜 | night 190 #0a1a3f #27447c #0c1c1a #fdf3c0
-violet-night | Violet night with a silver moon | night 450 #2a0f45 #7a3f8f #160a22 #e6e9f5
 red-lighthouse | Lighthouse with red stripes 灯塔 | lighthouse 300 #8fc7ee #e8f4fb #2574a9 #d62f36
 blue-lighthouse | Blue lighthouse in a grey dawn | lighthouse 400 #7d7f8c #e6cfc0 #3e4a5c #20509e
 two-apples | Two red apples on a table 苹果 | fruit 2 #efe3cf #efe3cf #9a6b43 #c9252d
 three-oranges | Three oranges in a row 橙子 | fruit 3 #cfe5e2 #cfe5e2 #5f7f86 #f28c1b
 green-apple | One green apple | fruit 1 #fbfbf4 #fbfbf4 #d9cbb2 #7dbb2c
 plums | Four plums on a dark cloth | fruit 4 #c7b4cf #c7b4cf #3a2b45 #5b2a6e
-sunflower | A sunflower against the sky 向日葵 | flower 12 #3f8fd2 #bfe0f5 #f7c21c #5b3417
-pink-blossom | A pink blossom with five petals | flower 5 #dff1e4 #a8d5ba #ee7fa8 #ffe14d
-white-daisy | A white daisy on dark green | flower 9 #16382a #2c5f43 #fbfbf7 #f2b71f
-orange-fish | An orange fish with white stripes 小鱼 | fish 3 #1a8fb8 #0b4a78 #f47b20 #fdfdfd
-yellow-fish | A yellow fish in deep green water | fish 4 #1e6b57 #0a2f2b #f5d63b #1c1c1c
-candy-stripes | Slanted candy stripes 条纹 | stripes 52 #f9f3f0 #f9f3f0 #e0335b #f7a8c4
-deck-stripes | Wide deckchair stripes | stripes 100 #f4efe2 #f4efe2 #1f4e8c #3fa7a0
 teal-rings | Teal rings around a corner | rings 44 #e8b04a #e8b04a #0e6b72 #bfe9e3
+gold-rings | Gold rings on violet | rings 60 #2a0f45 #2a0f45 #f2b632 #7a3f8f
 red-target | A red and white target 靶子 | rings 80 #fbfbf4 #fbfbf4 #c9252d #fdfdfd
 """
 

@@ -1,54 +1,61 @@
-"""How one call will be answered. Scenarios change the plan; `responses` carries it out."""
+"""How one call will be answered. Scenarios change the plan; `reply` carries it out."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from simulator.refusals import Form, Refusal
 
 Headers = tuple[tuple[str, str], ...]
 
-# Where an answer breaks off.
-Stop = Literal[
-    "before_headers",
-    "after_headers",
-    "after_events",  # after `Plan.after` events
-    "inside_event",  # in the middle of the event after those
-    "inside_character",  # between two bytes of one character
-    "after_results",  # after the first search's results
-    "after_delta",  # after the first piece of the answer's text
-    "before_terminal",  # before the last event
-]
-# What happens there.
-Ending = Literal[
-    "eof",  # the body ends in order
-    "reset",  # TCP RST
-    "close",  # the connection is closed without the body's last chunk
-    "stall",  # nothing more is sent
-    "error_event",  # DashScope's flat `error` event, then the end
-    "failed_event",  # `response.failed`, then the end
-    "endless_deltas",
-    "endless_line",
-]
+# Where an answer breaks off: before or after the headers, after or inside an event, inside a
+# character, after the first results, after the first text delta, before the terminal event.
+Stop = Literal["start", "headers", "after", "event", "character", "results", "delta", "terminal"]
+# What happens there. The last two send text deltas, or one data line, without end.
+Ending = Literal["eof", "reset", "close", "stall", "error_event", "failed_event", "deltas", "line"]
+
+# The `key=value` words of a call and the highest number of each, None for words. `seed` makes all
+# bytes of an answer repeatable; with `times` only the first so many calls of a `tag` count.
+_BYTES_MAX: Final = 64 * 1024 * 1024
+PARAMETERS: Final[dict[str, int | None]] = {
+    "pace": 60,
+    "silence": 600,
+    "results": 100,
+    "delay": 600,
+    "s": 100_000,
+    "status": 599,
+    "seed": 2**31 - 1,
+    "times": 10**6,
+    "after": 10**6,
+    "bytes": _BYTES_MAX,
+    **dict.fromkeys(("tag", "row", "as", "code")),
+}
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorReply:
-    """An error in place of an answer. `billed`: the search was made and is charged anyway."""
-
-    refusal: Refusal
-    form: Form = "http"
-    headers: Headers = ()
-    billed: bool = False
+class BadParameter(ValueError):
+    """A parameter is unknown, not a number, or out of bounds."""
 
 
-@dataclass(frozen=True, slots=True)
-class FixedReply:
-    """A fixed reply in place of an answer, such as a gateway's error page."""
+class Parameters(dict[str, str]):
+    """The parameters of one call."""
 
-    status: int
-    content_type: str
-    body: bytes
-    headers: Headers = ()
+    def number(self, name: str, default: float) -> float:
+        """A number within its bounds.
+
+        Raises:
+            BadParameter: it is something else.
+        """
+        highest = PARAMETERS[name]
+        try:
+            value = float(self.get(name, default))
+        except ValueError as exc:
+            raise BadParameter(f"'{name}' must be a number.") from exc
+        if highest is not None and not 0 <= value <= highest:
+            raise BadParameter(f"'{name}' must be from 0 to {highest}.")
+        return value
+
+    def whole(self, name: str, default: int) -> int:
+        """A number without its fraction."""
+        return int(self.number(name, default))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +64,11 @@ class Plan:
 
     Attributes:
         seed: chooses the wording; ids and timestamps too if `repeatable`.
-        reply: what is sent in place of an answer.
-        ending: None when the answer is sent to its end.
-        refusal: the error of an `ending` that reports one.
+        ending: what breaks the answer, None when it is sent to its end.
+        after, size_bytes: events before the break, and the size of an endless delta.
+        refusal, form: the error in place of an answer, or of an `ending` that reports one.
+        billed: the error comes although the search was made, and is charged.
+        fixed: status, content type and body of a reply that is neither answer nor error.
     """
 
     key: str
@@ -69,11 +78,14 @@ class Plan:
     seed: int
     repeatable: bool = False
     scenario: str = "normal"
-    reply: ErrorReply | FixedReply | None = None
     headers: Headers = ()
     headers_delay_s: float = 0.0
     gate: str | None = None
     always_json: bool = False
+    refusal: Refusal | None = None
+    form: Form = "http"
+    billed: bool = False
+    fixed: tuple[int, str, bytes] | None = None
 
     # The answer's content.
     calls: int = 1
@@ -104,7 +116,6 @@ class Plan:
 
     # The break.
     ending: Ending | None = None
-    stop: Stop = "after_events"
+    stop: Stop = "after"
     after: int = 5
     size_bytes: int = 1024
-    refusal: Refusal | None = None

@@ -6,21 +6,12 @@ from typing import Any, Final
 Body = dict[str, Any]
 
 # Parameters that come back in the response as they were sent, and their defaults.
-_ECHOED: Final[Body] = {
-    "frequency_penalty": 0.0,
-    "max_output_tokens": None,
-    "metadata": {},
-    "parallel_tool_calls": False,
-    "presence_penalty": 0.0,
-    "reasoning": None,
-    "service_tier": "default",
-    "store": True,
-    "temperature": 1.0,
-    "tool_choice": "auto",
-    "tools": [],
-    "top_logprobs": 0,
-    "top_p": 1.0,
-}
+_ECHOED: Final[Body] = (
+    {"frequency_penalty": 0.0, "presence_penalty": 0.0, "temperature": 1.0, "top_p": 1.0}
+    | {"max_output_tokens": None, "metadata": {}, "parallel_tool_calls": False, "reasoning": None}
+    | {"service_tier": "default", "store": True, "tool_choice": "auto", "tools": []}
+    | {"top_logprobs": 0}
+)
 
 
 def prompt_of(body: Body) -> str:
@@ -33,24 +24,21 @@ def image_urls(body: Body) -> Iterator[str]:
     """The URLs of the users' images, in order."""
     for part in _parts(body):
         url = part.get("image_url")
-        if isinstance(url, dict):
-            url = url.get("url")
+        url = url.get("url") if isinstance(url, dict) else url
         if part.get("type") in {"input_image", "image_url"} and isinstance(url, str):
             yield url
 
 
 def messages(body: Body) -> list[Body]:
     """The input as a list of messages."""
-    given = body.get("input")
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
-    return [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    if isinstance(body.get("input"), str):
+        return [{"role": "user", "content": body["input"]}]
+    return _objects(body.get("input"))
 
 
 def tools(body: Body) -> list[Body]:
     """The tools that are objects."""
-    given = body.get("tools")
-    return [tool for tool in given if isinstance(tool, dict)] if isinstance(given, list) else []
+    return _objects(body.get("tools"))
 
 
 def effort(body: Body) -> object:
@@ -73,16 +61,16 @@ def reasons(body: Body) -> bool:
 
 def echoed(body: Body) -> Body:
     """The parameters that the response repeats."""
-    given = {name: value for name, value in body.items() if value is not None}
-    return {name: given.get(name, default) for name, default in _ECHOED.items()}
+    return _ECHOED | {name: body[name] for name in _ECHOED if body.get(name) is not None}
 
 
 def _parts(body: Body) -> Iterator[Body]:
     for message in messages(body):
         content = message.get("content")
-        if message.get("role", "user") != "user":
-            continue
-        if isinstance(content, str):
-            yield {"type": "input_text", "text": content}
-        elif isinstance(content, list):
-            yield from (part for part in content if isinstance(part, dict))
+        if message.get("role", "user") == "user":
+            text = [{"type": "input_text", "text": content}] if isinstance(content, str) else []
+            yield from text or _objects(content)
+
+
+def _objects(value: object) -> list[Body]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

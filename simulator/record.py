@@ -56,8 +56,10 @@ class Call:
     finished: Finished = "cut"
     headers: dict[str, str] = field(default_factory=dict)
 
-    def add(self, charge: Charge) -> None:
-        """Bill something to this call."""
+    def add(self, charge: Charge | None) -> None:
+        """Bill something, if anything, to this call."""
+        if charge is None:
+            return
         self.billed = True
         self.tool_calls += charge.tool_calls
         self.input_tokens += charge.input_tokens
@@ -82,8 +84,7 @@ class Record:
     def reset(self) -> None:
         """Forget all calls and sums; calls that are open stay open."""
         self.calls: deque[Call] = deque(maxlen=CALLS_MAX)
-        self.total = self.billed = 0
-        self.tool_calls = self.input_tokens = self.output_tokens = 0
+        self.total = self.billed = self.tool_calls = self.input_tokens = self.output_tokens = 0
 
     @contextmanager
     def calling(self) -> Iterator[Call]:

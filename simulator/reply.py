@@ -1,18 +1,17 @@
-"""Sends what a plan asks for: an answer as a stream or as one body, an error, or a break."""
+"""Sends what a plan asks for: an answer as events or as one body, an error, or a break."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Final
 
 from simulator.answer import Answer
 from simulator.connection import Connection
 from simulator.events import Event, build_events
-from simulator.framing import BYTE_ORDER_MARK, chunks, end_marker, frame
+from simulator.framing import chunks, encode, frame
 from simulator.ids import Ids
-from simulator.plan import ErrorReply, FixedReply, Headers, Plan
+from simulator.plan import Headers, Plan
 from simulator.record import Call, Charge, Finished
-from simulator.refusals import REFUSALS, Form, Refusal, compact
+from simulator.refusals import REFUSALS, Form, Refusal, bare_response, compact
 from simulator.state import Gate
 
 EVENT_STREAM: Final = "text/event-stream;charset=UTF-8"
@@ -22,6 +21,8 @@ ENDLESS_MAX_BYTES: Final = 64 * 1024 * 1024
 GATE_LIMIT_S: Final = 30
 # A gate holds back the third event.
 _GATED_EVENT: Final = 2
+_ASCII_MAX: Final = 127
+_TERMINAL: Final = {"response.completed", "response.incomplete"}
 _BILLED_ERROR: Final = Charge(tool_calls=1, input_tokens=1000, output_tokens=100)
 
 
@@ -33,129 +34,105 @@ class Reply:
         self._call = call
         self._plan = plan
         self._ids = ids
+        self._streams = call.stream and not plan.always_json
+        self._refusal = plan.refusal or REFUSALS["internal"]
 
-    async def stream(self, answer: Answer, gate: Gate, keep: Callable[[], None]) -> None:
-        """Send an answer as events; it is kept just before its last event."""
-        plan, events = self._plan, build_events(answer, self._plan)
+    async def answer(self, answer: Answer, gate: Gate, keep: Callable[[], None]) -> None:
+        """Send an answer; `keep` is called just before its last event, or its body."""
+        plan = self._plan
+        if plan.ending in {"error_event", "failed_event"} and not self._streams:
+            await self.error(self._refusal, "http" if plan.ending == "error_event" else "failed")
+            return
+        events = build_events(answer, plan) if self._streams else [_whole(answer, plan)]
         stop = _stop(events, plan) if plan.ending else len(events)
-        await self._connection.pause(plan.headers_delay_s)
-        await self._start(200, EVENT_STREAM, plan.headers)
+        await self._connection.wait(plan.headers_delay_s + events[0].wait_s)
+        await self._start(200, EVENT_STREAM if self._streams else JSON, plan.headers)
         if plan.byte_order_mark:
-            await self._connection.write(BYTE_ORDER_MARK)
+            await self._connection.write(b"\xef\xbb\xbf")
         for place, event in enumerate(events[:stop]):
             if place == _GATED_EVENT and plan.gate is not None:
-                await self._connection.wait_for(gate.at(plan.gate), GATE_LIMIT_S)
-            await self._connection.pause(event.wait_s)
-            if event.charge:
-                self._call.add(event.charge)
-            if event.type in {"response.completed", "response.incomplete"}:
+                await self._connection.wait(GATE_LIMIT_S, gate.at(plan.gate))
+            await self._connection.wait(event.wait_s if place else 0)
+            self._call.add(event.charge)
+            if event.type in _TERMINAL:
                 keep()
-            await self._send(event, last=place == len(events) - 1)
+            for chunk in chunks(self._bytes(event, last=place == len(events) - 1), plan):
+                await self._connection.write(chunk)
         if plan.ending:
             await self._break(events[stop])
             return
         if plan.done_marker:
-            await self._connection.write(end_marker(plan))
+            await self._connection.write(encode(["data:[DONE]", ""], plan))
         await self._finish("completed")
 
-    async def whole(self, answer: Answer, keep: Callable[[], None]) -> None:
-        """Send an answer as one JSON body; with a break, only half of it."""
-        plan, data = self._plan, _encode(answer.response)
-        if plan.ending in {"error_event", "failed_event"}:
-            form: Form = "http" if plan.ending == "error_event" else "failed"
-            await self.error(ErrorReply(plan.refusal or REFUSALS["internal"], form))
-            return
-        wait_s = 0 if plan.ending else plan.silence_s * answer.charge.tool_calls
-        await self._connection.pause(plan.headers_delay_s + wait_s)
-        self._call.add(answer.charge)
-        if plan.ending:
-            await self._start(200, JSON, plan.headers)
-            if plan.stop != "after_headers":
-                await self._connection.write(data[: len(data) // 2])
-            await self.end(repeat(b" " * plan.size_bytes))
-            return
-        keep()
-        await self._fixed(200, JSON, data, headers=plan.headers, finished="completed")
+    async def fixed(self, status: int, kind: str, data: bytes) -> None:
+        """Send a fixed reply in place of an answer."""
+        await self._connection.wait(self._plan.headers_delay_s)
+        await self._start(status, kind, self._plan.headers)
+        await self._connection.write(data)
+        await self._finish("cut" if status < 300 else "refused")  # noqa: PLR2004 - HTTP's successes
 
-    async def instead(self, reply: ErrorReply | FixedReply) -> None:
-        """Send the reply that the plan has in place of an answer."""
-        await self._connection.pause(self._plan.headers_delay_s)
-        if isinstance(reply, ErrorReply):
-            await self.error(reply)
-            return
-        finished: Finished = "cut" if reply.status < 300 else "refused"  # noqa: PLR2004 - HTTP's successes
-        await self._fixed(
-            reply.status, reply.content_type, reply.body, headers=reply.headers, finished=finished
-        )
-
-    async def error(self, reply: ErrorReply) -> None:
+    async def error(self, refusal: Refusal, form: Form) -> None:
         """Send an error in its form."""
-        refusal, request_id = reply.refusal, self._call.request_id
-        if reply.billed:
-            self._call.add(_BILLED_ERROR)
-        if reply.form == "failed":
-            await self._failed(refusal)
-            return
-        flat = reply.form == "http"
-        data = _encode(refusal.flat(request_id) if flat else refusal.nested(request_id))
-        if reply.form == "sse":
+        status, kind, body = refusal.status, JSON, compact(refusal.flat(self._call.request_id))
+        if form in {"nested", "sse"}:
+            body = compact(refusal.nested(self._call.request_id))
+        elif form == "failed":
+            status, body = 200, compact(self._failed_response(refusal))
+        data = body.encode("utf-8", "replace")
+        if form == "sse":
             data = b"data: " + data + b"\n\n"
-        await self._fixed(refusal.status, JSON, data, headers=reply.headers, finished="refused")
+        elif form == "failed" and self._streams:
+            kind, data = EVENT_STREAM, frame(self._failed_event(refusal, 1), self._plan)
+        await self._connection.wait(self._plan.headers_delay_s)
+        self._call.add(_BILLED_ERROR if self._plan.billed else None)
+        await self._start(status, kind, self._plan.headers)
+        await self._connection.write(data)
+        await self._finish("failed" if form == "failed" else "refused")
 
-    async def end(self, endless: Iterator[bytes] | None = None) -> None:
+    async def end(self, endless: Iterable[bytes] = ()) -> None:
         """End as the plan's break says."""
-        ending, connection = self._plan.ending, self._connection
+        ending, sent = self._plan.ending, 0
         if ending == "stall":
-            await connection.pause(math.inf)
-        elif ending == "reset":
-            await connection.reset()
-        elif ending == "close":
-            await connection.close()
-        else:
-            sent = 0
-            while endless and ending in {"endless_deltas", "endless_line"}:
-                data = next(endless)
-                await connection.write(data)
-                await connection.pause(self._plan.pace_s)
-                sent += len(data)
-                if sent >= ENDLESS_MAX_BYTES:
-                    break
-            await connection.end()
+            await self._connection.wait(None)
+        if ending in {"reset", "close"}:
+            await self._connection.break_off(reset=ending == "reset")
+            return
+        for data in endless:
+            await self._connection.write(data)
+            await self._connection.wait(self._plan.pace_s)
+            sent += len(data)
+            if sent >= ENDLESS_MAX_BYTES:
+                break
+        await self._connection.end()
 
     async def _break(self, following: Event) -> None:
         """Break off before the following event, or inside it."""
-        plan, framed = self._plan, frame(following, self._plan)
-        refusal = plan.refusal or REFUSALS["internal"]
-        if plan.stop == "inside_event":
-            await self._connection.write(framed[: len(framed) // 2])
-        elif plan.stop == "inside_character":
-            cut = next((place for place, byte in enumerate(framed) if byte > 127), 0) + 1  # noqa: PLR2004 - beyond ASCII
-            await self._connection.write(framed[:cut])
+        plan, data = self._plan, self._bytes(following)
+        if plan.stop == "event" or (not self._streams and plan.stop != "headers"):
+            await self._connection.write(data[: len(data) // 2])
+        elif plan.stop == "character":
+            length = next(place for place, byte in enumerate(data, 1) if byte > _ASCII_MAX)
+            await self._connection.write(data[:length])
         if plan.ending == "error_event":
-            event = Event(following.id, "error", compact(refusal.flat(self._call.request_id)))
-            await self._connection.write(frame(event, plan, status=refusal.status))
+            flat = compact(self._refusal.flat(self._call.request_id))
+            event = Event(following.id, "error", flat)
+            await self._connection.write(frame(event, plan, status=self._refusal.status))
             await self._finish("failed")
         elif plan.ending == "failed_event":
-            await self._connection.write(frame(self._failed_event(refusal, following.id), plan))
+            event = self._failed_event(self._refusal, following.id)
+            await self._connection.write(frame(event, plan))
             await self._finish("failed")
         else:
             await self.end(_endless(plan, following.id))
 
-    async def _send(self, event: Event, *, last: bool) -> None:
+    def _bytes(self, event: Event, *, last: bool = False) -> bytes:
+        if not self._streams:
+            return event.data.encode("utf-8", "replace")
         framed = frame(event, self._plan)
         if last and not self._plan.final_blank_line:
-            framed = framed.rstrip(b"\r\n") + self._plan.newline.encode()
-        for chunk in chunks(framed, self._plan):
-            await self._connection.write(chunk)
-
-    async def _failed(self, refusal: Refusal) -> None:
-        """HTTP 200 with a failed response: one event in a stream, or the body."""
-        event = self._failed_event(refusal, 1)
-        if self._call.stream and not self._plan.always_json:
-            data, kind = frame(event, self._plan), EVENT_STREAM
-        else:
-            data, kind = _encode(self._failed_response(refusal)), JSON
-        await self._fixed(200, kind, data, headers=(), finished="failed")
+            return framed.rstrip(b"\r\n") + self._plan.newline.encode()
+        return framed
 
     def _failed_event(self, refusal: Refusal, number: int) -> Event:
         response = self._failed_response(refusal)
@@ -165,7 +142,8 @@ class Reply:
 
     def _failed_response(self, refusal: Refusal) -> dict[str, object]:
         response_id = self._call.response_id or self._ids.response()
-        return refusal.failed_response(response_id, self._ids.now_s())
+        error = {"code": refusal.code, "message": refusal.message}
+        return bare_response(response_id, self._ids.now_s(), status="failed", error=error)
 
     async def _start(self, status: int, kind: str, headers: Headers) -> None:
         ours = (("content-type", kind), ("x-request-id", self._call.request_id))
@@ -173,50 +151,40 @@ class Reply:
             status, (*ours, ("x-dashscope-call-gateway", "true"), *headers)
         )
 
-    async def _fixed(
-        self, status: int, kind: str, data: bytes, *, headers: Headers, finished: Finished
-    ) -> None:
-        """Send a body whose length is known."""
-        await self._start(status, kind, (*headers, ("content-length", str(len(data)))))
-        await self._connection.write(data)
-        await self._finish(finished)
-
     async def _finish(self, finished: Finished) -> None:
         self._call.finished = finished
         await self._connection.end()
 
 
-def _encode(body: object) -> bytes:
-    return compact(body).encode("utf-8", "replace")
+def _whole(answer: Answer, plan: Plan) -> Event:
+    """An answer in one piece."""
+    wait_s = plan.silence_s * answer.charge.tool_calls
+    return Event(1, "response.completed", compact(answer.response), wait_s, answer.charge)
 
 
 def _stop(events: list[Event], plan: Plan) -> int:
     """How many events come before the break; the last event never does."""
     last = len(events) - 1
-    if plan.stop == "after_headers":
-        return 0
-    if plan.stop == "before_terminal":
-        return last
-    if plan.stop in {"after_events", "inside_event"}:
-        return min(plan.after, last)
-    place = next((place for place, event in enumerate(events) if _is_mark(event, plan)), last - 1)
-    return place + (plan.stop != "inside_character")
+    if plan.stop in {"results", "delta", "character"}:
+        found = (place for place, event in enumerate(events) if _is_mark(event, plan))
+        return min(next(found, last - 1) + (plan.stop != "character"), last)
+    return {"headers": 0, "terminal": last}.get(plan.stop, min(plan.after, last))
 
 
 def _is_mark(event: Event, plan: Plan) -> bool:
-    if plan.stop == "after_results":
+    if plan.stop == "results":
         return '"image_search_call","status":"completed"' in event.data
-    if plan.stop == "after_delta":
-        return event.type == "response.output_text.delta"
-    return not event.data.isascii()
+    is_delta = event.type == "response.output_text.delta"
+    return is_delta if plan.stop == "delta" else not event.data.isascii()
 
 
 def _endless(plan: Plan, number: int) -> Iterator[bytes]:
+    """Deltas, or one data line, without end; nothing for another ending."""
     filler = "x" * plan.size_bytes
-    if plan.ending == "endless_line":
+    if plan.ending == "line":
         yield b'id:1\nevent:response.output_text.delta\ndata:{"delta":"'
         yield from repeat(filler.encode())
-    while True:
+    while plan.ending == "deltas":
         fields = {"sequence_number": number - 1, "delta": filler, "content_index": 0}
         data = compact(fields | {"type": "response.output_text.delta"})
         yield frame(Event(number, "response.output_text.delta", data), plan)

@@ -1,4 +1,4 @@
-"""`POST /responses`: reads a request, plans its answer, and sends it."""
+"""`POST /responses`: reads a request, plans its answer, and has it sent."""
 
 import asyncio
 import json
@@ -8,14 +8,14 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from simulator import gallery, images, question
-from simulator.answer import Answer, Searches, compose
+from simulator.answer import Searches, compose
 from simulator.connection import ClientGone, Connection
 from simulator.ids import Ids
-from simulator.plan import ErrorReply, Plan
+from simulator.plan import Plan
 from simulator.record import Call
-from simulator.refusals import Form, Refused, invalid
+from simulator.refusals import Refused, invalid
 from simulator.reply import Reply
-from simulator.scenarios import HEADER, make_plan
+from simulator.scenarios import make_plan
 from simulator.state import State, Stored
 from simulator.validation import check_key, validate
 
@@ -34,11 +34,7 @@ class Responses:
             self._state.connections.add(connection)
             try:
                 with self._state.record.calling() as call:
-                    exchange = _Exchange(self._state, call, scope)
-                    try:
-                        await exchange.answer(connection)
-                    except ClientGone:
-                        call.finished = "client_gone"
+                    await _Exchange(self._state, call, Headers(scope=scope)).run(connection)
             finally:
                 self._state.connections.discard(connection)
 
@@ -46,82 +42,82 @@ class Responses:
 class _Exchange:
     """One call being answered."""
 
-    def __init__(self, state: State, call: Call, scope: Scope) -> None:
+    def __init__(self, state: State, call: Call, headers: Headers) -> None:
         self._state = state
         self._call = call
-        self._headers = Headers(scope=scope)
-        host = self._headers.get("host", "localhost")
-        self._base_url = state.knobs.public_url or f"{scope['scheme']}://{host}"
-        call.headers = dict(self._headers.items())
-        if "authorization" in call.headers:
-            call.headers["authorization"] = call.headers["authorization"].partition(" ")[0]
+        self._headers = headers
+        self._base_url = state.knobs.public_url or f"http://{headers.get('host', 'localhost')}"
 
-    async def answer(self, connection: Connection) -> None:
-        raw = await connection.body()
-        ids, plan = Ids(), make_plan("", "", knobs=self._state.knobs, tags=self._state.tags)
-        body: dict[str, Any] = {}
-        refused: ErrorReply | None = None
+    async def run(self, connection: Connection) -> None:
+        """Answer, and note how the call ended."""
+        plan = make_plan("", "", knobs=self._state.knobs, tags=self._state.tags)
+        scheme = self._headers.get("authorization", "").partition(" ")[0]
+        self._call.headers = dict(self._headers) | ({"authorization": scheme} if scheme else {})
         try:
-            check_key(self._headers, self._state.knobs.key)
-            body = _read_json(raw)
-            plan = self._plan(body)
+            raw = await connection.body()
+            try:
+                check_key(self._headers, self._state.knobs.key)
+                body = _read_json(raw)
+                plan = self._plan(body)
+            except Refused as exc:
+                await self._reply(connection, plan, Ids()).error(exc.refusal, "http")
+                return
             ids = Ids(plan.seed if plan.repeatable else None)
-        except Refused as exc:
-            refused = ErrorReply(exc.refusal)
-        self._call.request_id = ids.plain()
-        reply = Reply(connection, self._call, plan=plan, ids=ids)
-        if refused:
-            await reply.error(refused)
-        elif plan.stop == "before_headers" and plan.ending:
-            await reply.end()
-        elif plan.reply:
-            await reply.instead(plan.reply)
-        else:
-            await self._search(body, reply, plan=plan, ids=ids, size_bytes=len(raw))
+            reply = self._reply(connection, plan, ids)
+            if plan.ending and plan.stop == "start":
+                await reply.end()
+            elif plan.fixed:
+                await reply.fixed(*plan.fixed)
+            elif plan.refusal and not plan.ending:
+                await reply.error(plan.refusal, plan.form)
+            else:
+                await self._answer(body, reply, plan, ids)
+        except ClientGone:
+            self._call.finished = "client_gone"
 
     def _plan(self, body: dict[str, Any]) -> Plan:
-        prompt, model = question.prompt_of(body), body.get("model")
-        self._call.prompt = prompt
-        self._call.model = model if isinstance(model, str) else ""
-        self._call.stream = body.get("stream") is True
-        header = self._headers.get(HEADER, "")
-        plan = make_plan(header, prompt, knobs=self._state.knobs, tags=self._state.tags)
-        self._call.scenario = plan.scenario
+        call, model = self._call, body.get("model")
+        call.prompt = question.prompt_of(body)
+        call.model = model if isinstance(model, str) else ""
+        call.stream = body.get("stream") is True
+        header = self._headers.get("x-simulate", "")
+        plan = make_plan(header, call.prompt, knobs=self._state.knobs, tags=self._state.tags)
+        call.scenario = plan.scenario
         return plan
 
-    async def _search(
-        self, body: dict[str, Any], reply: Reply, *, plan: Plan, ids: Ids, size_bytes: int
-    ) -> None:
+    def _reply(self, connection: Connection, plan: Plan, ids: Ids) -> Reply:
+        self._call.request_id = ids.plain()
+        return Reply(connection, self._call, plan=plan, ids=ids)
+
+    async def _answer(self, body: dict[str, Any], reply: Reply, plan: Plan, ids: Ids) -> None:
         try:
             validate(body)
-            found = await self._images(body)
+            given = await self._images(body)
         except Refused as exc:
-            form: Form = "failed" if self._call.stream else "http"
-            await reply.error(ErrorReply(exc.refusal, form))
+            await reply.error(exc.refusal, "failed" if self._call.stream else "http")
             return
-        self._call.images = [image.seen for image in found]
-        searches = self._searches(body, found, plan)
-        answer = compose(body, found, searches, plan=plan, ids=ids)
+        self._call.images = [image.seen for image in given]
+        answer = compose(body, given, self._searches(body, given, plan), plan=plan, ids=ids)
         self._call.response_id = answer.response["id"]
+        items = [_input_item(message, ids) for message in question.messages(body)]
+        # Metadata is echoed but not stored: so it was seen on the real service.
+        response = answer.response | {"metadata": {}}
+        stored = Stored(response, items, given, body.get("previous_response_id"))
 
         def keep() -> None:
             if body.get("store") is not False:
-                self._state.store.add(_stored(body, answer, found, ids=ids, size_bytes=size_bytes))
+                self._state.store(stored)
 
-        if self._call.stream and not plan.always_json:
-            await reply.stream(answer, self._state.gate, keep)
-        else:
-            await reply.whole(answer, keep)
+        await reply.answer(answer, self._state.gate, keep)
 
     async def _images(self, body: dict[str, Any]) -> list[images.SearchImage]:
         """The request's images, or those of the response that it follows."""
-        previous = body.get("previous_response_id")
-        followed = self._state.store.find(previous)
-        if previous is not None and followed is None:
-            raise invalid(f"Not found previous_response_id: {previous}")
-        urls = list(question.image_urls(body))
-        if followed and not urls:
-            return followed.images
+        urls, previous = list(question.image_urls(body)), body.get("previous_response_id")
+        if previous is not None:
+            if not isinstance(previous, str) or previous not in self._state.stored:
+                raise invalid(f"Not found previous_response_id: {previous}")
+            if not urls:
+                return self._state.stored[previous].images
         return [
             await asyncio.to_thread(images.load, url)
             if len(url) > _DECODED_IN_THREAD_CHARS
@@ -140,13 +136,11 @@ class _Exchange:
         return [(index, self._results(given[index], count)) for index in indexes]
 
     def _results(self, image: images.SearchImage, count: int) -> list[dict[str, Any]]:
+        pictures = enumerate(gallery.nearest(image.vector, count), 1)
+        base = f"{self._base_url}/gallery"
         return [
-            {
-                "title": picture.title,
-                "url": f"{self._base_url}/gallery/{picture.name}.jpg",
-                "index": index,
-            }
-            for index, picture in enumerate(gallery.nearest(image.vector, count), 1)
+            {"title": picture.title, "url": f"{base}/{picture.name}.jpg", "index": index}
+            for index, picture in pictures
         ]
 
 
@@ -158,24 +152,6 @@ def _read_json(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise invalid("The request body must be a JSON object.")
     return body
-
-
-def _stored(
-    body: dict[str, Any],
-    answer: Answer,
-    found: list[images.SearchImage],
-    *,
-    ids: Ids,
-    size_bytes: int,
-) -> Stored:
-    return Stored(
-        # Metadata is echoed but not stored: so it was seen on the real service.
-        response=answer.response | {"metadata": {}},
-        input_items=[_input_item(message, ids) for message in question.messages(body)],
-        images=found,
-        previous_response_id=body.get("previous_response_id"),
-        size_bytes=size_bytes,
-    )
 
 
 def _input_item(message: dict[str, Any], ids: Ids) -> dict[str, Any]:

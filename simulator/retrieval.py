@@ -24,14 +24,14 @@ class Retrieval:
 
     async def get(self, request: Request) -> Response:
         """A whole stored response."""
-        return self._reply(request, lambda response_id: self._state.store.get(response_id).response)
+        return self._reply(request, lambda response_id: self._state.find(response_id).response)
 
     async def delete(self, request: Request) -> Response:
         """Remove a stored response. The vendor's answer has no `object` field."""
 
         def remove(response_id: str) -> dict[str, Any]:
-            self._state.store.get(response_id)
-            self._state.store.delete(response_id)
+            self._state.find(response_id)
+            del self._state.stored[response_id]
             return {"deleted": True, "id": response_id}
 
         return self._reply(request, remove)
@@ -59,7 +59,7 @@ class Retrieval:
         return error_reply(refusal)
 
     def _page(self, response_id: str, request: Request) -> dict[str, Any]:
-        stored, asked = self._state.store.get(response_id), request.query_params
+        stored, asked = self._state.find(response_id), request.query_params
         limit = asked.get("limit", "20")
         if not limit.isdecimal() or not 1 <= int(limit) <= _PAGE_MAX:
             raise invalid(f"Invalid 'limit': must be from 1 to {_PAGE_MAX}, got {limit}.")

@@ -7,11 +7,8 @@ from typing import Final
 
 from simulator.catalogue import SCENARIOS
 from simulator.knobs import Knobs
-from simulator.parameters import BadParameter, Parameters
-from simulator.plan import Plan
+from simulator.plan import PARAMETERS, BadParameter, Parameters, Plan
 from simulator.refusals import Refusal, Refused
-
-HEADER: Final = "x-simulate"
 
 _IN_PROMPT: Final = re.compile(r"\[sim\b([^\]]*)\]")
 
@@ -29,19 +26,19 @@ def make_plan(header: str, prompt: str, *, knobs: Knobs, tags: Counter[str]) -> 
     """
     words = " ".join([header, *_IN_PROMPT.findall(prompt)]).split()
     names = [word for word in words if "=" not in word]
-    for name in names:
-        if name not in SCENARIOS:
-            message = f"No scenario is named '{name}'. There are: {', '.join(SCENARIOS)}."
-            raise Refused(Refusal("simulator", 400, "SimulatorUnknownScenario", message))
+    given = Parameters(word.split("=", 1) for word in words if "=" in word)
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        raise _refused("UnknownScenario", f"Unknown: {unknown}. Known: {', '.join(SCENARIOS)}.")
+    if unknown := [name for name in given if name not in PARAMETERS]:
+        raise _refused("BadParameter", f"Unknown: {unknown}. Known: {sorted(PARAMETERS)}.")
     try:
-        given = Parameters(dict(word.split("=", 1) for word in words if "=" in word))
         plan = _base(given, knobs)
         if not names or _is_over(names, given, tags):
             return plan
         for name in names:
             plan = SCENARIOS[name].apply(plan, given)
     except BadParameter as exc:
-        raise Refused(Refusal("simulator", 400, "SimulatorBadParameter", str(exc))) from exc
+        raise _refused("BadParameter", str(exc)) from exc
     return replace(plan, scenario=" ".join(names))
 
 
@@ -52,7 +49,7 @@ def _base(given: Parameters, knobs: Knobs) -> Plan:
         silence_s=given.number("silence", knobs.silence_s),
         results=given.whole("results", knobs.results),
         seed=given.whole("seed", knobs.seed),
-        repeatable="seed" in given.given,
+        repeatable="seed" in given,
         after=given.whole("after", 5),
         size_bytes=max(1, given.whole("bytes", 1024)),
     )
@@ -63,6 +60,10 @@ def _is_over(names: list[str], given: Parameters, tags: Counter[str]) -> bool:
     times = given.whole("times", 0)
     if not times:
         return False
-    tag = given.text("tag", " ".join(names))
+    tag = given.get("tag", " ".join(names))
     tags[tag] += 1
     return tags[tag] > times
+
+
+def _refused(what: str, message: str) -> Refused:
+    return Refused(Refusal("simulator", 400, f"Simulator{what}", message))

@@ -1,30 +1,24 @@
-"""Serving an application on loopback: inside a running loop for tests, or as a process."""
-
-from __future__ import annotations
+"""Serves an application on loopback: in a running loop for tests, or as a process."""
 
 import asyncio
 import contextlib
 import signal
 import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import uvicorn
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from starlette.applications import Starlette
+from starlette.applications import Starlette
 
 _BACKLOG: Final = 2048
-# Longer than clients pool connections for, so that none is closed just as it is taken again.
+# Longer than clients keep idle connections, so that none is closed just as it is used again.
 _KEEP_ALIVE_S: Final = 75
-# What is still open after `hang_up` would only be an application of another kind.
-_GRACE_S: Final = 5
+_SHUTDOWN_LIMIT_S: Final = 5
 
 
 class LoopServer(uvicorn.Server):
-    """uvicorn without its own signal handling, which would raise the signal again at the end."""
+    """A uvicorn server in somebody else's loop: it leaves signals alone, and stops at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -32,7 +26,7 @@ class LoopServer(uvicorn.Server):
         self.stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell who waits for it."""
+        """Start, and set `ready`."""
         await super().startup(sockets=sockets)
         self.ready.set()
 
@@ -42,25 +36,22 @@ class LoopServer(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        """Keep uvicorn's ticks, but stop as soon as told and not a tick later."""
-        ticks = 0
-        while not self.should_exit:
-            await self.on_tick(ticks)
-            ticks = (ticks + 1) % 864_000
+        """Update the `Date` header until `stop` is called."""
+        while not self.stopping.is_set():
+            await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await self.stopping.wait()
+                await asyncio.wait_for(self.stopping.wait(), timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End without uvicorn's fixed pauses, which would be most of a short test's time."""
+        """Close without uvicorn's fixed pauses, which would be most of a short test's time."""
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        if self.server_state.tasks:
-            _, late = await asyncio.wait(self.server_state.tasks, timeout=_GRACE_S)
+        if tasks := set(self.server_state.tasks):
+            _, late = await asyncio.wait(tasks, timeout=_SHUTDOWN_LIMIT_S)
             for task in late:
                 task.cancel()
         await self.lifespan.shutdown()
@@ -75,11 +66,11 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 is a free one.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that bear its number,
-    # and without it small events wait some 40 ms for the other side's acknowledgement.
+    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that have its number;
+    # without it small events wait some 40 ms for the other side's acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -91,11 +82,33 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: Starlette) -> LoopServer:
-    """A quiet server for the application."""
+@asynccontextmanager
+async def serving(app: Starlette) -> AsyncIterator[str]:
+    """Serve on a free port of 127.0.0.1; yields `http://127.0.0.1:PORT`.
+
+    At the end, the open calls of an application with `state.hang_up` are broken first.
+    """
+    with listen("127.0.0.1", 0) as listener:
+        async with _running(app, listener):
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def serve_until_signal(
+    app: Starlette, listener: socket.socket, ready: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then break open calls and return."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    async with _running(app, listener):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        ready()
+        await stopped.wait()
+
+
+@asynccontextmanager
+async def _running(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,
-        # Plain logging: an error shows on stderr, and in a test's captured log.
         log_config=None,
         log_level="error",
         access_log=False,
@@ -103,48 +116,13 @@ def make_server(app: Starlette) -> LoopServer:
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
-    return LoopServer(config)
-
-
-@asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[str]:
-    """Serve on a free port of 127.0.0.1 in the running loop; yields `http://127.0.0.1:PORT`.
-
-    At the end, an application with `state.hang_up` is told to break its open calls first.
-    """
-    with listen("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-        server = make_server(app)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            await server.ready.wait()
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            _hang_up(app)
-            server.stop()
-            await task
-
-
-async def serve_until_signal(
-    app: Starlette, listener: socket.socket, ready: Callable[[], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then break open calls and return."""
-    server = make_server(app)
-
-    def stop() -> None:
-        _hang_up(app)
-        server.stop()
-
-    loop = asyncio.get_running_loop()
+    server = LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
-    await server.ready.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    ready()
-    await task
-
-
-def _hang_up(app: Starlette) -> None:
-    hang_up: Callable[[], None] | None = getattr(app.state, "hang_up", None)
-    if hang_up is not None:
-        hang_up()
+    try:
+        await server.ready.wait()
+        yield
+    finally:
+        if hasattr(app.state, "hang_up"):
+            app.state.hang_up()
+        server.stop()
+        await task

@@ -9,8 +9,7 @@ from simulator import question
 from simulator.refusals import REFUSALS, Refused, invalid
 
 # The vendor's Responses list as of late 2026; the tool excludes qwen3.6-27b by name.
-MODELS: Final = tuple(
-    """
+MODELS: Final = """
     qwen3.8-max qwen3.8-max-0902 qwen3.8-flash qwen3.8-2.4t-a95b qwen3.8-27b
     qwen3.7-max qwen3.7-max-2026-05-17 qwen3.7-max-2026-05-20 qwen3.7-max-2026-06-08
     qwen3.7-max-preview qwen3-max qwen3-max-2026-01-23
@@ -19,8 +18,7 @@ MODELS: Final = tuple(
     qwen3.7-flash qwen3.7-flash-2026-07-15 qwen3.6-flash qwen3.6-flash-2026-04-16
     qwen3.5-flash qwen3.5-flash-2026-02-23
     qwen3.6-35b-a3b qwen3.5-397b-a17b qwen3.5-122b-a10b qwen3.5-27b qwen3.5-35b-a3b
-    """.split()
-)
+    """.split()  # noqa: SIM905 - readable so
 MAX_OUTPUT_TOKENS_MIN: Final = 16
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
