@@ -28,9 +28,11 @@ def _scenario(description: str, **changes: Any) -> Scenario:
     return Scenario(description, lambda _plan, _given: changes)
 
 
-def _number(description: str, field: str, parameter: str, default: int) -> Scenario:
+def _number(description: str, field: str, parameter: str, default: float) -> Scenario:
     """A scenario that takes a field of the plan from a parameter."""
-    return Scenario(description, lambda _, given: {field: given.whole(parameter, default)})
+    return Scenario(
+        description, lambda _, given: {field: type(default)(given.number(parameter, default))}
+    )
 
 
 def _error(description: str, slug: str, form: Form | None = None, **more: Any) -> Scenario:
@@ -123,10 +125,10 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "extra_blank_lines": _scenario("two more blank lines after each event", extra_blank_lines=True),
     "after_terminal": _scenario("more events after the terminal one", after_terminal=True),
     # Slow and silent.
-    "slow_headers": _number("headers come after `delay` seconds", "headers_delay_s", "delay", 3),
+    "slow_headers": _number("headers come after `delay` seconds", "headers_delay_s", "delay", 3.0),
     "stall_before_first": _scenario("headers, then nothing", stop="headers", ending="stall"),
     "stall": _scenario("`after` events, then nothing", ending="stall"),
-    "silence": _number("the search takes `s` seconds", "silence_s", "s", 10),
+    "silence": _number("the search takes `s` seconds", "silence_s", "s", 10.0),
     "hang": _scenario("the request is never answered", stop="start", ending="stall"),
     # Errors in place of an answer.
     "http_400": _error("HTTP 400, flat body", "input_length"),

@@ -10,36 +10,24 @@ from typing import Any
 
 import httpx
 from PIL import Image
-from starlette.applications import Starlette
 
-from simulator import Knobs, create_app, gallery
-from simulator.state import Gate
+from simulator import Knobs, create_app
+from simulator.gallery import jpeg
 from simulator.record import Call, Record
 from simulator.serving import serving
 
 QUICK = Knobs(pace_s=0, silence_s=0)
 KEY = {"authorization": f"Bearer {QUICK.key}"}
+GALLERY_URL = "https://gallery.example/"
 
 
 @dataclass(frozen=True)
-class Desk:
-    """A running simulator, a client of it, and what it holds."""
+class Upstream:
+    """A running simulator, a client of it, and its record of calls."""
 
     url: str
     client: httpx.AsyncClient
-    app: Starlette
-
-    @property
-    def record(self) -> Record:
-        record = self.app.state.record
-        assert isinstance(record, Record)
-        return record
-
-    @property
-    def gate(self) -> Gate:
-        gate = self.app.state.gate
-        assert isinstance(gate, Gate)
-        return gate
+    record: Record
 
     @property
     def last(self) -> Call:
@@ -48,9 +36,12 @@ class Desk:
     async def ask(self, body: dict[str, Any], **headers: str) -> httpx.Response:
         return await self.client.post("/responses", json=body, headers=headers)
 
+    async def stream(self, prompt: str, **more: Any) -> httpx.Response:
+        return await self.ask(question(prompt, stream=True, **more))
+
 
 @asynccontextmanager
-async def desk(knobs: Knobs = QUICK) -> AsyncIterator[Desk]:
+async def upstream(knobs: Knobs = QUICK) -> AsyncIterator[Upstream]:
     app = create_app(knobs)
     async with (
         serving(app) as url,
@@ -58,13 +49,14 @@ async def desk(knobs: Knobs = QUICK) -> AsyncIterator[Desk]:
             base_url=f"{url}/compatible-mode/v1", headers=KEY, timeout=30, trust_env=False
         ) as client,
     ):
-        yield Desk(url, client, app)
+        yield Upstream(url, client, app.state.record)
 
 
-def question(prompt: str = "What is like it?", *names: str, **more: Any) -> dict[str, Any]:
-    """A request with the tool, and with gallery pictures by name."""
+def question(prompt: str = "What is like it?", *urls: str, **more: Any) -> dict[str, Any]:
+    """A request with the tool and with images, by default one of the gallery's."""
     parts: list[dict[str, Any]] = [{"type": "input_text", "text": prompt}]
-    parts += [{"type": "input_image", "image_url": own(name)} for name in names or ("red-sails",)]
+    given = urls or (f"{GALLERY_URL}red-sails",)
+    parts += [{"type": "input_image", "image_url": url} for url in given]
     body = {
         "model": "qwen3.7-plus",
         "input": [{"role": "user", "content": parts}],
@@ -73,28 +65,17 @@ def question(prompt: str = "What is like it?", *names: str, **more: Any) -> dict
     return body | more
 
 
-def own(name: str) -> str:
-    return f"https://gallery.example/{name}"
-
-
-def data_url(name: str, *, scale: float = 1.0, quality: int = 40) -> str:
+def data_url(name: str, *, scale: float = 1.0) -> str:
     """A gallery picture, resized and compressed again."""
-    with Image.open(io.BytesIO(gallery.jpeg(name))) as picture:
+    with Image.open(io.BytesIO(jpeg(name))) as picture:
         size = (round(picture.width * scale), round(picture.height * scale))
-        target = io.BytesIO()
-        picture.resize(size).save(target, "JPEG", quality=quality)
-    return as_data_url(target.getvalue(), "jpeg")
+        return as_data_url(picture.resize(size), "JPEG", quality=40)
 
 
-def blank_url(width: int, height: int) -> str:
-    """A white PNG of this size."""
+def as_data_url(image: Image.Image, kind: str, **options: Any) -> str:
     target = io.BytesIO()
-    Image.new("RGB", (width, height), "white").save(target, "PNG")
-    return as_data_url(target.getvalue(), "png")
-
-
-def as_data_url(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    image.save(target, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(target.getvalue()).decode()}"
 
 
 def events(body: bytes) -> list[dict[str, Any]]:
@@ -104,9 +85,12 @@ def events(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(block.split("\n")[3].removeprefix("data:")) for block in blocks]
 
 
+def types(response: dict[str, Any]) -> list[str]:
+    return [item["type"] for item in response["output"]]
+
+
 def found(response: dict[str, Any]) -> list[dict[str, Any]]:
     """The results of the first search in a response."""
     call = next(item for item in response["output"] if item["type"] == "image_search_call")
-    results = json.loads(call["output"])
-    assert isinstance(results, list)
+    results: list[dict[str, Any]] = json.loads(call["output"])
     return results
