@@ -83,6 +83,11 @@ def _rings(pen: Pen, step: int, first: str, second: str) -> None:
 
 
 _MOTIFS: Final = {
-    "sunset": _sunset, "mountains": _mountains, "city": _city, "sails": _sails,
-    "lighthouse": _lighthouse, "fruit": _fruit, "rings": _rings,
+    "sunset": _sunset,
+    "mountains": _mountains,
+    "city": _city,
+    "sails": _sails,
+    "lighthouse": _lighthouse,
+    "fruit": _fruit,
+    "rings": _rings,
 }

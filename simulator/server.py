@@ -14,7 +14,14 @@ from simulator.knobs import Knobs
 from simulator.pictures import PICTURES
 from simulator.refusals import Refusal
 from simulator.responses import Responses
-from simulator.retrieval import Retrieval, error_reply
+from simulator.retrieval import (
+    delete_response,
+    endpoint,
+    error_reply,
+    get_input_items,
+    get_models,
+    get_response,
+)
 from simulator.state import State
 
 # The vendor's own path, and the short one of OpenAI's clients.
@@ -25,32 +32,25 @@ def create_app(knobs: Knobs | None = None) -> Starlette:
     """A simulator. `app.state` has `record`, `gate`, `knobs` and `hang_up` for tests."""
     state = State(knobs or Knobs())
     routes = [route for prefix in PREFIXES for route in _api(prefix, state)]
-    app = Starlette(
-        routes=[*routes, *_controls(state)],
-        exception_handlers={404: _not_routed, 405: _not_routed},
-    )
-    app.state.knobs = state.knobs
-    app.state.record = state.record
-    app.state.gate = state.gate
-    app.state.hang_up = state.hang_up
+    handlers = {404: _not_routed, 405: _not_routed}
+    app = Starlette(routes=[*routes, *_controls(state)], exception_handlers=handlers)
+    app.state.knobs, app.state.record = state.knobs, state.record
+    app.state.gate, app.state.hang_up = state.gate, state.hang_up
     return app
 
 
 def _api(prefix: str, state: State) -> list[Route]:
-    retrieval, one = Retrieval(state), f"{prefix}/responses/{{id}}"
+    one = f"{prefix}/responses/{{id}}"
     return [
         Route(f"{prefix}/responses", Responses(state), methods=["POST"]),
-        Route(one, retrieval.get, methods=["GET"]),
-        Route(one, retrieval.delete, methods=["DELETE"]),
-        Route(f"{one}/input_items", retrieval.input_items, methods=["GET"]),
-        Route(f"{prefix}/models", retrieval.models, methods=["GET"]),
+        Route(one, endpoint(state, get_response)),
+        Route(one, endpoint(state, delete_response), methods=["DELETE"]),
+        Route(f"{one}/input_items", endpoint(state, get_input_items)),
+        Route(f"{prefix}/models", endpoint(state, get_models)),
     ]
 
 
 def _controls(state: State) -> list[Route]:
-    async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok")
-
     async def show_record(request: Request) -> Response:
         last = request.query_params.get("last", "0")
         if not last.isdecimal():
@@ -67,7 +67,7 @@ def _controls(state: State) -> list[Route]:
         return Response(status_code=204)
 
     return [
-        Route("/healthz", healthz),
+        Route("/healthz", PlainTextResponse("ok")),
         Route("/record", show_record),
         Route("/record", reset_record, methods=["DELETE"]),
         Route("/gate/{tag}", open_gate, methods=["POST"]),
