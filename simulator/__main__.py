@@ -12,6 +12,7 @@ from simulator.server import PREFIXES, create_app
 from simulator.serving import listen, serve_until_signal
 
 _DEFAULTS: Final = Knobs()
+_PORT_MAX: Final = 65_535
 # flag: type, default, meaning. Each is an environment variable too: --pace-s is SIMULATOR_PACE_S.
 _FLAGS: Final[dict[str, tuple[type, object, str]]] = {
     "host": (str, "127.0.0.1", "address to listen on"),
@@ -49,9 +50,11 @@ def main(arguments: list[str]) -> None:
         sys.stdout.writelines(lines)
         return
     host, port = options.pop("host"), options.pop("port")
+    if not 0 <= port <= _PORT_MAX:
+        parser.error(f"--port must be from 0 to {_PORT_MAX}")
     try:
         app, listener = create_app(Knobs(**options)), listen(host, port)
-    except (KnobError, OSError, OverflowError) as exc:
+    except (KnobError, OSError) as exc:
         parser.error(str(exc))
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listener.getsockname()[1]}{PREFIXES[0]}"

@@ -20,11 +20,7 @@ class Scenario:
     changes: Callable[[Plan, Parameters], Changes]
 
     def apply(self, plan: Plan, given: Parameters) -> Plan:
-        """The plan with this scenario's changes.
-
-        Raises:
-            BadParameter: a parameter is out of its bounds.
-        """
+        """The plan with this scenario's changes; raises `BadParameter`."""
         return replace(plan, **self.changes(plan, given))
 
 

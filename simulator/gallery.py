@@ -26,11 +26,7 @@ _SHADES: Final = 4
 
 @cache
 def jpeg(name: str) -> bytes:
-    """The file of the picture with this name; drawn once in a process.
-
-    Raises:
-        KeyError: there is no such picture.
-    """
+    """The file of this picture, drawn once in a process; raises `KeyError` if there is none."""
     return {picture.name: picture for picture in PICTURES}[name].jpeg()
 
 

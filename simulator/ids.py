@@ -15,7 +15,6 @@ class Ids:
         self._random = None if seed is None else seeded_random(seed)
 
     def response(self) -> str:
-        """A response id, `resp_<uuid>`."""
         return f"resp_{self.plain()}"
 
     def item(self) -> str:

@@ -33,11 +33,7 @@ class SearchImage:
 
 
 def load(url: str) -> SearchImage:
-    """Decode and describe one image. An EXIF orientation is not applied.
-
-    Raises:
-        Refused: in the vendor's words for what is wrong with it.
-    """
+    """Decode and describe one image, or raise `Refused`. No EXIF orientation is applied."""
     if url.startswith("data:"):
         return _decode(_read_data(url))
     if url.startswith(GALLERY_URL):
@@ -75,7 +71,7 @@ def _decode(data: bytes) -> SearchImage:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_sides(image.width, image.height)
-                vector = gallery.describe(_opaque(image))
+                vector = gallery.describe(image.convert("RGB"))
                 digest = hashlib.sha256(data).hexdigest()
                 seen = InputImage(digest, image.width, image.height, image.format or "")
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as exc:
@@ -92,10 +88,3 @@ def _check_sides(width: int, height: int) -> None:
     ratio = max(width, height) / min(width, height)
     if ratio > RATIO_MAX:
         raise invalid(f"{rule} [absolute aspect ratio must be smaller than 200, got {ratio:g}]")
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")

@@ -13,7 +13,7 @@ class KnobError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knobs:
-    """Settings of one simulator.
+    """Settings of one simulator; raises `KnobError` for a value out of bounds.
 
     Attributes:
         key: the only API key that is accepted.
@@ -22,9 +22,6 @@ class Knobs:
         results: how many pictures a search returns at most; the gallery may hold fewer.
         seed: chooses the wording of answers.
         public_url: base of the links in results; by default the address in the request's `Host`.
-
-    Raises:
-        KnobError: a value is out of bounds.
     """
 
     key: str = "sk-simulated"

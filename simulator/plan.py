@@ -39,11 +39,7 @@ class Parameters(dict[str, str]):
     """The parameters of one call."""
 
     def number(self, name: str, default: float) -> float:
-        """A number within its bounds.
-
-        Raises:
-            BadParameter: it is something else.
-        """
+        """A number within its bounds; raises `BadParameter` for anything else."""
         highest = PARAMETERS[name]
         try:
             value = float(self.get(name, default))

@@ -58,12 +58,11 @@ class Call:
 
     def add(self, charge: Charge | None) -> None:
         """Bill something, if anything, to this call."""
-        if charge is None:
-            return
-        self.billed = True
-        self.tool_calls += charge.tool_calls
-        self.input_tokens += charge.input_tokens
-        self.output_tokens += charge.output_tokens
+        if charge:
+            self.billed = True
+            self.tool_calls += charge.tool_calls
+            self.input_tokens += charge.input_tokens
+            self.output_tokens += charge.output_tokens
 
 
 class Record:

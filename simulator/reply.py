@@ -6,8 +6,7 @@ from typing import Final
 
 from simulator.answer import Answer
 from simulator.connection import Connection
-from simulator.events import Event, build_events
-from simulator.framing import chunks, encode, frame
+from simulator.events import Event, build_events, chunks, encode, frame
 from simulator.ids import Ids
 from simulator.plan import Headers, Plan
 from simulator.record import Call, Charge, Finished

@@ -19,11 +19,7 @@ def without_scenarios(prompt: str) -> str:
 
 
 def make_plan(header: str, prompt: str, *, knobs: Knobs, tags: Counter[str]) -> Plan:
-    """The plan for one call. `tags` counts the calls of scenarios that are limited by `times`.
-
-    Raises:
-        Refused: a scenario or a parameter is unknown, or a parameter is out of its bounds.
-    """
+    """The plan for one call; raises `Refused`. `tags` counts calls that `times` limits."""
     words = " ".join([header, *_IN_PROMPT.findall(prompt)]).split()
     names = [word for word in words if "=" not in word]
     given = Parameters(word.split("=", 1) for word in words if "=" in word)

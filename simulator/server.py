@@ -9,19 +9,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from simulator import gallery
+from simulator import gallery, retrieval
 from simulator.knobs import Knobs
 from simulator.pictures import PICTURES
 from simulator.refusals import Refusal
 from simulator.responses import Responses
-from simulator.retrieval import (
-    delete_response,
-    endpoint,
-    error_reply,
-    get_input_items,
-    get_models,
-    get_response,
-)
 from simulator.state import State
 
 # The vendor's own path, and the short one of OpenAI's clients.
@@ -43,10 +35,10 @@ def _api(prefix: str, state: State) -> list[Route]:
     one = f"{prefix}/responses/{{id}}"
     return [
         Route(f"{prefix}/responses", Responses(state), methods=["POST"]),
-        Route(one, endpoint(state, get_response)),
-        Route(one, endpoint(state, delete_response), methods=["DELETE"]),
-        Route(f"{one}/input_items", endpoint(state, get_input_items)),
-        Route(f"{prefix}/models", endpoint(state, get_models)),
+        Route(one, retrieval.endpoint(state, retrieval.get_response)),
+        Route(one, retrieval.endpoint(state, retrieval.delete_response), methods=["DELETE"]),
+        Route(f"{one}/input_items", retrieval.endpoint(state, retrieval.get_input_items)),
+        Route(f"{prefix}/models", retrieval.endpoint(state, retrieval.get_models)),
     ]
 
 
@@ -101,5 +93,5 @@ async def _not_routed(request: Request, exc: Exception) -> Response:
     """A path or method that does not exist, as recorded from the vendor."""
     if isinstance(exc, HTTPException) and exc.status_code == 405:  # noqa: PLR2004 - HTTP's number
         message = f"Method '{request.method}' is not allowed for '{request.url.path}'."
-        return error_reply(Refusal("route", 405, "Method Not Allowed", message))
-    return error_reply(Refusal("route", 404, "Not Found", "Not support"))
+        return retrieval.error_reply(Refusal("route", 405, "Method Not Allowed", message))
+    return retrieval.error_reply(Refusal("route", 404, "Not Found", "Not support"))

@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -63,23 +63,13 @@ class LoopServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 is a free one.
-
-    Raises:
-        OSError: the address cannot be used.
-    """
+    """A listening socket; port 0 is a free one. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    created = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     # The protocol is named because asyncio sets TCP_NODELAY only on sockets that have its number;
     # without it small events wait some 40 ms for the other side's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+    number = created.detach()
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
 
 
 @asynccontextmanager
@@ -107,16 +97,8 @@ async def serve_until_signal(
 
 @asynccontextmanager
 async def _running(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-    )
-    server = LoopServer(config)
+    quiet: Any = {"log_config": None, "log_level": "error", "access_log": False}
+    server = LoopServer(uvicorn.Config(app, timeout_keep_alive=_KEEP_ALIVE_S, **quiet))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await server.ready.wait()

@@ -64,11 +64,7 @@ class State:
             del self.stored[next(iter(self.stored))]
 
     def find(self, response_id: str) -> Stored:
-        """A stored response.
-
-        Raises:
-            Refused: there is none with this id.
-        """
+        """A stored response; raises `Refused` if there is none with this id."""
         if response_id not in self.stored:
             message = f"Response with id '{response_id}' not found."
             raise Refused(Refusal("not_found", 404, "InvalidParameter", message))

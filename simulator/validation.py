@@ -24,11 +24,7 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 def check_key(headers: Headers, key: str) -> None:
-    """Compare the request's bearer key with ours.
-
-    Raises:
-        Refused: it is another one, or there is none.
-    """
+    """Raise `Refused` unless the request has our bearer key."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if not given.strip() or scheme.lower() != "bearer":
         raise Refused(REFUSALS["key_missing"])
@@ -37,11 +33,7 @@ def check_key(headers: Headers, key: str) -> None:
 
 
 def validate(body: dict[str, Any]) -> None:
-    """Check everything but the images and the response that is followed.
-
-    Raises:
-        Refused: with the first thing that is wrong.
-    """
+    """Raise `Refused` for anything wrong but images and the response that is followed."""
     model, effort = body.get("model"), question.effort(body)
     if not model:
         raise Refused(REFUSALS["bracket_400"])
