@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import struct
-from typing import Final, Self
+from typing import Final
 
 from starlette.types import Receive, Send
 
@@ -30,10 +30,8 @@ class Connection:
         self._watch: asyncio.Task[None] | None = None
         self._sends = 0
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Stop watching for the client's leaving."""
         if self._watch is not None:
             self._watch.cancel()
 

@@ -22,14 +22,6 @@ def draw(motif: str, number: int, colours: tuple[str, ...]) -> Image.Image:
     return image.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.LANCZOS)
 
 
-def _sunset(pen: Pen, x: int, sea: str, sun: str) -> None:
-    pen.circle((x, 276), 68, sun)
-    pen.rectangle((0, 300, WIDTH, HEIGHT), sea)
-    for row in range(9):
-        half = 60 - row * 4
-        pen.rectangle((x - half, 308 + row * 18, x + half, 314 + row * 18), sun)
-
-
 def _mountains(pen: Pen, count: int, far: str, near: str) -> None:
     step, roll = WIDTH / count, seeded_random(count)
     for place in range(count):
@@ -83,7 +75,6 @@ def _rings(pen: Pen, step: int, first: str, second: str) -> None:
 
 
 _MOTIFS: Final = {
-    "sunset": _sunset,
     "mountains": _mountains,
     "city": _city,
     "sails": _sails,

@@ -30,13 +30,14 @@ class Responses:
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with Connection(receive, send) as connection:
-            self._state.connections.add(connection)
-            try:
-                with self._state.record.calling() as call:
-                    await _Exchange(self._state, call, Headers(scope=scope)).run(connection)
-            finally:
-                self._state.connections.discard(connection)
+        connection = Connection(receive, send)
+        self._state.connections.add(connection)
+        try:
+            with self._state.record.calling() as call:
+                await _Exchange(self._state, call, Headers(scope=scope)).run(connection)
+        finally:
+            self._state.connections.discard(connection)
+            connection.release()
 
 
 class _Exchange:
@@ -136,11 +137,10 @@ class _Exchange:
         return [(index, self._results(given[index], count)) for index in indexes]
 
     def _results(self, image: images.SearchImage, count: int) -> list[dict[str, Any]]:
-        pictures = enumerate(gallery.nearest(image.vector, count), 1)
-        base = f"{self._base_url}/gallery"
+        base, pictures = f"{self._base_url}/gallery", gallery.nearest(image.vector, count)
         return [
             {"title": picture.title, "url": f"{base}/{picture.name}.jpg", "index": index}
-            for index, picture in pictures
+            for index, picture in enumerate(pictures, 1)
         ]
 
 
