@@ -46,7 +46,7 @@ class Reply:
         stop = _stop(events, plan) if plan.ending else len(events)
         await self._connection.wait(plan.headers_delay_s + events[0].wait_s)
         await self._start(200, EVENT_STREAM if self._streams else JSON, plan.headers)
-        if plan.byte_order_mark:
+        if plan.byte_order_mark and self._streams:
             await self._connection.write(b"\xef\xbb\xbf")
         for place, event in enumerate(events[:stop]):
             if place == _GATED_EVENT and plan.gate is not None:
@@ -60,7 +60,7 @@ class Reply:
         if plan.ending:
             await self._break(events[stop])
             return
-        if plan.done_marker:
+        if plan.done_marker and self._streams:
             await self._connection.write(encode(["data:[DONE]", ""], plan))
         await self._finish("completed")
 

@@ -99,6 +99,7 @@ async def test_a_stream_differs_from_a_normal_one_as_its_scenario_says(name: str
     async with upstream() as at:
         assert FRAMINGS[name] in (await at.stream(f"[sim {name}]")).content
         assert FRAMINGS[name] not in (await at.stream("[sim normal]")).content
+        assert (await at.ask(question(f"[sim {name}]"))).json()["object"] == "response"
 
 
 @pytest.mark.parametrize("name", ERRORS)
