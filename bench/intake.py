@@ -1,90 +1,88 @@
-"""Eight photos taken in at once, while other streams go on: how long does the event loop pause?
-
-It runs on a service of its own with a probe inside (`probed`), on the core of the other one, which
-has nothing to do meanwhile.
-"""
+"""Eight photos uploaded at once while other streams run: how long does the service pause?"""
 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
-from bench.delivery import body_of, delta_times_s
-from bench.exchange import Broken, Parts, Stream, dial
-from bench.flock import held, release
+from bench.answer import Answer
+from bench.client import Client, Request, WrongAnswer
 from bench.pictures import photos
 from bench.plan import Plan
-from bench.shape import Shape
-from bench.site import Site
+from bench.running import Running
+from bench.streams import Streams, delta_times_s
 
 MILLI = 1e3
+PING = [b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"]
+PING_EVERY_S = 0.001
 UNDER_WAY_S = 0.2
 """After which all streams have had their first deltas."""
 
-UPLOADS_S = 60.0
-"""Longest that all of them may take: then something is broken."""
+TIMEOUT_S = 60.0
 
 
-async def intake(site: Site, plan: Plan) -> dict[str, float]:
-    """Pause of the loop, gap in the streams, and time until all are through; this service only."""
-    if not site.probed:
+async def intake(target: Running, plan: Plan) -> dict[str, float]:
+    """The longest pause, the longest gap in a stream, and the time until all photos are searched.
+
+    A pause is what a `GET /healthz` waits for its answer; one is sent a millisecond after the last.
+    """
+    if not target.subject.is_service:
         return {}
-    with site.probed() as (started, probe_port):
-        own = replace(site, pid=started.pid, port=started.port)
-        return await _while_streams_run(own, probe_port, plan)
-
-
-async def _while_streams_run(site: Site, probe_port: int, plan: Plan) -> dict[str, float]:
-    pictures = photos(plan.intake_size)
-    requests = [site.face.upload(site.number(), picture) for picture in pictures]
-    shape = Shape(plan.intake_deltas, plan.interval_s, held=True)
-    flock = await held(site, shape, site.streams(plan.intake_streams))
-    figures: dict[str, float] = {}
+    made = photos(plan.intake_size)
+    uploads = [target.subject.api.upload(next(target.numbers), photo) for photo in made]
+    answer = Answer(plan.intake_deltas, plan.interval_s, held=True)
+    streams = await Streams.open(target, answer, target.streams(plan.intake_streams))
+    times_s, pings_s = list[float](), list[float]()
 
     async def upload_all() -> None:
-        await site.answer_with(Shape(plan.search_deltas))
+        await target.set_answer(Answer(plan.search_deltas))
         await asyncio.sleep(UNDER_WAY_S)
-        await _pause_ms(probe_port)
-        began_s = time.perf_counter()
-        async with asyncio.timeout(UPLOADS_S):
-            await asyncio.gather(*(_upload(site.port, parts) for parts in requests))
-        ended_s = time.perf_counter()
-        if any(stream.ended.done() for stream in flock.streams):
-            raise Broken("the streams were at their ends before all pictures were through")
-        figures["intake_loop_pause_ms"] = await _pause_ms(probe_port)
-        figures["intake_ms"] = (ended_s - began_s) * MILLI
-        figures["intake_stream_gap_ms"] = _longest_gap_s(flock.streams, began_s, ended_s) * MILLI
+        pinging = asyncio.create_task(_ping(target.port, pings_s))
+        times_s.append(time.perf_counter())
+        async with asyncio.timeout(TIMEOUT_S):
+            await asyncio.gather(*(_upload(target.port, upload) for upload in uploads))
+        times_s.append(time.perf_counter())
+        pinging.cancel()
+        await asyncio.wait([pinging])
+        if any(client.ended.done() for client in streams.clients):
+            raise WrongAnswer("the streams ended before all photos were searched")
 
-    await release(flock, upload_all)
-    return figures
+    await streams.finish(upload_all)
+    began_s, ended_s = times_s
+    return {
+        "intake_loop_pause_ms": max(pings_s) * MILLI,
+        "intake_ms": (ended_s - began_s) * MILLI,
+        "intake_stream_gap_ms": _longest_gap_s(streams, began_s, ended_s) * MILLI,
+    }
 
 
-async def _upload(port: int, parts: Parts) -> None:
-    """Send a photo, on a connection of its own, and see its search completed."""
-    caller = await dial(port)
+async def _upload(port: int, upload: Request) -> None:
+    client = await Client.connect(port)
+    status = json.loads(await client.ask(upload))["status"]
+    client.close()
+    if status != "completed":
+        raise WrongAnswer(f"a search with a photo is {status}")
+
+
+async def _ping(port: int, pings_s: list[float]) -> None:
+    """Ask for the health again and again; note how long each answer took."""
+    client = await Client.connect(port)
     try:
-        answer = json.loads(body_of(await caller.ask(parts)))
+        while True:
+            await client.ask(PING)
+            pings_s.append(time.perf_counter() - client.asked_s)
+            await asyncio.sleep(PING_EVERY_S)
     finally:
-        caller.close()
-    if answer["status"] != "completed":
-        raise Broken(f"a search with a photo is {answer['status']}")
+        if not client.ended.done():
+            pings_s.append(time.perf_counter() - client.asked_s)
+        client.close()
 
 
-async def _pause_ms(probe_port: int) -> float:
-    """The longest that the service's loop came late since this was last asked."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", probe_port)
-    told = await reader.read()
-    writer.close()
-    return float(told)
-
-
-def _longest_gap_s(streams: Sequence[Stream], began_s: float, ended_s: float) -> float:
-    """Of all gaps between two deltas of a stream, of which a part is in this stretch of time."""
+def _longest_gap_s(streams: Streams, began_s: float, ended_s: float) -> float:
+    """The longest time between two deltas of a stream of which a part is in this stretch."""
     return max(
         after - before
-        for stream in streams
-        for before, after in pairwise(delta_times_s(stream))
+        for client in streams.clients
+        for before, after in pairwise(delta_times_s(client))
         if after > began_s and before < ended_s
     )

@@ -1,60 +1,41 @@
-"""Where and what was measured: the machine, and the versions of everything compared."""
+"""The machine, and the versions of what was compared, for the results."""
 
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.children import ROOT
-from bench.subjects import DEBIAN_PATH, LITELLM_HOME
+from bench.processes import ROOT
+from bench.subjects import LITELLM_HOME
 
-OURS = (
-    "fastapi",
-    "httptools",
-    "httpx",
-    "sse-starlette",
-    "starlette",
-    "uvicorn",
-    "uvloop",
-)
-LITELLM_VERSION = 'from importlib.metadata import version; print(version("litellm"))'
+LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, kernel."""
-    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    memory = re.search(r"^MemTotal:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    return {
-        "cpu": found[1] if found else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(int(memory[1]) / 1e6, 1) if memory else None,
-        "kernel": f"{platform.system()} {platform.release()}",
-    }
+    """Processor, cores, kernel."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    kernel = f"{platform.system()} {platform.release()}"
+    return {"cpu": cpu and cpu[1], "cores": len(os.sched_getaffinity(0)), "kernel": kernel}
 
 
-def versions(*, litellm: bool) -> dict[str, str]:
-    """What was compared, and what this service and the relay stand on."""
-    found = {
-        "service": _said(["git", "describe", "--always", "--dirty"]),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "nginx": _said(["nginx", "-v"]).rpartition("/")[2],
-    }
-    found |= {name: version(name) for name in OURS}
-    if litellm:
-        found["litellm"] = _said([str(LITELLM_HOME / "bin" / "python"), "-c", LITELLM_VERSION])
+def versions(env: Mapping[str, str]) -> dict[str, str]:
+    """The subjects', Python's, and those of the libraries of service and relay."""
+    found = {"service": _printed("git", "-C", str(ROOT), "describe", "--always", "--dirty")}
+    found |= {"python": platform.python_version(), "nginx": _printed("/usr/sbin/nginx", "-v")}
+    found |= {name: version(name) for name in LIBRARIES}
+    if env.get("BENCH_LITELLM"):
+        found["litellm"] = _printed(str(LITELLM_HOME / "bin" / "litellm"), "--version")
     return found
 
 
-def _said(command: list[str]) -> str:
-    """What a command prints, or that it cannot be asked."""
-    env = {"PATH": f"{os.environ.get('PATH', '')}:{DEBIAN_PATH}"}
+def _printed(*command: str) -> str:
+    """What a command prints, or `unknown`."""
     try:
-        told = subprocess.run(  # noqa: S603 - the command is made here, not read
-            command, capture_output=True, text=True, check=True, cwd=ROOT, env=env
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return (told.stdout or told.stderr).strip()
+    return (done.stdout or done.stderr).strip().rpartition("/")[2]
