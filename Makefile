@@ -71,9 +71,7 @@ coverage: install ## `make test` with the branch coverage of app/
 	$(BIN)/pytest -n 2 --cov --cov-report=term tests/unit tests/e2e
 
 soak: install ## memory over twenty thousand searches; minutes
-	@BENCH_SUBJECTS=service BENCH_MEASURES=soak BENCH_REPEATS=1 \
-		BENCH_SETTINGS="SEARCH_RETENTION_S=2 RESPONSE_OWNER_TTL_S=2 CACHE_TTL_S=0" \
-		$(BIN)/python -m bench
+	SOAK_SEARCHES=20000 $(BIN)/pytest -s tests/slow/test_soak.py
 
 bench: install ## measure beside nginx and a plain relay; `python -m bench --help` has the options
 	@$(BIN)/python -m bench

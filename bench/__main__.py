@@ -3,19 +3,21 @@
 import argparse
 import json
 import os
+import platform
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import uvloop
 
 from bench.client import WrongAnswer
-from bench.machine import machine, versions
 from bench.measures import MEASURES, Figures
 from bench.plan import Plan
 from bench.processes import ROOT, ServerFailed
@@ -27,7 +29,8 @@ RESULT = ROOT / "bench" / "results" / "bench.json"
 BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
 """What ends a subject's turn and not the bench; the bench then fails as a whole."""
 
-PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS", "BENCH_SETTINGS")
+LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
+PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS")
 HELP = f"""\
 Measure this service beside nginx, a plain relay and others, each alone on one core, with the same
 upstream and load. The environment chooses what is measured:
@@ -35,11 +38,10 @@ upstream and load. The environment chooses what is measured:
   BENCH_REPEATS=5           repeats of everything (3); a figure is the median, with least and most
   BENCH_QUICK=1             small loads, about a minute; proves nothing
   BENCH_SUBJECTS=a,b        some of: direct, nginx, service, previous, relay, litellm
-  BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)} (all but soak)
+  BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)}
   BENCH_LITELLM=1           LiteLLM's proxy too; installed into .venv-litellm the first time
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
   BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
-  BENCH_SETTINGS="A=1 B=2"  settings of the service, for an experiment
 
 It needs Linux, two cores, nginx (apt-get install nginx-light) and a machine that does nothing else.
 The result is kept in bench/results/bench.json, unless one of these is set, or anything failed:
@@ -65,9 +67,8 @@ def main() -> int:
 
 
 def _chosen(variable: str, known: list[str]) -> list[str]:
-    """The names in an environment variable, or all but `soak`."""
-    asked = [name for name in os.environ.get(variable, "").split(",") if name]
-    asked = asked or [name for name in known if name != "soak"]
+    """The names in an environment variable, or all."""
+    asked = [name for name in os.environ.get(variable, "").split(",") if name] or known
     if unknown := set(asked) - set(known):
         sys.exit(f"{variable}: no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return [name for name in known if name in asked]
@@ -85,7 +86,8 @@ def _measure(
                 place = Path(folder) / f"{subject.name}-{number}"
                 place.mkdir()
                 sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
-                repeats[subject.name].append(figures := {})
+                figures: Figures = {}
+                repeats[subject.name].append(figures)
                 try:
                     _measure_one(subject, plan, measures, folder=place, figures=figures)
                 except BROKEN as exc:
@@ -111,10 +113,13 @@ def _measure_one(
 
 def _keep(table: Table, plan: Plan) -> None:
     """Write the result over the one that is committed."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout  # noqa: S603
     kept = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(os.environ),
+        "machine": {"cores": os.cpu_count(), "kernel": platform.platform()},
+        "versions": {name: version(name) for name in LIBRARIES}
+        | {"service": revision.strip(), "python": platform.python_version()},
         "plan": asdict(plan),
         "targets": targets(table),
         "subjects": table,

@@ -11,74 +11,48 @@ from bench.client import Request
 
 IMAGE_URL = "https://pictures.example/asked.jpg"
 BOUNDARY = b"bench-5f0c1d7e"
-PART = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n%b\r\n"
+PART = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n"
 JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class ResponsesApi:
-    """The Responses API: pictures are data URLs in JSON.
+class Api:
+    """This service's own API at `/search` (the relay has it too), or the Responses API.
 
-    `whole`: the subject can answer whole; else `search` gets a stream and reads it to its end.
-    `last` are bytes that only the last event of a stream has.
+    `last` are bytes that only the last event of a stream has. `whole`: the Responses API answers
+    whole if no stream is asked for; else a stream is asked for always, and read to its end.
     """
 
+    path: str
     key: str = ""
     whole: bool = False
     last: bytes = b'response.completed"'
 
-    def stream(self, number: int) -> Request:
-        """Ask for an answer as a stream."""
-        return self._request(self._body(number, IMAGE_URL, stream=True))
-
-    def search(self, number: int) -> Request:
-        """Ask for a whole answer, or for the nearest that the subject has."""
-        return self._request(self._body(number, IMAGE_URL, stream=not self.whole))
+    def search(self, number: int, *, stream: bool = False) -> Request:
+        """Ask for a search."""
+        if self.path != "/search":
+            return self._request(self._responses_body(number, IMAGE_URL, stream=stream))
+        body = json.dumps({"image_url": IMAGE_URL, "prompt": f"Search {number}"}).encode()
+        return self._request(body, path=self.path + "/stream" * stream)
 
     def upload(self, number: int, picture: bytes) -> Request:
-        """The same with a JPEG file."""
-        before, after = self._body(number, "|", stream=not self.whole).split(b"|")
-        return self._request(before, _data_url(picture), after)
+        """Ask for a search with a JPEG file, not streamed: a form, or a data URL in JSON."""
+        if self.path != "/search":
+            before, after = self._responses_body(number, "|", stream=False).split(b"|")
+            return self._request(before, _data_url(picture), after)
+        form = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+        before = PART % (BOUNDARY, b'"prompt"') + b"Search %d\r\n" % number
+        before += PART % (BOUNDARY, b'"image"; filename="a.jpg"')
+        return self._request(before, picture, b"\r\n--%b--\r\n" % BOUNDARY, media_type=form)
 
-    def _request(self, *body: bytes) -> Request:
-        return request("POST /v1/responses", *body, media_type=JSON, key=self.key)
+    def _request(self, *body: bytes, path: str = "", media_type: str = JSON) -> Request:
+        return request(f"POST {path or self.path}", *body, media_type=media_type, key=self.key)
 
-    def _body(self, number: int, url: str, *, stream: bool) -> bytes:
+    def _responses_body(self, number: int, url: str, *, stream: bool) -> bytes:
         image = {"type": "input_image", "image_url": url}
         text = {"type": "input_text", "text": f"Search {number}"}
-        body: dict[str, Any] = {"model": MODEL, "stream": stream}
+        body: dict[str, Any] = {"model": MODEL, "stream": stream or not self.whole}
         return json.dumps(body | {"input": [{"role": "user", "content": [text, image]}]}).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class SearchApi:
-    """This service's own endpoints; the relay has them too."""
-
-    last: bytes
-    key: str = ""
-    upload_path: str = "/search"
-
-    def stream(self, number: int) -> Request:
-        return request("POST /search/stream", self._body(number), media_type=JSON, key=self.key)
-
-    def search(self, number: int) -> Request:
-        return request("POST /search", self._body(number), media_type=JSON, key=self.key)
-
-    def upload(self, number: int, picture: bytes) -> Request:
-        prompt = PART % (BOUNDARY, b'"prompt"', b"Search %d" % number)
-        image = PART % (BOUNDARY, b'"image"; filename="a.jpg"', b"")
-        line, form = (
-            f"POST {self.upload_path}",
-            f"multipart/form-data; boundary={BOUNDARY.decode()}",
-        )
-        pieces = (prompt + image[:-2], picture, b"\r\n--%b--\r\n" % BOUNDARY)
-        return request(line, *pieces, media_type=form, key=self.key)
-
-    def _body(self, number: int) -> bytes:
-        return json.dumps({"image_url": IMAGE_URL, "prompt": f"Search {number}"}).encode()
-
-
-Api = ResponsesApi | SearchApi
 
 
 def request(line: str, *body: bytes, media_type: str = JSON, key: str = "") -> Request:

@@ -11,13 +11,12 @@ from statistics import median, quantiles
 from typing import Any
 
 from bench.answer import AHEAD, Answer
-from bench.apis import ResponsesApi
+from bench.apis import Api
 from bench.client import Client, Request, WrongAnswer
 from bench.intake import intake
 from bench.pictures import jpeg
 from bench.plan import Plan
 from bench.running import Running
-from bench.soak import soak
 from bench.streams import Streams, no_gc
 
 Figures = dict[str, float]
@@ -53,9 +52,11 @@ async def idle(target: Running, plan: Plan) -> Figures:
 async def first_event(target: Running, plan: Plan) -> Figures:
     """Time to a single stream's first event, in turns with a request straight to the upstream."""
     await target.set_answer(Answer(deltas=4))
-    straight, through, upstream = [], [], ResponsesApi()
+    straight, through, upstream = [], [], Api("/v1/responses")
     for number, request in enumerate(target.streams(plan.first_events)):
-        straight.append(await _first_event_ms(target.upstream_port, upstream.stream(number)))
+        straight.append(
+            await _first_event_ms(target.upstream_port, upstream.search(number, stream=True))
+        )
         through.append(await _first_event_ms(target.port, request))
     figures = {}
     for name, percent in (("p50", 50), ("p99", 99)):
@@ -152,7 +153,7 @@ async def uploads(target: Running, plan: Plan) -> Figures:
 
 MEASURES: dict[str, Measure] = {
     measure.__name__: measure
-    for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake, soak)
+    for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake)
 }
 """By name, in the order in which they run."""
 

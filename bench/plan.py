@@ -30,7 +30,6 @@ class Plan:
     intake_size: tuple[int, int] = (4_000, 3_000)
     intake_streams: int = 20
     intake_deltas: int = 500
-    soak_searches: int = 20_000
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> Self:

@@ -5,15 +5,14 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S, END_S, POLL_S = 60.0, 10.0, 0.05
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
-"""Of the environment: the caller's settings must not change what is measured."""
-
+END_S, POLL_S = 10.0, 0.05
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # the caller's settings must not change anything
 CPUCLOCK_SCHED = 2
 """With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): user
 and system time of all threads in nanoseconds, where /proc/PID/stat has ticks of 10 ms."""
@@ -23,31 +22,37 @@ class ServerFailed(Exception):
     """A server ended, or never answered; the text has the end of its log."""
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A command, the port and path that answer once it is ready, and its environment."""
+
+    command: list[str]
+    port: int
+    ready: str
+    env: dict[str, str] = field(default_factory=dict)
+    within_s: float = 60
+
+
 @contextmanager
-def serving(
-    command: Sequence[str],
-    *,
-    core: int,
-    log: Path,
-    env: Mapping[str, str],
-    url: tuple[int, str],
-    within_s: float = START_S,
-) -> Iterator[int]:
-    """Run a server in its log's folder until `url` (port and path) answers; yields its process id.
+def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
+    """Run a server on one core, in its log's folder; yields its process id when it is ready.
 
     Raises:
-        ServerFailed: It ended, or did not answer within `within_s` seconds.
+        ServerFailed: It ended, or did not answer in time.
     """
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    with log.open("a", encoding="utf-8") as output, _on_core(core):
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ} | server.env
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # which a process that is started inherits
+    with log.open("a", encoding="utf-8") as output:
         process = subprocess.Popen(  # noqa: S603 - the command is made here, not read
-            command, stdout=output, stderr=output, cwd=log.parent, env=kept | dict(env)
+            server.command, stdout=output, stderr=output, cwd=log.parent, env=env
         )
+    os.sched_setaffinity(0, before)
     try:
-        until_s = time.monotonic() + within_s
-        while not _answers(*url):
+        until_s = time.monotonic() + server.within_s
+        while not _answers(server.port, server.ready):
             if process.poll() is not None or time.monotonic() > until_s:
-                raise ServerFailed(f"{' '.join(command)}: {log.read_text()[-2_000:]}")
+                raise ServerFailed(f"{' '.join(server.command)}: {log.read_text()[-2_000:]}")
             time.sleep(POLL_S)
         yield process.pid
     finally:
@@ -86,20 +91,11 @@ def memory_bytes(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
-@contextmanager
-def _on_core(core: int) -> Iterator[None]:
-    """Run this thread on `core`: a process started meanwhile inherits that."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def _answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     with suppress(OSError, http.client.HTTPException):
-        connection.request("GET", path)
-        return connection.getresponse().status < http.client.BAD_REQUEST
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with closing(connection):
+            connection.request("GET", path)
+            with connection.getresponse() as response:
+                return response.status < http.client.BAD_REQUEST
     return False

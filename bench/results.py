@@ -23,7 +23,6 @@ TARGETS = (
     ("CPU of a 7 MB upload, times the relay's", "upload_7mb_1_cpu_ms", "relay", "≤", 3),
     ("longest pause with eight photos, ms", "intake_loop_pause_ms", "", "≤", 20),
     ("longest gap of streams beside them, ms", "intake_stream_gap_ms", "", "≤", 60),
-    ("memory grown in the last half of a soak, MiB", "soak_last_half_grown_mib", "", "≤", 4),
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench.answer import Answer
 from bench.apis import request
 from bench.client import Client, Request
-from bench.processes import ROOT, cpu_s, family, free_port, memory_bytes, serving
+from bench.processes import ROOT, Server, cpu_s, family, free_port, memory_bytes, serving
 from bench.subjects import Subject
 
 
@@ -40,7 +40,7 @@ class Running:
 
     def streams(self, count: int) -> list[Request]:
         """So many requests for streams, all different."""
-        return [self.subject.api.stream(next(self.numbers)) for _ in range(count)]
+        return [self.subject.api.search(next(self.numbers), stream=True) for _ in range(count)]
 
     def memory_bytes(self, *, children: bool = True) -> int:
         """Resident memory; with that of child processes, shared pages counted in each."""
@@ -81,26 +81,13 @@ def running(
 ) -> Iterator[Running]:
     """Start a subject and an upstream of its own, both fresh; end both."""
     with ExitStack() as stack:
-        upstream_port, port = free_port(), free_port()
+        upstream_port = free_port()
         command = [sys.executable, "-m", "bench.upstream", str(upstream_port)]
-        env, url = {"PYTHONPATH": str(ROOT)}, (upstream_port, "/stats")
-        log = folder / "upstream.log"
-        upstream_pid = stack.enter_context(
-            serving(command, core=load_core, log=log, env=env, url=url)
-        )
-        if not subject.server:
-            yield Running(subject, None, upstream_port, upstream_pid, upstream_port)
-            return
-        server = subject.server(folder, (port, upstream_port))
-        log, url = folder / "log", (port, server.ready)
-        pid = stack.enter_context(
-            serving(
-                server.command,
-                core=subject_core,
-                log=log,
-                env=server.env,
-                url=url,
-                within_s=server.within_s,
-            )
-        )
+        server = Server(command, upstream_port, "/stats", {"PYTHONPATH": str(ROOT)})
+        upstream = serving(server, core=load_core, log=folder / "upstream.log")
+        upstream_pid, pid, port = stack.enter_context(upstream), None, upstream_port
+        if subject.server:
+            server = subject.server(folder, (free_port(), upstream_port))
+            pid = stack.enter_context(serving(server, core=subject_core, log=folder / "log"))
+            port = server.port
         yield Running(subject, pid, port, upstream_pid, upstream_port)

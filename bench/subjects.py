@@ -4,28 +4,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench.answer import MODEL
-from bench.apis import Api, ResponsesApi, SearchApi
-from bench.processes import ROOT, ServerFailed
+from bench.apis import Api
+from bench.processes import ROOT, Server, ServerFailed
 
+RESPONSES = "/v1/responses"
 CLIENT_KEY = "bench-client-key-2f6c1e80a94d47b5"
 LITELLM_KEY = "sk-bench-proxy"
 LITELLM_HOME = ROOT / ".venv-litellm"
 DEBIAN_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """How a server is run: its command, its environment, and a path that it answers when ready."""
-
-    command: list[str]
-    ready: str
-    env: dict[str, str] = field(default_factory=dict)
-    within_s: float = 60
 
 
 Ports = tuple[int, int]
@@ -44,26 +35,24 @@ class Subject:
 
 def subjects(env: Mapping[str, str]) -> list[Subject]:
     """All that can be compared under this environment, in their order in the table."""
-    more = dict(pair.split("=", 1) for pair in env.get("BENCH_SETTINGS", "").split())
-    api = SearchApi(last=b"event: search.completed\n", key=CLIENT_KEY)
-    relay = SearchApi(last=b'response.completed"', upload_path="/upload")
+    api = Api("/search", last=b"event: search.completed\n", key=CLIENT_KEY)
     found = [
-        Subject("direct", ResponsesApi()),
-        Subject("nginx", ResponsesApi(), _nginx),
-        Subject("service", api, partial(_service, ROOT, sys.executable, more), is_service=True),
+        Subject("direct", Api(RESPONSES)),
+        Subject("nginx", Api(RESPONSES), _nginx),
+        Subject("service", api, partial(_service, ROOT, sys.executable), is_service=True),
     ]
     if checkout := env.get("BENCH_PREVIOUS"):
         python = env.get("BENCH_PREVIOUS_PYTHON") or sys.executable
-        server = partial(_service, Path(checkout).resolve(), python, more)
+        server = partial(_service, Path(checkout).resolve(), python)
         found.append(Subject("previous", api, server, is_service=True))
-    found.append(Subject("relay", relay, _relay))
+    found.append(Subject("relay", Api("/search"), _relay))
     if env.get("BENCH_LITELLM"):
-        found.append(Subject("litellm", ResponsesApi(LITELLM_KEY, whole=True), _litellm))
+        found.append(Subject("litellm", Api(RESPONSES, LITELLM_KEY, whole=True), _litellm))
     return found
 
 
-def _service(checkout: Path, python: str, more: dict[str, str], _: Path, ports: Ports) -> Server:
-    """`python -m app` with everything on, its limits high, and `more` settings.
+def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
+    """`python -m app` with everything on, its limits high.
 
     Whoever asks is a trusted proxy, as nginx is in production, so connections are kept.
     """
@@ -80,7 +69,7 @@ def _service(checkout: Path, python: str, more: dict[str, str], _: Path, ports: 
         "BUDGET_CLIENT_CNY_PER_DAY": "1000000000",
         "SHUTDOWN_GRACE_S": "1",
     }
-    return Server([python, "-m", "app"], "/readyz", env | more)
+    return Server([python, "-m", "app"], ports[0], "/readyz", env)
 
 
 def _nginx(folder: Path, ports: Ports) -> Server:
@@ -88,7 +77,7 @@ def _nginx(folder: Path, ports: Ports) -> Server:
     if not program:
         raise ServerFailed("nginx is not installed: apt-get install nginx-light")
     conf = _filled_in("nginx.conf", folder, ports)
-    return Server([program, "-c", conf, "-e", str(folder / "log")], "/stats")
+    return Server([program, "-c", conf, "-e", str(folder / "log")], ports[0], "/stats")
 
 
 def _relay(_: Path, ports: Ports) -> Server:
@@ -97,7 +86,7 @@ def _relay(_: Path, ports: Ports) -> Server:
     command += ["--no-access-log", "--log-level", "warning"]
     upstream = f"http://127.0.0.1:{ports[1]}/v1/responses"
     env = {"PYTHONPATH": str(ROOT), "BENCH_UPSTREAM": upstream}
-    return Server(command, "/openapi.json", env)
+    return Server(command, ports[0], "/openapi.json", env)
 
 
 def _litellm(folder: Path, ports: Ports) -> Server:
@@ -111,7 +100,7 @@ def _litellm(folder: Path, ports: Ports) -> Server:
     command = [program, "--config", _filled_in("litellm.yaml", folder, ports), "--num_workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(ports[0])]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
-    return Server(command, "/health/liveliness", env, within_s=180)
+    return Server(command, ports[0], "/health/liveliness", env, within_s=180)
 
 
 def _filled_in(name: str, folder: Path, ports: Ports) -> str:
