@@ -26,9 +26,8 @@ from bench.running import running
 from bench.subjects import Subject, subjects
 
 RESULT = ROOT / "bench" / "results" / "bench.json"
+# What ends a subject's turn and not the bench; the bench then fails as a whole.
 BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
-"""What ends a subject's turn and not the bench; the bench then fails as a whole."""
-
 LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
 PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS")
 HELP = f"""\

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EVENTS = (Path(__file__).parent / "events.txt").read_text(encoding="utf-8").split("\n\n")[:-1]
-AHEAD, BEHIND = 6, 4
-"""Events before the deltas and after them."""
-
+AHEAD, BEHIND = 6, 4  # events before the deltas and after them
 MODEL = "qwen3.7-plus"
 LAST_CHUNK = b"0\r\n\r\n"
 

@@ -15,8 +15,8 @@ from bench.answer import LAST_CHUNK
 OK, HEAD_END, FIRST_EVENT = b"HTTP/1.1 200 ", b"\r\n\r\n", b"response.created"
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
+# A request's bytes, in pieces so that a picture is not copied for every upload.
 Request = Sequence[bytes]
-"""A request's bytes, in pieces so that a picture is not copied for every upload."""
 
 
 class WrongAnswer(Exception):
@@ -55,8 +55,7 @@ class Client(asyncio.Protocol):
     async def ask(self, request: Request) -> bytes:
         """Send a request and wait for the end of its answer; returns the body.
 
-        Raises:
-            WrongAnswer: The status is not 200, or the answer is cut off.
+        Raises WrongAnswer: the status is not 200, or the answer is cut off.
         """
         self._send(request)
         await self.ended
@@ -65,8 +64,7 @@ class Client(asyncio.Protocol):
     async def open(self, request: Request) -> None:
         """Send a request for a stream and wait for the first upstream event.
 
-        Raises:
-            WrongAnswer: The answer is not 200, or ends before its first event.
+        Raises WrongAnswer: the answer is not 200, or ends before its first event.
         """
         self._send(request)
         await self.opened
@@ -75,11 +73,7 @@ class Client(asyncio.Protocol):
 
     @property
     def body(self) -> bytes:
-        """The answer's body, its chunks joined (RFC 9112 §7.1).
-
-        Raises:
-            WrongAnswer: The status is not 200, or the answer is cut off.
-        """
+        """The answer's body, its chunks joined (RFC 9112 §7.1). Raises WrongAnswer."""
         answer = b"".join(self.pieces)
         if not answer.startswith(OK) or not self._is_whole(answer):
             raise WrongAnswer(f"answered {answer[:300]!r} … {answer[-100:]!r}")

@@ -7,19 +7,14 @@ from functools import lru_cache
 
 from PIL import Image
 
+# A JPEG of noise has so many bytes a pixel at that quality, without subsampling; measured.
 QUALITY, BYTES_PER_PIXEL = 95, 2.42
-"""A JPEG of noise has so many bytes a pixel at that quality, without subsampling; measured."""
-
+# Larger pictures are scaled down by the service; those of noise are to pass unchanged.
 MAX_SIDE = 2_048
-"""Larger pictures are scaled down by the service; those of noise are to pass unchanged."""
-
-ORIENTATION, SIDEWAYS = 0x0112, 6
-"""The EXIF tag, and what a camera held upright writes there."""
-
+ORIENTATION, SIDEWAYS = 0x0112, 6  # the EXIF tag, and what a camera held upright writes there
 FORMATS = ("JPEG", "PNG", "JPEG", "WEBP", "JPEG", "PNG", "AVIF", "WEBP")
 OPTIONS = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}, "AVIF": {"speed": 10}}
-GRAIN = 0.1
-"""Share of noise in a photo: a JPEG of 12 megapixels then has 2 MB, a PNG 15."""
+GRAIN = 0.1  # share of noise in a photo: a JPEG of 12 megapixels then has 2 MB, a PNG 15
 
 
 def jpeg(n_bytes: int) -> bytes:

@@ -37,8 +37,7 @@ class Server:
 def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
     """Run a server on one core, in its log's folder; yields its process id when it is ready.
 
-    Raises:
-        ServerFailed: It ended, or did not answer in time.
+    Raises ServerFailed: it ended, or did not answer in time.
     """
     env = {name: os.environ[name] for name in INHERITED if name in os.environ} | server.env
     before = os.sched_getaffinity(0)

@@ -4,12 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-Spread = dict[str, Any]
-"""One figure over all repeats: `median`, `min`, `max`, and `runs`, a list."""
-
-Table = dict[str, dict[str, Spread]]
-"""Subject → figure → its spread."""
-
+Spread = dict[str, Any]  # one figure over all repeats: `median`, `min`, `max`, and `runs`, a list
+Table = dict[str, dict[str, Spread]]  # subject → figure → its spread
 TARGETS = (
     # What it says, the service's figure, the subject that it is divided by, and the limit.
     ("CPU per event, times nginx's", "cpu_us_per_event", "nginx", "≤", 4.5),

@@ -13,19 +13,13 @@ from bench.answer import BEHIND, Answer
 from bench.client import Client, Request, WrongAnswer
 from bench.running import Running, Spent
 
+# Of streams that are held: neither a flood nor a trickle, however fast the subject is.
 OPENING_AT_ONCE = 20
-"""Of streams that are held: neither a flood nor a trickle, however fast the subject is."""
-
-TIMEOUT_S = 120.0
-"""For all streams to open, and for all to end: longer, and something is broken."""
-
-SETTLE_S = 0.2
-"""Between the last opening and the release, for work that was put off."""
-
+TIMEOUT_S = 120.0  # for all streams to open, and for all to end: longer, and something is broken
+SETTLE_S = 0.2  # between the last opening and the release, for work that was put off
 STALL_S = 0.1
+# In the data of every delta, however it is framed; `event:` lines have no quote there.
 DELTA = b'output_text.delta"'
-"""In the data of every delta, however it is framed; `event:` lines have no quote there."""
-
 DELTA_TEXT = re.compile(rb'"delta": ?"([^"]*)"')
 
 
@@ -62,8 +56,7 @@ class Streams:
     async def finish(self, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
         """Release the streams, read them to their ends, close and check them.
 
-        Raises:
-            WrongAnswer: Anything is missing, doubled or out of order.
+        Raises WrongAnswer: anything is missing, doubled or out of order.
         """
         with no_gc(), self.target.spending() as self.feeding:
             self.released_s = time.perf_counter()
@@ -104,8 +97,7 @@ def no_gc() -> Iterator[None]:
 def check(body: bytes, text: str, last: bytes) -> None:
     """Make sure that every delta came, in order, and the terminal event once and last.
 
-    Raises:
-        WrongAnswer: Something is missing, doubled or out of order.
+    Raises WrongAnswer: something is missing, doubled or out of order.
     """
     if b"".join(DELTA_TEXT.findall(body)) != text.encode():
         raise WrongAnswer("deltas were lost, doubled or out of order")

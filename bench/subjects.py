@@ -19,8 +19,7 @@ LITELLM_HOME = ROOT / ".venv-litellm"
 DEBIAN_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
 
-Ports = tuple[int, int]
-"""The port to listen on, and the upstream's."""
+Ports = tuple[int, int]  # the port to listen on, and the upstream's
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,79 +37,53 @@ TICK_S = 0.001
 
 
 class Upstream:
-    """The answer in force, the streams that are held, and those that are paced.
-
-    One clock serves all paced streams: each is sent a delta in every interval, and they are spread
-    evenly over it.
-    """
+    """The answer in force, the streams that are held, and how late a delta was at most."""
 
     def __init__(self) -> None:
-        self.large_body = b""
-        self._slots: list[list[Stream]] = []
+        self.large_body, self.late_s, self.n_paced = b"", 0.0, 0
         self.set(Answer(deltas=1))
 
     def set(self, answer: Answer) -> None:
         """Answer like this from now on; streams that are paced go on."""
-        self.answer, self.chunks = answer, encode(answer)
-        self._held: list[Stream] = []
-        if answer.interval_s or not self._slots:
-            self.late_s, self._n_paced = 0.0, 0
-            self._slots = [[] for _ in range(round(answer.interval_s / TICK_S) or 1)]
-
-    def add(self, stream: "Stream") -> None:
-        """Hold a stream, pace it, or send it at once, as the answer says."""
-        if self.answer.held:
-            self._held.append(stream)
-        else:
-            self._feed(stream)
-
-    def release(self) -> None:
-        for stream in self._held:
-            self._feed(stream)
-
-    async def run_clock(self) -> None:
-        """Serve the slots of paced streams that are due; after a delay all that were missed."""
-        loop = asyncio.get_running_loop()
-        number, due_s = 0, loop.time()
-        while True:
-            await asyncio.sleep(TICK_S)
-            while (late_s := loop.time() - due_s) > 0:
-                slot = self._slots[number % len(self._slots)]
-                if slot:
-                    self.late_s = max(self.late_s, late_s - TICK_S)
-                slot[:] = [stream for stream in slot if stream.send_delta()]
-                number, due_s = number + 1, due_s + TICK_S
-
-    def _feed(self, stream: "Stream") -> None:
-        if self.answer.interval_s:
-            self._slots[self._n_paced % len(self._slots)].append(stream)
-            self._n_paced += 1
-        else:
-            stream.send_all()
+        self.answer, self.chunks, self.late_s = answer, encode(answer), 0.0
+        self.held: list[Stream] = []
 
 
 class Stream:
     """A streamed answer that has begun."""
 
-    def __init__(self, writer: StreamWriter, deltas: tuple[bytes, ...], closing: bytes) -> None:
-        self._writer, self._deltas, self._closing = writer, iter(deltas), closing
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, upstream: Upstream, writer: StreamWriter) -> None:
+        self._upstream, self._writer, self._interval_s = (
+            upstream,
+            writer,
+            upstream.answer.interval_s,
+        )
+        self._deltas, self._closing = iter(upstream.chunks.deltas), upstream.chunks.closing
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
 
-    def send_delta(self) -> bool:
-        """Send the next delta, or the end; whether there are more."""
-        if self._writer.transport.is_closing():
+    def send(self) -> None:
+        """Send the deltas: all at once, or one in each interval, streams spread evenly over it."""
+        if not self._interval_s:
+            self._writer.write(b"".join(self._deltas) + self._closing)
             self.ended.set_result(None)
-            return False
-        delta = next(self._deltas, None)
-        if delta is None:
-            self.send_all()
-            return False
-        self._writer.write(delta)
-        return True
+            return
+        self._upstream.n_paced += 1
+        share = self._upstream.n_paced * TICK_S % self._interval_s
+        self._due_s = self._loop.time() + share
+        self._loop.call_at(self._due_s, self._send_delta)
 
-    def send_all(self) -> None:
-        self._writer.write(b"".join(self._deltas) + self._closing)
-        self.ended.set_result(None)
+    def _send_delta(self) -> None:
+        late_s = self._loop.time() - self._due_s
+        self._upstream.late_s = max(self._upstream.late_s, late_s)
+        delta = next(self._deltas, None)
+        if self._writer.transport.is_closing() or delta is None:
+            self._writer.write(self._closing)
+            self.ended.set_result(None)
+            return
+        self._writer.write(delta)
+        self._due_s += self._interval_s
+        self._loop.call_at(self._due_s, self._send_delta)
 
 
 async def answer(upstream: Upstream, line: bytes, body: bytes, writer: StreamWriter) -> None:
@@ -122,10 +96,12 @@ async def answer(upstream: Upstream, line: bytes, body: bytes, writer: StreamWri
     if not ASKS_STREAM.search(body[:ENDS_BYTES] + body[-ENDS_BYTES:]):
         writer.write(_json(upstream.chunks.whole))
         return
-    chunks = upstream.chunks
-    stream = Stream(writer, chunks.deltas, chunks.closing)
-    writer.write(STREAM_HEAD + chunks.opening)
-    upstream.add(stream)
+    stream = Stream(upstream, writer)
+    writer.write(STREAM_HEAD + upstream.chunks.opening)
+    if upstream.answer.held:
+        upstream.held.append(stream)
+    else:
+        stream.send()
     await stream.ended
 
 
@@ -134,7 +110,8 @@ def control(upstream: Upstream, line: bytes, body: bytes) -> dict[str, Any]:
     if line.startswith(b"PUT /answer "):
         upstream.set(Answer(**json.loads(body)))
     elif line.startswith(b"POST /go "):
-        upstream.release()
+        for stream in upstream.held:
+            stream.send()
     found = DATA_URL.search(upstream.large_body) if line.startswith(b"GET ") else None
     digest = hashlib.sha256(base64.b64decode(found[1])).hexdigest() if found else ""
     return {"picture_sha256": digest, "late_ms": upstream.late_s * 1000}
@@ -158,8 +135,8 @@ async def main() -> None:
             writer.close()
 
     port = int(sys.argv[1])
-    await asyncio.start_server(serve, "127.0.0.1", port, backlog=4_096, limit=READ_BYTES)
-    await upstream.run_clock()
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4_096, limit=READ_BYTES)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
