@@ -7,13 +7,11 @@ import platform
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import uvloop
 
@@ -76,38 +74,30 @@ def _chosen(variable: str, known: list[str]) -> list[str]:
 def _measure(
     plan: Plan, chosen: Sequence[Subject], measures: Sequence[str], failures: list[str]
 ) -> dict[str, list[Figures]]:
-    """The figures of every subject in every repeat, each of which begins with another subject."""
-    repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
-    with tempfile.TemporaryDirectory(prefix="imagesearch-bench-") as folder:
-        for number in range(plan.repeats):
-            turn = number % len(chosen)
-            for subject in [*chosen[turn:], *chosen[:turn]]:
-                place = Path(folder) / f"{subject.name}-{number}"
-                place.mkdir()
-                sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
-                figures: Figures = {}
-                repeats[subject.name].append(figures)
-                try:
-                    _measure_one(subject, plan, measures, folder=place, figures=figures)
-                except BROKEN as exc:
-                    failures.append(f"{subject.name}: {exc!r}")
-    return repeats
+    """The figures of every subject in every repeat, each of which begins with another subject.
 
-
-def _measure_one(
-    subject: Subject, plan: Plan, measures: Sequence[str], *, folder: Path, figures: Figures
-) -> None:
-    """Add to the figures. The first core is the subject's; the last is for upstream and load."""
+    The first core is for the subject; the last for upstream and load generator.
+    """
     cores = sorted(os.sched_getaffinity(0))
-    with running(subject, folder, subject_core=cores[0], load_core=cores[-1]) as target:
-        os.sched_setaffinity(0, {cores[-1]})
-        try:
-            for name in measures:
-                began_s = time.monotonic()
-                figures |= uvloop.run(MEASURES[name](target, plan))
-                sys.stderr.write(f"    {name}: {time.monotonic() - began_s:.1f} s\n")
-        finally:
-            os.sched_setaffinity(0, cores)
+    repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
+    for number in range(plan.repeats):
+        turn = number % len(chosen)
+        for subject in [*chosen[turn:], *chosen[:turn]]:
+            sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
+            figures: Figures = {}
+            repeats[subject.name].append(figures)
+            os.sched_setaffinity(0, {cores[-1]})
+            try:
+                with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
+                    for name in measures:
+                        began_s = time.monotonic()
+                        figures |= uvloop.run(MEASURES[name](target, plan))
+                        sys.stderr.write(f"    {name}: {time.monotonic() - began_s:.1f} s\n")
+            except BROKEN as exc:
+                failures.append(f"{subject.name}: {exc!r}")
+            finally:
+                os.sched_setaffinity(0, cores)
+    return repeats
 
 
 def _keep(table: Table, plan: Plan) -> None:

@@ -30,9 +30,6 @@ class Client(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
         self.pieces: list[bytes] = []
         self.times: list[float] = []
         self.asked_s = self.first_event_s = 0.0
@@ -42,7 +39,6 @@ class Client(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, port: int) -> Self:
-        """A connected one."""
         loop = asyncio.get_running_loop()
         return (await loop.create_connection(cls, "127.0.0.1", port))[1]
 
@@ -94,7 +90,7 @@ class Client(asyncio.Protocol):
 
     def _send(self, request: Request) -> None:
         if self.ended.done():
-            self._reset()
+            Client.__init__(self)
         self.asked_s = time.perf_counter()
         self._transport.writelines(request)
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 
-from bench.answer import AHEAD, Answer
+from bench.answer import AHEAD, BEHIND, Answer
 from bench.apis import Api
 from bench.client import Client, Request, WrongAnswer
 from bench.pictures import jpeg, photos
@@ -73,7 +73,8 @@ async def paced(target: Running, plan: Plan) -> Figures:
     answer = Answer(plan.deltas, plan.interval_s, held=True)
     streams = await Streams.open(target, answer, target.streams(plan.streams))
     await streams.finish()
-    spent, us_per_event = streams.feeding, MICRO / streams.events
+    spent = streams.feeding
+    us_per_event = MICRO / (plan.streams * (plan.deltas + BEHIND))
     figures = {
         "upstream_cpu_us_per_event": spent.upstream_s * us_per_event,
         "load_cpu_us_per_event": spent.load_s * us_per_event,
@@ -97,7 +98,7 @@ async def whole(target: Running, plan: Plan) -> Figures:
     await streams.finish()
     if not target.pid:
         return {}
-    events = streams.events + plan.streams * AHEAD
+    events = plan.streams * (AHEAD + plan.whole_deltas + BEHIND)
     cpu_s = streams.opening.subject_s + streams.feeding.subject_s
     return {"whole_cpu_us_per_event": cpu_s * MICRO / events}
 
@@ -180,10 +181,16 @@ async def intake(target: Running, plan: Plan) -> Figures:
 
     await streams.finish(upload_all)
     began_s, ended_s = times_s
+    gaps_s = [
+        after - before
+        for client in streams.clients
+        for before, after in pairwise(delta_times_s(client))
+        if after > began_s and before < ended_s
+    ]
     return {
         "intake_loop_pause_ms": max(pings_s) * MILLI,
         "intake_ms": (ended_s - began_s) * MILLI,
-        "intake_stream_gap_ms": _longest_gap_s(streams, began_s, ended_s) * MILLI,
+        "intake_stream_gap_ms": max(gaps_s) * MILLI,
     }
 
 
@@ -232,10 +239,10 @@ async def _closed_loop(
 
 async def _upload(port: int, upload: Request) -> None:
     client = await Client.connect(port)
-    status = json.loads(await client.ask(upload))["status"]
+    body = await client.ask(upload)
     client.close()
-    if status != "completed":
-        raise WrongAnswer(f"a search with a photo is {status}")
+    if json.loads(body)["status"] != "completed":
+        raise WrongAnswer(f"a search with a photo ended as {body[:300]!r}")
 
 
 async def _ping(port: int, pings_s: list[float]) -> None:
@@ -250,13 +257,3 @@ async def _ping(port: int, pings_s: list[float]) -> None:
         if not client.ended.done():
             pings_s.append(time.perf_counter() - client.asked_s)
         client.close()
-
-
-def _longest_gap_s(streams: Streams, began_s: float, ended_s: float) -> float:
-    """The longest time between two deltas of a stream of which a part is in this stretch."""
-    return max(
-        after - before
-        for client in streams.clients
-        for before, after in pairwise(delta_times_s(client))
-        if after > began_s and before < ended_s
-    )

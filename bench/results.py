@@ -27,9 +27,8 @@ def spread(repeats: Mapping[str, list[dict[str, float]]]) -> Table:
     table: Table = {}
     for subject, runs in repeats.items():
         names = dict.fromkeys(name for run in runs for name in run)
-        table[subject] = {
-            name: _spread([run[name] for run in runs if name in run]) for name in names
-        }
+        values = {name: [run[name] for run in runs if name in run] for name in names}
+        table[subject] = {name: _spread(values[name]) for name in names}
     return table
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -44,9 +45,8 @@ class Running:
 
     def memory_bytes(self, *, children: bool = True) -> int:
         """Resident memory; with that of child processes, shared pages counted in each."""
-        if not self.pid:
-            return 0
-        return sum(map(memory_bytes, family(self.pid) if children else [self.pid]))
+        pids = family(self.pid) if self.pid and children else filter(None, [self.pid])
+        return sum(map(memory_bytes, pids))
 
     @contextmanager
     def spending(self) -> Iterator[Spent]:
@@ -76,11 +76,10 @@ class Running:
 
 
 @contextmanager
-def running(
-    subject: Subject, folder: Path, *, subject_core: int, load_core: int
-) -> Iterator[Running]:
+def running(subject: Subject, *, subject_core: int, load_core: int) -> Iterator[Running]:
     """Start a subject and an upstream of its own, both fresh; end both."""
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagesearch-bench-")))
         upstream_port = free_port()
         command = [sys.executable, "-m", "bench.upstream", str(upstream_port)]
         server = Server(command, upstream_port, "/stats", {"PYTHONPATH": str(ROOT)})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from bench.answer import BEHIND, Answer
+from bench.answer import Answer
 from bench.client import Client, Request, WrongAnswer
 from bench.running import Running, Spent
 
@@ -70,11 +70,6 @@ class Streams:
             check(client.body, self.answer.text, self.target.subject.api.last)
 
     @property
-    def events(self) -> int:
-        """Upstream events behind the opening ones, over all streams."""
-        return len(self.clients) * (self.answer.deltas + BEHIND)
-
-    @property
     def stalled(self) -> int:
         """How many had to wait over STALL_S for a delta, the first one counted from the release."""
         return sum(
@@ -110,5 +105,4 @@ def check(body: bytes, text: str, last: bytes) -> None:
 
 def delta_times_s(client: Client) -> list[float]:
     """When deltas came."""
-    came = zip(client.times, client.pieces, strict=True)
-    return [time_s for time_s, piece in came if DELTA in piece]
+    return [at for at, piece in zip(client.times, client.pieces, strict=True) if DELTA in piece]

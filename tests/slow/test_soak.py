@@ -68,11 +68,9 @@ async def samples(target: Running) -> list[int]:
     return [*found, target.memory_bytes()]
 
 
-def test_memory_is_level_after_thousands_of_searches(tmp_path: Path) -> None:
+def test_memory_is_level_after_thousands_of_searches() -> None:
     cores = sorted(os.sched_getaffinity(0))
-    with running(
-        forgetful_service(), tmp_path, subject_core=cores[0], load_core=cores[-1]
-    ) as target:
+    with running(forgetful_service(), subject_core=cores[0], load_core=cores[-1]) as target:
         measured = asyncio.run(samples(target))
     sys.stdout.write(f"{[rss_bytes // 2**20 for rss_bytes in measured]} MiB\n")
     assert measured[-1] - measured[SAMPLES // 2] <= LEVEL_BYTES, measured
