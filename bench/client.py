@@ -30,6 +30,9 @@ class Client(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
         self.pieces: list[bytes] = []
         self.times: list[float] = []
         self.asked_s = self.first_event_s = 0.0
@@ -90,7 +93,7 @@ class Client(asyncio.Protocol):
 
     def _send(self, request: Request) -> None:
         if self.ended.done():
-            Client.__init__(self)
+            self._reset()
         self.asked_s = time.perf_counter()
         self._transport.writelines(request)
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-QUICK_DIVISOR = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -45,5 +43,5 @@ class Plan:
 def _small(value: Any) -> Any:
     """A tenth; of several loads the first two."""
     if isinstance(value, tuple):
-        return tuple(max(1, one // QUICK_DIVISOR) for one in value[:2])
-    return value / QUICK_DIVISOR if isinstance(value, float) else max(1, value // QUICK_DIVISOR)
+        return tuple(max(1, one // 10) for one in value[:2])
+    return value / 10 if isinstance(value, float) else max(1, value // 10)

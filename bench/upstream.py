@@ -89,12 +89,13 @@ class Stream:
 async def answer(upstream: Upstream, line: bytes, body: bytes, writer: StreamWriter) -> None:
     """Answer one request, to its end."""
     if not line.startswith(b"POST /v1/"):
-        writer.write(_json(json.dumps(control(upstream, line, body)).encode()))
+        body = json.dumps(control(upstream, line, body)).encode()
+        writer.write(JSON_HEAD % len(body) + body)
         return
     if len(body) >= LARGE_BYTES:
         upstream.large_body = body
     if not ASKS_STREAM.search(body[:ENDS_BYTES] + body[-ENDS_BYTES:]):
-        writer.write(_json(upstream.chunks.whole))
+        writer.write(JSON_HEAD % len(upstream.chunks.whole) + upstream.chunks.whole)
         return
     stream = Stream(upstream, writer)
     writer.write(STREAM_HEAD + upstream.chunks.opening)
@@ -115,10 +116,6 @@ def control(upstream: Upstream, line: bytes, body: bytes) -> dict[str, Any]:
     found = DATA_URL.search(upstream.large_body) if line.startswith(b"GET ") else None
     digest = hashlib.sha256(base64.b64decode(found[1])).hexdigest() if found else ""
     return {"picture_sha256": digest, "late_ms": upstream.late_s * 1000}
-
-
-def _json(body: bytes) -> bytes:
-    return JSON_HEAD % len(body) + body
 
 
 async def main() -> None:
