@@ -6,11 +6,24 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+DEMO_VENV := .venv-demo
+DEMO_STAMP := $(DEMO_VENV)/installed
 
 # The first Python that is new enough. Unversioned first: it is the one its owner chose.
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
+
+PIP_OPTIONS := --quiet --disable-pip-version-check --require-hashes
+# Make a virtual environment where there is none of a new enough Python.
+define make_venv
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one," \
+		"or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is" \
+		"$$($(PYTHON) -V 2>&1), and 3.11 or newer is needed" >&2; exit 1; }
+	@test -x $(1)/bin/python && $(1)/bin/python -c '$(NEW_ENOUGH)' 2>/dev/null \
+		|| $(PYTHON) -m venv --clear $(1)
+endef
 
 # Locks name packages, versions and hashes only, for every Python from 3.11 on; the lock for
 # development comes first, the other two take its versions.
@@ -21,23 +34,26 @@ EXTRA_SIMULATOR := import tomllib; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
 
-.PHONY: help install check test coverage soak bench demo lock wheels clean
+.PHONY: help install check test test-slow coverage soak bench demo lock wheels clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 install: $(STAMP) ## make .venv and install what is locked; costs nothing when nothing changed
 
 $(STAMP): requirements-dev.lock
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one," \
-		"or name it: make install PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is" \
-		"$$($(PYTHON) -V 2>&1), and 3.11 or newer is needed" >&2; exit 1; }
-	@test -x $(BIN)/python && $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null \
-		|| $(PYTHON) -m venv --clear $(VENV)
+	$(call make_venv,$(VENV))
 	@echo "Installing what requirements-dev.lock names into $(VENV); the first time takes a minute."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements-dev.lock
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-dev.lock
+	@touch $@
+
+# What the demo needs, a third of the size: the service's packages and the simulator's.
+$(DEMO_STAMP): requirements.lock requirements-simulator.lock
+	$(call make_venv,$(DEMO_VENV))
+	@echo '*' > $(DEMO_VENV)/.gitignore
+	@echo "Installing what the demo needs into $(DEMO_VENV); the first time takes half a minute."
+	@$(DEMO_VENV)/bin/python -m pip install $(PIP_OPTIONS) -r requirements.lock \
+		-r requirements-simulator.lock
 	@touch $@
 
 check: install ## lint, formatting and types
@@ -45,20 +61,23 @@ check: install ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install ## every test
-	$(BIN)/pytest
+test: install ## the tests: unit and end to end
+	$(BIN)/pytest -n 2 tests/unit tests/e2e
 
-coverage: install ## the same, with the branch coverage of app/
-	$(BIN)/pytest --cov --cov-report=term
+test-slow: install ## official clients, browsers, soak, storms, memory
+	$(BIN)/pytest tests/clients tests/slow
 
-soak: install ## twenty thousand searches, and what memory they leave behind; minutes
-	@$(BIN)/python -m bench.soak
+coverage: install ## `make test` with the branch coverage of app/
+	$(BIN)/pytest -n 2 --cov --cov-report=term tests/unit tests/e2e
 
-bench: install ## measure beside nginx and a plain relay (BENCH_LITELLM=1: LiteLLM too)
+soak: install ## memory over twenty thousand searches; minutes
+	SOAK_SEARCHES=20000 $(BIN)/pytest -s tests/slow/test_soak.py
+
+bench: install ## measure beside nginx and a plain relay; `python -m bench --help` has the options
 	@$(BIN)/python -m bench
 
-demo: install ## a search in this terminal, without a key (DEMO_ONCE=1: end after it)
-	@$(BIN)/python -m demo
+demo: $(DEMO_STAMP) ## a search in this terminal, without a key (DEMO_ONCE=1: end after it)
+	@$(DEMO_VENV)/bin/python -m demo
 
 lock: install ## write the locks anew (UPGRADE=1: take newer versions)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
@@ -76,6 +95,6 @@ wheels: install ## prove that the container's Python needs no compiler for any l
 		&& echo "$$lock.lock: wheels for Python $(CONTAINER_PYTHON) on $$machine"; \
 		status=$$?; rm -rf "$$aside"; test $$status = 0 || exit 1; done; done
 
-clean: ## remove .venv and everything that tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+clean: ## remove the environments and everything that tools left behind
+	rm -rf $(VENV) $(DEMO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

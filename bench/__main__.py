@@ -1,61 +1,66 @@
-"""`python -m bench`: measure, then tell it as a table, keep it as JSON, and draw it.
+"""`python -m bench`: measure all subjects, print a table, and keep it as JSON."""
 
-The environment chooses: BENCH_REPEATS (3), BENCH_LITELLM=1, BENCH_QUICK=1 for a look at all of it
-in small, BENCH_SUBJECTS and BENCH_MEASURES for some of it. Only a whole run that lost nothing is
-kept.
-"""
-
+import argparse
 import json
 import os
+import platform
 import signal
+import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from importlib.metadata import version
 
-from bench import machine, plot, report
-from bench.children import ROOT
-from bench.figures import Table, Target, spread, targets
-from bench.measures import MEASURES
+import uvloop
+
+from bench.client import WrongAnswer
+from bench.measures import MEASURES, Figures
 from bench.plan import Plan
-from bench.run import Bench, Cores
-from bench.subjects import Direct, LiteLLM, Nginx, Relay, Service, Subject
+from bench.processes import ROOT, ServerFailed
+from bench.results import Table, spread, table_text, targets, targets_text
+from bench.running import running
+from bench.subjects import Subject, subjects
 
-RESULTS = ROOT / "bench" / "results"
-SUBJECTS: tuple[Subject, ...] = (Direct(), Nginx(), Service(), Relay())
-PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES")
+RESULT = ROOT / "bench" / "results" / "bench.json"
+# What ends a subject's turn and not the bench; the bench then fails as a whole.
+BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
+LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
+PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS")
+HELP = f"""\
+Measure this service beside nginx, a plain relay and others, each alone on one core, with the same
+upstream and load. The environment chooses what is measured:
+
+  BENCH_REPEATS=5           repeats of everything (3); a figure is the median, with least and most
+  BENCH_QUICK=1             small loads, about a minute; proves nothing
+  BENCH_SUBJECTS=a,b        some of: direct, nginx, service, previous, relay, litellm
+  BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)}
+  BENCH_LITELLM=1           LiteLLM's proxy too; installed into .venv-litellm the first time
+  BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
+  BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
+
+It needs Linux, two cores, nginx (apt-get install nginx-light) and a machine that does nothing else.
+The result is kept in bench/results/bench.json, unless one of these is set, or anything failed:
+{", ".join(PARTIAL)}. docs/performance.md says what the figures mean."""
 
 
 def main() -> int:
-    """Run what the environment asks for; 1 when anything broke or was lost."""
+    """Run what the environment asks for; 1 when an answer was wrong or a subject failed."""
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser("python -m bench", description=HELP, formatter_class=raw).parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    known = (*SUBJECTS, LiteLLM()) if os.environ.get("BENCH_LITELLM") else SUBJECTS
+    plan, known = Plan.read(os.environ), subjects(os.environ)
     names = _chosen("BENCH_SUBJECTS", [subject.name for subject in known])
-    bench = Bench(
-        Plan.read(os.environ),
-        [subject for subject in known if subject.name in names],
-        _chosen("BENCH_MEASURES", list(MEASURES)),
-    )
-    facts = _facts(bench)
-    _measure(bench)
-    table = spread(bench.repeats)
-    wanted = targets(table, bench.plan.ladder[-1])
-    _tell(table, wanted, bench.failures)
-    if not any(os.environ.get(name) for name in PARTIAL) and not bench.failures:
-        _keep(table, wanted, facts, bench.plan)
-    return 1 if bench.failures else 0
-
-
-def _measure(bench: Bench) -> None:
-    """The first core is for subjects; upstream and load share the last."""
-    available = sorted(os.sched_getaffinity(0))
-    cores = Cores(available[0], available[-1])
-    os.sched_setaffinity(0, {cores.load})
-    with tempfile.TemporaryDirectory(prefix="imagesearch-bench-") as folder:
-        bench.run(Path(folder), cores)
+    chosen = [subject for subject in known if subject.name in names]
+    failures: list[str] = []
+    repeats = _measure(plan, chosen, _chosen("BENCH_MEASURES", list(MEASURES)), failures)
+    table = spread(repeats)
+    sys.stdout.write(f"{table_text(table)}\n\n{targets_text(targets(table))}\n")
+    sys.stdout.writelines(f"FAILED {failure}\n" for failure in failures)
+    if not failures and not any(os.environ.get(name) for name in PARTIAL):
+        _keep(table, plan)
+    return 1 if failures else 0
 
 
 def _chosen(variable: str, known: list[str]) -> list[str]:
@@ -66,33 +71,49 @@ def _chosen(variable: str, known: list[str]) -> list[str]:
     return [name for name in known if name in asked]
 
 
-def _facts(bench: Bench) -> dict[str, Any]:
-    litellm = any(subject.name == LiteLLM.name for subject in bench.subjects)
-    return {
+def _measure(
+    plan: Plan, chosen: Sequence[Subject], measures: Sequence[str], failures: list[str]
+) -> dict[str, list[Figures]]:
+    """The figures of every subject in every repeat, each of which begins with another subject.
+
+    The first core is for the subject; the last for upstream and load generator.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
+    for number in range(plan.repeats):
+        turn = number % len(chosen)
+        for subject in [*chosen[turn:], *chosen[:turn]]:
+            sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
+            figures: Figures = {}
+            repeats[subject.name].append(figures)
+            os.sched_setaffinity(0, {cores[-1]})
+            try:
+                with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
+                    for name in measures:
+                        began_s = time.monotonic()
+                        figures |= uvloop.run(MEASURES[name](target, plan))
+                        sys.stderr.write(f"    {name}: {time.monotonic() - began_s:.1f} s\n")
+            except BROKEN as exc:
+                failures.append(f"{subject.name}: {exc!r}")
+            finally:
+                os.sched_setaffinity(0, cores)
+    return repeats
+
+
+def _keep(table: Table, plan: Plan) -> None:
+    """Write the result over the one that is committed."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    kept = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.machine(),
-        "versions": machine.versions(litellm=litellm),
-        "plan": bench.plan.as_json(),
+        "machine": {"cores": os.cpu_count(), "kernel": platform.platform()},
+        "versions": {name: version(name) for name in LIBRARIES}
+        | {"service": revision.strip(), "python": platform.python_version()},
+        "plan": asdict(plan),
+        "targets": targets(table),
+        "subjects": table,
     }
-
-
-def _tell(table: Table, wanted: Sequence[Target], failures: Sequence[str]) -> None:
-    lines = [report.table_text(table), "", report.targets_text(wanted)]
-    lines += [f"FAILED {failure}" for failure in failures]
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _keep(table: Table, wanted: Sequence[Target], facts: dict[str, Any], plan: Plan) -> None:
-    """Write the results and the plot over those that are committed."""
-    subjects = {
-        subject: {name: asdict(found) for name, found in figures.items()}
-        for subject, figures in table.items()
-    }
-    kept = facts | {"targets": [one.as_json() for one in wanted], "subjects": subjects}
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
-    (RESULTS / "bench.json").write_text(text, encoding="utf-8")
-    plot.draw(table, RESULTS / "bench.png", ladder_top=plan.ladder[-1])
+    RESULT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

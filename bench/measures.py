@@ -1,196 +1,258 @@
-"""The loads, each a function from a subject in its place to figures. Units are in their names.
+"""The measures: each a load, and the figures that come of it. Units are in the figures' names.
 
 A figure that a subject cannot have (CPU of no proxy) is left out.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+import json
+import time
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from statistics import median, quantiles
 from typing import Any
 
-from bench.calls import closed_loop, first_event_s
-from bench.delivery import quantile
-from bench.exchange import Broken
-from bench.faces import Responses
-from bench.flock import Flock, at_once, held, release
-from bench.intake import intake
-from bench.pictures import jpeg
+from bench.answer import AHEAD, BEHIND, Answer
+from bench.apis import Api
+from bench.client import Client, Request, WrongAnswer
+from bench.pictures import jpeg, photos
 from bench.plan import Plan
-from bench.shape import Shape
-from bench.site import Site
+from bench.running import Running
+from bench.streams import Streams, delta_times_s, no_gc
 
 Figures = dict[str, float]
-Measure = Callable[[Site, Plan], Coroutine[Any, Any, Figures]]
+Measure = Callable[[Running, Plan], Coroutine[Any, Any, Figures]]
 
 MICRO, MILLI = 1e6, 1e3
 MB, KB = 1e6, 1e3
-REST_S = 0.5
-"""Before memory is read, for what ends late."""
+REST_S = 0.5  # before memory is read, for work that was put off
+ANSWER_S = 120.0  # the longest wait for one answer
+PING = [b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"]
+PING_EVERY_S = 0.001
+UNDER_WAY_S = 0.2  # after which all streams have had their first deltas
 
 
-async def idle(site: Site, plan: Plan) -> Figures:
-    """Memory at rest, and of every stream that is open and silent. First, while all is fresh."""
-    if not site.pid:
+async def idle(target: Running, plan: Plan) -> Figures:
+    """Memory at rest, and of each stream that is open and silent. First, while all is fresh."""
+    if not target.pid:
         return {}
     await asyncio.sleep(REST_S)
-    at_rest = site.memory_bytes()
-    shape = Shape(deltas=4, held=True)
-    await release(await held(site, shape, site.streams(plan.warm_streams)))
+    at_rest, main = target.memory_bytes(), target.memory_bytes(children=False)
+    answer = Answer(deltas=4, held=True)
+    warm = await Streams.open(target, answer, target.streams(plan.warm_streams))
+    await warm.finish()
     await asyncio.sleep(REST_S)
-    before = site.memory_bytes()
-    flock = await held(site, shape, site.streams(plan.idle_streams))
+    before = target.memory_bytes()
+    streams = await Streams.open(target, answer, target.streams(plan.idle_streams))
     await asyncio.sleep(REST_S)
-    grown = site.memory_bytes() - before
-    await release(flock)
-    return {"idle_mb": at_rest / MB, "stream_kb": grown / KB / plan.idle_streams}
+    stream_kb = (target.memory_bytes() - before) / KB / plan.idle_streams
+    await streams.finish()
+    return {"idle_mb": at_rest / MB, "idle_main_mb": main / MB, "stream_kb": stream_kb}
 
 
-async def first_event(site: Site, plan: Plan) -> Figures:
-    """Time to the first event of a single stream, turn by turn with a call straight upstream."""
-    await site.answer_with(Shape(deltas=4))
-    straight, through = [], []
-    face = Responses()
-    for _ in range(plan.first_events):
-        straight.append(await first_event_s(site.upstream_port, face, site.number()) * MILLI)
-        through.append(await first_event_s(site.port, site.face, site.number()) * MILLI)
-    figures = {}
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
-        figures[f"first_event_{name}_ms"] = quantile(through, share)
-        if site.pid:
-            added = quantile(through, share) - quantile(straight, share)
-            figures[f"first_event_added_{name}_ms"] = added
-    return figures
-
-
-async def readers(site: Site, plan: Plan) -> Figures:
-    """Many readers of one search, which this service joins; others run as many streams."""
-    shape = Shape(plan.deltas, plan.interval_s / 2, held=True)
-    number = site.number()
-    flock = await held(site, shape, [site.face.stream(number)] * plan.readers)
-    await release(flock)
-    return _cpu("readers_cpu_us_per_event", flock)
-
-
-async def paced(site: Site, plan: Plan) -> Figures:
-    """CPU of every event at a steady pace, and what upstream and load took for it themselves."""
-    shape = Shape(plan.deltas, plan.interval_s, held=True)
-    flock = await held(site, shape, site.streams(plan.streams))
-    await release(flock)
-    spent = flock.feeding
-    own = {
-        "upstream_cpu_us_per_event": spent.upstream_s * MICRO / flock.events,
-        "load_cpu_us_per_event": spent.load_s * MICRO / flock.events,
-        "load_core_percent": (spent.upstream_s + spent.load_s) / spent.wall_s * 100,
-        "upstream_late_ms": await site.upstream_late_ms(),
-    }
-    if site.pid:
-        opening_ms = flock.opening.subject_s * MILLI / plan.streams
-        own |= {"open_cpu_ms_per_stream": opening_ms}
-        own |= {"core_percent": spent.subject_s / spent.wall_s * 100}
-    return _cpu("cpu_us_per_event", flock) | own
-
-
-async def burst(site: Site, plan: Plan) -> Figures:
-    """Everything at once: what the upstream has written in one piece."""
-    shape = Shape(plan.burst_deltas, held=True)
-    flock = await held(site, shape, site.streams(plan.burst_streams))
-    await release(flock)
-    return _cpu("burst_cpu_us_per_event", flock) | {"burst_ms": flock.feeding.wall_s * MILLI}
-
-
-async def ladder(site: Site, plan: Plan) -> Figures:
-    """The most streams of which none stalls, all of them open before their first delta."""
-    shape = Shape(plan.ladder_deltas, plan.interval_s, held=True)
-
-    async def stalls(count: int) -> int:
-        flock = await held(site, shape, site.streams(count))
-        await release(flock)
-        return flock.stalled
-
-    return {"stall_free_streams": await _climb(plan.ladder, stalls)}
-
-
-async def flood(site: Site, plan: Plan) -> Figures:
-    """The same with all streams opened within one interval, while the first ones run already."""
-    shape = Shape(plan.ladder_deltas, plan.interval_s)
-    p99_ms = []
-
-    async def stalls(count: int) -> int:
-        flock = await at_once(site, shape, site.streams(count))
-        if count == plan.streams:
-            p99_ms.append(quantile(flock.first_event_s, 0.99) * MILLI)
-        return flock.stalled
-
-    figures: Figures = {"stall_free_flood_streams": await _climb(plan.flood, stalls)}
-    return figures | ({"flood_first_event_p99_ms": p99_ms[0]} if p99_ms else {})
-
-
-async def searches(site: Site, plan: Plan) -> Figures:
-    """`POST /search`, or the nearest to it, asked again and again."""
-    shape = Shape(plan.search_deltas)
-    text = shape.text.encode()
-    await site.answer_with(shape)
-    figures = {}
-    for callers in plan.callers:
-        calls = await closed_loop(
-            site, site.face.search, callers=callers, seconds=plan.search_s, text=text
+async def first_event(target: Running, plan: Plan) -> Figures:
+    """Time to a single stream's first event, in turns with a request straight to the upstream."""
+    await target.set_answer(Answer(deltas=4))
+    straight, through, upstream = [], [], Api("/v1/responses")
+    for number, request in enumerate(target.streams(plan.first_events)):
+        straight.append(
+            await _first_event_ms(target.upstream_port, upstream.search(number, stream=True))
         )
-        figures[f"search_{callers}_per_s"] = calls.per_s
-        figures[f"search_{callers}_p50_ms"] = quantile(calls.latencies_s, 0.5) * MILLI
-        if site.pid:
-            figures[f"search_{callers}_cpu_ms"] = calls.cpu_ms
+        through.append(await _first_event_ms(target.port, request))
+    figures = {}
+    for percent in (50, 99):
+        before, after = (quantiles(times, n=100)[percent - 1] for times in (straight, through))
+        figures[f"first_event_p{percent}_ms"] = after
+        if target.pid:
+            figures[f"first_event_added_p{percent}_ms"] = after - before
     return figures
 
 
-async def uploads(site: Site, plan: Plan) -> Figures:
+async def paced(target: Running, plan: Plan) -> Figures:
+    """CPU of an event at a steady pace, and what upstream and load generator took themselves."""
+    answer = Answer(plan.deltas, plan.interval_s, held=True)
+    streams = await Streams.open(target, answer, target.streams(plan.streams))
+    await streams.finish()
+    spent = streams.feeding
+    us_per_event = MICRO / (plan.streams * (plan.deltas + BEHIND))
+    figures = {
+        "upstream_cpu_us_per_event": spent.upstream_s * us_per_event,
+        "load_cpu_us_per_event": spent.load_s * us_per_event,
+        "load_core_percent": (spent.upstream_s + spent.load_s) / spent.wall_s * 100,
+        "upstream_late_ms": (await target.control("GET /stats"))["late_ms"],
+    }
+    if target.pid:
+        figures |= {
+            "cpu_us_per_event": spent.subject_s * us_per_event,
+            "open_cpu_ms_per_stream": streams.opening.subject_s * MILLI / plan.streams,
+            "core_percent": spent.subject_s / spent.wall_s * 100,
+        }
+    return figures
+
+
+async def whole(target: Running, plan: Plan) -> Figures:
+    """Whole searches opened at once: CPU of an event with its share of the opening and the end."""
+    answer = Answer(plan.whole_deltas, plan.interval_s)
+    streams = await Streams.open(target, answer, target.streams(plan.streams))
+    await streams.finish()
+    if not target.pid:
+        return {}
+    events = plan.streams * (AHEAD + plan.whole_deltas + BEHIND)
+    cpu_s = streams.opening.subject_s + streams.feeding.subject_s
+    return {"whole_cpu_us_per_event": cpu_s * MICRO / events}
+
+
+async def ladder(target: Running, plan: Plan) -> Figures:
+    """The most streams of which none stalls, all of them open before their first delta.
+
+    A step that fails is tried once more before it counts, for the machine has pauses of its own.
+    """
+    answer = Answer(plan.ladder_deltas, plan.interval_s, held=True)
+
+    async def stalls(count: int) -> bool:
+        streams = await Streams.open(target, answer, target.streams(count))
+        await streams.finish()
+        return streams.stalled > 0
+
+    best = 0
+    for count in plan.ladder:
+        if await stalls(count) and await stalls(count):
+            break
+        best = count
+    return {"stall_free_streams": best}
+
+
+async def searches(target: Running, plan: Plan) -> Figures:
+    """`POST /search`, or the nearest to it, asked again and again by so many callers."""
+    figures: Figures = {}
+    for callers in plan.callers:
+        found = await _closed_loop(
+            target, plan, target.subject.api.search, callers=callers, seconds=plan.search_s
+        )
+        figures |= {f"search_{callers}_{name}": value for name, value in found.items()}
+    return figures
+
+
+async def uploads(target: Running, plan: Plan) -> Figures:
     """Pictures that need no work, which must arrive as they were."""
-    shape = Shape(plan.search_deltas)
-    text = shape.text.encode()
-    await site.answer_with(shape)
-    figures = {}
+    figures: Figures = {}
     for n_bytes in plan.uploads_bytes:
         picture = jpeg(n_bytes)
-        ask = partial(site.face.upload, jpeg=picture)
+
+        def ask(number: int, picture: bytes = picture) -> Request:
+            return target.subject.api.upload(number, picture)
+
         for callers in plan.upload_callers:
-            calls = await closed_loop(site, ask, callers=callers, seconds=plan.upload_s, text=text)
-            if await site.picture_sha256() != hashlib.sha256(picture).hexdigest():
-                raise Broken(f"a picture of {n_bytes} bytes was changed on its way")
-            figures[f"upload_{n_bytes / MB:g}mb_{callers}_per_s"] = calls.per_s
-            if site.pid:
-                figures[f"upload_{n_bytes / MB:g}mb_{callers}_cpu_ms"] = calls.cpu_ms
+            found = await _closed_loop(target, plan, ask, callers=callers, seconds=plan.upload_s)
+            digest = (await target.control("GET /stats")).get("picture_sha256")
+            if digest != hashlib.sha256(picture).hexdigest():
+                raise WrongAnswer(f"a picture of {n_bytes} bytes was changed on its way")
+            name = f"upload_{n_bytes / MB:g}mb_{callers}"
+            figures |= {f"{name}_{unit}": found[unit] for unit in found if unit != "p50_ms"}
     return figures
+
+
+async def intake(target: Running, plan: Plan) -> Figures:
+    """The longest pause, the longest gap in a stream, and the time until all photos are searched.
+
+    A pause is what a `GET /healthz` waits for its answer; one is sent a millisecond after the last.
+    """
+    if not target.subject.is_service:
+        return {}
+    made = photos(plan.intake_size)
+    uploads = [target.subject.api.upload(next(target.numbers), photo) for photo in made]
+    answer = Answer(plan.intake_deltas, plan.interval_s, held=True)
+    streams = await Streams.open(target, answer, target.streams(plan.intake_streams))
+    times_s, pings_s = list[float](), list[float]()
+
+    async def upload_all() -> None:
+        await target.set_answer(Answer(plan.search_deltas))
+        await asyncio.sleep(UNDER_WAY_S)
+        pinging = asyncio.create_task(_ping(target.port, pings_s))
+        times_s.append(time.perf_counter())
+        async with asyncio.timeout(ANSWER_S):
+            await asyncio.gather(*(_upload(target.port, upload) for upload in uploads))
+        times_s.append(time.perf_counter())
+        pinging.cancel()
+        await asyncio.wait([pinging])
+        if any(client.ended.done() for client in streams.clients):
+            raise WrongAnswer("the streams ended before all photos were searched")
+
+    await streams.finish(upload_all)
+    began_s, ended_s = times_s
+    gaps_s = [
+        after - before
+        for client in streams.clients
+        for before, after in pairwise(delta_times_s(client))
+        if after > began_s and before < ended_s
+    ]
+    return {
+        "intake_loop_pause_ms": max(pings_s) * MILLI,
+        "intake_ms": (ended_s - began_s) * MILLI,
+        "intake_stream_gap_ms": max(gaps_s) * MILLI,
+    }
 
 
 MEASURES: dict[str, Measure] = {
     measure.__name__: measure
-    for measure in (
-        idle,
-        first_event,
-        readers,
-        paced,
-        burst,
-        ladder,
-        flood,
-        searches,
-        uploads,
-        intake,
-    )
+    for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake)
 }
 """By name, in the order in which they run."""
 
 
-def _cpu(name: str, flock: Flock) -> Figures:
-    if not flock.site.pid:
-        return {}
-    return {name: flock.feeding.subject_s * MICRO / flock.events}
+async def _first_event_ms(port: int, request: Request) -> float:
+    client = await Client.connect(port)
+    async with asyncio.timeout(ANSWER_S):
+        await client.open(request)
+        await client.ended
+    client.close()
+    return (client.first_event_s - client.asked_s) * MILLI
 
 
-async def _climb(ladder: tuple[int, ...], stalls: Callable[[int], Awaitable[int]]) -> int:
-    """The highest step reached; one that fails is tried once more, for this machine is shared."""
-    best = 0
-    for count in ladder:
-        if await stalls(count) and await stalls(count):
-            break
-        best = count
-    return best
+async def _closed_loop(
+    target: Running, plan: Plan, ask: Callable[[int], Request], *, callers: int, seconds: float
+) -> Figures:
+    """Let `callers` ask for so long, again as soon as they are answered."""
+    answer = Answer(plan.search_deltas)
+    await target.set_answer(answer)
+    text, times_s = answer.text.encode(), list[float]()
+    clients = [await Client.connect(target.port) for _ in range(callers)]
+
+    async def call(client: Client) -> None:
+        while time.perf_counter() < until_s:
+            body = await client.ask(ask(next(target.numbers)))
+            times_s.append(time.perf_counter() - client.asked_s)
+            if text not in body:
+                raise WrongAnswer(f"the answer is not whole: …{body[-300:]!r}")
+
+    with no_gc(), target.spending() as spent:
+        until_s = time.perf_counter() + seconds
+        async with asyncio.timeout(seconds + ANSWER_S), asyncio.TaskGroup() as group:
+            for client in clients:
+                group.create_task(call(client))
+    for client in clients:
+        client.close()
+    figures = {"per_s": len(times_s) / spent.wall_s, "p50_ms": median(times_s) * MILLI}
+    return figures | ({"cpu_ms": spent.subject_s * MILLI / len(times_s)} if target.pid else {})
+
+
+async def _upload(port: int, upload: Request) -> None:
+    client = await Client.connect(port)
+    body = await client.ask(upload)
+    client.close()
+    if json.loads(body)["status"] != "completed":
+        raise WrongAnswer(f"a search with a photo ended as {body[:300]!r}")
+
+
+async def _ping(port: int, pings_s: list[float]) -> None:
+    """Ask for the health again and again; note how long each answer took."""
+    client = await Client.connect(port)
+    try:
+        while True:
+            await client.ask(PING)
+            pings_s.append(time.perf_counter() - client.asked_s)
+            await asyncio.sleep(PING_EVERY_S)
+    finally:
+        if not client.ended.done():
+            pings_s.append(time.perf_counter() - client.asked_s)
+        client.close()

@@ -1,189 +1,112 @@
-"""What is compared: how each is started in front of the upstream, and how it is asked."""
+"""What is compared: how each subject is started in front of the upstream, and how it is asked."""
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench.children import OWN, ROOT, Died, free_port, serving
-from bench.faces import Face, Responses, Search
-from bench.shape import MODEL
+from bench.answer import MODEL
+from bench.apis import Api
+from bench.processes import ROOT, Server, ServerFailed
 
-PROBE_PORT = "BENCH_PROBE_PORT"
-"""The environment's variable that tells a probe where to answer."""
-
+RESPONSES = "/v1/responses"
 CLIENT_KEY = "bench-client-key-2f6c1e80a94d47b5"
 LITELLM_KEY = "sk-bench-proxy"
 LITELLM_HOME = ROOT / ".venv-litellm"
-LITELLM_START_S = 180
 DEBIAN_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A subject that answers on `port`; `pid` is `None` where nothing stands in between."""
-
-    pid: int | None
-    port: int
+Ports = tuple[int, int]  # the port to listen on, and the upstream's
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a subject is started: its core, a folder of its own, and its upstream's port."""
+class Subject:
+    """One of those compared; without a `server` the upstream is asked directly."""
 
-    core: int
-    folder: Path
-    upstream_port: int
-
-    @property
-    def log(self) -> Path:
-        """The file for whatever it writes."""
-        return self.folder / "log"
+    name: str
+    api: Api
+    server: Callable[[Path, Ports], Server] | None = None
+    is_service: bool = False
 
 
-class Direct:
-    """No proxy at all: what upstream and load do by themselves."""
-
-    name = "direct"
-    face: Face = Responses()
-
-    @contextmanager
-    def start(self, place: Place) -> Iterator[Started]:
-        """Nothing to start."""
-        yield Started(None, place.upstream_port)
-
-
-class Nginx:
-    """nginx with `proxy_pass`, buffering off."""
-
-    name = "nginx"
-    face: Face = Responses()
-
-    @contextmanager
-    def start(self, place: Place) -> Iterator[Started]:
-        """Start one master and one worker."""
-        program = shutil.which("nginx", path=DEBIAN_PATH)
-        if not program:
-            raise Died("nginx is not installed: apt-get install nginx-light")
-        port = free_port()
-        conf = _filled("nginx.conf", place, port)
-        command = [program, "-c", str(conf), "-e", str(place.log)]
-        with serving(command, core=place.core, log=place.log, url=(port, "/stats")) as pid:
-            yield Started(pid, port)
+def subjects(env: Mapping[str, str]) -> list[Subject]:
+    """All that can be compared under this environment, in their order in the table."""
+    api = Api("/search", last=b"event: search.completed\n", key=CLIENT_KEY)
+    found = [
+        Subject("direct", Api(RESPONSES)),
+        Subject("nginx", Api(RESPONSES), _nginx),
+        Subject("service", api, partial(_service, ROOT, sys.executable), is_service=True),
+    ]
+    if checkout := env.get("BENCH_PREVIOUS"):
+        python = env.get("BENCH_PREVIOUS_PYTHON") or sys.executable
+        server = partial(_service, Path(checkout).resolve(), python)
+        found.append(Subject("previous", api, server, is_service=True))
+    found.append(Subject("relay", Api("/search"), _relay))
+    if env.get("BENCH_LITELLM"):
+        found.append(Subject("litellm", Api(RESPONSES, LITELLM_KEY, whole=True), _litellm))
+    return found
 
 
-class Service:
-    """This service, with everything on: keys, rate, capacity, metrics, JSON logs, resume."""
+def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
+    """`python -m app` with everything on, its limits high.
 
-    name = "service"
-    face: Face = Search(last=b"event: search.completed\n", key=CLIENT_KEY)
-
-    @contextmanager
-    def start(self, place: Place) -> Iterator[Started]:
-        """Start `python -m app`, its limits on but high."""
-        with self._running("app", place, {}) as started:
-            yield started
-
-    @contextmanager
-    def probed(self, place: Place) -> Iterator[tuple[Started, int]]:
-        """Start the same with a probe on its loop; yields the probe's port too."""
-        probe_port = free_port()
-        with self._running("bench.probed", place, {PROBE_PORT: str(probe_port)}) as started:
-            yield started, probe_port
-
-    @contextmanager
-    def _running(self, module: str, place: Place, more: dict[str, str]) -> Iterator[Started]:
-        port = free_port()
-        env = OWN | {
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "DASHSCOPE_API_KEY": "sk-bench",
-            "DASHSCOPE_BASE_URL": f"http://127.0.0.1:{place.upstream_port}/v1",
-            "CLIENT_KEYS": f"bench:{CLIENT_KEY}",
-            "RATE_LIMIT": "10000000/minute",
-            "CAPACITY": "10000",
-            "BUDGET_CLIENT_CNY_PER_DAY": "1000000000",
-            "SHUTDOWN_GRACE_S": "1",
-        }
-        command = [sys.executable, "-m", module]
-        url = (port, "/readyz")
-        with serving(command, core=place.core, log=place.log, url=url, env=env | more) as pid:
-            yield Started(pid, port)
-
-
-class Relay:
-    """FastAPI, httpx and sse-starlette in thirty lines."""
-
-    name = "relay"
-    face: Face = Search(last=b'response.completed"')
-
-    @contextmanager
-    def start(self, place: Place) -> Iterator[Started]:
-        """Start it under uvicorn with uvloop and httptools."""
-        port = free_port()
-        env = OWN | {"BENCH_UPSTREAM": f"http://127.0.0.1:{place.upstream_port}"}
-        command = [sys.executable, "-m", "uvicorn", "bench.relay:app", "--port", str(port)]
-        command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
-        command += ["--backlog", "4096", "--log-level", "warning"]
-        url = (port, "/openapi.json")
-        with serving(command, core=place.core, log=place.log, url=url, env=env) as pid:
-            yield Started(pid, port)
-
-
-class LiteLLM:
-    """LiteLLM's proxy, one worker, in an environment of its own."""
-
-    name = "litellm"
-    face: Face = Responses(key=LITELLM_KEY, whole=True)
-
-    @contextmanager
-    def start(self, place: Place) -> Iterator[Started]:
-        """Install it where it is missing, and start it."""
-        install_litellm()
-        port = free_port()
-        conf = _filled("litellm.yaml", place, port)
-        command = [str(LITELLM_HOME / "bin" / "litellm"), "--config", str(conf)]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-        with serving(
-            command,
-            core=place.core,
-            log=place.log,
-            url=(port, "/health/liveliness"),
-            env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
-            within_s=LITELLM_START_S,
-        ) as pid:
-            yield Started(pid, port)
-
-
-Subject = Direct | Nginx | Service | Relay | LiteLLM
-
-
-def install_litellm() -> None:
-    """Make LiteLLM's environment, once: it has hundreds of packages that nothing else needs."""
-    if (LITELLM_HOME / "bin" / "litellm").exists():
-        return
-    python = str(LITELLM_HOME / "bin" / "python")
-    install = [python, "-m", "pip", "install", "--quiet", "litellm[proxy]"]
-    for command in ([sys.executable, "-m", "venv", str(LITELLM_HOME)], install):
-        subprocess.run(command, check=True)  # noqa: S603 - the command is made here, not read
-    (LITELLM_HOME / ".gitignore").write_text("*\n", encoding="utf-8")
-
-
-def _filled(name: str, place: Place, port: int) -> Path:
-    """A configuration of the bench with its words filled in, in the subject's folder."""
-    text = (ROOT / "bench" / name).read_text(encoding="utf-8")
-    words = {
-        "FOLDER": str(place.folder),
-        "UPSTREAM_PORT": str(place.upstream_port),
-        "PORT": str(port),
-        "MODEL": MODEL,
-        "KEY": LITELLM_KEY,
+    Whoever asks is a trusted proxy, as nginx is in production, so connections are kept.
+    """
+    env = {
+        "PYTHONPATH": str(checkout),
+        "HOST": "127.0.0.1",
+        "PORT": str(ports[0]),
+        "DASHSCOPE_API_KEY": "sk-bench",
+        "DASHSCOPE_BASE_URL": f"http://127.0.0.1:{ports[1]}/v1",
+        "CLIENT_KEYS": f"bench:{CLIENT_KEY}",
+        "TRUSTED_PROXIES": "127.0.0.1/32",
+        "RATE_LIMIT": "10000000/minute",
+        "CAPACITY": "10000",
+        "BUDGET_CLIENT_CNY_PER_DAY": "1000000000",
+        "SHUTDOWN_GRACE_S": "1",
     }
-    for word, value in words.items():
+    return Server([python, "-m", "app"], ports[0], "/readyz", env)
+
+
+def _nginx(folder: Path, ports: Ports) -> Server:
+    program = shutil.which("nginx", path=DEBIAN_PATH)
+    if not program:
+        raise ServerFailed("nginx is not installed: apt-get install nginx-light")
+    conf = _filled_in("nginx.conf", folder, ports)
+    return Server([program, "-c", conf, "-e", str(folder / "log")], ports[0], "/stats")
+
+
+def _relay(_: Path, ports: Ports) -> Server:
+    command = [sys.executable, "-m", "uvicorn", "bench.relay:app", "--port", str(ports[0])]
+    command += ["--loop", "uvloop", "--http", "httptools", "--backlog", "4096"]
+    command += ["--no-access-log", "--log-level", "warning"]
+    upstream = f"http://127.0.0.1:{ports[1]}/v1/responses"
+    env = {"PYTHONPATH": str(ROOT), "BENCH_UPSTREAM": upstream}
+    return Server(command, ports[0], "/openapi.json", env)
+
+
+def _litellm(folder: Path, ports: Ports) -> Server:
+    """LiteLLM's proxy with one worker, in an environment of its own that is made once."""
+    python, program = (str(LITELLM_HOME / "bin" / name) for name in ("python", "litellm"))
+    if not Path(program).exists():
+        install = [python, "-m", "pip", "install", "--quiet", "litellm[proxy]"]
+        for command in ([sys.executable, "-m", "venv", str(LITELLM_HOME)], install):
+            subprocess.run(command, check=True)  # noqa: S603 - the command is made here, not read
+        (LITELLM_HOME / ".gitignore").write_text("*\n", encoding="utf-8")
+    command = [program, "--config", _filled_in("litellm.yaml", folder, ports), "--num_workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(ports[0])]
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    return Server(command, ports[0], "/health/liveliness", env, within_s=180)
+
+
+def _filled_in(name: str, folder: Path, ports: Ports) -> str:
+    """A configuration file of the bench in `folder`, its words in capitals replaced."""
+    text = (ROOT / "bench" / name).read_text(encoding="utf-8")
+    words = {"FOLDER": str(folder), "UPSTREAM_PORT": str(ports[1]), "PORT": str(ports[0])}
+    for word, value in (words | {"MODEL": MODEL, "KEY": LITELLM_KEY}).items():
         text = text.replace(word, value)
-    path = place.folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)

@@ -1,12 +1,11 @@
-"""`python -m bench.upstream`: the bench's upstream, a process that does as little as can be.
+"""`python -m bench.upstream PORT`: the bench's upstream, a process that does as little as possible.
 
-It answers every POST with the shape in force, from bytes made beforehand; it parses no JSON and
-looks into a body only for whether a stream is asked for. Control requests on the same port:
+It answers every POST with the answer that was set last, from bytes made before the run; it parses
+no JSON, and looks into a body only for whether a stream is asked for. Control requests:
 
-    PUT  /shape   set what is answered from now on; the body is a `Shape`
-    POST /go      release the held streams; answers how many
-    GET  /stats   its CPU seconds, and how late its clock ever was since the shape was set
-    GET  /image   SHA-256 of the picture in the last large body
+    PUT  /answer  set the answer from now on; the body is an `Answer` as JSON
+    POST /go      release the held streams
+    GET  /stats   the digest of the last large picture, and how late the clock was at most
 """
 
 import asyncio
@@ -15,162 +14,126 @@ import hashlib
 import json
 import re
 import sys
-import time
-from collections.abc import Iterator
-from typing import cast
+from asyncio import StreamReader, StreamWriter
+from typing import Any
 
 import uvloop
 
-from bench.shape import Shape, Wire, encode
-from bench.ticker import Ticker
+from bench.answer import Answer, encode
 
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;charset=UTF-8\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
 )
+JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 ASKS_STREAM = re.compile(rb'"stream": ?true')
-LOOK_BYTES = 4_096
-"""A body's two ends, in which `"stream"` stands."""
-
-LARGE_BYTES = 65_536
 DATA_URL = re.compile(rb"data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)")
+ENDS_BYTES = 4_096
+"""Of a body's beginning and end, where `"stream"` stands."""
+
+LARGE_BYTES, READ_BYTES = 65_536, 2**20
+TICK_S = 0.001
 
 
 class Upstream:
-    """What all connections share."""
+    """The answer in force, the streams that are held, and how late a delta was at most."""
 
     def __init__(self) -> None:
-        self.held: list[Connection] = []
-        self.large: list[bytes] = []
-        self.set(Shape(deltas=1))
+        self.large_body, self.late_s, self.n_paced = b"", 0.0, 0
+        self.set(Answer(deltas=1))
 
-    def set(self, shape: Shape) -> None:
-        """Answer like this from now on; what was held is given up."""
-        self.shape = shape
-        self.wire: Wire = encode(shape)
-        self.ticker = Ticker(asyncio.get_running_loop(), shape.interval_s)
-        self.held.clear()
-
-    def control(self, line: bytes, body: list[bytes]) -> bytes:
-        """Do what a control request says; its answer as JSON."""
-        if line.startswith(b"PUT /shape "):
-            self.set(Shape.read(b"".join(body)))
-            return b"{}"
-        if line.startswith(b"POST /go "):
-            held, self.held = self.held, []
-            for stream in held:
-                stream.release()
-            return json.dumps({"streams": len(held)}).encode()
-        if line.startswith(b"GET /image "):
-            return json.dumps({"sha256": self._image()}).encode()
-        late_ms = self.ticker.late_s * 1000
-        return json.dumps({"cpu_s": time.process_time(), "late_ms": late_ms}).encode()
-
-    def _image(self) -> str:
-        found = DATA_URL.search(b"".join(self.large))
-        return hashlib.sha256(base64.b64decode(found[1])).hexdigest() if found else ""
+    def set(self, answer: Answer) -> None:
+        """Answer like this from now on; streams that are paced go on."""
+        self.answer, self.chunks, self.late_s = answer, encode(answer), 0.0
+        self.held: list[Stream] = []
 
 
-class Connection(asyncio.Protocol):
-    """One connection: request, answer, request…, never two at a time."""
+class Stream:
+    """A streamed answer that has begun."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-        self._head = b""
-        self._body: list[bytes] = []
-        self._missing_bytes = 0
-        self._left: Iterator[bytes] = iter(())
-        self.gone = False
+    def __init__(self, upstream: Upstream, writer: StreamWriter) -> None:
+        self._upstream, self._writer, self._interval_s = (
+            upstream,
+            writer,
+            upstream.answer.interval_s,
+        )
+        self._deltas, self._closing = iter(upstream.chunks.deltas), upstream.chunks.closing
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is written to."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """Remember that nobody reads."""
-        self.gone = True
-
-    def data_received(self, data: bytes) -> None:
-        """Collect a request; answer it when it is whole."""
-        if not self._missing_bytes:
-            self._head += data
-            end = self._head.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            found = LENGTH.search(self._head, 0, end)
-            data = self._head[end + 4 :]
-            self._head = self._head[:end]
-            self._missing_bytes = int(found[1]) if found else 0
-        if data:
-            self._body.append(data)
-            self._missing_bytes -= len(data)
-        if self._missing_bytes <= 0:
-            self._answer()
-
-    def release(self) -> None:
-        """Send the deltas: paced, or all at once."""
-        if self._upstream.shape.interval_s:
-            self._upstream.ticker.add(self)
-        else:
-            self._transport.write(b"".join(self._left) + self._wire.closing)
-
-    def step(self) -> bool:
-        """Send the next delta; whether more are to come."""
-        if self.gone:
-            return False
-        if delta := next(self._left, None):
-            self._transport.write(delta)
-            return True
-        self._transport.write(self._wire.closing)
-        return False
-
-    def _answer(self) -> None:
-        head, body = self._head, self._body
-        self._head, self._body, self._missing_bytes = b"", [], 0
-        line = head[: head.find(b"\r\n")]
-        if not line.startswith(b"POST ") or line.startswith(b"POST /go "):
-            self._whole(self._upstream.control(line, body))
+    def send(self) -> None:
+        """Send the deltas: all at once, or one in each interval, streams spread evenly over it."""
+        if not self._interval_s:
+            self._writer.write(b"".join(self._deltas) + self._closing)
+            self.ended.set_result(None)
             return
-        if sum(map(len, body)) >= LARGE_BYTES:
-            self._upstream.large = body
-        if ASKS_STREAM.search(body[0], 0, LOOK_BYTES) or ASKS_STREAM.search(_end(body)):
-            self._begin()
-        else:
-            self._whole(self._upstream.wire.whole)
+        self._upstream.n_paced += 1
+        share = self._upstream.n_paced * TICK_S % self._interval_s
+        self._due_s = self._loop.time() + share
+        self._loop.call_at(self._due_s, self._send_delta)
 
-    def _whole(self, body: bytes) -> None:
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        self._transport.write(head % len(body) + body)
-
-    def _begin(self) -> None:
-        """Begin a stream; one that is not held or paced is sent whole."""
-        self._wire = wire = self._upstream.wire
-        shape = self._upstream.shape
-        if not shape.held and not shape.interval_s:
-            self._transport.writelines([STREAM_HEAD, wire.opening, *wire.deltas, wire.closing])
+    def _send_delta(self) -> None:
+        late_s = self._loop.time() - self._due_s
+        self._upstream.late_s = max(self._upstream.late_s, late_s)
+        delta = next(self._deltas, None)
+        if self._writer.transport.is_closing() or delta is None:
+            self._writer.write(self._closing)
+            self.ended.set_result(None)
             return
-        self._left = iter(wire.deltas)
-        self._transport.write(STREAM_HEAD + wire.opening)
-        if shape.held:
-            self._upstream.held.append(self)
-        else:
-            self._upstream.ticker.add(self)
+        self._writer.write(delta)
+        self._due_s += self._interval_s
+        self._loop.call_at(self._due_s, self._send_delta)
 
 
-def _end(body: list[bytes]) -> bytes:
-    return b"".join(body[-2:])[-LOOK_BYTES:]
+async def answer(upstream: Upstream, line: bytes, body: bytes, writer: StreamWriter) -> None:
+    """Answer one request, to its end."""
+    if not line.startswith(b"POST /v1/"):
+        body = json.dumps(control(upstream, line, body)).encode()
+        writer.write(JSON_HEAD % len(body) + body)
+        return
+    if len(body) >= LARGE_BYTES:
+        upstream.large_body = body
+    if not ASKS_STREAM.search(body[:ENDS_BYTES] + body[-ENDS_BYTES:]):
+        writer.write(JSON_HEAD % len(upstream.chunks.whole) + upstream.chunks.whole)
+        return
+    stream = Stream(upstream, writer)
+    writer.write(STREAM_HEAD + upstream.chunks.opening)
+    if upstream.answer.held:
+        upstream.held.append(stream)
+    else:
+        stream.send()
+    await stream.ended
+
+
+def control(upstream: Upstream, line: bytes, body: bytes) -> dict[str, Any]:
+    """Obey a control request; returns what it answers."""
+    if line.startswith(b"PUT /answer "):
+        upstream.set(Answer(**json.loads(body)))
+    elif line.startswith(b"POST /go "):
+        for stream in upstream.held:
+            stream.send()
+    found = DATA_URL.search(upstream.large_body) if line.startswith(b"GET ") else None
+    digest = hashlib.sha256(base64.b64decode(found[1])).hexdigest() if found else ""
+    return {"picture_sha256": digest, "late_ms": upstream.late_s * 1000}
 
 
 async def main() -> None:
-    """Serve on a free port of loopback, and tell it, until standard input ends."""
-    loop = asyncio.get_running_loop()
+    """Serve on a port of loopback until ended by a signal."""
     upstream = Upstream()
-    server = await loop.create_server(lambda: Connection(upstream), "127.0.0.1", 0, backlog=4_096)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = LENGTH.search(head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                await answer(upstream, head.partition(b"\r\n")[0], body, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    port = int(sys.argv[1])
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=4_096, limit=READ_BYTES)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

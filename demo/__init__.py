@@ -1,1 +1,1 @@
-"""`make demo`: one search in the terminal, from nothing; no part of the service."""
+"""`make demo`: one search in the terminal, and a service that keeps running; no part of it."""

@@ -1,160 +1,109 @@
-"""`python -m demo`: start both processes, search once, show it, and go on serving."""
+"""`python -m demo`: start the simulator and the service, search once, and keep both running."""
 
-from __future__ import annotations
-
-import json
+import argparse
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from app.settings import SECRETS, Settings
-from demo import events, hints, picture, screen
-from demo.children import Crew, Died, free_port
-from demo.hints import Site
-from demo.signals import Asked, Signals
-from demo.story import Story
+from demo.printer import events, print_search, say
+from demo.servers import ServerFailed, free_port, server
 
-if TYPE_CHECKING:
-    from demo.picture import Sample
-    from demo.screen import Screen
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "sk-simulated"
+PICTURE = "red-lighthouse"
+PROMPT = "Find pictures like this one and say what they have in common."
+TIMEOUT_S, WATCH_S = 60.0, 0.5  # of silence in a search; between looks at the servers
+DEFAULTS = {"ALLOW_ANONYMOUS": "true", "SHUTDOWN_GRACE_S": "1"}
+HELP = """\
+Start the service and a simulator of its upstream on 127.0.0.1, upload a picture, print what comes
+back, and keep both running until Ctrl-C. Environment variables:
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-SERVICE_PORT: Final = 8000
-STAND_IN_PORT: Final = 9000
-KEY: Final = "sk-simulated"
-PROMPT: Final = "Find pictures like this one and say what they have in common."
-# Silence of a running search is broken by a progress event each second, so this is a breakdown.
-SILENCE_S: Final = 60.0
-# Restated in each child's environment, so that an exported setting cannot change the demo.
-QUIET: Final = {
-    "HOST": "127.0.0.1",
-    "ALLOW_ANONYMOUS": "true",
-    "LOG_LEVEL": "warning",
-    "LOG_FORMAT": "text",
-    "SHUTDOWN_GRACE_S": "1",
-    "STREAM_PROGRESS_S": "1",
-}
+  DEMO_ONCE=1           end after the search
+  DASHSCOPE_API_KEY=…   search with DashScope instead of the simulator, which costs money
+  PORT=8000             the service's port; another free one is taken if it is in use
+  NAME=value            any other setting of the service; `make demo NAME=value` sets them too"""
 
 
 def main() -> int:
-    """Run the demo; the exit status."""
-    shown = screen.stdout(os.environ)
-    serving = False
+    """Run the demo; 0 if the search went well, or if it was ended while it kept running."""
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser("python -m demo", description=HELP, formatter_class=raw).parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="imagesearch-demo-")
+            return _run(stack, Path(stack.enter_context(folder)))
+    except ServerFailed as failed:
+        say(str(failed))
+        return 1
+    except KeyboardInterrupt:
+        say("\nEnded.")
+        return 0
+
+
+def _run(stack: ExitStack, folder: Path) -> int:
+    """Start, search once, and go on until a signal or the end of a server."""
+    gallery = f"http://127.0.0.1:{free_port(9000)}/gallery"
+    service = f"http://127.0.0.1:{free_port(int(os.environ.get('PORT') or 8000))}"
+    processes = _start(stack, folder, gallery=gallery, service=service)
+    picture = folder / f"{PICTURE}.jpg"
+    picture.write_bytes(httpx.get(f"{gallery}/{picture.name}", trust_env=False).content)
+    if not _search(service, picture):
+        return 1
+    if os.environ.get("DEMO_ONCE"):
+        return 0
+    say(f"\n{service} keeps running until Ctrl-C. In another terminal:")
+    say(f"  curl -N -F image=@{picture} {service}/search/stream")
+    say(f"The simulator's pictures: {gallery}/")
+    while all(process.poll() is None for process in processes):
+        time.sleep(WATCH_S)
+    raise ServerFailed("A server ended by itself.")
+
+
+def _start(
+    stack: ExitStack, folder: Path, *, gallery: str, service: str
+) -> list[subprocess.Popen[bytes]]:
+    """Start both servers; with a key of the user's the simulator only shows its gallery."""
+    simulator, real = httpx.URL(gallery), bool(os.environ.get("DASHSCOPE_API_KEY"))
+    upstream = str(simulator.copy_with(path="/compatible-mode/v1"))
+    common = {**DEFAULTS, **os.environ, "PYTHONPATH": str(ROOT)}
+    fake = common | {"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_BASE_URL": upstream}
+    env = (common if real else fake) | {"PORT": str(httpx.URL(service).port)}
+    command = ["simulator", "--host", "127.0.0.1", "--port", str(simulator.port), "--key", KEY]
+    ready = str(simulator.copy_with(path="/healthz"))
+    servers = (
+        server(command, env=fake, folder=folder, ready=ready),
+        server(["app"], env=env, folder=folder, ready=f"{service}/readyz"),
+    )
+    processes = [stack.enter_context(one) for one in servers]
+    say(f"{service}  the service, which you can try now")
+    which = "DashScope with your key: every search costs money" if real else "a simulator, free"
+    say(f"upstream: {which}\n")
+    return processes
+
+
+def _search(service: str, picture: Path) -> bool:
+    """Upload the picture to `/search/stream` and print what comes; whether that went well."""
+    files, data = {"image": (picture.name, picture.read_bytes())}, {"prompt": PROMPT}
     try:
         with (
-            Signals() as signals,
-            tempfile.TemporaryDirectory(prefix="imagesearch-demo-") as scratch,
-            Crew(signals) as crew,
-        ):
-            sample = picture.sample()
-            site = _start(crew, shown, scratch=Path(scratch), sample=sample)
-            found = _search(shown, site, sample)
-            if os.environ.get("DEMO_ONCE"):
-                return 0 if found else 1
-            hints.show(shown, site)
-            serving = True
-            crew.watch()
-    except Asked as asked:
-        shown.line()
-        shown.line("Ended.")
-        return 0 if serving else 128 + asked.number
-    except Died as died:
-        shown.line()
-        shown.line(str(died))
-    except BrokenPipeError:
-        # Nobody reads any more: keep the interpreter from trying once again at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-def _start(crew: Crew, shown: Screen, *, scratch: Path, sample: Sample) -> Site:
-    upload = scratch / f"{sample.name}.jpg"
-    upload.write_bytes(sample.jpeg)
-    shown.line(shown.style("imagesearch-proxy", "bold"))
-    if os.environ.get("DASHSCOPE_API_KEY"):
-        gallery = ""
-        # Here the settings of the shell and of `.env` count: region, workspace, model.
-        env, cwd = {**os.environ, **QUIET}, ROOT
-        shown.line("  upstream  DashScope, with your key: every search costs money")
-    else:
-        stand_in = _start_stand_in(crew, scratch)
-        gallery = f"{stand_in}/gallery/"
-        env, cwd = _bare_environment() | QUIET, scratch
-        env["DASHSCOPE_BASE_URL"] = f"{stand_in}/compatible-mode/v1"
-        env["DASHSCOPE_API_KEY"] = KEY
-        shown.line(f"  upstream  {stand_in}, a stand-in on this machine: no key, no cost")
-    service = _start_service(crew, env, cwd)
-    shown.line(f"  service   {service}")
-    size = f"{sample.width} x {sample.height}, {len(sample.jpeg) / 1000:.1f} kB"
-    shown.line(f"  picture   {upload.name}, made smaller and recompressed: {size}")
-    shown.line()
-    return Site(service=service, gallery=gallery, upload=upload)
-
-
-def _start_stand_in(crew: Crew, scratch: Path) -> str:
-    port = free_port(STAND_IN_PORT)
-    command = [sys.executable, "-m", "simulator", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--key", KEY]
-    child = crew.start("stand-in upstream", command, env=_bare_environment(), cwd=scratch)
-    child.until(lambda: child.says("simulator: listening on "))
-    return f"http://127.0.0.1:{port}"
-
-
-def _start_service(crew: Crew, env: dict[str, str], cwd: Path) -> str:
-    port = free_port(SERVICE_PORT)
-    env = {**env, "PORT": str(port), "PYTHONPATH": str(ROOT)}
-    child = crew.start("service", [sys.executable, "-m", "app"], env=env, cwd=cwd)
-    service = f"http://127.0.0.1:{port}"
-    with httpx.Client(trust_env=False) as client:
-        child.until(lambda: _answers(client, f"{service}/readyz"))
-    return service
-
-
-def _bare_environment() -> dict[str, str]:
-    """The environment without the service's settings, and this checkout to import from."""
-    settings = {name.upper() for name in Settings.model_fields} | {
-        f"{name}_FILE" for name in SECRETS
-    }
-    kept = {name: value for name, value in os.environ.items() if name.upper() not in settings}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-
-
-def _answers(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(url).is_success
-    except httpx.TransportError:
-        return False
-
-
-def _search(shown: Screen, site: Site, sample: Sample) -> bool:
-    shown.line(shown.style("POST /search/stream", "bold"))
-    story = Story(shown, clock=time.monotonic)
-    files = {"image": (site.upload.name, sample.jpeg, "image/jpeg")}
-    try:
-        with (
-            httpx.Client(trust_env=False, timeout=SILENCE_S) as client,
-            client.stream(
-                "POST", f"{site.service}/search/stream", files=files, data={"prompt": PROMPT}
-            ) as response,
+            httpx.Client(trust_env=False, timeout=TIMEOUT_S) as client,
+            client.stream("POST", f"{service}/search/stream", files=files, data=data) as response,
         ):
             if response.is_success:
-                return story.tell(events.read(response.iter_raw()))
-            return story.problem(response.status_code, _document(response.read()))
+                return print_search(events(response.iter_raw()))
+            say(f"The search was refused: {response.read().decode()}")
     except httpx.TransportError as broken:
-        return story.problem(0, {"title": "The connection broke", "detail": str(broken)})
-
-
-def _document(body: bytes) -> dict[str, object]:
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
+        say(f"The search failed: {broken}")
+    return False
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""Servers as child processes, each on one core and ended by its id; their CPU and memory."""
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+END_S, POLL_S = 10.0, 0.05
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # the caller's settings must not change anything
+CPUCLOCK_SCHED = 2
+"""With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): user
+and system time of all threads in nanoseconds, where /proc/PID/stat has ticks of 10 ms."""
+
+
+class ServerFailed(Exception):
+    """A server ended, or never answered; the text has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A command, the port and path that answer once it is ready, and its environment."""
+
+    command: list[str]
+    port: int
+    ready: str
+    env: dict[str, str] = field(default_factory=dict)
+    within_s: float = 60
+
+
+@contextmanager
+def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
+    """Run a server on one core, in its log's folder; yields its process id when it is ready.
+
+    Raises ServerFailed: it ended, or did not answer in time.
+    """
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ} | server.env
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # which a process that is started inherits
+    with log.open("a", encoding="utf-8") as output:
+        process = subprocess.Popen(  # noqa: S603 - the command is made here, not read
+            server.command, stdout=output, stderr=output, cwd=log.parent, env=env
+        )
+    os.sched_setaffinity(0, before)
+    try:
+        until_s = time.monotonic() + server.within_s
+        while not _answers(server.port, server.ready):
+            if process.poll() is not None or time.monotonic() > until_s:
+                raise ServerFailed(f"{' '.join(server.command)}: {log.read_text()[-2_000:]}")
+            time.sleep(POLL_S)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def family(pid: int) -> list[int]:
+    """The process and all its descendants."""
+    found = [pid]
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            found += family(int(child))
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds used so far by the process and its descendants."""
+    return sum(time.clock_gettime(~one << 3 | CPUCLOCK_SCHED) for one in family(pid))
+
+
+def memory_bytes(pid: int) -> int:
+    """Resident memory of one process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def _answers(port: int, path: str) -> bool:
+    with suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with closing(connection):
+            connection.request("GET", path)
+            with connection.getresponse() as response:
+                return response.status < http.client.BAD_REQUEST
+    return False

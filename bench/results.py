@@ -1,0 +1,96 @@
+"""The figures of all repeats: their spread, the targets, and both as text. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Spread = dict[str, Any]  # one figure over all repeats: `median`, `min`, `max`, and `runs`, a list
+Table = dict[str, dict[str, Spread]]  # subject → figure → its spread
+TARGETS = (
+    # What it says, the service's figure, the subject that it is divided by, and the limit.
+    ("CPU per event, times nginx's", "cpu_us_per_event", "nginx", "≤", 4.5),
+    ("CPU per event, the goal", "cpu_us_per_event", "nginx", "≤", 3.5),
+    ("CPU per event of whole searches, times nginx's", "whole_cpu_us_per_event", "nginx", "≤", 6),
+    ("streams without a gap over 100 ms", "stall_free_streams", "", "≥", 400),
+    ("added time to the first event, p50, ms", "first_event_added_p50_ms", "", "≤", 2),
+    ("memory of an open stream, KB", "stream_kb", "", "≤", 70),
+    ("memory at rest without child processes, MB", "idle_main_mb", "", "≤", 90),
+    ("POST /search at 32 callers, times LiteLLM's", "search_32_per_s", "litellm", "≥", 4),
+    ("CPU of a 7 MB upload, times the relay's", "upload_7mb_1_cpu_ms", "relay", "≤", 3),
+    ("longest pause with eight photos, ms", "intake_loop_pause_ms", "", "≤", 20),
+    ("longest gap of streams beside them, ms", "intake_stream_gap_ms", "", "≤", 60),
+)
+
+
+def spread(repeats: Mapping[str, list[dict[str, float]]]) -> Table:
+    """Median, least and most of every figure that a subject has in any repeat."""
+    table: Table = {}
+    for subject, runs in repeats.items():
+        names = dict.fromkeys(name for run in runs for name in run)
+        values = {name: [run[name] for run in runs if name in run] for name in names}
+        table[subject] = {name: _spread(values[name]) for name in names}
+    return table
+
+
+def targets(table: Table) -> list[dict[str, Any]]:
+    """What the bench is to show, from this run's medians; `value` is `None` if not measured."""
+    found = []
+    for text, figure, other, sign, limit in TARGETS:
+        value = _median(table, "service", figure)
+        if value is not None and other:
+            theirs = _median(table, other, figure)
+            value = value / theirs if theirs else None
+        at_most = sign == "≤"
+        met = None if value is None else (value <= limit if at_most else value >= limit)
+        found.append({"text": text, "value": value, "limit": limit, "at_most": at_most, "met": met})
+    return found
+
+
+def table_text(table: Table) -> str:
+    """A row for each figure, a column for each subject: the median, and least to most."""
+    names = dict.fromkeys(name for figures in table.values() for name in figures)
+    rows = [["", *table]]
+    rows += [[name, *(_cell(figures.get(name)) for figures in table.values())] for name in names]
+    return _aligned(rows)
+
+
+def targets_text(targets: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each target: what was measured, what is wanted, and whether it is met."""
+    verdicts = {True: "met", False: "NOT met", None: "not measured"}
+    rows = [["target", "measured", "wanted", ""]]
+    for one in targets:
+        value = "" if one["value"] is None else short(one["value"])
+        wanted = f"{'≤' if one['at_most'] else '≥'} {short(one['limit'])}"
+        rows.append([one["text"], value, wanted, verdicts[one["met"]]])
+    return _aligned(rows)
+
+
+def short(value: float) -> str:
+    """A number with three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+
+
+def _median(table: Table, subject: str, figure: str) -> float | None:
+    found = table.get(subject, {}).get(figure)
+    return found["median"] if found else None
+
+
+def _spread(values: list[float]) -> Spread:
+    runs = [float(f"{value:.4g}") for value in values]
+    return {"median": median(runs), "min": min(runs), "max": max(runs), "runs": runs}
+
+
+def _cell(one: Spread | None) -> str:
+    if one is None:
+        return "-"
+    if one["min"] == one["max"]:
+        return short(one["median"])
+    return f"{short(one['median'])} ({short(one['min'])}-{short(one['max'])})"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
