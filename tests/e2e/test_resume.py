@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -153,19 +154,16 @@ async def test_streams_cut_at_random_are_in_the_end_as_if_they_never_were() -> N
     assert sum(caller.cuts for caller in callers) > SEARCHES
 
 
-async def test_a_stream_cut_at_any_byte_goes_on_behind_its_last_whole_event() -> None:
+async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one() -> None:
     async with running() as service:
-        await service.stream(json=ASKED)
         answer = await service.http.post("/search", json=ASKED)
-        whole = await replay(service, answer.headers["x-search-id"])
-        rest = {}
-        for at in range(len(whole) + 1):
-            got = whole_frames(whole[:at])
-            seen = int(last_id(got).partition(":")[2] or 0)
-            assert seen == got.count(b"\n\n")
-            if seen < whole.count(b"\n\n") and seen not in rest:
-                rest[seen] = await replay(service, answer.json()["id"], after=seen)
-            assert got + rest.get(seen, b"") == whole
+        whole = await replay(service, answer.json()["id"])
+        ends = [0, *(found.end() for found in re.finditer(b"\n\n", whole))]
+        for seen, end in enumerate(ends[:-1]):
+            cut = whole_frames(whole[: ends[seen + 1] - 1])
+            assert cut == whole[:end]
+            assert int(last_id(cut).partition(":")[2] or 0) == seen
+            assert await replay(service, answer.json()["id"], after=seen) == whole[end:]
         assert service.record.total == 1
 
 
