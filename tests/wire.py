@@ -84,10 +84,10 @@ class Wire:
 
     async def rest(self) -> bytes:
         """All that follows of a chunked body."""
-        data = b""
+        data = bytearray()
         while piece := await self.piece():
             data += piece
-        return data
+        return bytes(data)
 
     async def events(self, count: int) -> bytes:
         """Read on until so many whole events have come, and return those."""
@@ -103,6 +103,10 @@ class Wire:
     def stop_reading(self) -> None:
         """Take nothing more from the socket, as a suspended client."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined] # a read transport too
+
+    def start_reading(self) -> None:
+        """Take what comes again."""
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined] # a read transport too
 
 
 @asynccontextmanager
