@@ -168,7 +168,7 @@ async def served(
 ) -> AsyncIterator[str]:
     """Serve an application on a free port: as `config` says, or plainly, with this protocol."""
     if config is None:
-        config = uvicorn.Config(app, http=http, log_config=None, access_log=False)
+        config = uvicorn.Config(app, http=http, ws="none", log_config=None, access_log=False)
     listener = listen()
     server = LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
