@@ -38,6 +38,12 @@ async def directly(service: Running, body: dict[str, Any]) -> httpx.Response:
     return await service.http.post(f"{service.upstream_url}/responses", json=body, headers=headers)
 
 
+async def directly_get(service: Running, path: str) -> httpx.Response:
+    """Get something kept from the upstream itself."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return await service.http.get(f"{service.upstream_url}{path}", headers=headers)
+
+
 def data_of(stream: str) -> list[str]:
     """The data of each event as the upstream sends it."""
     return [line.removeprefix("data:") for line in stream.split("\n") if line.startswith("data:")]
