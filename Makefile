@@ -21,10 +21,10 @@ EXTRA_SIMULATOR := import tomllib; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
 
-.PHONY: help install check test coverage soak bench demo lock wheels clean
+.PHONY: help install check test test-slow coverage soak bench demo lock wheels clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 install: $(STAMP) ## make .venv and install what is locked; costs nothing when nothing changed
 
@@ -45,8 +45,11 @@ check: install ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: install ## every test
-	$(BIN)/pytest
+test: install ## the tests, on two cores; some minutes
+	$(BIN)/pytest -n 2 tests/unit tests/e2e
+
+test-slow: install ## the slow ones: SDKs, browsers, storm, memory
+	$(BIN)/pytest tests/clients tests/slow
 
 coverage: install ## the same, with the branch coverage of app/
 	$(BIN)/pytest --cov --cov-report=term

@@ -64,8 +64,10 @@ class Wire:
     async def body(self) -> tuple[int, dict[str, str], Any]:
         """The head of a response with a known length, and its JSON."""
         status, headers = await self.head()
-        return status, headers, json.loads(
-            await self.reader.readexactly(int(headers["content-length"]))
+        return (
+            status,
+            headers,
+            json.loads(await self.reader.readexactly(int(headers["content-length"]))),
         )
 
     async def all(self) -> bytes:
@@ -145,7 +147,8 @@ def whole_frames(stream: bytes) -> bytes:
 
 def last_id(frames: bytes) -> str:
     """The id of the last event; empty if there is none."""
-    return ([b""] + re.findall(rb"^id: (.*)$", frames, re.MULTILINE))[-1].decode()
+    ids: list[bytes] = re.findall(rb"^id: (.*)$", frames, re.MULTILINE)
+    return ids[-1].decode() if ids else ""
 
 
 def events_of(frames: bytes) -> list[bytes]:

@@ -23,7 +23,7 @@ UPLOADS = {"POST /search": [UPLOAD], "POST /search/stream": [UPLOAD]}
 def before_load_schema(_: HookContext, raw_schema: dict[str, Any]) -> None:
     """Where a stream has both `schema` and `itemSchema`, leave the latter.
 
-    `schema` is one event's data to generators of typed clients, but the whole stream in OpenAPI 3.2.
+    `schema` is one event's data to typed clients, but the whole stream in OpenAPI 3.2.
     """
     for item in raw_schema["paths"].values():
         for operation in item.values():

@@ -128,7 +128,9 @@ async def test_what_a_browser_adds_to_every_event_source_asks_for_no_fresh_look(
     ]
     async with running() as service:
         for what, method, headers, cache in steps:
-            asked: dict[str, Any] = {"params" if method == "GET" else "json": {"image_url": IMAGE_URL}}
+            asked: dict[str, Any] = {
+                "params" if method == "GET" else "json": {"image_url": IMAGE_URL}
+            }
             response, _ = await service.stream(method, headers=headers, **asked)
             assert response.headers["x-cache"] == cache, what
 

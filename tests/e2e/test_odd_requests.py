@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clock import quiet, settle, skip
+from tests.clock import quiet
 from tests.e2e.asking import ASKED, IMAGE_URL, STALLED
 from tests.e2e.callers import GUARDED, SHOP
 from tests.e2e.changing import UPGRADE_REFUSED

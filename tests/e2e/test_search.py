@@ -16,7 +16,6 @@ from tests.e2e.asking import IMAGE_URL, PICTURE, STREAMS, TERMINAL, Way, request
 from tests.service import GALLERY_URL, KEY, ServerSentEvent, running
 
 
-
 def altered(name: str) -> bytes:
     """A gallery picture as somebody else might have it: smaller, and compressed again."""
     with Image.open(io.BytesIO(jpeg(name))) as picture:

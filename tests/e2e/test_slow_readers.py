@@ -75,7 +75,7 @@ async def test_stalled_readers_hold_up_nobody_are_dropped_and_can_resume(prompt:
         while await streams_open(http) < READERS:
             pass
         assert await read(url, search_id) == whole
-        while await streams_open(http):
+        while await streams_open(http):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.1)
         for wire in wires:
             wire.reset()

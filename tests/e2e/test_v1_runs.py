@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -154,9 +153,7 @@ async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
         ("error row=download_timeout", "true"),
     ],
 )
-async def test_sdks_learn_whether_to_try_again(
-    scenario: str, again: str, *, stream: bool
-) -> None:
+async def test_sdks_learn_whether_to_try_again(scenario: str, again: str, *, stream: bool) -> None:
     async with running(upstream_retries=0) as service:
         response = await create(service, asked(f"[sim {scenario}]", stream=stream))
         assert response.status_code >= 400
