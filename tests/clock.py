@@ -1,18 +1,49 @@
-"""An event loop whose clock a test can put forward.
+"""An event loop whose clock a test can put forward, and that can tell when nothing moves.
 
 Every time-out, timer and pause of the service runs on its loop's clock, so handing it this loop
 is handing it the clock: a minute of silence takes no time.
 """
 
 import asyncio
-from collections.abc import Callable
+import selectors
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+IDLE_S = 0.01
+"""Real seconds without any event on any socket, after which the loop counts as idle. Between two
+sockets of one process data arrives at once; threads and other processes may take longer."""
+
+
+class IdleSelector(selectors.DefaultSelector):
+    """Notices that the loop has nothing to do, for those who wait for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiters: list[asyncio.Future[None]] = []
+        self.on_idle: Callable[[float], None] | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for sockets until the next timer, `timeout` seconds from now, or until idle."""
+        if not (self.waiters or self.on_idle) or (timeout is not None and timeout <= IDLE_S):
+            return super().select(timeout)
+        if ready := super().select(IDLE_S):
+            return ready
+        if self.waiters:
+            waiters, self.waiters = self.waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        elif self.on_idle and timeout is not None:
+            self.on_idle(timeout)
+        return []
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
     """Real time plus what was skipped; timers that fall due by a skip fire at the next turn."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.idle_selector = IdleSelector()
+        super().__init__(self.idle_selector)
         self.skipped_s = 0.0
 
     def time(self) -> float:
@@ -20,11 +51,16 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         return super().time() + self.skipped_s
 
 
-def skip(seconds: float) -> None:
-    """Put the running loop's clock forward."""
+def skipping_loop() -> SkippingLoop:
+    """The running loop, which is one of these in every test."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SkippingLoop)
-    loop.skipped_s += seconds
+    return loop
+
+
+def skip(seconds: float) -> None:
+    """Put the running loop's clock forward."""
+    skipping_loop().skipped_s += seconds
 
 
 async def settle(turns: int = 20) -> None:
@@ -34,6 +70,31 @@ async def settle(turns: int = 20) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Turn the loop until something has come about, for what nobody gives a signal of."""
+    """Turn the loop until the condition holds, where nothing signals it."""
     while not condition():  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0)
+
+
+async def quiet() -> None:
+    """Return when nothing in this process moves: all wait for a timer, or for somebody outside."""
+    loop = skipping_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    loop.idle_selector.waiters.append(waiter)
+    await waiter
+
+
+@contextmanager
+def skipping_pauses() -> Iterator[list[float]]:
+    """Whenever nothing moves, put the clock forward to the next timer; gives what was skipped."""
+    loop = skipping_loop()
+    skipped_s: list[float] = []
+
+    def skip_to(timer_s: float) -> None:
+        skipped_s.append(timer_s)
+        skip(timer_s)
+
+    loop.idle_selector.on_idle = skip_to
+    try:
+        yield skipped_s
+    finally:
+        loop.idle_selector.on_idle = None

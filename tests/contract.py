@@ -1,4 +1,4 @@
-"""What the contract for machines says of an answer, held against every answer that a test gets."""
+"""The OpenAPI document, held against every response that a test gets."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class Contract:
-    """An OpenAPI document, looked up by what was asked and what was answered."""
+    """An OpenAPI document, looked up by request and response."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
@@ -28,20 +28,20 @@ class Contract:
         if (operation := self.document["paths"].get(path, {}).get(method)) is None:
             return
         status = response.status_code
-        asked = f"{method} {path} answered {status}"
-        assert str(status) in operation["responses"], f"{asked}, which is not documented"
-        answer = self.resolved(operation["responses"][str(status)])
-        for name, header in answer["headers"].items():
+        what = f"{method} {path} answered {status}"
+        assert str(status) in operation["responses"], f"{what}, which is not documented"
+        documented = self.resolved(operation["responses"][str(status)])
+        for name, header in documented.get("headers", {}).items():
             missing = self.resolved(header).get("required", False) and name not in response.headers
-            assert not missing, f"{asked} without {name}"
+            assert not missing, f"{what} without {name}"
         media_type = response.headers.get("content-type", "").partition(";")[0]
-        content = answer.get("content", {})
-        assert media_type in content or (not media_type and not content), f"{asked}: {media_type}"
+        content = documented.get("content", {})
+        assert media_type in content or (not media_type and not content), f"{what}: {media_type}"
         if media_type.endswith("json"):
             await response.aread()
             validator = self._validator((method, path, status), content[media_type]["schema"])
-            found = [error.message for error in validator.iter_errors(response.json())]
-            assert not found, f"{asked}: {found}"
+            errors = [error.message for error in validator.iter_errors(response.json())]
+            assert not errors, f"{what}: {errors}"
 
     def operations(self) -> Iterator[tuple[str, str, Json]]:
         """Each operation, with its path and method."""
@@ -49,11 +49,11 @@ class Contract:
             for method, operation in item.items():
                 yield path, method, operation
 
-    def resolved(self, found: Json) -> Json:
+    def resolved(self, value: Json) -> Json:
         """The object itself, where a reference to it may stand."""
-        for step in found.get("$ref", "").split("/")[1:]:
-            found = (self.document if step == "components" else found)[step]
-        return found
+        for step in value.get("$ref", "").split("/")[1:]:
+            value = (self.document if step == "components" else value)[step]
+        return value
 
     def _template(self, path: str) -> str:
         """The path as it is documented: itself, before a template that it happens to fit."""
@@ -69,7 +69,7 @@ class Contract:
 
 @cache
 def contract_of(models: tuple[str, ...]) -> Contract:
-    """The contract of a service that offers these models; nothing else changes it."""
+    """The contract of a service that offers these models; no other setting changes it."""
     settings = load(
         _env_file=None, dashscope_api_key="sk-any", allow_anonymous=True, allowed_models=models
     )

@@ -1,30 +1,30 @@
-"""The service and the stand-in upstream on real sockets, in the test's own loop."""
+"""The service and the stand-in upstream on real sockets, in the test's own event loop."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+import re
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
 from starlette.applications import Starlette
 
-from app.api.service import Service
 from app.main import create_app
-from app.protocol import own_protocol
+from app.server import server_config
 from app.settings import load
 from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
-from simulator.serving import LoopServer, listen, serving
 from tests.contract import contract_of
 
 KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
 GALLERY_URL = "https://gallery.example/"
+START_S = 30
 
 
 class ServerSentEvent(NamedTuple):
@@ -37,31 +37,50 @@ class ServerSentEvent(NamedTuple):
     def json(self) -> Any:
         return json.loads(self.data)
 
+    def result(self) -> dict[str, Any]:
+        """The `SearchResult` of a last event, which may bear its name as `type` beside it."""
+        return {name: value for name, value in self.json().items() if name != "type"}
+
 
 @dataclass
 class Running:
     """A service that answers, and the stand-in behind it."""
 
     url: str
-    app: FastAPI
     http: httpx.AsyncClient
-    simulator: Starlette | None
-
-    @property
-    def service(self) -> Service:
-        service: Service = self.app.state.service
-        return service
+    upstream_url: str
+    simulator: Starlette | None = None
 
     @property
     def record(self) -> Record:
+        """What the stand-in was asked, and how each call ended."""
         assert self.simulator is not None
         record: Record = self.simulator.state.record
         return record
 
+    async def open_gate(self, tag: str) -> None:
+        """Let calls of the scenario `gated` go on."""
+        assert self.simulator is not None
+        await self.simulator.state.gate.open(tag)
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """A metric as an operator sees it; without labels the sum over all; 0 if not there."""
+        lines = (await self.http.get("/metrics")).text.splitlines()
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        found = (re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line) for line in lines)
+        return sum(
+            float(one[2]) for one in found if one and wanted <= set((one[1] or "").split(","))
+        )
+
+    async def until_metric(self, name: str, value: float, **labels: str) -> None:
+        """Ask until a metric has this value."""
+        while await self.metric(name, **labels) != value:
+            pass
+
     async def stream(
         self, method: str = "POST", path: str = "/search/stream", **request: Any
     ) -> tuple[httpx.Response, list[ServerSentEvent]]:
-        """Read a whole stream; a response that is none comes back read, without events."""
+        """Read a whole stream; another response comes back read, without events."""
         headers = {"Accept": "text/event-stream"} | request.pop("headers", {})
         async with self.http.stream(method, path, headers=headers, **request) as response:
             if "text/event-stream" not in response.headers.get("content-type", ""):
@@ -74,7 +93,7 @@ async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEven
     """Take a stream apart as it arrives; comments are passed over."""
     text = ""
     async for chunk in response.aiter_text():
-        # What was looked at is not looked at again: an event of megabytes comes in many chunks.
+        # An event of megabytes comes in many chunks: no part of it is searched twice.
         start = max(len(text) - 1, 0)
         text += chunk
         while (end := text.find("\n\n", start)) >= 0:
@@ -84,6 +103,7 @@ async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEven
 
 
 def parse_block(block: str) -> ServerSentEvent:
+    """Parse one event, whatever the order of its lines."""
     fields: dict[str, list[str]] = {}
     for line in block.split("\n"):
         if not line.startswith(":"):
@@ -92,29 +112,76 @@ def parse_block(block: str) -> ServerSentEvent:
     return ServerSentEvent(fields["id"][-1], fields["event"][-1], "\n".join(fields["data"]))
 
 
+class LoopServer(uvicorn.Server):
+    """uvicorn inside a test: no signal handling, no timer of its own, no fixed pauses."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+        self.stopping = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and wake who waits for it."""
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Serve until stopped."""
+        await self.on_tick(0)
+        await self.stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listener, let open connections end, then the application."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            _, late = await asyncio.wait(self.server_state.tasks, timeout=5)
+            for task in late:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
+def listen() -> socket.socket:
+    """Listen on a free port.
+
+    The protocol is named, because asyncio sets TCP_NODELAY only on sockets that bear its number,
+    and without it small events wait some 40 ms for the other side's acknowledgement.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2_048)
+    return listener
+
+
 @asynccontextmanager
-async def served(app: Any, *, http: Any = "httptools") -> AsyncIterator[str]:
-    """Serve an application on a free port, with one of uvicorn's protocols or another."""
-    sock = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app,
-        http=http,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=5,
-    )
+async def served(
+    app: Any, *, http: Any = "httptools", config: uvicorn.Config | None = None
+) -> AsyncIterator[str]:
+    """Serve an application on a free port: as `config` says, or plainly, with this protocol."""
+    if config is None:
+        config = uvicorn.Config(app, http=http, ws="none", log_config=None, access_log=False)
+    listener = listen()
     server = LoopServer(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(START_S):
             waiting = asyncio.create_task(server.ready.wait())
             await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.stop()
+        if hang_up := getattr(getattr(app, "state", None), "hang_up", None):
+            hang_up()
+        server.stopping.set()
         await task
 
 
@@ -124,7 +191,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Run service and stand-in; `settings` over the defaults of a test."""
     simulator = create_simulator(knobs)
-    async with serving(simulator) as upstream_url:
+    async with served(simulator) as upstream_url:
         base_url = f"{upstream_url}/compatible-mode/v1"
         async with running_against(base_url, http=http, **settings) as service:
             service.simulator = simulator
@@ -135,7 +202,7 @@ async def running(
 async def running_against(
     base_url: str, *, http: str | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
-    """Run the service in front of any upstream, with the shipped protocol or one of uvicorn's."""
+    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`)."""
     given = {
         "dashscope_api_key": KEY,
         "dashscope_base_url": base_url,
@@ -145,7 +212,8 @@ async def running_against(
     } | settings
     settings_read = load(**given)
     app, contract = create_app(settings_read), contract_of(settings_read.models)
-    async with served(app, http=http or own_protocol(settings_read)) as url:
+    config = None if http else server_config(app, settings_read)
+    async with served(app, http=http, config=config) as url:
 
         async def hold(response: httpx.Response) -> None:
             if str(response.url).startswith(url):
@@ -158,4 +226,4 @@ async def running_against(
             event_hooks={"response": [hold]},
         )
         async with client:
-            yield Running(url, app, client, None)
+            yield Running(url, client, base_url)

@@ -5,7 +5,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -61,12 +61,42 @@ class Wire:
         data = await self.reader.readexactly(size + 2)
         return data[:-2]
 
+    async def body(self) -> tuple[int, dict[str, str], Any]:
+        """The head of a response with a known length, and its JSON."""
+        status, headers = await self.head()
+        return (
+            status,
+            headers,
+            json.loads(await self.reader.readexactly(int(headers["content-length"]))),
+        )
+
+    async def all(self) -> bytes:
+        """What comes until the connection ends, however it does."""
+        data = b""
+        with suppress(ConnectionError):
+            while piece := await self.reader.read(2**16):
+                data += piece
+        return data
+
+    async def send_all(self, data: bytes, times: int = 1) -> None:
+        """Write so often, no faster than it is taken."""
+        for _ in range(times):
+            self.writer.write(data)
+            await self.writer.drain()
+
     async def rest(self) -> bytes:
         """All that follows of a chunked body."""
-        data = b""
+        data = bytearray()
         while piece := await self.piece():
             data += piece
-        return data
+        return bytes(data)
+
+    async def events(self, count: int) -> bytes:
+        """Read on until so many whole events have come, and return those."""
+        stream = b""
+        while len(events_of(whole_frames(stream))) < count:
+            stream += await self.piece()
+        return whole_frames(stream)
 
     def reset(self) -> None:
         """Leave as a crashed client does."""
@@ -75,6 +105,10 @@ class Wire:
     def stop_reading(self) -> None:
         """Take nothing more from the socket, as a suspended client."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined] # a read transport too
+
+    def start_reading(self) -> None:
+        """Take what comes again."""
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined] # a read transport too
 
 
 @asynccontextmanager
@@ -113,9 +147,8 @@ def whole_frames(stream: bytes) -> bytes:
 
 def last_id(frames: bytes) -> str:
     """The id of the last event; empty if there is none."""
-    at = frames.rfind(b"\nid: ") + 1
-    line = frames[at:].partition(b"\n")[0]
-    return line.removeprefix(b"id: ").decode()
+    ids: list[bytes] = re.findall(rb"^id: (.*)$", frames, re.MULTILINE)
+    return ids[-1].decode() if ids else ""
 
 
 def events_of(frames: bytes) -> list[bytes]:

@@ -91,7 +91,7 @@ MEANINGS: dict[str, Means] = {
     "model_unavailable": BUSY,
     "throttled_200": BUSY,
     "throttled_tag": BUSY,
-    # Failures that may have been billed: told as worth another try, but not tried by us.
+    # Failures that may have been billed: the caller may try again, we do not.
     "internal": DOWN,
     "internal_compat": DOWN,
     "internal_algo": DOWN,

@@ -1,4 +1,4 @@
-"""What a caller is told in each scenario of the stand-in, written by hand. One line a scenario."""
+"""What a caller gets in each scenario of the stand-in, written by hand. One line a scenario."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class Refused(NamedTuple):
 class Broken(NamedTuple):
     """Failed after events: a real status by `POST /search`, `search.failed` in both streams.
 
-    It is never tried again. `partial`: results had come, and are told with the failure.
+    It is never tried again. `partial`: results had come, and come with the failure.
     """
 
     status: int

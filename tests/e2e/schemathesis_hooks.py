@@ -21,15 +21,16 @@ UPLOADS = {"POST /search": [UPLOAD], "POST /search/stream": [UPLOAD]}
 
 @schemathesis.hook
 def before_load_schema(_: HookContext, raw_schema: dict[str, Any]) -> None:
-    """Leave one of the two views of a stream: see `app/api/stream_schema.py`.
+    """Where a stream has both `schema` and `itemSchema`, leave the latter.
 
-    `schema` is one event's data to generators of typed clients, and as OpenAPI 3.2 has it, which
-    is how schemathesis reads it beside an `itemSchema`, the list of all events.
+    `schema` is one event's data to typed clients, but the whole stream in OpenAPI 3.2.
     """
     for item in raw_schema["paths"].values():
         for operation in item.values():
-            stream = operation["responses"]["200"].get("content", {}).get("text/event-stream", {})
-            stream.pop("schema", None)
+            stream = operation["responses"].get("200", {}).get("content", {})
+            events = stream.get("text/event-stream", {})
+            if "itemSchema" in events:
+                events.pop("schema", None)
 
 
 @schemathesis.hook

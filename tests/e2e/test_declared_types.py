@@ -4,22 +4,24 @@ import base64
 import io
 from typing import Any
 
+import pillow_heif
 import pytest
 from PIL import Image
 
 from simulator.gallery import jpeg
-from simulator.pictures import PICTURES
-from tests.images.files import encoded
+from tests.e2e.asking import PICTURE
 from tests.service import running
 
-PICTURE = PICTURES[7]
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
 LIES = (("holiday.exe", "application/x-msdownload"), ("page.svg", "image/svg+xml"), ("x", ""))
 
 
 def as_kind(kind: str) -> bytes:
+    pillow_heif.register_heif_opener()
     image = Image.open(io.BytesIO(jpeg(PICTURE.name)))
-    return encoded(image.quantize(128) if kind == "GIF" else image, kind)
+    packed = io.BytesIO()
+    (image.quantize(128) if kind == "GIF" else image).save(packed, kind)
+    return packed.getvalue()
 
 
 @pytest.mark.parametrize("kind", KINDS)

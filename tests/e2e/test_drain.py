@@ -1,4 +1,4 @@
-"""Told to end, the process lets searches finish, ends the rest with a word, and exits 0."""
+"""On SIGTERM the process lets searches finish, ends the others with an event, and exits 0."""
 
 import asyncio
 import json
@@ -10,15 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 import pytest
 
-from simulator.pictures import PICTURES
+from tests.e2e.asking import IMAGE_URL
 from tests.processes import Process, service, simulator
-from tests.service import GALLERY_URL
 from tests.wire import Wire, dial, events_of, request, whole_frames
 
-URL = GALLERY_URL + PICTURES[7].name
-SOON = 60
+SOON = 30
 """Streams that end within the grace, once their gate is opened."""
-LATE = 40
+LATE = 20
 """Streams that would never end."""
 TERMINAL = {b"search.completed", b"search.failed", b"search.cancelled"}
 
@@ -36,7 +34,7 @@ async def processes(**settings: str) -> AsyncIterator[tuple[Process, Process]]:
 async def begin(stack: AsyncExitStack, process: Process, prompt: str) -> Wire:
     """Open a stream, and read its status."""
     wire = await stack.enter_async_context(dial(process.url))
-    wire.send(request("POST", "/search/stream", body={"image_url": URL, "prompt": prompt}))
+    wire.send(request("POST", "/search/stream", body={"image_url": IMAGE_URL, "prompt": prompt}))
     assert (await wire.head()).status == 200
     return wire
 
@@ -54,14 +52,20 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
         http = await enter(httpx.AsyncClient(base_url=process.url))
         soon = [await begin(stack, process, f"[sim gated tag=soon] {n}") for n in range(SOON)]
         late = [await begin(stack, process, f"[sim stall after=14] {n}") for n in range(LATE)]
-        plain = {"image_url": URL, "prompt": "[sim stall after=14] 0"}
+        plain = {"image_url": IMAGE_URL, "prompt": "[sim stall after=14] 0"}
         waiting = asyncio.create_task(http.post("/search", json=plain))
+        v1 = {"model": "qwen3.7-plus", "input": "[sim hang]"}
+        v1_waiting = asyncio.create_task(http.post("/v1/responses", json=v1))
+        v1_stream = await enter(dial(process.url))
+        stalled = {**v1, "input": "[sim stall]", "stream": True}
+        v1_stream.send(request("POST", "/v1/responses", body=stalled))
+        assert (await v1_stream.head()).status == 200
 
         process.signal(signal.SIGTERM)
         ready = await wait_until_draining(http)
         assert ready.status_code == 503
         assert int(ready.headers["retry-after"]) > 0
-        refused = await http.post("/search/stream", json={"image_url": URL})
+        refused = await http.post("/search/stream", json={"image_url": IMAGE_URL})
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         assert refused.json()["retryable"]
         assert int(refused.headers["retry-after"]) > 0
@@ -74,23 +78,30 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
             names = events_of(whole_frames(stream))
             assert [name for name in names if name in TERMINAL] == names[-1:]
         assert {events_of(stream)[-1] for stream in finished} == {b"search.completed"}
-        check_told_to_come_back(broken)
+        check_invited_back(broken)
         assert (await waiting).json()["code"] == "draining"
+        # The call that was stopped may have been billed, so no SDK shall repeat it by itself.
+        stopped = await v1_waiting
+        assert (stopped.status_code, stopped.json()["error"]["code"]) == (503, "draining")
+        assert stopped.headers["x-should-retry"] == "false"
+        *_, last = (await v1_stream.rest()).split(b"\n\n")[:-1]
+        assert last.startswith(b"event: response.failed\n")
+        assert b'"draining"' in last
         with pytest.raises(httpx.ConnectError):
             await http.get("/readyz")
 
 
-def check_told_to_come_back(streams: list[bytes]) -> None:
+def check_invited_back(streams: list[bytes]) -> None:
     """Each ends as failed by the shutdown, with a time to come back that is not everybody's."""
     pauses_ms = set()
     for stream in streams:
         last = stream.strip().rpartition(b"\n\n")[2].decode()
         fields = dict(re.findall(r"^(\w+): (.*)$", last, re.MULTILINE))
         assert fields["event"] == "search.failed"
-        told = json.loads(fields["data"])
-        assert told["error"]["code"] == "draining"
-        assert told["error"]["retryable"]
-        assert told["result"]["status"] == "failed"
+        last_event = json.loads(fields["data"])
+        assert last_event["error"]["code"] == "draining"
+        assert last_event["error"]["retryable"]
+        assert last_event["result"]["status"] == "failed"
         pauses_ms.add(int(fields["retry"]))
     assert len(pauses_ms) > len(streams) // 2
     assert min(pauses_ms) >= 1_000
@@ -136,6 +147,6 @@ async def test_a_second_signal_ends_the_grace_and_still_cuts_nobody() -> None:
         process.signal(signal.SIGTERM)
         await wait_until_draining(http)
         process.signal(signal.SIGTERM)
-        check_told_to_come_back([await wire.rest()])
+        check_invited_back([await wire.rest()])
         assert await process.ended() == 0, process.said
         assert "Traceback" not in process.said

@@ -1,23 +1,24 @@
 """Callers who leave, and callers who stop a search: what then becomes of it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from app.protocol import AbortableProtocol
-from app.runs import Run
-from simulator.pictures import PICTURES
-from tests.clock import settle, skip, until
-from tests.service import GALLERY_URL, Running, running
+from tests.clock import quiet, skip
+from tests.e2e.asking import ASKED, IMAGE_URL, STALLED, STREAMS, Way
+from tests.service import Running, running
 from tests.wire import Wire, dial, events_of, request, whole_frames
 
-URL = GALLERY_URL + PICTURES[7].name
-STALLED: dict[str, Any] = {"image_url": URL, "prompt": "[sim stall after=14]"}
 KEY = {"Idempotency-Key": "order-1"}
 LINGER_S = 30
+COMMIT_S = 2.1
+"""A little more than `STREAM_COMMIT_S`: by then a stream has begun."""
+OBSERVER = "client_gone"
+"""How the stand-in records a call that was closed on it."""
 
 
 @asynccontextmanager
@@ -25,32 +26,27 @@ async def begun(
     service: Running,
     path: str,
     *,
-    asked: dict[str, Any] = STALLED,
+    body: dict[str, Any] = STALLED,
     headers: dict[str, str] | None = None,
 ) -> AsyncIterator[Wire]:
-    """A request whose search has found something, and goes on without end."""
+    """A request whose search has got all that the upstream says, and goes on without end."""
     async with dial(service.url) as wire:
-        readers = sum(run._readers for run in runs(service))
-        wire.send(request("POST", path, body=asked, headers=headers))
-        await until(lambda: sum(run._readers for run in runs(service)) > readers)
-        await until(lambda: bool(runs(service)[0].result.answer.results))
+        wire.send(request("POST", path, body=body, headers=headers))
+        await quiet()
         yield wire
 
 
-def runs(service: Running) -> list[Run]:
-    return list(service.service.runs._runs.values())
+async def leave(wire: Wire) -> None:
+    """Leave as a crashed client does, and let the service notice."""
+    wire.reset()
+    await quiet()
 
 
-async def gone(service: Running, *wires: Wire) -> None:
-    """Let callers leave, and the service notice."""
-    readers = runs(service)[0]._readers
-    for wire in wires:
-        wire.reset()
-    await until(lambda: runs(service)[0]._readers == readers - len(wires))
-    await settle()
+async def id_of(wire: Wire) -> str:
+    return (await wire.head()).headers["x-search-id"]
 
 
-# Who reads: the requests that hang up, in turn; whether the search then goes on for a while.
+# The requests that hang up, in turn; whether the search then goes on for a while.
 HANGING_UP: dict[str, tuple[list[tuple[str, dict[str, str]]], bool]] = {
     "one that waits": ([("/search", {})], False),
     "one that waits, with a key to come back with": ([("/search", KEY)], True),
@@ -70,55 +66,86 @@ async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(case:
             await stack.enter_async_context(begun(service, path, headers=headers))
             for path, headers in callers
         ]
-        run = runs(service)[0]
         for wire in wires[:-1]:
-            await gone(service, wire)
-            assert not run.ended
-        await gone(service, wires[-1])
+            await leave(wire)
+            assert service.record.open == 1
+        await leave(wires[-1])
         if lingers:
             skip(LINGER_S - 1)
-            await settle()
-            assert not run.ended
+            await quiet()
+            assert service.record.open == 1
             skip(1)
         await service.record.idle()
-        await run.finished()
-        assert run.cancelled
         assert service.record.total == 1
-        assert service.record.calls[0].finished == "client_gone"
+        assert service.record.calls[0].finished == OBSERVER
+        await service.until_metric("imagesearch_searches_total", 1, status="cancelled")
+        assert await service.metric("imagesearch_runs_active") == 0
 
 
-async def test_a_stream_that_is_left_before_its_status_is_let_go_of_at_once() -> None:
-    hanging = {"image_url": URL, "prompt": "[sim hang]"}
-    async with (
-        running(stream_commit_s=3_600, stream_linger_s=0) as service,
-        dial(service.url) as wire,
-    ):
-        wire.send(request("POST", "/search/stream", body=hanging))
-        await service.record.until(lambda record: record.open == 1)
-        wire.reset()
+@pytest.mark.parametrize("scenario", ["hang", "stall_before_first", "stall"])
+async def test_a_caller_who_leaves_a_plain_search_closes_the_upstream_call(scenario: str) -> None:
+    body = {"image_url": IMAGE_URL, "prompt": f"[sim {scenario}]"}
+    async with running() as service, begun(service, "/search", body=body) as wire:
+        assert service.record.open == 1
+        await leave(wire)
         await service.record.idle()
-        assert service.service.guards.capacity.taken == 0
+        assert service.record.calls[-1].finished == OBSERVER
+
+
+@pytest.mark.parametrize("scenario", ["hang", "stall_before_first", "stall"])
+@pytest.mark.parametrize("way", STREAMS)
+async def test_a_caller_who_leaves_a_stream_closes_the_upstream_call_after_the_linger(
+    way: Way, scenario: str
+) -> None:
+    method, path = way.split(" ")
+    body = {"image_url": IMAGE_URL, "prompt": f"[sim {scenario}]"}
+    asked: dict[str, Any] = {"query": body} if method == "GET" else {"body": body}
+    async with running(stream_linger_s=LINGER_S) as service, dial(service.url) as wire:
+        wire.send(request(method, path, **asked))
+        await quiet()
+        skip(COMMIT_S)
+        await wire.head()
+        await leave(wire)
+        skip(LINGER_S - 1)
+        await quiet()
+        assert service.record.open == 1
+        skip(1)
+        await service.record.idle()
+        assert service.record.calls[-1].finished == OBSERVER
+
+
+@pytest.mark.parametrize("path", ["/search/stream", "/v1/responses"])
+async def test_a_stream_that_is_left_before_its_status_frees_its_place(path: str) -> None:
+    v1 = {"model": "qwen3.7-plus", "input": "[sim hang]", "stream": True}
+    body = v1 if path.startswith("/v1") else {"image_url": IMAGE_URL, "prompt": "[sim hang]"}
+    limits = {"stream_commit_s": 3_600, "stream_linger_s": 0, "capacity": 1}
+    async with running(**limits) as service:  # type: ignore[arg-type] # no knobs among them
+        async with begun(service, path, body=body) as wire:
+            assert service.record.open == 1
+            await leave(wire)
+        await service.record.idle()
+        assert (await service.http.post("/search", json=ASKED)).status_code == 200
 
 
 async def test_a_reader_who_comes_back_while_the_search_lingers_keeps_it_going() -> None:
     async with running(stream_linger_s=LINGER_S) as service:
         async with begun(service, "/search/stream") as wire:
-            run = runs(service)[0]
-            await gone(service, wire)
+            search_id = await id_of(wire)
+            await leave(wire)
         skip(LINGER_S - 1)
         async with dial(service.url) as wire:
-            wire.send(request("GET", f"/search/{run.id}/stream"))
+            wire.send(request("GET", f"/search/{search_id}/stream"))
             await wire.head()
             skip(2 * LINGER_S)
-            await settle()
-            assert not run.ended
-            await service.http.delete(f"/search/{run.id}")
+            await quiet()
+            assert service.record.open == 1
+            await service.http.delete(f"/search/{search_id}")
             assert events_of(whole_frames(await wire.rest()))[-1] == b"search.cancelled"
 
 
-async def test_deleting_stops_a_search_of_ones_own_and_tells_what_it_had_found() -> None:
+async def test_deleting_stops_ones_own_search_and_answers_with_what_it_had_found() -> None:
     async with running() as service, begun(service, "/search/stream") as wire:
-        search_id = (await wire.head()).headers["x-search-id"]
+        search_id = await id_of(wire)
         path = f"/search/{search_id}"
         state = (await service.http.get(path)).json()
         assert (state["status"], state["outcome"]) == ("in_progress", "matched")
@@ -128,9 +155,12 @@ async def test_deleting_stops_a_search_of_ones_own_and_tells_what_it_had_found()
         assert stopped.json()["status"] == "cancelled"
         assert stopped.json()["results"] == state["results"]
         assert stopped.headers["x-search-id"] == search_id
-        stream = await wire.rest()
-        assert events_of(whole_frames(stream))[-1] == b"search.cancelled"
+        frames = whole_frames(await wire.rest())
+        assert events_of(frames)[-1] == b"search.cancelled"
+        last = json.loads(frames.rpartition(b"\ndata: ")[2].partition(b"\n")[0])
+        assert {**last, **stopped.json()} == last
         await service.record.idle()
+        assert service.record.calls[-1].finished == OBSERVER
         assert (await service.http.delete(path)).json() == stopped.json()
         assert (await service.http.get(path)).json() == stopped.json()
 
@@ -141,27 +171,26 @@ async def test_deleting_a_search_that_others_read_leaves_it_to_them() -> None:
         begun(service, "/search/stream") as first,
         begun(service, "/search/stream") as second,
     ):
-        path = f"/search/{runs(service)[0].id}"
-        assert (await service.http.delete(path)).json()["status"] == "in_progress"
-        assert (await service.http.delete(path)).json()["status"] == "in_progress"
+        path = f"/search/{await id_of(first)}"
+        for _ in range(2):
+            assert (await service.http.delete(path)).json()["status"] == "in_progress"
         assert service.record.open == 1
-        await gone(service, first)
+        await leave(first)
         assert (await service.http.delete(path)).json()["status"] == "cancelled"
         await second.head()
         assert events_of(whole_frames(await second.rest()))[-1] == b"search.cancelled"
 
 
 async def test_deleting_ends_a_search_whose_only_caller_came_back_over_a_dead_connection() -> None:
-    """As a phone does that changes networks: nobody tells the service that the first is gone."""
+    """As a phone does that changes networks: nothing tells the service that the first is gone."""
     async with running() as service, begun(service, "/search/stream") as first:
-        run = runs(service)[0]
-        await first.head()
+        search_id = await id_of(first)
         async with dial(service.url) as second:
-            seen = {"Last-Event-ID": f"{run.id}:1"}
+            seen = {"Last-Event-ID": f"{search_id}:1"}
             second.send(request("GET", "/search/stream", headers=seen))
             await second.head()
-            assert run._readers == 2
-            stopped = await service.http.delete(f"/search/{run.id}")
+            assert await service.metric("imagesearch_streams_open") == 2
+            stopped = await service.http.delete(f"/search/{search_id}")
             assert stopped.json()["status"] == "cancelled"
             assert events_of(whole_frames(await second.rest()))[-1] == b"search.cancelled"
         await service.record.idle()
@@ -169,31 +198,35 @@ async def test_deleting_ends_a_search_whose_only_caller_came_back_over_a_dead_co
 
 async def test_coming_back_gives_nobody_the_right_to_end_what_others_asked_for_too() -> None:
     async with running() as service, begun(service, "/search/stream") as first:
-        run = runs(service)[0]
+        search_id = await id_of(first)
         async with begun(service, "/search/stream"), dial(service.url) as again:
-            await gone(service, first)
-            again.send(request("GET", f"/search/{run.id}/stream"))
+            await leave(first)
+            again.send(request("GET", f"/search/{search_id}/stream"))
             await again.head()
             for _ in range(2):
-                told = await service.http.delete(f"/search/{run.id}")
-                assert told.json()["status"] == "in_progress"
+                answer = await service.http.delete(f"/search/{search_id}")
+                assert answer.json()["status"] == "in_progress"
         assert service.record.open == 1
 
 
 async def test_deleting_a_finished_search_answers_with_how_it_ended() -> None:
     async with running() as service:
-        result = (await service.http.post("/search", json={"image_url": URL})).json()
+        result = (await service.http.post("/search", json=ASKED)).json()
         again = await service.http.delete(f"/search/{result['id']}")
         assert again.json() == result
         _, events = await service.stream("GET", f"/search/{result['id']}/stream")
         assert events[-1].event == "search.completed"
 
 
-async def test_who_waits_for_a_search_that_is_cancelled_is_told_so() -> None:
+async def test_who_waits_for_a_search_that_is_cancelled_gets_it_as_cancelled() -> None:
     async with running() as service:
-        waiting = asyncio.create_task(service.http.post("/search", json=STALLED))
-        await until(lambda: bool(runs(service) and runs(service)[0].result.answer.results))
-        await service.http.delete(f"/search/{runs(service)[0].id}")
+        waiting = asyncio.create_task(service.http.post("/search", json=STALLED, timeout=None))
+        await quiet()
+        async with begun(service, "/search/stream") as wire:
+            search_id = await id_of(wire)
+            await leave(wire)
+        # The stream has left, so this ends the search for the other.
+        await service.http.delete(f"/search/{search_id}")
         answer = await waiting
         assert answer.status_code == 200
         assert answer.json()["status"] == "cancelled"
@@ -203,49 +236,32 @@ async def test_who_waits_for_a_search_that_is_cancelled_is_told_so() -> None:
 
 @pytest.mark.parametrize("how", ["left", "deleted", "left for good", "failed"])
 async def test_what_was_spent_is_recorded_however_a_search_ends(how: str) -> None:
-    asked = STALLED
-    if how == "failed":
-        asked = {"image_url": URL, "prompt": "[sim cut_after_results]"}
+    prompt = "[sim cut_after_results]" if how == "failed" else STALLED["prompt"]
+    body = {"image_url": IMAGE_URL, "prompt": prompt}
+    path = "/search" if how == "left" else "/search/stream"
     async with running(stream_linger_s=LINGER_S) as service:
-        path = "/search" if how == "left" else "/search/stream"
-        async with begun(service, path, asked=asked) as wire:
-            run = runs(service)[0]
+        async with begun(service, path, body=body) as wire:
             if how == "deleted":
-                await service.http.delete(f"/search/{run.id}")
+                await service.http.delete(f"/search/{await id_of(wire)}")
             elif how != "failed":
-                await gone(service, wire)
+                await leave(wire)
                 skip(LINGER_S if how == "left for good" else 0)
-            await run.finished()
-        cost = run.result.cost
-        assert cost
-        assert cost.tools > 0
-        assert cost.tokens > 0
-        metrics = (await service.http.get("/metrics")).text
-        assert f"imagesearch_spend_cny_total {float(cost.total)}" in metrics
+            await service.until_metric("imagesearch_runs_active", 0)
         status = "failed" if how == "failed" else "cancelled"
-        ended = f'imagesearch_searches_total{{outcome="matched",status="{status}"}} 1.0'
-        assert ended in metrics
+        ended = {"status": status, "outcome": "matched"}
+        assert await service.metric("imagesearch_searches_total", **ended) == 1
+        # The tool's fee, and something for tokens.
+        assert await service.metric("imagesearch_spend_cny_total") > 0.048
 
 
-async def test_a_caller_who_leaves_after_a_large_upload_is_noticed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The server pauses reading over more than 64 KiB of a body, be they the last or not."""
-    complete = AbortableProtocol.on_message_complete
-
-    def pause_and_complete(protocol: AbortableProtocol) -> None:
-        protocol.flow.pause_reading()
-        complete(protocol)
-
-    monkeypatch.setattr(AbortableProtocol, "on_message_complete", pause_and_complete)
+async def test_a_caller_who_leaves_after_a_large_upload_is_noticed() -> None:
+    """A server pauses reading over a large body, and would not see the connection end."""
+    body = {"image_url": IMAGE_URL, "prompt": STALLED["prompt"] + " " * 7_000}
+    asked = request("POST", "/search", body=body | {"instructions": " " * 200_000})
     async with running() as service, dial(service.url) as wire:
-        asked = request("POST", "/search", body=STALLED)
-        wire.send(asked[:-1])
-        await until(lambda: service.service.intake.inflight.used_bytes > 0)
-        wire.send(asked[-1:])
-        await until(lambda: bool(runs(service)))
-        run = runs(service)[0]
-        await until(lambda: bool(run.result.answer.results))
+        await wire.send_all(asked)
+        await quiet()
+        assert service.record.open == 1
         wire.reset()
-        await until(lambda: run.ended)
-        assert run.cancelled
+        await service.record.idle()
+        assert service.record.calls[-1].finished == OBSERVER

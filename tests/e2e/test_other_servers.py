@@ -1,82 +1,108 @@
-"""The application under a server that offers it no more than ASGI: slower, and all the same."""
+"""The application under servers that offer it no more than ASGI: it behaves the same."""
 
 import asyncio
-import logging
+import importlib.util
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 
-from app.runs import Run
-from simulator.pictures import PICTURES
-from tests.clock import settle, skip, until
-from tests.service import GALLERY_URL, Running, running
-from tests.wire import dial, events_of, request
+from tests.clock import quiet, skip
+from tests.e2e.asking import ASKED, STALLED
+from tests.processes import Process, simulator, started
+from tests.service import KEY, parse_block, running
+from tests.wire import dial, request
 
-SERVER = "h11"
-"""uvicorn's other protocol, as it is."""
+PROTOCOLS = ("h11", "httptools")
+"""uvicorn's own, as they are."""
 
-URL = GALLERY_URL + PICTURES[7].name
-ASKED = {"image_url": URL, "prompt": "Look"}
-STALLED = {"image_url": URL, "prompt": "[sim stall after=14]"}
+SERVERS = {"uvicorn": ("app.main:app", "--port", "0")}
+if importlib.util.find_spec("hypercorn"):
+    SERVERS["hypercorn"] = ("app.main:app", "--bind", "127.0.0.1:0")
+SOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+GUARD_S = 60
 
 
-def only_run(service: Running) -> Run:
-    (run,) = service.service.runs._runs.values()
-    return run
-
-
-async def test_a_stream_and_a_wait_bring_the_same() -> None:
-    async with running(http=SERVER) as service:
+@pytest.mark.parametrize("http", PROTOCOLS)
+async def test_a_stream_and_a_wait_bring_the_same(http: str) -> None:
+    async with running(http=http) as service:
         response, events = await service.stream(json=ASKED)
         waited = await service.http.post("/search", json=ASKED)
         assert response.status_code == 200
-        assert [event.event for event in events][-1] == "search.completed"
+        assert waited.json() == events[-1].result()
         assert waited.json()["results"]
         _, again = await service.stream("GET", f"/search/{waited.json()['id']}/stream")
         assert again == events
 
 
+@pytest.mark.parametrize("http", PROTOCOLS)
 @pytest.mark.parametrize("path", ["/search", "/search/stream"])
-async def test_a_caller_who_leaves_is_noticed(path: str) -> None:
-    async with running(http=SERVER, stream_linger_s=0) as service:
-        async with dial(service.url) as wire:
-            wire.send(request("POST", path, body=STALLED))
-            await until(lambda: bool(service.service.runs.active))
-            run = only_run(service)
-            await until(lambda: bool(run.result.answer.results))
-            wire.reset()
-            await until(lambda: run.ended)
-        assert run.cancelled
+async def test_a_caller_who_leaves_is_noticed(path: str, http: str) -> None:
+    async with running(http=http, stream_linger_s=0) as service, dial(service.url) as wire:
+        wire.send(request("POST", path, body=STALLED))
+        await quiet()
+        assert service.record.open == 1
+        wire.reset()
+        await service.record.idle()
+        assert service.record.calls[-1].finished == "client_gone"
 
 
-async def test_a_silence_is_filled_with_comment_lines() -> None:
-    async with running(http=SERVER, stream_progress_s=0) as service, dial(service.url) as wire:
+@pytest.mark.parametrize("http", PROTOCOLS)
+async def test_a_silence_is_filled_with_comment_lines(http: str) -> None:
+    async with running(http=http, stream_progress_s=0) as service, dial(service.url) as wire:
         wire.send(request("POST", "/search/stream", body=STALLED))
         await wire.head()
-        await until(lambda: bool(only_run(service).result.answer.results))
-        await settle(50)
         for _ in range(3):
+            await quiet()
             skip(15.1)
-            await settle(50)
+        await quiet()
         stream = b""
         while stream.count(b": keep-alive\n") < 3:
             stream += await wire.piece()
 
 
-async def test_a_reader_that_takes_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "app.api")
-    long = {"image_url": URL, "prompt": "[sim big_event bytes=4000000]"}
-    async with running(http=SERVER, stream_send_timeout_s=30) as service:
-        async with dial(service.url, receive_bytes=4_096) as wire:
-            wire.stop_reading()
-            wire.send(request("POST", "/search/stream", body=long))
-            await until(lambda: bool(service.service.runs._runs) and only_run(service).ended)
-            await settle(200)
-            streams = service.service.metrics.streams_open
-            assert streams._value.get() == 1
-            skip(31)
-            await until(lambda: not streams._value.get())
-        assert "reader dropped: it took nothing for too long" in caplog.messages
-        async with dial(service.url) as wire, asyncio.timeout(60):
-            wire.send(request("GET", f"/search/{only_run(service).id}/stream"))
+@asynccontextmanager
+async def serving(server: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """`app.main:app` under a server's own command, with the server's own logs."""
+    async with (
+        asyncio.timeout(GUARD_S),
+        simulator() as upstream,
+        started(
+            server,
+            *SERVERS[server],
+            DASHSCOPE_API_KEY=KEY,
+            DASHSCOPE_BASE_URL=f"{upstream.url}/compatible-mode/v1",
+            ALLOW_ANONYMOUS="true",
+        ) as process,
+        httpx.AsyncClient(base_url=process.url, timeout=GUARD_S) as http,
+    ):
+        yield process, http
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_it_runs_under_a_servers_own_command_and_no_query_gets_into_its_log(
+    server: str,
+) -> None:
+    secret = {"access_token": "canary-token", "prompt": "canary-prompt"}
+    async with serving(server) as (process, http):
+        assert (await http.get("/search/stream", params=secret)).status_code == 406
+        async with dial(process.url) as wire:
+            address = "/search/stream?access_token=canary-token"
+            asked = request("GET", address, headers=SOCKET)
+            wire.send(asked)
             await wire.head()
-            assert events_of(await wire.rest())[-1] == b"search.completed"
+        stream = await http.post("/search/stream", json=ASKED)
+        assert stream.status_code in {200, 502}
+        if stream.status_code == 200:
+            blocks = stream.text.removesuffix("\n\n").split("\n\n")
+            assert parse_block(blocks[-1]).event in {"search.completed", "search.failed"}
+    if server == "uvicorn":
+        assert re.search(r'- "GET /search/stream HTTP/1\.1" 406', process.said)
+    assert "canary" not in process.said

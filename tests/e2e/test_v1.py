@@ -1,5 +1,6 @@
 """`/v1/responses`: what comes in goes on, what comes back is handed on."""
 
+import asyncio
 import base64
 import io
 import json
@@ -13,14 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.gallery import jpeg
-from tests.clock import settle, skip
+from tests.clock import quiet, skip
+from tests.e2e.asking import IMAGE_URL, PICTURE
 from tests.e2e.scenario_table import REFRAMED
-from tests.e2e.v1 import IMAGE_URL, PICTURE, asked, blocks, create, directly, error_of
+from tests.e2e.v1 import asked, blocks, create, data_of, directly, error_of
 from tests.service import KEY, running, running_against, served
-
-
-def data_of(stream: str) -> list[str]:
-    return [line.removeprefix("data:") for line in stream.split("\n") if line.startswith("data:")]
 
 
 async def test_a_json_answer_is_the_upstreams_byte_for_byte() -> None:
@@ -124,7 +122,7 @@ async def test_what_a_conversation_has_had_is_passed_on() -> None:
         assert response.status_code == 200, response.text
 
 
-async def test_where_answers_are_not_kept_the_upstream_is_told_so() -> None:
+async def test_where_answers_are_not_kept_the_upstream_keeps_none() -> None:
     async with running(upstream_store=False) as service:
         for store in (None, True, False):
             answer = await create(service, asked(store=store))
@@ -137,18 +135,16 @@ async def test_where_answers_are_not_kept_the_upstream_is_told_so() -> None:
 
 async def test_silence_is_filled_with_comment_lines_only() -> None:
     body = asked("[sim gated tag=beat]", stream=True)
-    async with running(stream_commit_s=0.01, stream_progress_s=5) as service:
-        assert service.simulator is not None
+    async with running(stream_progress_s=5) as service:
         sent: dict[str, Any] = {"json": body, "timeout": None}
         async with service.http.stream("POST", "/v1/responses", **sent) as response:
             text = ""
             async for chunk in response.aiter_text():
                 text += chunk
-                if text.count("event: ") == 2 and ": keep-alive" not in text:
-                    await settle()
+                if ": keep-alive" in text:
+                    await service.open_gate("beat")
+                elif text.count("event: ") == 2:
                     skip(16)
-                elif ": keep-alive" in text:
-                    await service.simulator.state.gate.open("beat")
         assert ": keep-alive\nevent: " in text
         assert "search." not in text
         assert blocks(text.replace(": keep-alive\n", ""))[-1][0] == "response.completed"
@@ -156,15 +152,16 @@ async def test_silence_is_filled_with_comment_lines_only() -> None:
 
 async def test_headers_do_not_wait_for_the_first_event_for_ever() -> None:
     body = asked("[sim stall_before_first]", stream=True)
-    async with running(stream_commit_s=0.01, upstream_first_event_timeout_s=60) as service:
-        async with service.http.stream(
-            "POST", "/v1/responses", json=body, timeout=None
-        ) as response:
-            assert response.status_code == 200
-            await settle()
-            skip(61)
-            text = (await response.aread()).decode()
-        [(name, data)] = blocks(text.replace(": keep-alive\n", ""))
+    async with running(stream_commit_s=2, upstream_first_event_timeout_s=60) as service:
+        asking = asyncio.create_task(create(service, body))
+        await quiet()
+        skip(2)
+        await quiet()
+        assert await service.metric("imagesearch_streams_open") == 1
+        skip(59)
+        response = await asking
+        assert response.status_code == 200
+        [(name, data)] = blocks(response.text.replace(": keep-alive\n", ""))
         made = json.loads(data)
         assert (name, made["type"], made["sequence_number"]) == ("response.failed",) * 2 + (0,)
         failed = made["response"]
@@ -188,7 +185,7 @@ async def test_a_made_failure_goes_on_where_the_upstream_broke_off() -> None:
         assert done[-1]["type"] == "image_search_call"
 
 
-async def test_the_upstreams_own_failure_is_not_told_twice() -> None:
+async def test_the_upstreams_own_failure_comes_once() -> None:
     async with running() as service:
         response = await create(service, asked("[sim failed_mid_stream]", stream=True))
         names = [name for name, _ in blocks(response.text)]
@@ -199,7 +196,7 @@ async def test_the_upstreams_own_failure_is_not_told_twice() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_key_is_not_told(*, stream: bool) -> None:
+async def test_the_key_is_not_shown(*, stream: bool) -> None:
     async with running() as service:
         for scenario in ("echo_key", "echo_key_error"):
             response = await create(service, asked(f"[sim {scenario}]", stream=stream))
@@ -264,7 +261,6 @@ async def test_a_byte_order_mark_is_taken_off() -> None:
 
 
 async def test_an_answer_without_an_id_is_handed_on_too() -> None:
-    """There is nothing to own in it."""
 
     async def answer(_: Request) -> Response:
         return Response(b'{"output": []}', media_type="application/json")
@@ -273,4 +269,3 @@ async def test_an_answer_without_an_id_is_handed_on_too() -> None:
     async with served(upstream) as url, running_against(url) as service:
         response = await create(service, asked())
         assert response.content == b'{"output": []}'
-        assert not len(service.service.guards.responses)

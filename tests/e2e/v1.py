@@ -5,11 +5,9 @@ from typing import Any
 
 import httpx
 
-from simulator.pictures import PICTURES
-from tests.service import GALLERY_URL, KEY, Running
+from tests.e2e.asking import IMAGE_URL
+from tests.service import KEY, Running
 
-PICTURE = PICTURES[7]
-IMAGE_URL = GALLERY_URL + PICTURE.name
 TOOLS = [{"type": "image_search"}]
 
 
@@ -36,8 +34,19 @@ async def create(service: Running, body: Any, **headers: str) -> httpx.Response:
 
 async def directly(service: Running, body: dict[str, Any]) -> httpx.Response:
     """Ask the upstream itself, as the service does."""
-    url = service.service.settings.base_url + "/responses"
-    return await service.http.post(url, json=body, headers={"Authorization": f"Bearer {KEY}"})
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return await service.http.post(f"{service.upstream_url}/responses", json=body, headers=headers)
+
+
+async def directly_get(service: Running, path: str) -> httpx.Response:
+    """Get something kept from the upstream itself."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return await service.http.get(f"{service.upstream_url}{path}", headers=headers)
+
+
+def data_of(stream: str) -> list[str]:
+    """The data of each event as the upstream sends it."""
+    return [line.removeprefix("data:") for line in stream.split("\n") if line.startswith("data:")]
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
