@@ -1,6 +1,7 @@
 """Client programs as child processes: started with a clean environment, ended by their pid."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-SDK = Path(__file__).parent
+CLIENTS = Path(__file__).parent
+LOCK = CLIENTS / "package-lock.json"
 GUARD_S = 90
 """Of real time; a program that takes longer hangs."""
 
@@ -33,7 +35,7 @@ async def run(*command: str, given: str = "", **variables: str) -> Ended:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=SDK,
+        cwd=CLIENTS,
         env=environment | variables,
     )
     try:
@@ -71,20 +73,21 @@ def why_no_node() -> str:
     """Why Node programs cannot run, after installing what the lock names; empty if they can."""
     if not shutil.which("node") or not shutil.which("npm"):
         return "Node programs need node and npm on the PATH"
-    if _installed() != _locked():
-        command = ["npm", "ci", "--no-audit", "--no-fund"]
-        ended = subprocess.run(command, cwd=SDK, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            return f"npm ci failed in tests/sdk: {ended.stderr[-500:]}"
+    # One process installs, and others that run tests at the same time wait for it.
+    with LOCK.open(encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _installed() != _versions(LOCK):
+            command = ["npm", "ci", "--no-audit", "--no-fund"]
+            ended = subprocess.run(
+                command, cwd=CLIENTS, capture_output=True, text=True, check=False
+            )
+            if ended.returncode:
+                return f"npm ci failed in tests/clients: {ended.stderr[-500:]}"
     return ""
 
 
-def _locked() -> dict[str, str]:
-    return _versions(SDK / "package-lock.json")
-
-
 def _installed() -> dict[str, str]:
-    record = SDK / "node_modules" / ".package-lock.json"
+    record = CLIENTS / "node_modules" / ".package-lock.json"
     return _versions(record) if record.exists() else {}
 
 

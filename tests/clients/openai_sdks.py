@@ -1,4 +1,4 @@
-"""Asking through either official SDK, and what each says came of it, in the same words."""
+"""Asking through either official SDK, and what each says of the outcome, in the same words."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from simulator.pictures import PICTURES
-from tests.sdk.children import run_node
+from tests.clients.children import run_node
 from tests.service import GALLERY_URL
 
 IMAGE_URL = GALLERY_URL + PICTURES[7].name
@@ -29,7 +29,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Told:
+class Outcome:
     """What the SDK raised, or the type of the last event (of the whole answer: its status)."""
 
     raised: str | None = None
@@ -39,12 +39,12 @@ class Told:
     last: str | None = None
 
 
-async def with_node(rows: Sequence[Row]) -> list[Told]:
+async def with_node(rows: Sequence[Row]) -> list[Outcome]:
     """All rows in one process of openai-node."""
     ended = await run_node("failures", given=[asdict(row) for row in rows])
     assert ended.status == 0, ended.err
     return [
-        Told(
+        Outcome(
             one.get("raised"),
             one.get("status"),
             one.get("code"),
@@ -55,7 +55,7 @@ async def with_node(rows: Sequence[Row]) -> list[Told]:
     ]
 
 
-async def with_python(rows: Sequence[Row]) -> list[Told]:
+async def with_python(rows: Sequence[Row]) -> list[Outcome]:
     """All rows with openai-python in this process."""
     return [await _ask(row) for row in rows]
 
@@ -81,7 +81,7 @@ def content(prompt: str, image: str | None = IMAGE_URL) -> Any:
     return [{"role": "user", "content": parts}]
 
 
-async def _ask(row: Row) -> Told:
+async def _ask(row: Row) -> Outcome:
     async with python_client(row.url, row.key, max_retries=row.maxRetries) as openai:
         try:
             answer: Any = await openai.responses.create(
@@ -91,11 +91,11 @@ async def _ask(row: Row) -> Told:
                 stream=row.stream,
             )
             if not row.stream:
-                return Told(last=f"response.{answer.status}")
+                return Outcome(last=f"response.{answer.status}")
             last: Any = None
             async for event in answer:
                 last = event
         except APIStatusError as error:
-            return Told(type(error).__name__, error.status_code, error.code, error.request_id)
+            return Outcome(type(error).__name__, error.status_code, error.code, error.request_id)
         failure = last.response.error
-        return Told(last=last.type, code=failure.code if failure else None)
+        return Outcome(last=last.type, code=failure.code if failure else None)

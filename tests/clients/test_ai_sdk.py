@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from simulator.pictures import PICTURES
-from tests.sdk.children import run_node
+from tests.clients.children import run_node
 from tests.service import GALLERY_URL, Running, running
 
 PICTURE = PICTURES[7]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.pictures import PICTURES
-from tests.sdk.children import Ended, run, run_node, run_python
+from tests.clients.children import Ended, run, run_node, run_python
 from tests.service import GALLERY_URL, running
 
 PICTURE = PICTURES[7]

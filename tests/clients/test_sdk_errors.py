@@ -1,106 +1,120 @@
-"""Every failure is told by both SDKs: an exception of its class, or a `response.failed` event."""
+"""Failures raise the official SDKs' own exceptions, or come as `response.failed`; none costs twice."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.e2e.scenario_table import ANSWERED, BROKEN, REFUSED, Broken, Refused
-from tests.sdk.asking import BOTH, Row, Told
-from tests.service import Running, running
+from tests.clients.openai_sdks import BOTH, Outcome, Row
+from tests.service import running
 
-PLAIN: dict[str, Any] = {"upstream_retries": 0, "stream_commit_s": 30}
-"""One upstream call a request, and real statuses however slow this machine is."""
+SHOP_KEY = "shop-key-0123456789abcdef0123456789abcdef"
+CLOSED: dict[str, Any] = {"client_keys": f"shop:{SHOP_KEY}", "allow_anonymous": False}
+NODE_NAMES = {"APIStatusError": "APIError"}
 
-LIMITS: dict[str, dict[str, Any]] = {
-    "plain": PLAIN,
-    "first event": PLAIN | {"upstream_first_event_timeout_s": 0.2},
-    "idle": PLAIN | {"upstream_idle_timeout_s": 0.2},
-    "total": PLAIN | {"upstream_total_timeout_s": 0.3},
-    "small": PLAIN | {"upstream_max_event_bytes": 65_536, "search_max_bytes": 1_310_720},
+REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, int, str]]] = {
+    # settings, what is asked, what the SDK raises
+    "an unknown key": (CLOSED, {}, ("AuthenticationError", 401, "unauthorized")),
+    "another model": (
+        {},
+        {"model": "gpt-4"},
+        ("UnprocessableEntityError", 422, "model_not_allowed"),
+    ),
+    "not a picture": (
+        {},
+        {"image": "data:image/png;base64,AAAA"},
+        ("APIStatusError", 415, "image_type_unsupported"),
+    ),
+    "too large a body": ({"body_max_bytes": 64}, {}, ("APIStatusError", 413, "image_too_large")),
+    "used up": (
+        {"budget_total_cny_per_day": "0.0001"},
+        {},
+        ("APIStatusError", 402, "budget_exceeded"),
+    ),
+    "our key refused": (
+        {},
+        {"prompt": "[sim http_401]"},
+        ("InternalServerError", 502, "upstream_auth_failed"),
+    ),
+    "their throttle": (
+        {"upstream_retries": 0},
+        {"prompt": "[sim throttled_200]"},
+        ("InternalServerError", 503, "upstream_rate_limited"),
+    ),
 }
-STREAM_LIMITS = {
-    "hang": "first event",
-    "stall_before_first": "first event",
-    "stall": "idle",
-    "endless": "small",
-    "event_without_end": "small",
-}
-WHOLE_LIMITS = STREAM_LIMITS | {"hang": "total", "stall_before_first": "total", "stall": "total"}
-
-CALLERS_OWN = {"bracket_400": Refused(422, "invalid_request", retryable=False)}
-"""Of a search it would be this service's fault: there it makes the request that is refused."""
-
-FAILURES: dict[str, Refused | Broken] = {**REFUSED, **BROKEN, **CALLERS_OWN}
-ANSWERED_WHOLE = {"json_200"}
-"""What fails only where a stream was asked for."""
-
-RELAYED_CODES = {"failed_mid_stream": "server_error"}
-"""The upstream's own `response.failed` comes as it is, with its own code."""
-
-CLASSES = {422: "UnprocessableEntityError"}
 
 
-@asynccontextmanager
-async def services() -> AsyncIterator[dict[str, Running]]:
+def raises(outcome: Outcome, sdk: str, wanted: tuple[str, int, str]) -> None:
+    raised, status, code = wanted
+    name = NODE_NAMES.get(raised, raised) if sdk == "node" else raised
+    assert (outcome.raised, outcome.status, outcome.code) == (name, status, code)
+    assert outcome.request_id
+    assert outcome.request_id.startswith("req_")
+
+
+@pytest.mark.parametrize("sdk", BOTH)
+async def test_a_refusal_raises_its_class(sdk: str) -> None:
+    rows: list[Row] = []
     async with AsyncExitStack() as stack:
-        yield {
-            name: await stack.enter_async_context(running(**limits))
-            for name, limits in LIMITS.items()
-        }
+        for settings, asked, _ in REFUSALS.values():
+            service = await stack.enter_async_context(running(**settings))
+            if "budget_total_cny_per_day" in settings:
+                # Uses up what there is, unless it is refused already.
+                await service.http.post("/search", json={"image_url": Row.image})
+            row = Row(f"{service.url}/v1", "What is it?", stream=False)
+            rows += [replace(row, **asked), replace(row, **asked, stream=True)]
+        outcomes = await BOTH[sdk](rows)
+    wanted = [means for *_, means in REFUSALS.values() for _ in range(2)]
+    for outcome, means in zip(outcomes, wanted, strict=True):
+        raises(outcome, sdk, means)
 
 
-def words(scenario: str) -> str:
-    failure = FAILURES.get(scenario)
-    more = failure.words if isinstance(failure, Broken) else ""
-    return f"[sim {scenario} {more}]"
-
-
-def check_raised(told: Told, status: int, code: str, scenario: str) -> None:
-    wanted = CLASSES.get(status, "InternalServerError")
-    assert (told.raised, told.status, told.code) == (wanted, status, code), scenario
-    assert told.request_id, scenario
-    assert told.request_id.startswith("req_"), scenario
-
-
-@pytest.mark.parametrize("sdk", BOTH)
-async def test_no_stream_ends_silently(sdk: str) -> None:
-    async with services() as by_name:
-        rows = [
-            Row(f"{by_name[STREAM_LIMITS.get(name, 'plain')].url}/v1", words(name), stream=True)
-            for name in FAILURES
-        ]
-        answers = await BOTH[sdk](rows)
-    for (scenario, failure), told in zip(FAILURES.items(), answers, strict=True):
-        if isinstance(failure, Refused):
-            check_raised(told, failure.status, failure.code, scenario)
-        else:
-            code = RELAYED_CODES.get(scenario, failure.code)
-            assert (told.last, told.code) == ("response.failed", code), scenario
+BREAKS = {
+    "no_terminal": "upstream_interrupted",
+    "reset_mid_stream": "upstream_interrupted",
+    "error_frame_mid_stream": "upstream_rate_limited",
+    "failed_mid_stream": "server_error",
+}
+"""What breaks after the first event, and the code in `response.failed`: the last one is theirs."""
 
 
 @pytest.mark.parametrize("sdk", BOTH)
-async def test_no_failure_passes_for_an_answer(sdk: str) -> None:
-    async with services() as by_name:
-        rows = [
-            Row(f"{by_name[WHOLE_LIMITS.get(name, 'plain')].url}/v1", words(name), stream=False)
-            for name in FAILURES
-        ]
-        answers = await BOTH[sdk](rows)
-    for (scenario, failure), told in zip(FAILURES.items(), answers, strict=True):
-        if scenario in ANSWERED_WHOLE:
-            assert told == Told(last="response.completed"), scenario
-        else:
-            check_raised(told, failure.status, failure.code, scenario)
+async def test_a_stream_that_breaks_ends_with_an_event_that_says_so(sdk: str) -> None:
+    async with running() as service:
+        rows = [Row(f"{service.url}/v1", f"[sim {name}]", stream=True) for name in BREAKS]
+        outcomes = await BOTH[sdk](rows)
+    ends = [(outcome.last, outcome.code) for outcome in outcomes]
+    assert ends == [("response.failed", code) for code in BREAKS.values()]
 
 
 @pytest.mark.parametrize("sdk", BOTH)
 async def test_whatever_is_answered_is_read_to_its_end(sdk: str) -> None:
-    asked = {name: well for name, well in ANSWERED.items() if not well.skips_s and not well.words}
+    asked = {name: "completed" for name in ("normal", "no_results", "two_calls", "crlf", "big_event")}
+    asked |= {"incomplete": "incomplete", "comments": "completed", "glued_event_name": "completed"}
     async with running() as service:
         for stream in (True, False):
-            rows = [Row(f"{service.url}/v1", words(name), stream=stream) for name in asked]
-            answers = await BOTH[sdk](rows)
-            for (scenario, well), told in zip(asked.items(), answers, strict=True):
-                assert told == Told(last=f"response.{well.status}"), (scenario, stream)
+            rows = [Row(f"{service.url}/v1", f"[sim {name}]", stream=stream) for name in asked]
+            ends = [outcome.last for outcome in await BOTH[sdk](rows)]
+            assert ends == [f"response.{status}" for status in asked.values()]
+
+
+PAID_FOR = ("fails_after_billing", "reset_before_headers", "empty_200", "garbage")
+"""Failures of calls that the upstream may have charged for."""
+
+
+@pytest.mark.parametrize("sdk", BOTH)
+async def test_an_sdk_does_not_pay_twice(sdk: str) -> None:
+    """With the two retries that SDKs make by themselves, which the service has to call off."""
+    asked = [(scenario, stream) for scenario in PAID_FOR for stream in (False, True)]
+    async with running() as service:
+        rows = [
+            Row(f"{service.url}/v1", f"[sim {scenario}]", stream=stream, maxRetries=2)
+            for scenario, stream in asked
+        ]
+        outcomes = await BOTH[sdk](rows)
+        await service.record.idle()
+        calls = Counter(call.scenario for call in service.record.calls)
+    assert [outcome.raised for outcome in outcomes] == ["InternalServerError"] * len(rows)
+    assert calls == dict.fromkeys(PAID_FOR, 2)

@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from simulator.pictures import PICTURES
-from tests.sdk.children import run_node
+from tests.clients.children import run_node
 from tests.service import GALLERY_URL, Running, running
 
 PICTURE = PICTURES[7]
