@@ -1,4 +1,4 @@
-"""The heartbeat between events with ids: the clients that people use read on as if it were not there.
+"""A heartbeat between events with ids: the clients that people use read on.
 
 A lone comment block, as many servers send it, is the control: it ends openai-python's stream.
 """

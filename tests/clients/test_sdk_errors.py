@@ -1,4 +1,4 @@
-"""Failures raise the official SDKs' own exceptions, or come as `response.failed`; none costs twice."""
+"""Failures raise the official SDKs' exceptions, or come as `response.failed`; none costs twice."""
 
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -91,7 +91,7 @@ async def test_a_stream_that_breaks_ends_with_an_event_that_says_so(sdk: str) ->
 
 @pytest.mark.parametrize("sdk", BOTH)
 async def test_whatever_is_answered_is_read_to_its_end(sdk: str) -> None:
-    asked = {name: "completed" for name in ("normal", "no_results", "two_calls", "crlf", "big_event")}
+    asked = dict.fromkeys(("normal", "no_results", "two_calls", "crlf", "big_event"), "completed")
     asked |= {"incomplete": "incomplete", "comments": "completed", "glued_event_name": "completed"}
     async with running() as service:
         for stream in (True, False):

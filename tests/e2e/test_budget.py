@@ -136,7 +136,8 @@ async def test_a_search_that_the_budget_refuses_gives_its_place_back() -> None:
 async def test_with_a_budget_a_model_without_a_price_is_refused() -> None:
     unpriced = ASKED | {"model": "qwen3.8-27b"}
     for name in ("budget_total_cny_per_day", "budget_client_cny_per_day"):
-        async with running(**{name: Decimal(1)}) as service:
+        limit: dict[str, Any] = {name: Decimal(1)}
+        async with running(**limit) as service:
             response = await service.http.post("/search", json=unpriced)
             assert (response.status_code, response.json()["code"]) == (422, "model_not_allowed")
     async with running() as service:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.clock import settle, skip
+from tests.clock import settle, skip, until
 from tests.e2e.callers import ASKED
 from tests.e2e.money import no_search_runs, spent
 from tests.service import Running, read_events, running
@@ -38,10 +39,12 @@ async def begin(service: Running, tag: str) -> httpx.Response:
     return await service.http.post("/search", json=asked(tag), timeout=None)
 
 
-def reading(
-    service: Running, asked: dict[str, Any]
-) -> AbstractAsyncContextManager[httpx.Response]:
+def reading(service: Running, asked: dict[str, Any]) -> AbstractAsyncContextManager[httpx.Response]:
     return service.http.stream("GET", "/search/stream", params=asked, headers=EVENT_STREAM)
+
+
+def has_called(service: Running, times: int) -> bool:
+    return service.record.total == times
 
 
 async def open_gate(service: Running, tag: str) -> None:
@@ -69,7 +72,7 @@ async def test_who_waits_is_served_first_come_first_served() -> None:
         assert service.record.total == 1
         for number, gate in enumerate(("first", "n0", "n1")):
             await open_gate(service, gate)
-            await service.record.until(lambda record, n=number: record.total == n + 2)
+            await until(partial(has_called, service, number + 2))
         await open_gate(service, "n2")
         answers = [await first, *[await one for one in waiting]]
         assert {answer.json()["status"] for answer in answers} == {"completed"}

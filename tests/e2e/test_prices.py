@@ -93,9 +93,7 @@ USAGES: dict[str, tuple[list[Event], str, str]] = {
 
 
 async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
-    parts = [
-        says(stream(block(CREATED), *map(block, events))) for events, _, _ in USAGES.values()
-    ]
+    parts = [says(stream(block(CREATED), *map(block, events))) for events, _, _ in USAGES.values()]
     paid = Decimal(0)
     async with serving(*parts) as peer, running_against(peer.url) as service:
         for number, (kind, (_, tokens, tools)) in enumerate(USAGES.items()):

@@ -146,16 +146,17 @@ async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
         "SHUTDOWN_GRACE_S": "1",
         "PYTHONWARNINGS": "error",
     }
-    async with asyncio.timeout(GUARD_S), simulator() as upstream:
-        async with (
-            service(upstream, **settings) as process,
-            httpx.AsyncClient(base_url=process.url, timeout=30) as http,
-        ):
-            no_credential_in(await send_all(http))
-            garbage = await http.request(f"CANARY{SHOP_KEY}", "/")
-            assert garbage.status_code in {400, 405}
-            process.signal(signal.SIGTERM)
-            assert await process.ended() == 0
+    async with (
+        asyncio.timeout(GUARD_S),
+        simulator() as upstream,
+        service(upstream, **settings) as process,
+        httpx.AsyncClient(base_url=process.url, timeout=30) as http,
+    ):
+        no_credential_in(await send_all(http))
+        garbage = await http.request(f"CANARY{SHOP_KEY}", "/")
+        assert garbage.status_code in {400, 405}
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
     for line in process.lines:
         assert [word for word in PRIVATE if word in line] == [], line
     ended = [line for line in process.lines if "search ended" in line]
@@ -167,15 +168,16 @@ async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
 async def test_prompts_are_logged_only_where_the_operator_wants_it(wanted: str) -> None:
     prompts = ["canary-one", "[sim cut_after_results] canary-two"]
     settings = {"LOG_PROMPTS": wanted, "LOG_LEVEL": "debug", "SHUTDOWN_GRACE_S": "1"}
-    async with asyncio.timeout(GUARD_S), simulator() as upstream:
-        async with (
-            service(upstream, **settings) as process,
-            httpx.AsyncClient(base_url=process.url, timeout=30) as http,
-        ):
-            for prompt in prompts:
-                await http.post("/search", json=ASKED | {"prompt": prompt})
-            process.signal(signal.SIGTERM)
-            assert await process.ended() == 0
+    async with (
+        asyncio.timeout(GUARD_S),
+        simulator() as upstream,
+        service(upstream, **settings) as process,
+        httpx.AsyncClient(base_url=process.url, timeout=30) as http,
+    ):
+        for prompt in prompts:
+            await http.post("/search", json=ASKED | {"prompt": prompt})
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
     for prompt in prompts:
         assert (prompt in process.said) is (wanted == "true")
     assert GALLERY_URL not in process.said

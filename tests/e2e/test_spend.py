@@ -1,4 +1,4 @@
-"""What is charged for a search, whichever way it ends: what was used, or else what may have been."""
+"""What is charged for a search, however it ends: what was used, or else what may have been."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -149,9 +149,7 @@ async def retried_in_vain(service: Running) -> None:
 
 async def stopped(service: Running, scenario: str, *, after: str, times: int = 1) -> Any:
     """Read until an event has come so often, and DELETE; the result then."""
-    how = service.http.stream(
-        "GET", "/search/stream", params=asked(scenario), headers=EVENT_STREAM
-    )
+    how = service.http.stream("GET", "/search/stream", params=asked(scenario), headers=EVENT_STREAM)
     async with how as response:
         events = read_events(response)
         seen = 0

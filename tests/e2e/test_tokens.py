@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import jwt
-import pytest
 
 from tests.e2e.callers import (
     ASKED,

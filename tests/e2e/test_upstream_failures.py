@@ -307,8 +307,7 @@ TAILS: dict[str, tuple[bytes, Means, str]] = {
 async def test_an_answer_that_breaks_off_is_told_and_not_asked_for_again(tail: str) -> None:
     rest, means, words = TAILS[tail]
     part = says_then(OPENED, rest)
-    limits = {"upstream_max_event_bytes": 65_536}
-    async with fronting(part, **limits) as (service, peer):
+    async with fronting(part, upstream_max_event_bytes=65_536) as (service, peer):
         problem = await broken_off(service, peer)
         assert (problem["status"], problem["code"], problem["retryable"]) == means
         assert words in problem["detail"]
@@ -350,7 +349,7 @@ async def test_a_refusal_during_the_upload_is_heard() -> None:
         writer.write(answer("413 Too large", b"{}"))
         await reader.read()
 
-    limits = {"prompt_max_chars": 0, "body_max_bytes": 0}
+    limits: Json = {"prompt_max_chars": 0, "body_max_bytes": 0}
     async with (
         listening(refuse) as port,
         running_against(f"http://127.0.0.1:{port}/v1", **limits) as service,

@@ -1,4 +1,4 @@
-"""Answers of `/v1` that come whole, and those that the upstream keeps: what is no answer is told."""
+"""Whole answers of `/v1`, and those that the upstream keeps: what fails is told as an error."""
 
 import asyncio
 from typing import Any
@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from tests.clock import settle, skip
+from tests.e2e.test_upstream_failures import FLAT_BUSY, JSON, fronting
 from tests.e2e.v1 import asked, error_of
 from tests.peer import answer, holds, resets_after, says
 from tests.service import KEY, Running
-from tests.e2e.test_upstream_failures import FLAT_BUSY, JSON, fronting
 from tests.waiting import hurried
 
 BODY = '{"id":"resp_1","object":"response","output":[],"status":"completed","text":"你好"}'.encode()
