@@ -26,29 +26,32 @@ theirs sooner, most of them after 60 s, and so never send a request into one tha
 BACKLOG = 2_048
 
 
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Configure uvicorn for the application: protocol, time-outs, and whose headers it trusts."""
+    return uvicorn.Config(
+        app,
+        host=as_asyncio_has_it(settings.host),
+        port=settings.port,
+        http=own_protocol(settings),
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=LAST_WORDS_S,
+    )
+
+
 class DrainingServer(uvicorn.Server):
     """Serves until SIGTERM or SIGINT, drains, then stops; a second signal ends the grace."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=as_asyncio_has_it(settings.host),
-                port=settings.port,
-                http=own_protocol(settings),
-                ws="none",
-                loop="uvloop",
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=LAST_WORDS_S,
-            )
-        )
+        super().__init__(server_config(app, settings))
         self._app = app
         self._address = settings.host, settings.port
         self._draining: asyncio.Task[None] | None = None

@@ -6,8 +6,8 @@ import socket
 import httpx
 import pytest
 
-from app import server
 from app.main import create_app
+from app.server import server_config
 from app.settings import load
 from tests.processes import started
 
@@ -57,9 +57,7 @@ def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:
         dashscope_base_url="http://127.0.0.1:9/v1",
         allow_anonymous=True,
     )
-    app = create_app(settings)
-    configure = getattr(server, "server_config", None)
-    config = configure(app, settings) if configure else server.DrainingServer(app, settings).config
+    config = server_config(create_app(settings), settings)
     assert config.timeout_keep_alive > 60
     assert config.server_header is False
     assert config.access_log is False

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.clock import settle, skip
-from tests.e2e.test_upstream_failures import FLAT_BUSY, JSON, fronting
+from tests.e2e.test_broken_answers import FLAT_BUSY, JSON, fronting
 from tests.e2e.v1 import asked, error_of
 from tests.peer import answer, holds, resets_after, says
 from tests.service import KEY, Running
