@@ -54,9 +54,9 @@ async def check_balance(service: Running, answers: list[httpx.Response], admitte
     assert await spent(service) == owed
 
 
-async def test_of_200_searches_at_once_a_budget_for_40_admits_no_more_than_41() -> None:
-    budget = {"budget_total_cny_per_day": 40 * RESERVED}
-    assert 38 <= await admitted_at_once(200, {}, **budget) <= 41
+async def test_of_120_searches_at_once_a_budget_for_25_admits_no_more_than_26() -> None:
+    budget = {"budget_total_cny_per_day": 25 * RESERVED}
+    assert 24 <= await admitted_at_once(120, {}, **budget) <= 26
 
 
 @pytest.mark.parametrize(

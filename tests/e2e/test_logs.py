@@ -1,42 +1,22 @@
 """What an operator reads: the lines that `python -m app` writes."""
 
-import asyncio
 import json
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SECRET, SHOP, bearer, token
-from tests.processes import Process, service, simulator
+from tests.e2e.shipped import shipped
 from tests.wire import dial, request
 
-GUARD_S = 60
 GUARDS = {
     "CLIENT_KEYS": GUARDED["client_keys"],
     "CLIENT_TOKEN_SECRET": SECRET,
-    "ALLOW_ANONYMOUS": "false",
-    "SHUTDOWN_GRACE_S": "1",
+    "ALLOW_ANONYMOUS": "true",
+    "BUDGET_TOTAL_CNY_PER_DAY": "9",
 }
 Json = dict[str, Any]
-Asking = Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]
-
-
-@asynccontextmanager
-async def ended(ask: Asking, **settings: str) -> AsyncIterator[Process]:
-    """A process that was asked something and then told to end."""
-    async with asyncio.timeout(GUARD_S), simulator() as upstream:
-        async with (
-            service(upstream, **GUARDS | settings) as process,
-            httpx.AsyncClient(base_url=process.url, timeout=30) as http,
-        ):
-            await ask(http)
-            process.signal(signal.SIGTERM)
-            assert await process.ended() == 0
-        yield process
 
 
 async def ask_much(http: httpx.AsyncClient) -> None:
@@ -58,8 +38,9 @@ async def ask_much(http: httpx.AsyncClient) -> None:
 @pytest.fixture(scope="module", name="lines")
 async def logged_lines() -> list[Json]:
     """What was logged as JSON, which every line has to be."""
-    async with ended(ask_much) as process:
-        return [json.loads(line) for line in process.lines]
+    async with shipped(**GUARDS) as (process, http):
+        await ask_much(http)
+    return [json.loads(line) for line in process.lines]
 
 
 async def test_each_line_is_an_object_and_each_request_has_one_with_its_client(
@@ -99,8 +80,9 @@ async def test_an_ended_search_is_logged_with_its_client_its_end_and_its_exact_c
 
 
 async def test_a_line_of_text_has_the_fields_too_and_no_value_breaks_out_of_it() -> None:
-    async with ended(ask_much, LOG_FORMAT="text") as process:
-        lines = process.lines
+    async with shipped(**GUARDS, LOG_FORMAT="text") as (process, http):
+        await ask_much(http)
+    lines = process.lines
     assert not [line for line in lines if line.startswith("2026-01-01 INFO forged")]
     [one] = [line for line in lines if "app.access" in line and '"one"' in line]
     for word in ("INFO", '"/search"', "200", '"shop"'):
@@ -108,13 +90,7 @@ async def test_a_line_of_text_has_the_fields_too_and_no_value_breaks_out_of_it()
     assert any("search ended" in line and '"shop"' in line for line in lines)
 
 
-async def test_the_operator_is_warned_of_what_matters_at_start() -> None:
-    async def nothing(http: httpx.AsyncClient) -> None:
-        await http.get("/healthz")
-
-    loose = {"ALLOW_ANONYMOUS": "true", "BUDGET_TOTAL_CNY_PER_DAY": "1"}
-    async with ended(nothing, **loose) as process:
-        warned = [json.loads(line) for line in process.lines]
-    warnings = " ".join(line["event"] for line in warned if line["level"] == "warning")
+async def test_the_operator_is_warned_of_what_matters_at_start(lines: list[Json]) -> None:
+    warnings = " ".join(line["event"] for line in lines if line["level"] == "warning")
     assert "ALLOW_ANONYMOUS" in warnings
     assert "per process" in warnings

@@ -1,9 +1,7 @@
 """Nothing leaks: marked secrets are looked for in all that the service writes and answers."""
 
-import asyncio
 import base64
 import io
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,9 @@ from tests.e2e.callers import (
     bearer,
     token,
 )
-from tests.processes import KEY, service, simulator
-from tests.service import GALLERY_URL
+from tests.e2e.shipped import shipped
+from tests.service import GALLERY_URL, KEY
 
-GUARD_S = 60
 PROMPT = "canary-prompt"
 QUERY = "canary-query"
 MARK = "canary-inside-the-picture"
@@ -143,20 +140,12 @@ async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
         "CORS_ORIGINS": PAGE,
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": log_format,
-        "SHUTDOWN_GRACE_S": "1",
         "PYTHONWARNINGS": "error",
     }
-    async with (
-        asyncio.timeout(GUARD_S),
-        simulator() as upstream,
-        service(upstream, **settings) as process,
-        httpx.AsyncClient(base_url=process.url, timeout=30) as http,
-    ):
+    async with shipped(**settings) as (process, http):
         no_credential_in(await send_all(http))
         garbage = await http.request(f"CANARY{SHOP_KEY}", "/")
         assert garbage.status_code in {400, 405}
-        process.signal(signal.SIGTERM)
-        assert await process.ended() == 0
     for line in process.lines:
         assert [word for word in PRIVATE if word in line] == [], line
     ended = [line for line in process.lines if "search ended" in line]
@@ -164,20 +153,11 @@ async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
     assert all("shop" in line for line in ended)
 
 
-@pytest.mark.parametrize("wanted", ["true", "false"])
-async def test_prompts_are_logged_only_where_the_operator_wants_it(wanted: str) -> None:
+async def test_prompts_are_logged_where_the_operator_wants_it() -> None:
     prompts = ["canary-one", "[sim cut_after_results] canary-two"]
-    settings = {"LOG_PROMPTS": wanted, "LOG_LEVEL": "debug", "SHUTDOWN_GRACE_S": "1"}
-    async with (
-        asyncio.timeout(GUARD_S),
-        simulator() as upstream,
-        service(upstream, **settings) as process,
-        httpx.AsyncClient(base_url=process.url, timeout=30) as http,
-    ):
+    settings = {"LOG_PROMPTS": "true", "LOG_LEVEL": "debug", "ALLOW_ANONYMOUS": "true"}
+    async with shipped(**settings) as (process, http):
         for prompt in prompts:
             await http.post("/search", json=ASKED | {"prompt": prompt})
-        process.signal(signal.SIGTERM)
-        assert await process.ended() == 0
-    for prompt in prompts:
-        assert (prompt in process.said) is (wanted == "true")
+    assert all(prompt in process.said for prompt in prompts)
     assert GALLERY_URL not in process.said
