@@ -5,7 +5,9 @@ scripted peer sends what no scenario has.
 """
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -28,6 +30,7 @@ from tests.dashscope import (
     failed,
 )
 from tests.e2e.callers import ASKED
+from tests.e2e.money import spent
 from tests.peer import (
     END,
     STREAM,
@@ -485,3 +488,19 @@ async def test_cookies_of_one_call_are_not_sent_with_the_next() -> None:
             assert b"cookie" not in head
             assert b"\r\nauthorization: bearer " + KEY.encode() in head
             assert b"\r\naccept: text/event-stream" in head
+
+
+@pytest.mark.parametrize("backlog", [None, 0], ids=["refused", "never accepted"])
+async def test_a_connection_that_was_never_established_costs_nothing(backlog: int | None) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        waiting = contextlib.ExitStack()
+        if backlog is not None:
+            sock.listen(backlog)
+            waiting.enter_context(socket.create_connection(sock.getsockname()))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1"
+        with waiting:
+            async with running_against(url, upstream_retries=0) as service:
+                means, _ = problem_of(await hurried(ask(service), step_s=1))
+                assert means == (UNAVAILABLE if backlog is None else TIMED_OUT)
+                assert await spent(service) == 0
