@@ -1,4 +1,4 @@
-"""Callers as the tests of access have them: their keys, and tokens good and forged."""
+"""Callers as the tests of access have them: their keys, and tokens valid and forged."""
 
 import base64
 import hashlib
@@ -31,6 +31,10 @@ def bearer(credential: str) -> dict[str, str]:
 
 
 SHOP, BLOG = bearer(SHOP_KEY), bearer(BLOG_KEY)
+
+
+ENDED_CODES = ("unauthorized", "token_expired")
+"""The one place that lets the code of a token that has ended be the old one or the new one."""
 
 
 def claims(**changed: Any) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""What searches should have cost, by the stand-in's own record and the documented prices."""
+"""What searches should cost, by the upstream's own record and the documented prices."""
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple
+
+import httpx
 
 from simulator.record import Call
 from tests.service import Running
@@ -10,9 +14,34 @@ FEE = Decimal("0.048")
 """CNY for a call of the tool."""
 INPUT, OUTPUT = Decimal("0.000002"), Decimal("0.000008")
 """CNY for a token of qwen3.7-plus."""
-RESERVED_TOKENS = 10_000 * INPUT + 2_000 * OUTPUT
-"""What is charged for tokens where nobody tells how many there were."""
-RESERVED = FEE + RESERVED_TOKENS
+UNKNOWN_TOKENS = 10_000 * INPUT + 2_000 * OUTPUT
+"""CNY for the tokens of an answer that does not tell how many there were."""
+RESERVED = FEE + UNKNOWN_TOKENS
+"""CNY set aside for a search of one image."""
+QUESTION = 500 * INPUT
+"""The one place that lets a reservation count the question's characters too, one token each."""
+
+
+class Charge(NamedTuple):
+    """What a search may cost at least and at most, in CNY."""
+
+    least: Decimal
+    most: Decimal
+
+    def holds(self, amount: Decimal) -> bool:
+        return self.least <= amount <= self.most
+
+
+FREE = Charge(Decimal(0), Decimal(0))
+
+
+def unknown(calls: int = 1) -> Charge:
+    """The charge where the upstream may have billed and does not tell what."""
+    return Charge(calls * FEE + UNKNOWN_TOKENS, calls * FEE + UNKNOWN_TOKENS + QUESTION)
+
+
+FREE_OR_UNKNOWN = Charge(Decimal(0), unknown().most)
+"""A failure in a body without usage: the one place that lets it be free, for nothing was billed."""
 
 
 def price(calls: Iterable[Call]) -> Decimal:
@@ -27,6 +56,18 @@ def price(calls: Iterable[Call]) -> Decimal:
 
 
 async def metric(service: Running, name: str) -> Decimal:
-    """A metric without labels, as it is shown."""
-    lines = (await service.http.get("/metrics")).text.splitlines()
-    return Decimal(next(line for line in lines if line.startswith(f"{name} ")).split(" ")[1])
+    """A metric as `/metrics` shows it, summed over its labels."""
+    # On a connection of its own: a clock that was put forward may just be closing the idle ones.
+    async with httpx.AsyncClient(base_url=service.url, verify=False) as http:
+        text = (await http.get("/metrics")).text
+    shown = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
+    return sum((Decimal(value) for value in shown), Decimal(0)).quantize(Decimal("1e-9"))
+
+
+async def spent(service: Running) -> Decimal:
+    """CNY that the service says it has spent."""
+    return await metric(service, "imagesearch_spend_cny_total")
+
+
+async def no_search_runs(service: Running) -> bool:
+    return await metric(service, "imagesearch_runs_active") == 0

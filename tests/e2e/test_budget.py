@@ -1,76 +1,122 @@
-"""Budgets hold whatever comes at once; the books agree with the upstream's to the last digit."""
+"""Budgets hold whatever comes at once, for each client and for all, until UTC midnight."""
 
 import asyncio
+import time
 from decimal import Decimal
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.clock import until
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
-from tests.e2e.money import RESERVED, metric, price
+from tests.e2e.money import RESERVED, no_search_runs, price, spent
 from tests.service import Running, running
+from tests.waiting import eventually
 
 GUARD_S = 60
+SMALL: dict[str, Any] = {"budget_total_cny_per_day": Decimal("0.09")}
+"""One search fits, and three do not, however a budget counts the one that crosses it."""
 
 
-async def ask(service: Running, number: int, **headers: str) -> httpx.Response:
+async def ask(service: Running, number: int, **more: Any) -> httpx.Response:
     """A search like no other, which waits half way until the gate is opened."""
-    asked = ASKED | {"prompt": f"[sim gated tag=all] number {number}"}
-    return await service.http.post("/search", json=asked, headers=headers)
+    asked = ASKED | {"prompt": f"[sim gated tag=all] number {number}"} | more
+    return await service.http.post("/search", json=asked, timeout=None)
 
 
-async def test_of_500_searches_at_once_a_budget_for_100_admits_no_more_than_101() -> None:
-    settings: dict[str, Any] = {"budget_total_cny_per_day": 100 * RESERVED, "capacity": 0}
-    async with asyncio.timeout(GUARD_S), running(**settings) as service:
+async def admitted_at_once(count: int, asked: dict[str, Any], **settings: Any) -> int:
+    """How many of so many searches that come at once are let in."""
+    async with asyncio.timeout(GUARD_S), running(**settings, capacity=0) as service:
         assert service.simulator is not None
-        searches = [asyncio.create_task(ask(service, number)) for number in range(500)]
-        guards = service.service.guards
-        await until(lambda: sum(search.done() for search in searches) + service.record.open == 500)
+        searches = [asyncio.create_task(ask(service, n, **asked)) for n in range(count)]
+        await until(lambda: service.record.open + sum(one.done() for one in searches) == count)
         admitted = service.record.open
-        assert 100 <= admitted <= 101
-        assert guards.budget.spent == 0
-        assert guards.budget.reserved == admitted * RESERVED
+        assert await spent(service) == 0
         await service.simulator.state.gate.open("all")
         answers = [await search for search in searches]
         await service.record.idle()
-        refused = [answer for answer in answers if answer.status_code == 402]
-        results = [answer.json() for answer in answers if answer.status_code == 200]
-        assert (len(results), len(refused)) == (admitted, 500 - admitted)
-        assert {answer.json()["code"] for answer in refused} == {"budget_exceeded"}
-        assert {answer.json()["retryable"] for answer in refused} == {False}
-        assert all(0 < answer.json()["retry_after"] <= 86_400 for answer in refused)
-        owed = price(service.record.calls)
-        assert service.record.billed == admitted
-        assert owed > 0
-        assert guards.spend.total == guards.budget.spent == owed
-        assert guards.budget.reserved == guards.capacity.taken == 0
-        assert sum(Decimal(str(result["cost"]["total"])) for result in results) == owed
-        for result in results:
-            cost = {
-                name: Decimal(str(result["cost"][name])) for name in ("total", "tokens", "tools")
-            }
-            assert cost["total"] == cost["tokens"] + cost["tools"]
-        assert await metric(service, "imagesearch_spend_cny_total") == owed
-        assert (await service.http.post("/search", json=ASKED)).status_code == 200
+        await check_balance(service, answers, admitted)
+        return admitted
+
+
+async def check_balance(service: Running, answers: list[httpx.Response], admitted: int) -> None:
+    """Who was let in is charged to the last digit, and everybody else is told why not."""
+    refused = [answer.json() for answer in answers if answer.status_code == 402]
+    results = [answer.json() for answer in answers if answer.status_code == 200]
+    assert (len(results), len(refused)) == (admitted, len(answers) - admitted)
+    assert {(one["code"], one["retryable"]) for one in refused} <= {("budget_exceeded", False)}
+    assert service.record.billed == admitted
+    owed = price(service.record.calls)
+    assert owed > 0
+    assert sum(Decimal(str(result["cost"]["total"])) for result in results) == owed
+    await eventually(lambda: no_search_runs(service))
+    assert await spent(service) == owed
+
+
+async def test_of_120_searches_at_once_a_budget_for_25_admits_no_more_than_26() -> None:
+    budget = {"budget_total_cny_per_day": 25 * RESERVED}
+    assert 24 <= await admitted_at_once(120, {}, **budget) <= 26
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        ({"max_output_tokens": 16}, 13, 16),
+        ({"max_output_tokens": 64_000}, 1, 2),
+        ({"image_url": [ASKED["image_url"]] * 8}, 2, 3),
+        ({}, 11, 13),
+    ],
+    ids=["few tokens", "many tokens", "eight images", "as usual"],
+)
+async def test_what_is_set_aside_follows_from_images_and_tokens(
+    asked: dict[str, Any], least: int, most: int
+) -> None:
+    admitted = await admitted_at_once(20, asked, budget_total_cny_per_day=Decimal(1))
+    assert least <= admitted <= most
+
+
+async def use_up(service: Running, **headers: str) -> httpx.Response:
+    """Ask new questions until the budget refuses one, which the third has to be at the latest."""
+    for number in range(3):
+        asked = ASKED | {"prompt": f"Question {number}"}
+        answer = await service.http.post("/search", json=asked, headers=headers)
+        if answer.status_code != 200:
+            break
+    assert number > 0
+    assert (answer.status_code, answer.json()["code"]) == (402, "budget_exceeded")
+    return answer
 
 
 async def test_one_clients_budget_is_not_anothers() -> None:
-    settings = GUARDED | {"budget_client_cny_per_day": Decimal("0.01")}
-    async with running(**settings) as service:
+    async with running(**GUARDED | {"budget_client_cny_per_day": Decimal("0.09")}) as service:
         for client in (SHOP, BLOG):
-            first = await service.http.post("/search", json=ASKED, headers=client)
-            again = await service.http.post("/search", json=ASKED, headers=client)
-            assert [first.headers["x-cache"], again.headers["x-cache"]] == ["miss", "hit"]
-            new = ASKED | {"prompt": "Another question"}
-            refused = await service.http.post("/search", json=new, headers=client)
-            assert (refused.status_code, refused.json()["code"]) == (402, "budget_exceeded")
-        assert service.record.total == 2
+            await use_up(service, **client)
+            asked = ASKED | {"prompt": "Question 0"}
+            again = await service.http.post("/search", json=asked, headers=client)
+            assert (again.status_code, again.headers["x-cache"]) == (200, "hit")
 
 
-async def test_a_used_up_budget_is_told_as_a_real_status_on_streams_too() -> None:
-    async with running(budget_total_cny_per_day=Decimal("0.01")) as service:
-        await service.http.post("/search", json=ASKED)
+async def test_the_budget_of_all_is_used_up_by_anybody() -> None:
+    async with running(**GUARDED | SMALL) as service:
+        await use_up(service, **SHOP)
+        asked = ASKED | {"prompt": "Mine"}
+        refused = await service.http.post("/search", json=asked, headers=BLOG)
+        assert refused.status_code == 402
+
+
+async def test_a_used_up_budget_says_how_long_it_is_to_utc_midnight() -> None:
+    async with running(**SMALL) as service:
+        refused = (await use_up(service)).json()
+        to_midnight_s = 86_400 - time.time() % 86_400
+        difference_s = abs(refused["retry_after"] - to_midnight_s)
+        assert min(difference_s, 86_400 - difference_s) <= 10
+        assert refused["retryable"] is False
+
+
+async def test_a_used_up_budget_is_a_real_status_on_streams_too() -> None:
+    async with running(**SMALL) as service:
+        await use_up(service)
         for method in ("POST", "GET"):
             new = ASKED | {"prompt": f"By {method}"}
             how: dict[str, Any] = {"params": new} if method == "GET" else {"json": new}
@@ -78,15 +124,23 @@ async def test_a_used_up_budget_is_told_as_a_real_status_on_streams_too() -> Non
             assert (response.status_code, events) == (402, [])
 
 
+async def test_a_search_that_the_budget_refuses_gives_its_place_back() -> None:
+    async with running(**GUARDED | SMALL, capacity=1, capacity_wait_s=0) as service:
+        await use_up(service, **SHOP)
+        for number in range(3):
+            asked = ASKED | {"prompt": f"More {number}"}
+            refused = await service.http.post("/search", json=asked, headers=SHOP)
+            assert refused.json()["code"] == "budget_exceeded"
+
+
 async def test_with_a_budget_a_model_without_a_price_is_refused() -> None:
     unpriced = ASKED | {"model": "qwen3.8-27b"}
-    async with running(budget_total_cny_per_day=Decimal(1)) as service:
-        response = await service.http.post("/search", json=unpriced)
-        assert (response.status_code, response.json()["code"]) == (422, "model_not_allowed")
+    for name in ("budget_total_cny_per_day", "budget_client_cny_per_day"):
+        limit: dict[str, Any] = {name: Decimal(1)}
+        async with running(**limit) as service:
+            response = await service.http.post("/search", json=unpriced)
+            assert (response.status_code, response.json()["code"]) == (422, "model_not_allowed")
     async with running() as service:
         result = (await service.http.post("/search", json=unpriced)).json()
         assert (result["status"], result["cost"]) == ("completed", None)
-        assert service.service.guards.spend.total == 0
-    async with running(prices='{"qwen3.8-27b": {"input": 0, "output": 0}}') as service:
-        result = (await service.http.post("/search", json=unpriced)).json()
-        assert result["cost"] == {"currency": "CNY", "total": 0.048, "tokens": 0.0, "tools": 0.048}
+        assert await spent(service) == 0

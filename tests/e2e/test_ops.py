@@ -7,6 +7,7 @@ import pytest
 
 from simulator.pictures import PICTURES
 from tests.service import GALLERY_URL, running
+from tests.waiting import hurried
 
 PICTURE = PICTURES[7]
 
@@ -38,28 +39,7 @@ async def test_balancers_may_ask_for_no_more_than_the_head() -> None:
             whole = await service.http.get(path)
             assert (head.status_code, head.content) == (200, b"")
             assert head.headers["content-length"] == str(len(whole.content))
-        assert "head" not in service.app.openapi()["paths"]["/healthz"]
-        await service.service.runs.drain(0)
-        assert (await service.http.head("/readyz")).status_code == 503
-
-
-async def test_requests_are_logged_with_their_ids(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "app.access")
-    async with running() as service:
-        response = await service.http.post(
-            "/search?secret=1",
-            json={"image_url": GALLERY_URL + PICTURE.name},
-            headers={"X-Request-ID": "abc-123"},
-        )
-        assert response.headers["x-request-id"] == "abc-123"
-        made = await service.http.get("/healthz", headers={"X-Request-ID": "bad id, with spaces"})
-        assert made.headers["x-request-id"].startswith("req_")
-    lines = [record for record in caplog.records if record.name == "app.access"]
-    fields: dict[str, Any] = lines[0].__dict__["fields"]
-    assert fields["path"] == "/search"
-    assert fields["status"] == 200
-    assert fields["search_id"] == response.headers["x-search-id"]
-    assert "secret" not in caplog.text
+        assert "head" not in (await service.http.get("/openapi.json")).json()["paths"]["/healthz"]
 
 
 async def test_requests_refused_are_counted_and_searches_that_failed_are_not() -> None:
@@ -67,8 +47,8 @@ async def test_requests_refused_are_counted_and_searches_that_failed_are_not() -
     async with running(capacity=1, capacity_wait_s=0) as service:
 
         async def code(**request: Any) -> str:
-            told: str = (await service.http.post("/search", **request)).json()["code"]
-            return told
+            refusal: str = (await service.http.post("/search", **request)).json()["code"]
+            return refusal
 
         async with service.http.stream(
             "POST", "/search/stream", json=asked | {"prompt": "[sim stall]"}
@@ -77,12 +57,10 @@ async def test_requests_refused_are_counted_and_searches_that_failed_are_not() -
             await service.http.delete(f"/search/{response.headers['x-search-id']}")
         codes.append(await code(json=asked | {"prompt": "[sim http_401]"}))
         await service.http.post("/v1/responses", json={"model": "none"})
-        service.service.runs.draining = True
-        codes.append(await code(json=asked))
-        assert codes == ["overloaded", "image_missing", "upstream_auth_failed", "draining"]
+        assert codes == ["overloaded", "image_missing", "upstream_auth_failed"]
         metrics = (await service.http.get("/metrics")).text
     counted = re.findall(r'^imagesearch_rejected_total{code="(\w+)"} 1\.0$', metrics, re.MULTILINE)
-    assert sorted(counted) == ["draining", "image_missing", "model_not_allowed", "overloaded"]
+    assert sorted(counted) == ["image_missing", "model_not_allowed", "overloaded"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -113,7 +91,7 @@ async def test_a_search_that_failed_keeps_the_id_under_which_it_is_found() -> No
 
 async def test_nothing_else_is_served() -> None:
     async with running() as service:
-        for path in ("/", "/docs", "/search/x/y", "/healthz/", "/search/stream/?access_token=x"):
+        for path in ("/docs", "/search/x/y", "/healthz/", "/search/stream/?access_token=x"):
             for method in ("GET", "POST"):
                 response = await service.http.request(method, path)
                 assert response.status_code == 404
@@ -131,6 +109,40 @@ async def test_nothing_else_is_served() -> None:
             assert response.status_code == 405
             assert response.headers["allow"] == allowed
             assert response.json()["code"] == "method_not_allowed"
+
+
+async def test_ids_of_requests_are_kept_where_well_formed_and_made_where_not() -> None:
+    async with running() as service:
+        for given, kept in (("abc-123", True), ("bad id, with spaces", False), ("x" * 999, False)):
+            answer = await service.http.get("/healthz", headers={"X-Request-ID": given})
+            assert (answer.headers["x-request-id"] == given) is kept
+            refused = await service.http.get("/nowhere", headers={"X-Request-ID": given})
+            assert refused.json()["request_id"] == refused.headers["x-request-id"]
+
+
+async def test_tokens_tool_calls_and_retries_are_counted() -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": "[sim http_429 times=1 tag=m]"}
+    async with running() as service:
+        answer = await hurried(service.http.post("/search", json=asked, timeout=None))
+        usage = answer.json()["usage"]
+        metrics = (await service.http.get("/metrics")).text
+    for line in (
+        f'imagesearch_tokens_total{{direction="input"}} {usage["input_tokens"]:.1f}',
+        f'imagesearch_tokens_total{{direction="output"}} {usage["output_tokens"]:.1f}',
+        f"imagesearch_tool_calls_total {usage['image_search_calls']:.1f}",
+        'imagesearch_upstream_retries_total{reason="upstream_rate_limited"} 1.0',
+        'imagesearch_upstream_calls_total{result="upstream_rate_limited"} 1.0',
+        'imagesearch_upstream_calls_total{result="ok"} 1.0',
+    ):
+        assert line in metrics, line
+
+
+@pytest.mark.parametrize("scenario", ["two_calls", "two_calls no_terminal"])
+async def test_calls_of_the_tool_are_counted_as_told_or_else_as_they_came(scenario: str) -> None:
+    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": f"[sim {scenario}]"}
+    async with running() as service:
+        await service.http.post("/search", json=asked)
+        assert "imagesearch_tool_calls_total 2.0" in (await service.http.get("/metrics")).text
 
 
 async def test_the_documentation_is_served_where_it_is_asked_for() -> None:

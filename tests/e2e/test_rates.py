@@ -1,19 +1,12 @@
-"""How often a caller may ask: what counts, for whom, and how it is told."""
-
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+"""How often a caller may ask: what counts, for whom, and what the answers say of it."""
 
 import httpx
 import pytest
 
-from app.main import create_app
-from app.server import DrainingServer
-from app.settings import load
-from simulator.serving import LoopServer, listen
 from tests.e2e.callers import ASKED, EVIL, GUARDED, PAGE, SHOP, bearer, token
-from tests.service import KEY, Running, running
+from tests.processes import started
+from tests.service import running
+from tests.waiting import eventually
 
 LIMITED = GUARDED | {"rate_limit": "3/day"}
 POLICY = '"default";q=3;w=86400'
@@ -113,61 +106,67 @@ async def test_what_a_page_reads_of_a_refusal_is_exposed_to_it() -> None:
             assert name in over.headers
 
 
-@asynccontextmanager
-async def shipped(**settings: Any) -> AsyncIterator[Running]:
-    """The service as `python -m app` configures its server, in the test's own loop."""
-    given = {
-        "dashscope_api_key": KEY,
-        "dashscope_base_url": "http://127.0.0.1:9/v1",
-        "allow_anonymous": True,
-        "rate_limit": "1/day",
-        "_env_file": None,
-    }
-    loaded = load(**given | settings)
-    app = create_app(loaded)
-    listener = listen("127.0.0.1", 0)
-    server = LoopServer(DrainingServer(app, loaded).config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    await server.ready.wait()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        async with httpx.AsyncClient(base_url=url) as http:
-            yield Running(url, app, http, None)
-    finally:
-        server.stop()
-        await task
+async def test_after_the_wait_that_was_asked_for_there_is_room_again() -> None:
+    async with running(**GUARDED | {"rate_limit": "1/second"}) as service:
+
+        async def passes() -> bool:
+            answer = await service.http.post("/search", json=ASKED, headers=SHOP)
+            assert answer.status_code in {200, 429}
+            if answer.status_code == 429:
+                assert answer.headers["retry-after"] == "1"
+            return answer.status_code == 200
+
+        assert await passes()
+        assert not await passes()
+        await eventually(passes, within_s=10)
 
 
-FORWARDED: dict[str, tuple[str, list[str], list[int]]] = {
-    # the trusted proxies, what is forwarded, and the answers: 429 where two share an address
-    "nobody is trusted": ("", ["203.0.113.1", "203.0.113.2"], [422, 429]),
-    "another is trusted": ("10.0.0.0/8", ["203.0.113.1", "203.0.113.2"], [422, 429]),
-    "the proxy is trusted": ("127.0.0.0/8", ["203.0.113.1", "203.0.113.2"], [422, 422]),
-    "one address twice": ("127.0.0.1", ["203.0.113.1", "203.0.113.1"], [422, 429]),
-    "what a caller says itself is not believed": (
-        "127.0.0.1",
-        ["1.1.1.1, 203.0.113.1", "2.2.2.2, 203.0.113.1"],
-        [422, 429],
-    ),
-    "a second proxy in between": (
-        "127.0.0.1,10.0.0.0/8",
-        ["203.0.113.1, 10.0.0.7", "203.0.113.2, 10.0.0.7"],
-        [422, 422],
-    ),
-    "one subscriber's many addresses": (
-        "127.0.0.1",
-        ["2001:db8:1:2::1", "2001:db8:1:2:ffff::1"],
-        [422, 429],
-    ),
+async def test_without_a_rate_nothing_is_counted() -> None:
+    async with running(**GUARDED | {"rate_limit": "0"}) as service:
+        answer = await service.http.post("/search", json=ASKED, headers=SHOP)
+        assert "ratelimit" not in answer.headers
+        assert "ratelimit-policy" not in answer.headers
+
+
+FORWARDED: dict[str, dict[str, tuple[list[str], list[int]]]] = {
+    # by TRUSTED_PROXIES: what is forwarded, and the answers, 429 where two share an address
+    "10.0.0.0/8": {"another is trusted": (["203.0.113.1", "203.0.113.2"], [422, 429])},
+    "127.0.0.1,10.0.0.0/8": {
+        "two callers": (["203.0.113.1", "203.0.113.2"], [422, 422]),
+        "one caller twice": (["203.0.113.3", "203.0.113.3"], [422, 429]),
+        "what a caller says itself is not believed": (
+            ["1.1.1.1, 203.0.113.4", "2.2.2.2, 203.0.113.4"],
+            [422, 429],
+        ),
+        "a second proxy in between": (
+            ["203.0.113.5, 10.0.0.7", "203.0.113.6, 10.0.0.7"],
+            [422, 422],
+        ),
+        "one subscriber's many addresses": (
+            ["2001:db8:1:2::1", "2001:db8:1:2:ffff::1"],
+            [422, 429],
+        ),
+        "two subscribers": (["2001:db8:1:3::1", "2001:db8:1:4::1"], [422, 422]),
+    },
 }
 
 
-@pytest.mark.parametrize("case", FORWARDED)
-async def test_forwarded_addresses_are_believed_from_trusted_proxies_only(case: str) -> None:
-    trusted, forwarded, statuses = FORWARDED[case]
-    async with shipped(trusted_proxies=trusted) as service:
-        answers = [
-            await service.http.post("/search", json={}, headers={"X-Forwarded-For": addresses})
-            for addresses in forwarded
-        ]
-        assert [answer.status_code for answer in answers] == statuses
+@pytest.mark.parametrize("trusted", FORWARDED)
+async def test_forwarded_addresses_are_believed_from_trusted_proxies_only(trusted: str) -> None:
+    settings = {
+        "DASHSCOPE_API_KEY": "sk-any",
+        "DASHSCOPE_BASE_URL": "http://127.0.0.1:9/v1",
+        "ALLOW_ANONYMOUS": "true",
+        "RATE_LIMIT": "1/day",
+        "TRUSTED_PROXIES": trusted,
+        "PORT": "0",
+    }
+    async with started("app", **settings) as process, httpx.AsyncClient() as http:
+        for case, (forwarded, statuses) in FORWARDED[trusted].items():
+            answers = [
+                await http.post(
+                    f"{process.url}/search", json={}, headers={"X-Forwarded-For": addresses}
+                )
+                for addresses in forwarded
+            ]
+            assert [answer.status_code for answer in answers] == statuses, case

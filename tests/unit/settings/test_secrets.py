@@ -1,0 +1,92 @@
+"""Secrets come from the environment or from files, and are never shown."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.settings import Settings, SettingsError, load
+
+SECRET = "canary-secret-of-at-least-32-bytes-1"
+SECRETS = [
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.default, SecretStr)
+]
+
+
+GOOD = {
+    "DASHSCOPE_API_KEY": "sk-canary",
+    "CLIENT_KEYS": "shop:canary",
+    "CLIENT_TOKEN_SECRET": SECRET,
+}
+
+
+def all_secrets(settings: Settings) -> dict[str, str]:
+    return {name: getattr(settings, name.lower()).get_secret_value() for name in GOOD}
+
+
+def test_secrets_come_from_files_that_variables_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in GOOD.items():
+        (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+        monkeypatch.setenv(name, "")
+    settings = load()
+    assert all_secrets(settings) == GOOD
+    assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
+
+
+def test_secrets_come_from_files_that_the_env_file_names(tmp_path: Path) -> None:
+    lines = []
+    for name, value in GOOD.items():
+        (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
+        lines.append(f"{name}_FILE={tmp_path / name}")
+    (tmp_path / ".env").write_text("\n".join([*lines, "PORT=8123"]), encoding="utf-8")
+    settings = load()
+    assert all_secrets(settings) == GOOD
+    assert settings.port == 8123
+
+
+def test_secrets_come_from_the_directory_of_secrets(tmp_path: Path) -> None:
+    for name, value in GOOD.items():
+        (tmp_path / name.lower()).write_text(f"{value}\n", encoding="utf-8")
+    assert all_secrets(load(_secrets_dir=tmp_path)) == GOOD
+
+
+def test_what_is_set_in_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("sk-from-the-named-file", encoding="utf-8")
+    (tmp_path / "dashscope_api_key").write_text("sk-from-the-directory", encoding="utf-8")
+    env_file = tmp_path / ".env"
+    env_file.write_text("DASHSCOPE_API_KEY=sk-from-env-file\nALLOW_ANONYMOUS=1", encoding="utf-8")
+    found = []
+    for name, value in ((None, ""), ("_FILE", str(tmp_path / "key")), ("", "sk-from-environment")):
+        if name is not None:
+            monkeypatch.setenv(f"DASHSCOPE_API_KEY{name}", value)
+        found.append(load(_secrets_dir=tmp_path).dashscope_api_key.get_secret_value())
+    assert found == ["sk-from-env-file", "sk-from-the-named-file", "sk-from-environment"]
+    env_file.unlink()
+    for name in ("DASHSCOPE_API_KEY", "DASHSCOPE_API_KEY_FILE"):
+        monkeypatch.delenv(name)
+    last = load(_secrets_dir=tmp_path, allow_anonymous=True).dashscope_api_key
+    assert last.get_secret_value() == "sk-from-the-directory"
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_file_that_cannot_be_read_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for path in ("missing", "binary", "."):
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / path))
+        with pytest.raises(SettingsError, match=f"^{name}_FILE\\b"):
+            load()
+
+
+def test_an_env_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"X=\xff")
+    with pytest.raises(SettingsError, match=r"^\.env\b"):
+        load()

@@ -1,0 +1,235 @@
+"""Settings from the environment: what is read, and what stops the start."""
+
+import os
+import re
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.main import create_app
+from app.settings import Settings, SettingsError, load
+
+KEY = "sk-canary"
+SECRET = "canary-secret-of-at-least-32-bytes-1"
+LEAST = {"DASHSCOPE_API_KEY": KEY, "ALLOW_ANONYMOUS": "true"}
+LONG_AGO = "1e300"
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in (LEAST | variables).items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    create_app(settings)
+    return settings
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        read(monkeypatch, **variables)
+    return str(refused.value)
+
+
+BAD: dict[str, tuple[str, ...]] = {
+    "HOST": ("not a host", "http://0.0.0.0"),
+    "PORT": ("http", "70000", "-1"),
+    "SHUTDOWN_GRACE_S": ("soon", "-1", "inf", "nan", LONG_AGO),
+    "LOG_LEVEL": ("loud",),
+    "LOG_FORMAT": ("xml",),
+    "LOG_PROMPTS": ("perhaps",),
+    "TRUSTED_PROXIES": ("*", "proxy.example", "10.0.0.0/99", "10.0.0.1/8", "127.0.0.1, x"),
+    "DOCS": ("perhaps",),
+    "DASHSCOPE_API_KEY": ("", "sk canary", "sk-canary\n", "sk-canary-é"),
+    "DASHSCOPE_WORKSPACE_ID": ("ws/canary", "ws.evil.example"),
+    "DASHSCOPE_REGION": ("CN Beijing", "evil.example/", "eu-central-1"),
+    "DASHSCOPE_BASE_URL": (
+        *("dashscope", "ftp://a.example", "https://u:p@a.example/v1", "https://"),
+        *("https://a:b/v1", "https://a:99999/v1", "https://a:0/v1", "https://:443/v1"),
+        *("http://[::1/v1", "http://[v1.a]/v1", "http://256.1.1.1/v1", "https://a\x01b/v1"),
+        *("https://☃.example/v1", "https://a:1:2/v1", "https://a:/\x7f"),
+    ),
+    "MODEL": ("gpt-4o",),
+    "ALLOWED_MODELS": ("gpt-4o",),
+    "UPSTREAM_CONNECT_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "UPSTREAM_FIRST_EVENT_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "UPSTREAM_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "UPSTREAM_TOTAL_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "UPSTREAM_RETRIES": ("-1", "11", "1.5"),
+    "UPSTREAM_RETRY_TOTAL_S": ("-1", "x", LONG_AGO),
+    "UPSTREAM_MAX_EVENT_BYTES": ("0", "1000", "many"),
+    "UPSTREAM_STORE": ("perhaps",),
+    "IMAGE_MAX_BYTES": ("-1", "many"),
+    "BODY_MAX_BYTES": ("-1", "many"),
+    "IMAGE_MAX_PIXELS": ("-1", "many"),
+    "IMAGE_MAX_COUNT": ("0", "251", "x"),
+    "IMAGE_MAX_SIDE": ("-1", "x"),
+    "IMAGE_WORKERS": ("-1", "x"),
+    "IMAGE_INFLIGHT_MAX_BYTES": ("-1", "x"),
+    "UPLOAD_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "PROMPT_MAX_CHARS": ("-1", "x"),
+    "STREAM_COMMIT_S": ("-1", "x", LONG_AGO),
+    "STREAM_PROGRESS_S": ("-1", "x", LONG_AGO),
+    "STREAM_HEARTBEAT_S": ("-1", "x", LONG_AGO),
+    "STREAM_LINGER_S": ("-1", "x", LONG_AGO),
+    "STREAM_SEND_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "SEARCH_RETENTION_S": ("-1", "x", LONG_AGO),
+    "CACHE_TTL_S": ("-1", "x", LONG_AGO),
+    "SEARCH_MAX_BYTES": ("-1", "x", "1000", "17825791"),
+    "SEARCH_STORE_MAX_BYTES": ("-1", "x"),
+    "RESPONSE_OWNER_TTL_S": ("-1", "x", LONG_AGO),
+    "CLIENT_KEYS": ("canary", "shop:", "sh op:canary", "a:canary,b:canary", "anonymous:canary"),
+    "CLIENT_TOKEN_SECRET": ("canary", f"{SECRET},canary"),
+    "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
+    "ALLOW_ANONYMOUS": ("perhaps",),
+    "CORS_ORIGINS": (
+        "app.example",
+        "https://app.example/x",
+        "null",
+        "https://*.example",
+        "https://é",
+    ),
+    "RATE_LIMIT": ("60", "many", "60/week", "-1/minute"),
+    "CAPACITY": ("-1", "x"),
+    "CAPACITY_WAIT_S": ("-1", "x", LONG_AGO),
+    "BUDGET_CLIENT_CNY_PER_DAY": ("-1", "x", "nan", "inf"),
+    "BUDGET_TOTAL_CNY_PER_DAY": ("-1", "x", "nan", "inf"),
+    "TOOLS_ALLOWED": (),
+    "PRICES": ("{", "[]", '{"m": 1}', '{"image_search": -1}'),
+}
+"""`TOOLS_ALLOWED` has no bad values: what is no tool of anybody's is never named by a request."""
+
+ELSEWHERE = {"ALLOWED_MODELS": "MODEL"}
+"""Variables that are refused under the name of the one that they contradict."""
+
+
+def test_every_setting_has_its_bad_values() -> None:
+    assert sorted(BAD) == sorted(name.upper() for name in Settings.model_fields)
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in BAD.items() for v in values])
+def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refusal(monkeypatch, **{name: value})
+    assert re.match(rf"{ELSEWHERE.get(name, name)}\b", line)
+    assert "\n" not in line
+    if isinstance(Settings.model_fields[name.lower()].default, SecretStr):
+        assert "canary" not in line
+
+
+NUMBERS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if type(field.default) in {int, float, Decimal}
+]
+NO_ZERO = {"upstream_max_event_bytes", "image_max_count", "client_token_ttl_s"}
+
+
+@pytest.mark.parametrize("name", sorted({*NUMBERS} - NO_ZERO))
+def test_every_limit_takes_zero(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert getattr(read(monkeypatch, **{name.upper(): "0"}), name) == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(BAD) - set(LEAST)))
+def test_an_empty_variable_is_as_none_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose files pass on what is not set."""
+    field = name.lower()
+    assert getattr(read(monkeypatch, **{name: ""}), field) == Settings.model_fields[field].default
+
+
+URLS: dict[str, tuple[dict[str, str], str]] = {
+    "nothing": ({}, "https://dashscope.aliyuncs.com/compatible-mode/v1"),
+    "a region with a shared host": (
+        {"DASHSCOPE_REGION": "ap-southeast-1"},
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+    ),
+    "a workspace": (
+        {"DASHSCOPE_WORKSPACE_ID": "ws-1"},
+        "https://ws-1.cn-beijing.maas.aliyuncs.com/compatible-mode/v1",
+    ),
+    "a workspace in a region without a shared host": (
+        {"DASHSCOPE_WORKSPACE_ID": "ws-1", "DASHSCOPE_REGION": "eu-central-1"},
+        "https://ws-1.eu-central-1.maas.aliyuncs.com/compatible-mode/v1",
+    ),
+    "a URL with a name of letters beyond ASCII, and a port": (
+        {"DASHSCOPE_BASE_URL": "https://bücher.example:8443/v1"},
+        "https://bücher.example:8443/v1",
+    ),
+    "a URL with an address in brackets": (
+        {"DASHSCOPE_BASE_URL": "http://[::1]:9000/v1"},
+        "http://[::1]:9000/v1",
+    ),
+    "a URL, which wins": (
+        {"DASHSCOPE_BASE_URL": "http://sim:9000/v1/", "DASHSCOPE_REGION": "eu-central-1"},
+        "http://sim:9000/v1",
+    ),
+}
+
+
+@pytest.mark.parametrize("given", URLS)
+def test_the_upstreams_address_follows_from_what_is_given(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables, url = URLS[given]
+    assert read(monkeypatch, **variables).base_url == url
+
+
+def test_lists_are_split_and_words_may_be_written_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(
+        monkeypatch,
+        ALLOWED_MODELS=" qwen3.7-plus , other,",
+        TRUSTED_PROXIES="127.0.0.1, 10.0.0.0/8",
+        LOG_LEVEL="INFO",
+    )
+    assert settings.models == ("qwen3.7-plus", "other")
+    assert settings.trusted_proxies == ("127.0.0.1/32", "10.0.0.0/8")
+    assert settings.log_level == "info"
+    assert set(read(monkeypatch, ALLOWED_MODELS="").models) > {"qwen3.7-plus", "qwen3.8-max"}
+
+
+def test_a_model_that_is_not_documented_is_allowed_by_naming_it_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "ALLOWED_MODELS" in refusal(monkeypatch, MODEL="qwen9-plus")
+    settings = read(monkeypatch, MODEL="qwen9-plus", ALLOWED_MODELS="qwen9-plus")
+    assert settings.models == ("qwen9-plus",)
+    assert "MODEL" in refusal(monkeypatch, MODEL="qwen3.7-plus", ALLOWED_MODELS="qwen9-plus")
+
+
+def started(**variables: str) -> subprocess.CompletedProcess[str]:
+    """`python -m app` under settings that stop it at once."""
+    root = str(Path(__file__).parents[3])
+    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": root, **variables}
+    command = [sys.executable, "-m", "app"]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_without_anybody_to_let_in_the_start_is_refused_with_three_ways_out() -> None:
+    ended = started(DASHSCOPE_API_KEY=KEY)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    for line in ("CLIENT_KEYS=web:", "CLIENT_TOKEN_SECRET=", "ALLOW_ANONYMOUS=true"):
+        assert line in ended.stderr
+    assert KEY not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DASHSCOPE_API_KEY", ""),
+        ("DASHSCOPE_BASE_URL", "https://a:b/v1"),
+        ("CLIENT_KEYS", "canary"),
+        ("PRICES", "{"),
+    ],
+)
+def test_the_process_ends_with_status_2_and_names_the_variable(name: str, value: str) -> None:
+    ended = started(**LEAST | {name: value})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.search(rf"\b{name}\b", ended.stderr)
+    assert "Traceback" not in ended.stderr
+    assert "canary" not in ended.stderr

@@ -1,0 +1,137 @@
+"""The locks: hashes and versions, the same versions in all of them, and nothing missing."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "requirements-simulator.lock", "requirements-dev.lock")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+DIRECT = {
+    "requirements.lock": PROJECT["dependencies"],
+    "requirements-simulator.lock": EXTRAS["simulator"],
+    "requirements-dev.lock": [*PROJECT["dependencies"], *EXTRAS["simulator"], *EXTRAS["dev"]],
+}
+LINE = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9.-]*)(\[(?P<extras>[a-z0-9,.-]+)\])?==(?P<version>[0-9][A-Za-z0-9.+!]*)"
+    r"( ; (?P<marker>[^\\]+?))?(?P<hashes>( --hash=sha256:[0-9a-f]{64})+)"
+)
+
+
+@dataclass(frozen=True)
+class Locked:
+    name: str
+    version: Version
+    marker: Marker | None
+    extras: frozenset[str]
+
+
+def read(lock: str) -> list[Locked]:
+    """Every requirement of a lock; fails on a line that is anything else."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    joined = re.sub(r" *\\\n *", " ", text).splitlines()
+    found = []
+    for line in joined:
+        match = LINE.fullmatch(line)
+        assert match, f"{lock}: not a version with hashes: {line[:80]}"
+        marker = Marker(match["marker"]) if match["marker"] else None
+        name, version = canonicalize_name(match["name"]), Version(match["version"])
+        found.append(Locked(name, version, marker, frozenset((match["extras"] or "").split(","))))
+    return found
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_packages_versions_and_hashes_only(lock: str) -> None:
+    assert read(lock)
+    assert "://" not in (ROOT / lock).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_dependency_of_the_project_is_locked_within_its_range(lock: str) -> None:
+    locked = read(lock)
+    for line in DIRECT[lock]:
+        wanted = Requirement(line)
+        if wanted.name == PROJECT["name"]:
+            continue
+        versions = [each.version for each in locked if each.name == canonicalize_name(wanted.name)]
+        assert versions, f"{wanted.name} is not in {lock}: run `make lock`"
+        assert all(version in wanted.specifier for version in versions), f"{wanted} in {lock}"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_an_extra_that_a_locked_package_asks_for_is_locked_with_it(lock: str) -> None:
+    # Else older versions of pip look for the newest release that has it, and refuse that one.
+    locked = {each.name: each.extras for each in read(lock)}
+    for name in locked:
+        for line in _requires(name):
+            asked = Requirement(line)
+            found = locked.get(canonicalize_name(asked.name))
+            applies = not asked.marker or asked.marker.evaluate({"extra": ""})
+            if found is not None and applies:
+                assert asked.extras <= found, f"{name} asks for {asked} and {lock} has no extra"
+
+
+@pytest.mark.parametrize("lock", LOCKS[:2])
+def test_a_lock_has_the_versions_of_the_one_that_tests_run_with(lock: str) -> None:
+    tested = {(each.name, each.version) for each in read("requirements-dev.lock")}
+    assert {(each.name, each.version) for each in read(lock)} <= tested
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_each_python_gets_one_version_of_a_package(lock: str, python: str) -> None:
+    here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    names = [each.name for each in read(lock) if not each.marker or each.marker.evaluate(here)]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize(
+    ("package", "lock"),
+    [("app", "requirements.lock"), ("simulator", "requirements-simulator.lock")],
+)
+def test_whatever_a_package_imports_is_among_its_own_dependencies(package: str, lock: str) -> None:
+    direct = {canonicalize_name(Requirement(line).name) for line in DIRECT[lock]}
+    owners = metadata.packages_distributions()
+    for source in (ROOT / package).rglob("*.py"):
+        for name in _third_party(source) - {package}:
+            owned = {canonicalize_name(owner) for owner in owners.get(name, [name])}
+            assert owned & direct, f"{source.relative_to(ROOT)} imports {name}"
+
+
+def _requires(name: str) -> list[str]:
+    """What an installed package asks for; nothing for one that this machine does not take."""
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _third_party(source: Path) -> set[str]:
+    found = set[str]()
+    for node in _executed(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those for type checkers alone."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _executed(child)

@@ -1,0 +1,176 @@
+"""The event-stream decoder: bytes in, frames out, wherever they are cut (WHATWG HTML §9.2)."""
+
+import random
+import tracemalloc
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.upstream.sse import Decoder, EventTooLarge, Frame
+from tests.dashscope import EVENTS, WIRE
+
+LIMIT_BYTES = 4_194_304
+WHOLE = [Frame(event.type, event.data, 200) for event in EVENTS]
+
+
+def decoded(chunks: Iterable[bytes], limit_bytes: int = LIMIT_BYTES) -> list[Frame]:
+    decoder = Decoder(limit_bytes)
+    frames = [frame for chunk in chunks for frame in decoder.feed(chunk)]
+    return [*frames, *decoder.end()]
+
+
+def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
+    marks = [0, *sorted(places), len(text)]
+    return [text[start:end] for start, end in pairwise(marks)]
+
+
+@pytest.fixture(params=[b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+def wire(request: pytest.FixtureRequest) -> bytes:
+    return WIRE.replace(b"\n", request.param)
+
+
+def test_a_transcript_gives_every_event_as_it_was_sent(wire: bytes) -> None:
+    assert decoded([wire]) == WHOLE
+
+
+def test_every_cut_in_two_gives_the_same_events(wire: bytes) -> None:
+    for place in range(len(wire) + 1):
+        assert decoded(cut(wire, [place])) == WHOLE
+
+
+def test_byte_by_byte_gives_the_same_events(wire: bytes) -> None:
+    assert decoded(bytes([byte]) for byte in wire) == WHOLE
+
+
+def test_five_hundred_random_cuts_give_the_same_events(wire: bytes) -> None:
+    chance = random.Random(7)
+    for _ in range(500):
+        places = [chance.randrange(len(wire)) for _ in range(chance.randrange(12))]
+        assert decoded(cut(wire, places)) == WHOLE
+
+
+def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
+    decoder = Decoder(LIMIT_BYTES)
+    assert list(decoder.feed(b"event:a\ndata:1\n")) == []
+    assert list(decoder.feed(b"\n")) == [Frame("a", b"1")]
+
+
+def test_an_event_that_ends_in_cr_is_given_without_waiting_for_a_line_feed() -> None:
+    assert list(Decoder(LIMIT_BYTES).feed(b"data:1\r\n\r")) == [Frame("", b"1")]
+
+
+BLOCKS: list[tuple[bytes, list[Frame]]] = [
+    (b"data:1\n\n", [Frame("", b"1")]),
+    (b"data: 1\n\n", [Frame("", b"1")]),
+    (b"data:  1\n\n", [Frame("", b" 1")]),
+    (b"data:1\ndata:\ndata:2\n\n", [Frame("", b"1\n\n2")]),
+    (b"data\n\n", [Frame("", b"")]),
+    (b"data\ndata\n\n", [Frame("", b"\n")]),
+    (b"event:a\ndata:1\n\n", [Frame("a", b"1")]),
+    (b"event: a\ndata: 1\n\n", [Frame("a", b"1")]),
+    (b"data:1\nevent:a\n\n", [Frame("a", b"1")]),
+    (b"event:a\nevent:b\ndata:1\n\n", [Frame("b", b"1")]),
+    (b"event:a\n\ndata:1\n\n", [Frame("", b"1")]),
+    (b"event:a\n\n", []),
+    (b"id:5\nretry:3\n\n", []),
+    (b"id:5\ndata:1\n\n", [Frame("", b"1")]),
+    (b"id:5\nid:6\nevent:a\ndata:1\n\n", [Frame("a", b"1")]),
+    (b": ping\n\n", []),
+    (b"\n\n\n\nevent:a\ndata:1\n\n\n\n\ndata:2\n\n", [Frame("a", b"1"), Frame("", b"2")]),
+    (b"\n: x\nevent:a\n: y\ndata:1\n: z\n\n", [Frame("a", b"1")]),
+    (b"unknown:1\ndataset:2\ndata:1\n\n", [Frame("", b"1")]),
+    (b"event:a\nfoo\ndata:1\n\n", [Frame("a", b"1")]),
+    (b"event:error\n:HTTP_STATUS/429\ndata:1\n\n", [Frame("error", b"1", 429)]),
+    (b":HTTP_STATUS/429\nevent:error\ndata:1\n\n", [Frame("error", b"1", 429)]),
+    (b"event:error\ndata:1\n:HTTP_STATUS/500\n\n", [Frame("error", b"1", 500)]),
+    (b"event:a:HTTP_STATUS/200\ndata:1\n\n", [Frame("a", b"1", 200)]),
+    (b"event:a:HTTP_STATUS/429\ndata:1\ndata:2\n\n", [Frame("a", b"1\n2", 429)]),
+    (b"event: \xff\ndata:1\n\n", [Frame("\ufffd", b"1")]),
+    (b"event:" + b"e" * 999 + b"\ndata:1\n\n", [Frame("e" * 999, b"1")]),
+    (b"data:[DONE]\n\n", [Frame("", b"[DONE]")]),
+    (b"data:1\n", [Frame("", b"1")]),
+    (b"data:1", [Frame("", b"1")]),
+    (b"event:a\ndata:1\n\nid:7\nevent:b", [Frame("a", b"1")]),
+    (b"\xef\xbb\xbfevent:a\ndata:1\n\n", [Frame("a", b"1")]),
+    (b"\xef\xbb", []),
+    (b"\xef\xbbdata:1\n\n", []),
+    (b"", []),
+]
+
+
+@pytest.mark.parametrize(("text", "frames"), BLOCKS)
+def test_a_block_gives_what_the_standard_says(text: bytes, frames: list[Frame]) -> None:
+    assert decoded([text]) == frames
+    assert decoded(bytes([byte]) for byte in text) == frames
+    assert decoded([text.replace(b"\n", b"\r\n")]) == frames
+
+
+def test_an_empty_chunk_between_cr_and_lf_ends_no_line() -> None:
+    chunks = [b"data:1\r", b"", b"\ndata:2\r", b"\n", b"\r", b"\n"]
+    assert decoded(chunks) == [Frame("", b"1\n2")]
+
+
+def test_three_megabytes_of_one_event_pass_in_small_chunks() -> None:
+    text = b"event:a\ndata:" + b"x" * 3_000_000 + b"\n\n"
+    frames = decoded(text[at : at + 1_000] for at in range(0, len(text), 1_000))
+    assert frames == [Frame("a", b"x" * 3_000_000)]
+
+
+def test_an_event_over_the_limit_is_refused_before_it_has_ended() -> None:
+    decoder = Decoder(100)
+    decoder.feed(b"data:" + b"x" * 95)
+    with pytest.raises(EventTooLarge):
+        decoder.feed(b"x")
+
+
+def feed_for_ever(decoder: Decoder, chunk: bytes) -> None:
+    while not decoder.feed(chunk):
+        pass
+
+
+def test_an_endless_event_takes_no_more_memory_than_the_limit() -> None:
+    decoder, chunk = Decoder(1_000_000), b"x" * 10_000
+    tracemalloc.start()
+    with pytest.raises(EventTooLarge):
+        feed_for_ever(decoder, chunk)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 3_000_000
+
+
+NAMES = st.sampled_from(["", "a", "response.output_text.delta", "error"])
+LINES = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r\n\ufeff"), min_size=1, max_size=20
+).map(str.encode)
+NOISE = st.sampled_from([b": x", b"id:3", b"retry:9", b"id", b"dataset:1"])
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[list[bytes], Frame]:
+    """Lines of one event in any order, comments between, and the frame they must give."""
+    name, data = draw(NAMES), draw(st.lists(LINES, min_size=1, max_size=3))
+    lines = [b"data:" + (b" " if line.startswith(b" ") else b"") + line for line in data]
+    if name:
+        lines.insert(draw(st.integers(0, len(lines))), b"event:" + name.encode())
+    for noise in draw(st.lists(NOISE, max_size=3)):
+        lines.insert(draw(st.integers(0, len(lines))), noise)
+    return lines, Frame(name, b"\n".join(data))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.lists(blocks(), max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_any_events_framed_and_cut_anyhow_come_out_as_they_were_meant(
+    data: st.DataObject, made: list[tuple[list[bytes], Frame]], end: bytes
+) -> None:
+    text = b"".join(end.join([*lines, b"", b""]) for lines, _ in made)
+    places = data.draw(st.lists(st.integers(0, len(text)), max_size=6))
+    assert decoded(cut(text, places)) == [frame for _, frame in made]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.binary(max_size=60) | st.sampled_from([b"\r", b"\n", b"data:", b"event:"])))
+def test_any_bytes_neither_crash_nor_depend_on_how_they_are_cut(chunks: list[bytes]) -> None:
+    assert decoded(chunks) == decoded([b"".join(chunks)])
