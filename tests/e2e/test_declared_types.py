@@ -9,7 +9,7 @@ from PIL import Image
 
 from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
-from tests.images.files import encoded
+from tests.e2e.images.files import encoded
 from tests.service import running
 
 PICTURE = PICTURES[7]

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.images.files import exif, jpeg, noise
+from tests.e2e.images.files import exif, jpeg, noise
 from tests.processes import Process, service, simulator
 
 MIB = 1 << 20

@@ -12,7 +12,7 @@ import pytest
 
 from simulator.pictures import PICTURES
 from tests.clock import settle, skip, until
-from tests.images.files import jpeg, noise
+from tests.e2e.images.files import jpeg, noise
 from tests.service import GALLERY_URL, Running, running
 from tests.wire import Wire, dial
 
