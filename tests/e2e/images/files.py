@@ -1,16 +1,16 @@
 """Pictures and files for the tests, all drawn and encoded here."""
 
-import base64
 import io
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pillow_heif
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFile, PngImagePlugin
 
-from app.models import ImageInput
+Make = Callable[[], bytes]
 
 pillow_heif.register_heif_opener()
 ImageFile.MAXBLOCK = 1 << 26
@@ -44,6 +44,35 @@ def jpeg(image: Image.Image | None = None, **options: Any) -> bytes:
 
 def png(image: Image.Image | None = None, **options: Any) -> bytes:
     return encoded(image or scene(), "PNG", **options)
+
+
+def ten_bit_heic(**options: Any) -> bytes:
+    """The scene in ten bits a sample."""
+    samples = scene().tobytes()
+    sixteen = bytearray(2 * len(samples))
+    sixteen[1::2] = samples
+    out = io.BytesIO()
+    pillow_heif.encode("RGB;16", (64, 48), bytes(sixteen), out, quality=95, **options)
+    return out.getvalue()
+
+
+def heic_with_parameters_inside() -> bytes:
+    """A HEIC as Sony's cameras write it: HEVC's parameter sets stand before the samples."""
+    file = bytearray(encoded(scene(), "HEIF", quality=95))
+    config = file.index(b"hvcC") + 4
+    sets, at = b"", config + 23
+    for _ in range(file[config + 22]):
+        count, at = int.from_bytes(file[at + 1 : at + 3], "big"), at + 3
+        for _ in range(count):
+            n_bytes = int.from_bytes(file[at : at + 2], "big")
+            sets += n_bytes.to_bytes(4, "big") + file[at + 2 : at + 2 + n_bytes]
+            at += 2 + n_bytes
+    file[config + 22] = 0
+    samples = file.index(b"mdat") + 4
+    item = sets + file[samples:]
+    place = file.index(struct.pack(">I", samples), file.index(b"iloc"))
+    file[place : place + 8] = struct.pack(">II", len(file) + 8, len(item))
+    return bytes(file) + struct.pack(">I", len(item) + 8) + b"mdat" + item
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -148,15 +177,6 @@ def text_chunks() -> PngImagePlugin.PngInfo:
     return info
 
 
-def sent(image: ImageInput) -> bytes:
-    """The file inside what goes upstream."""
-    head, _, payload = image.url.partition(b",")
-    assert head in (b"data:image/jpeg;base64", b"data:image/png;base64")
-    file = base64.b64decode(payload, validate=True)
-    assert file.startswith(b"\xff\xd8\xff" if b"jpeg" in head else b"\x89PNG\r\n\x1a\n")
-    return file
-
-
 def difference(one: Image.Image, other: Image.Image) -> float:
     """Mean difference of two pictures' samples, 0 to 255; transparent counts as white."""
 
@@ -169,4 +189,45 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return total / (3 * one.width * one.height)
 
 
-Make = Callable[[], bytes]
+def grey() -> Image.Image:
+    return scene().convert("L")
+
+
+def cut_out() -> Image.Image:
+    """The scene with its right half transparent."""
+    image = scene().convert("RGBA")
+    image.paste((0, 0, 0, 0), (32, 0, 64, 48))
+    return image
+
+
+def paletted() -> Image.Image:
+    return scene().quantize(64)
+
+
+def gif_frames(count: int) -> bytes:
+    others = [Image.new("P", (64, 48), n % 2) for n in range(count - 1)]
+    return encoded(paletted(), "GIF", save_all=True, append_images=others)
+
+
+@dataclass(frozen=True)
+class Goes:
+    """It goes upstream and looks like this; `same` when not a byte is changed."""
+
+    like: Callable[[], Image.Image] = scene
+    same: bool = False
+    tolerance: float = 6
+    scaled: bool = False
+    """Down to about the longest side."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    code: str
+    saying: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    make: Make = field(repr=False)
+    then: Goes | Refused

@@ -1,11 +1,11 @@
 """The URL policy: what is passed on, in which form, and what is refused with which reason."""
 
-import hashlib
+from collections.abc import AsyncIterator
 
 import pytest
 
-from app.errors import ImageUrlInvalid
-from app.images import check_url
+from simulator.pictures import PICTURES
+from tests.e2e.images.uploads import Uploads, check_refusal, uploads
 
 TAKEN = {
     "https://example.com/a.png": "https://example.com/a.png",
@@ -57,14 +57,9 @@ REFUSED = {
     "https://example.com:x/": "port",
     "https://example.com:\uff14\uff14\uff13/": "port",
     "https://example.com/a b": "spaces",
-    " https://example.com/": "spaces",
-    "https://example.com/\n": "spaces",
     "https://exa\tmple.com/": "spaces",
     "https://example.com/\x00": "spaces",
     "https://example.com/\x7f": "spaces",
-    "https://example.com/\u3000": "spaces",
-    "https://example.com/\u202e": "spaces",
-    "https://example.com/\ud800": "spaces",
     "https:\\\\example.com\\a": "backslash",
     "https://example.com\\@other.com/": "backslash",
     "https://localhost/": "with a dot",
@@ -113,20 +108,77 @@ REFUSED = {
 }
 
 
+CLEANED = {
+    " https://example.com/ ": "https://example.com/",
+    "\r\n\thttps://example.com/a\n": "https://example.com/a",
+    "\ufeffhttps://example.com/a\u3000": "https://example.com/a",
+    "https://example.com/a\u200bb": "https://example.com/a%E2%80%8Bb",
+    "https://example.com/a\u00adb?c=\ufeffd": "https://example.com/a%C2%ADb?c=%EF%BB%BFd",
+    "https://example.com/a\u00a0b\u2009c": "https://example.com/a%C2%A0b%E2%80%89c",
+    "https://example.com/\u202eb": "https://example.com/%E2%80%AEb",
+}
+
+INVISIBLE_IN_HOSTS = {
+    "https://exa\u00admple.com/": "U+00AD",
+    "https://exa\u200bmple.com/": "U+200B",
+    "https://example\u00a0.com/": "U+00A0",
+}
+
+
+@pytest.fixture(scope="module")
+async def service() -> AsyncIterator[Uploads]:
+    async with uploads(upstream_retries=0) as service:
+        yield service
+
+
+async def check_sent(service: Uploads, written: str, sent: str) -> None:
+    service.urls.clear()
+    response = await service.post_url(written)
+    assert service.urls == [sent], response.text
+
+
 @pytest.mark.parametrize(("written", "sent"), TAKEN.items())
-def test_an_address_is_passed_on_in_its_normal_form(written: str, sent: str) -> None:
-    image = check_url(written)
-    assert image.url == sent.encode()
-    assert image.digest == hashlib.sha256(sent.encode()).hexdigest()
+async def test_an_address_is_passed_on_in_its_normal_form(
+    written: str, sent: str, service: Uploads
+) -> None:
+    await check_sent(service, written, sent)
 
 
 @pytest.mark.parametrize(("written", "reason"), REFUSED.items())
-def test_an_address_is_refused_with_the_rule_it_breaks(written: str, reason: str) -> None:
-    with pytest.raises(ImageUrlInvalid) as refusal:
-        check_url(written)
-    assert reason in refusal.value.detail
-    assert "example" not in refusal.value.detail
+async def test_an_address_is_refused_with_the_rule_it_breaks(
+    written: str, reason: str, service: Uploads
+) -> None:
+    service.urls.clear()
+    response = await service.post_url(written)
+    check_refusal(response, "image_url_invalid", reason)
+    assert "example" not in response.text
+    assert not service.urls
 
 
-def test_addresses_that_mean_the_same_have_one_digest() -> None:
-    assert check_url("https://example.com:443/a#b") == check_url("HTTPS://EXAMPLE.com/a")
+@pytest.mark.skip(reason="blanks are cut and invisible characters encoded with the new policy")
+@pytest.mark.parametrize(("written", "sent"), CLEANED.items())
+async def test_what_a_paste_brings_along_is_cut_or_encoded(
+    written: str, sent: str, service: Uploads
+) -> None:
+    await check_sent(service, written, sent)
+
+
+@pytest.mark.skip(reason="named with the new policy")
+@pytest.mark.parametrize(("written", "named"), INVISIBLE_IN_HOSTS.items())
+async def test_what_cannot_be_seen_in_a_host_name_is_named(
+    written: str, named: str, service: Uploads
+) -> None:
+    check_refusal(await service.post_url(written), "image_url_invalid", named)
+
+
+async def test_addresses_that_mean_the_same_are_one_search(service: Uploads) -> None:
+    path = f"/{PICTURES[7].name}"
+    cached = [
+        (
+            await service.service.http.post(
+                "/search", json={"image_url": host + path, "prompt": "[sim normal] The same"}
+            )
+        ).headers["x-cache"]
+        for host in ("https://gallery.example:443", "HTTPS://Gallery.EXAMPLE")
+    ]
+    assert cached == ["miss", "hit"]

@@ -1,0 +1,118 @@
+"""The service with the stand-in behind it, and the images that left the service for it."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from simulator import create_app as create_simulator
+from simulator.serving import serving
+from tests.service import FAST, Running, running_against
+
+STATUS = {
+    "image_too_large": 413,
+    "image_type_unsupported": 415,
+    "image_missing": 422,
+    "image_unreadable": 422,
+    "image_dimensions": 422,
+    "image_url_invalid": 422,
+    "image_too_complex": 422,
+}
+
+
+class SentImages:
+    """ASGI middleware around the stand-in that notes the image URLs of every call."""
+
+    def __init__(self, app: ASGIApp, urls: list[str]) -> None:
+        self._app = app
+        self._urls = urls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = bytearray()
+
+        async def noting() -> Message:
+            message = await receive()
+            body.extend(message.get("body", b""))
+            if body and not message.get("more_body"):
+                self._note(json.loads(body))
+            return message
+
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        await self._app(scope, noting if posted else receive, send)
+
+    def _note(self, request: Any) -> None:
+        parts = request["input"][0]["content"]
+        self._urls += [part["image_url"] for part in parts if part["type"] == "input_image"]
+
+
+@dataclass
+class Uploads:
+    """Posts images, each as a search of its own."""
+
+    service: Running
+    urls: list[str]
+    _numbers: Iterator[int]
+
+    async def post(self, *bodies: bytes, name: str = "photo", kind: str = "") -> httpx.Response:
+        """Upload these files, under any name and type."""
+        files = [("image", (name, body, kind or "application/octet-stream")) for body in bodies]
+        return await self.service.http.post("/search", data=self._prompt(), files=files)
+
+    async def post_url(self, url: Any) -> httpx.Response:
+        """Name an image in a JSON body."""
+        body = json.dumps({"image_url": url} | self._prompt())
+        headers = {"Content-Type": "application/json"}
+        return await self.service.http.post("/search", content=body, headers=headers)
+
+    async def arrived(self, body: bytes, **options: str) -> bytes:
+        """Upload a file that is taken in; the file that left for the upstream."""
+        self.urls.clear()
+        response = await self.post(body, **options)
+        assert response.status_code == 200, response.text
+        (url,) = self.urls
+        return file_in(url)
+
+    async def refused(self, body: bytes, code: str, saying: str = "") -> None:
+        """Upload a file that is refused with this code, before anything goes upstream."""
+        self.urls.clear()
+        check_refusal(await self.post(body), code, saying)
+        assert not self.urls
+
+    def _prompt(self) -> dict[str, str]:
+        return {"prompt": f"[sim normal] {next(self._numbers)}"}
+
+
+def check_refusal(response: httpx.Response, code: str, saying: str = "") -> None:
+    problem = response.json()
+    assert (problem.get("code"), response.status_code) == (code, STATUS[code]), problem
+    assert saying in problem["detail"]
+    assert problem["detail"].endswith(".")
+
+
+def file_in(url: str) -> bytes:
+    """The file inside a `data:` URL as the service writes it."""
+    head, _, payload = url.partition(",")
+    assert head in ("data:image/jpeg;base64", "data:image/png;base64")
+    file = base64.b64decode(payload, validate=True)
+    assert file.startswith(b"\xff\xd8\xff" if "jpeg" in head else b"\x89PNG\r\n\x1a\n")
+    return file
+
+
+@asynccontextmanager
+async def uploads(**settings: Any) -> AsyncIterator[Uploads]:
+    """Run the service with these settings."""
+    simulator = create_simulator(FAST)
+    urls: list[str] = []
+    simulator.add_middleware(SentImages, urls=urls)
+    async with (
+        serving(simulator) as url,
+        running_against(f"{url}/compatible-mode/v1", **settings) as service,
+    ):
+        service.simulator = simulator
+        yield Uploads(service, urls, count())
