@@ -73,10 +73,12 @@ class Record:
         open: calls being answered now.
         total: calls received, open ones included.
         billed, tool_calls, input_tokens, output_tokens: sums over finished calls.
+        on_body: called with the JSON body of each request, for tests that look into it.
     """
 
     def __init__(self) -> None:
         self.open = 0
+        self.on_body: Callable[[dict[str, Any]], None] = lambda _: None
         self._changed = asyncio.Event()
         self.reset()
 

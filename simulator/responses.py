@@ -59,6 +59,7 @@ class _Exchange:
             try:
                 check_key(self._headers, self._state.knobs.key)
                 body = _read_json(raw)
+                self._state.record.on_body(body)
                 plan = self._plan(body)
             except Refused as exc:
                 await self._reply(connection, plan, Ids()).error(exc.refusal, "http")

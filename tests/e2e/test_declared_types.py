@@ -10,7 +10,6 @@ from PIL import Image
 
 from simulator.gallery import jpeg
 from tests.e2e.asking import PICTURE
-from tests.e2e.images.files import encoded
 from tests.service import running
 
 KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")

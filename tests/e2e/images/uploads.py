@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any
 
 import httpx
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulator import create_app as create_simulator
 from simulator.serving import serving
@@ -24,31 +23,6 @@ STATUS = {
     "image_url_invalid": 422,
     "image_too_complex": 422,
 }
-
-
-class SentImages:
-    """ASGI middleware around the stand-in that notes the image URLs of every call."""
-
-    def __init__(self, app: ASGIApp, urls: list[str]) -> None:
-        self._app = app
-        self._urls = urls
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = bytearray()
-
-        async def noting() -> Message:
-            message = await receive()
-            body.extend(message.get("body", b""))
-            if body and not message.get("more_body"):
-                self._note(json.loads(body))
-            return message
-
-        posted = scope["type"] == "http" and scope["method"] == "POST"
-        await self._app(scope, noting if posted else receive, send)
-
-    def _note(self, request: Any) -> None:
-        parts = request["input"][0]["content"]
-        self._urls += [part["image_url"] for part in parts if part["type"] == "input_image"]
 
 
 @dataclass
@@ -109,7 +83,12 @@ async def uploads(**settings: Any) -> AsyncIterator[Uploads]:
     """Run the service with these settings."""
     simulator = create_simulator(FAST)
     urls: list[str] = []
-    simulator.add_middleware(SentImages, urls=urls)
+
+    def note(request: Any) -> None:
+        parts = request["input"][0]["content"]
+        urls.extend(part["image_url"] for part in parts if part["type"] == "input_image")
+
+    simulator.state.record.on_body = note
     async with (
         serving(simulator) as url,
         running_against(f"{url}/compatible-mode/v1", **settings) as service,
