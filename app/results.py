@@ -57,6 +57,7 @@ class Match(ApiModel):
 
 
 BoundingBox = tuple[int, int, int, int]
+SearchWarning = Literal["text_mentions_unlisted_url", "partial"]
 
 
 class ImageSearch(ApiModel):
@@ -164,7 +165,7 @@ class SearchResult(ApiModel):
     """Tokens and tool calls; null until the upstream reports them."""
     cost: Cost | None = None
     """What it cost; null until the search has ended, or if the model's price is not configured."""
-    warnings: list[Literal["text_mentions_unlisted_url", "partial"]] = []
+    warnings: list[SearchWarning] = []
     """`text_mentions_unlisted_url`: the text names a URL that no search returned. `partial`: the
     search failed after results had come."""
     error: Problem | None = None
