@@ -68,6 +68,10 @@ class SearchSpec:
         return sum(len(image.url) for image in self.images)
 
     @property
+    def image_count(self) -> int:
+        return len(self.images)
+
+    @property
     def input_chars(self) -> int:
         """Length of the texts that become input tokens."""
         return len(self.prompt) + len(self.instructions or "")
@@ -91,18 +95,23 @@ class SearchSpec:
 class ResponsesRequest:
     """A validated request to the Responses API, as the JSON text that is sent upstream.
 
-    `images` counts the pictures in it, `input_chars` the characters of `instructions` and `input`
-    without them; `digest` is equal for equal requests.
+    `input_chars` counts the characters of `instructions` and `input` without its pictures;
+    `digest` is equal for equal requests.
     """
 
     payload: bytes = field(repr=False)
     model: str
     stream: bool
-    images: int = 0
+    image_count: int = 0
     input_chars: int = 0
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
     digest: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the request takes in memory and on the wire."""
+        return len(self.payload)
 
 
 class Event(NamedTuple):

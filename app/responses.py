@@ -12,17 +12,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRejected
-from app.guards.guards import Guards
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest
 from app.results import SearchResult
-from app.runs.log import EventLog
-from app.runs.runs import Opened, Runs
-from app.settings import Settings
-from app.telemetry import Metrics
-from app.upstream.client import UpstreamClient
-from app.upstream.failed_event import FAILED, made_failure
-from app.usage import UsageRecorder
+from app.runs import EventLog, Opened
+from app.upstream.failed_event import made_failure
+from app.upstream.failures import FAILED
+from app.usage import UsageRecorder, UseCase
 
 BODY = "response"
 """Type under which the log holds an answer that came as one JSON body."""
@@ -31,23 +27,8 @@ CALLERS_FAULT = frozenset({200, 400})
 """Statuses of a refusal that is about the request; 200 is that of an answer that failed."""
 
 
-class Responses:
+class Responses(UseCase):
     """Opens calls of the Responses API."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        guards: Guards,
-        upstream: UpstreamClient,
-        runs: Runs,
-        metrics: Metrics,
-    ) -> None:
-        self._settings = settings
-        self._guards = guards
-        self._upstream = upstream
-        self._runs = runs
-        self._metrics = metrics
 
     def open(
         self,
@@ -61,27 +42,12 @@ class Responses:
 
         `memory` is what the caller holds for the request; the call keeps the payload's part of it.
         """
-        estimate = self._guards.admission.estimate(
-            model=request.model,
-            images=request.images,
-            input_tokens=request.input_chars
-            + self._guards.responses.total_tokens(request.previous_response_id),
-            max_output_tokens=request.max_output_tokens,
-        )
 
         def start(run_id: str, log: EventLog) -> ResponsesCall:
-            recorder = UsageRecorder(
-                run_id,
-                log,
-                client=client,
-                estimate=estimate,
-                memory=memory.transfer(len(request.payload)),
-                guards=self._guards,
-                metrics=self._metrics,
-            )
-            return ResponsesCall(request, recorder, upstream=self._upstream)
+            recorder = UsageRecorder(self, client, request, run_id=run_id, log=log, memory=memory)
+            return ResponsesCall(self, request, recorder)
 
-        opened = self._runs.open(
+        opened = self.runs.open(
             client,
             _fingerprint(client, request, key),
             start,
@@ -90,7 +56,7 @@ class Responses:
             listed=False,
             kept=key is not None,
         )
-        self._metrics.cache.labels(opened.cache).inc()
+        self.metrics.cache.labels(opened.cache).inc()
         return opened
 
     async def fetch(
@@ -109,23 +75,21 @@ class Responses:
             ServiceError: No place came free, or the upstream failed.
         """
         try:
-            self._guards.responses.check(response_id, client.name)
+            self.guards.responses.check(response_id, client.name)
         except InvalidRequest as exc:
             raise SearchNotFound("No such response, or it is no longer kept.") from exc
-        async with self._guards.capacity.place():
-            return await self._upstream.fetch(method, f"/responses/{response_id}{tail}", params)
+        async with self.guards.capacity.place():
+            return await self.upstream.fetch(method, f"/responses/{response_id}{tail}", params)
 
 
 class ResponsesCall:
     """The work of one such call's run."""
 
-    def __init__(
-        self, request: ResponsesRequest, recorder: UsageRecorder, *, upstream: UpstreamClient
-    ) -> None:
+    def __init__(self, case: UseCase, request: ResponsesRequest, recorder: UsageRecorder) -> None:
         self._stream = request.stream
         self._payload = [request.payload]
         self._recorder = recorder
-        self._upstream = upstream
+        self._upstream = case.upstream
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
         """Be admitted, then pass on what the upstream sends."""
@@ -167,7 +131,7 @@ class ResponsesCall:
             error,
             model=self._recorder.model,
             unknown_id=f"resp_{secrets.token_hex(16)}",
-            created_at=int(self._recorder.created_at),
+            created_at=self._recorder.created_at,
         )
         return [failure]
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from app.errors import ServiceError
-from app.guards.guards import Guards
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, Phase, SearchSpec
 from app.results import (
@@ -20,33 +19,14 @@ from app.results import (
     SearchProgress,
     SearchResult,
 )
-from app.runs.log import EventLog
-from app.runs.runs import Opened, Runs
-from app.settings import Settings
-from app.telemetry import Metrics
+from app.runs import EventLog, Opened
 from app.upstream.answer import phase
-from app.upstream.client import UpstreamClient
 from app.upstream.payload import build_payload
-from app.usage import UsageRecorder
+from app.usage import UsageRecorder, UseCase
 
 
-class Searches:
+class Searches(UseCase):
     """Opens searches: joins the one that already answers the request, or starts one."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        guards: Guards,
-        upstream: UpstreamClient,
-        runs: Runs,
-        metrics: Metrics,
-    ) -> None:
-        self._settings = settings
-        self._guards = guards
-        self._upstream = upstream
-        self._runs = runs
-        self._metrics = metrics
 
     def open(
         self,
@@ -62,56 +42,33 @@ class Searches:
 
         `memory` is what the caller holds for the images; a new search keeps their part of it.
         """
-        estimate = self._guards.admission.estimate(
-            model=spec.model,
-            images=len(spec.images),
-            input_tokens=spec.input_chars
-            + self._guards.responses.total_tokens(spec.previous_response_id),
-            max_output_tokens=spec.max_output_tokens,
-        )
 
         def start(run_id: str, log: EventLog) -> Search:
-            recorder = UsageRecorder(
-                run_id,
-                log,
-                client=client,
-                estimate=estimate,
-                memory=memory.transfer(spec.size_bytes),
-                guards=self._guards,
-                metrics=self._metrics,
-                prompt=spec.prompt if self._settings.log_prompts else None,
-            )
-            return Search(spec, recorder, upstream=self._upstream, settings=self._settings)
+            recorder = UsageRecorder(self, client, spec, run_id=run_id, log=log, memory=memory)
+            return Search(self, spec, recorder)
 
-        opened = self._runs.open(
+        opened = self.runs.open(
             client,
             spec.fingerprint(client),
             start,
             key=key,
             fresh=fresh,
             resumable=resumable,
-            progress_s=self._settings.stream_progress_s,
+            progress_s=self.settings.stream_progress_s,
         )
-        self._metrics.cache.labels(opened.cache).inc()
+        self.metrics.cache.labels(opened.cache).inc()
         return opened
 
 
 class Search:
     """The work of one search's run."""
 
-    def __init__(
-        self,
-        spec: SearchSpec,
-        recorder: UsageRecorder,
-        *,
-        upstream: UpstreamClient,
-        settings: Settings,
-    ) -> None:
+    def __init__(self, case: UseCase, spec: SearchSpec, recorder: UsageRecorder) -> None:
         self._unsent = [spec]
         self._recorder = recorder
-        self._upstream = upstream
-        self._store = settings.upstream_store
-        self._shows_progress = bool(settings.stream_progress_s)
+        self._upstream = case.upstream
+        self._store = case.settings.upstream_store
+        self._shows_progress = bool(case.settings.stream_progress_s)
         self._phase: Phase = "waiting"
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
@@ -159,5 +116,5 @@ class Search:
     def _created(self) -> Event:
         recorder = self._recorder
         return SearchCreated(
-            search_id=recorder.run_id, model=recorder.model, created_at=int(recorder.created_at)
+            search_id=recorder.run_id, model=recorder.model, created_at=recorder.created_at
         ).as_event()

@@ -1,21 +1,23 @@
-"""Follows one answer: adds it up, settles what it cost, and records how it ended."""
+"""What a search and a call of `/v1` share: adding the answer up, settling its cost, its record."""
 
 import json
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import KW_ONLY, dataclass
 
 from app import telemetry
 from app.errors import OwnError, ServiceError
+from app.guards import Guards
 from app.guards.admission import Permit
-from app.guards.guards import Guards
-from app.guards.prices import Estimate
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, Status, UpstreamCall
+from app.models import Client, Event, ResponsesRequest, SearchSpec, Status, UpstreamCall
 from app.results import Problem, SearchResult, SearchResults, SearchWarning
-from app.runs.log import EventLog
+from app.runs import EventLog, Runs
+from app.settings import Settings
 from app.upstream.answer import TERMINAL_EVENTS, AnswerBuilder
+from app.upstream.client import UpstreamClient
 from app.upstream.links import unlisted_links
 
 logger = logging.getLogger("app.search")
@@ -24,45 +26,59 @@ DELTA = ".delta"
 """How the types of events with a piece of output end."""
 
 
-class UsageRecorder:
-    """One answer of the upstream, for a search and for `/v1` alike.
+@dataclass(frozen=True)
+class UseCase:
+    """What a use case works with."""
 
-    `memory` is what its images hold: given back with the first event, or at the end.
+    settings: Settings
+    _: KW_ONLY
+    guards: Guards
+    upstream: UpstreamClient
+    runs: Runs
+    metrics: telemetry.Metrics
+
+
+class UsageRecorder:
+    """Follows one answer of the upstream, from the admission to its record.
+
+    It keeps the request's part of `memory` until the first event, or the end.
     """
 
     def __init__(
         self,
+        case: UseCase,
+        client: Client,
+        request: SearchSpec | ResponsesRequest,
+        *,
         run_id: str,
         log: EventLog,
-        *,
-        client: Client,
-        estimate: Estimate,
         memory: MemoryReservation,
-        guards: Guards,
-        metrics: telemetry.Metrics,
-        prompt: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.log = log
+        self.model = request.model
         self.call = UpstreamCall()
-        self.created_at = time.time()
+        self.created_at = int(time.time())
         self._started_at = time.monotonic()
         self._client = client
-        self._estimate = estimate
-        self._memory = memory
-        self._guards = guards
-        self._metrics = metrics
-        self._prompt = prompt
+        self._guards = case.guards
+        self._metrics = case.metrics
+        self._memory = memory.transfer(request.size_bytes)
+        self._prompt: str | None = None
+        if case.settings.log_prompts and isinstance(request, SearchSpec):
+            self._prompt = request.prompt
+        followed_up = case.guards.responses.total_tokens(request.previous_response_id)
+        self._estimate = case.guards.prices.estimate(
+            model=request.model,
+            images=request.image_count,
+            input_tokens=request.input_chars + followed_up,
+            max_output_tokens=request.max_output_tokens,
+        )
         self._answer = AnswerBuilder()
         self._permit: Permit | None = None
         self._opened = False
         self._so_far: tuple[int, SearchResult] | None = None
         self._final: SearchResult | None = None
-
-    @property
-    def model(self) -> str:
-        """The model that was asked."""
-        return self._estimate.model
 
     @property
     def elapsed_s(self) -> float:
@@ -74,22 +90,19 @@ class UsageRecorder:
         """Hold the admission while the upstream is called; the cost is settled behind it.
 
         Raises:
-            Overloaded, BudgetExceeded: It was refused.
+            ServiceError: As `Admission.admit`.
         """
         telemetry.search_id.set(self.run_id)
-        try:
-            async with self._guards.admission.admit(self._client, self._estimate) as permit:
-                self._permit = permit
-                error: ServiceError | None = None
-                try:
-                    yield
-                except ServiceError as exc:
-                    error = exc
-                    raise
-                finally:
-                    self._note_ending(permit, error)
-        finally:
-            self._memory.release()
+        async with self._guards.admission.admit(self._client, self._estimate) as permit:
+            self._permit = permit
+            error: ServiceError | None = None
+            try:
+                yield
+            except ServiceError as exc:
+                error = exc
+                raise
+            finally:
+                self._note_ending(permit, error)
 
     def add(self, event: Event) -> SearchResults | None:
         """Take in an event of the upstream; what a call of the tool found, where it ended one."""
@@ -130,13 +143,13 @@ class UsageRecorder:
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"
         if permit.usage is None and permit.billed == "maybe":
-            most = self._estimate.output_tokens
-            permit.shown_chars = shown_chars(self.log.events, at_most=most)
+            most = self._estimate.usage.output_tokens
+            permit.shown_chars = _shown_chars(self.log.events, at_most=most)
 
     def _claim(self, response_id: str) -> None:
         """Let this client, and no other, follow the answer up."""
-        usage, reserved = self._answer.usage, self._estimate
-        tokens = usage.total_tokens if usage else reserved.input_tokens + reserved.output_tokens
+        usage, reserved = self._answer.usage, self._estimate.usage
+        tokens = usage.total_tokens if usage else reserved.total_tokens
         self._guards.responses.claim(response_id, self._client.name, total_tokens=tokens)
 
     def _make_result(self, status: Status, error: ServiceError | None) -> SearchResult:
@@ -166,7 +179,7 @@ class UsageRecorder:
             warnings=warnings,
             error=problem,
             upstream_response_id=answer.response_id,
-            created_at=int(self.created_at),
+            created_at=self.created_at,
             completed_at=None if status == "in_progress" else int(time.time()),
         )
 
@@ -194,7 +207,7 @@ class UsageRecorder:
         logger.info("search ended", extra={"fields": fields})
 
 
-def shown_chars(events: Iterable[Event], *, at_most: int) -> int:
+def _shown_chars(events: Iterable[Event], *, at_most: int) -> int:
     """Characters of output that these events show; the count ends at `at_most`."""
     shown = 0
     for event in events:

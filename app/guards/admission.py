@@ -42,32 +42,17 @@ class Admission:
         self._prices = prices
         self._metrics = metrics
 
-    def estimate(
-        self, *, model: str, images: int, input_tokens: int, max_output_tokens: int | None
-    ) -> Estimate:
-        """What to reserve for a search; see `Prices.estimate`.
-
-        Raises:
-            ModelNotAllowed: A budget is set and the model's price is not known.
-        """
-        estimate = self._prices.estimate(
-            model=model,
-            images=images,
-            input_tokens=input_tokens,
-            max_output_tokens=max_output_tokens,
-        )
-        if estimate.cost is None and self._budget.limited:
-            raise ModelNotAllowed(NO_PRICE)
-        return estimate
-
     @asynccontextmanager
     async def admit(self, client: Client, estimate: Estimate) -> AsyncIterator[Permit]:
         """Hold a place and reserved money while a search runs, and settle when it ends.
 
         Raises:
+            ModelNotAllowed: A budget is set and the model's price is not known.
             Overloaded: No place came free in time.
             BudgetExceeded: The client's or the service's budget does not cover the estimate.
         """
+        if estimate.cost is None and self._budget.limited:
+            raise ModelNotAllowed(NO_PRICE)
         async with self._capacity.place():
             amount = estimate.cost.total if estimate.cost else NOTHING
             reservation = self._budget.reserve(client.name, amount)

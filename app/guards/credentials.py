@@ -3,7 +3,6 @@
 import hashlib
 import ipaddress
 import logging
-import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from app.errors import (
     Unauthorized,
 )
 from app.models import Client
-from app.setting_types import ANONYMOUS, normal_origin
+from app.setting_types import ANONYMOUS, check_origins, normal_origin
 from app.settings import Settings
 
 logger = logging.getLogger("app.guards")
@@ -30,14 +29,13 @@ ALGORITHM = "HS256"
 """The only one that is accepted, whatever a token's header says (RFC 8725 §3.1)."""
 
 CLOCK_SKEW_S = 5
-"""How far the clock of a backend that makes its own tokens may be ahead of ours or behind."""
+"""How far the clock of a backend that makes its own tokens may be from ours."""
 
 ADDRESS_MAX_CHARS = 64
 """Longer than any address; anything else is cut to this."""
 
 CLAIM_MAX_CHARS = 256
 CHECKS: Options = {"require": ["exp", "sub", "jti"]}
-TOKEN_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:_]+", re.ASCII)
 
 KEY_IN_URL = (
     "A client key must not be in a URL, because URLs are logged: use a browser token, which "
@@ -163,7 +161,7 @@ class Credentials:
             # For the operator; the caller, who may be guessing, is not told why.
             logger.info("credential refused", extra={"fields": {"reason": str(exc)}})
             raise Unauthorized("The key or token is not valid.") from exc
-        bound = _normal(claims["origin"]) if claims.get("origin") else None
+        bound = normal_origin((claims.get("origin") or "").removesuffix("/")) or None
         if bound and origin is not None and normal_origin(origin) != bound:
             raise OriginNotAllowed("The token is bound to another origin.")
         return Identity(claims["sub"], f"token:{claims['jti']}", "token", bound)
@@ -204,20 +202,19 @@ def _network(address: str) -> str:
 
 
 def _checked_origin(origin: str) -> str:
-    normal = _normal(origin)
-    if not TOKEN_ORIGIN.fullmatch(normal) or len(normal) > CLAIM_MAX_CHARS:
+    try:
+        [normal] = check_origins((origin,))
+    except ValueError:
+        normal = "*"
+    if normal == "*" or len(normal) > CLAIM_MAX_CHARS:
         raise InvalidRequest.of("origin", "Must be such as https://app.example, without a path.")
     return normal
-
-
-def _normal(origin: str) -> str:
-    """An origin that a person wrote: a slash at its end is forgiven, as in `CORS_ORIGINS`."""
-    return normal_origin(origin.removesuffix("/"))
 
 
 def _check_texts(claims: dict[str, Any]) -> None:
     for name in ("sub", "jti", "origin"):
         text = claims.get(name)
-        absent = text is None and name == "origin"
-        if not (absent or (isinstance(text, str) and 0 < len(text) <= CLAIM_MAX_CHARS)):
+        if name == "origin" and text is None:
+            continue
+        if not isinstance(text, str) or not 0 < len(text) <= CLAIM_MAX_CHARS:
             raise InvalidToken(f"its {name} must be a text of 1 to {CLAIM_MAX_CHARS} characters")

@@ -17,7 +17,7 @@ ESTIMATED_INPUT_TOKENS = 10_000
 """A search with its results; the documented samples have 2,753 to 8,371."""
 ESTIMATED_OUTPUT_TOKENS = 2_000
 THINKING_OUTPUT_TOKENS = 8_000
-THINKS_LONG = re.compile(r"qwen3\.8-")
+THINKS_LONG = "qwen3.8-"
 """Models that think at effort `xhigh` unless told otherwise."""
 
 CNY_PER_USD = Decimal("7.339238")
@@ -29,40 +29,30 @@ K = 1_024
 
 
 class PriceRow(NamedTuple):
-    """A public price: tokens of a series of models in one region, per million.
+    """A public price of a series of models: in, out, and up to so many input tokens, per million.
 
-    `tiers` are (price of input, price of output, up to so many input tokens or `None`).
+    All rows are from third parties' copies of the vendor's price list.
     """
 
     series: str
-    region: str
-    currency: Literal["CNY", "USD"]
     tiers: tuple[tuple[str, str, int | None], ...]
-    source: str
     read_on: str
+    region: str = MAINLAND
+    currency: Literal["CNY", "USD"] = "CNY"
 
 
-COPY = "third party's copy of the vendor's price list"
 TOKEN_PRICES = (
-    PriceRow("qwen3.7-max", MAINLAND, "CNY", (("12", "36", None),), COPY, "2026-11-22"),
+    PriceRow("qwen3.7-max", (("12", "36", None),), "2026-11-22"),
+    PriceRow("qwen3.7-plus", (("2", "8", 256 * K), ("6", "24", None)), "2026-11-22"),
+    PriceRow("qwen3.6-plus", (("2", "12", 256 * K), ("8", "48", None)), "2026-11-22"),
+    PriceRow("qwen3.6-flash", (("1.2", "7.2", 256 * K), ("4.8", "28.8", None)), "2026-11-22"),
     PriceRow(
-        *("qwen3.7-plus", MAINLAND, "CNY"),
-        *((("2", "8", 256 * K), ("6", "24", None)), COPY, "2026-11-22"),
+        "qwen3.5-flash",
+        (("0.2", "2", 128 * K), ("0.8", "8", 256 * K), ("1.2", "12", None)),
+        "2026-11-22",
     ),
-    PriceRow(
-        *("qwen3.6-plus", MAINLAND, "CNY"),
-        *((("2", "12", 256 * K), ("8", "48", None)), COPY, "2026-11-22"),
-    ),
-    PriceRow(
-        *("qwen3.6-flash", MAINLAND, "CNY"),
-        *((("1.2", "7.2", 256 * K), ("4.8", "28.8", None)), COPY, "2026-11-22"),
-    ),
-    PriceRow(
-        *("qwen3.5-flash", MAINLAND, "CNY"),
-        *((("0.2", "2", 128 * K), ("0.8", "8", 256 * K), ("1.2", "12", None)), COPY, "2026-11-22"),
-    ),
-    PriceRow("qwen3.7-plus", INTERNATIONAL, "USD", (("0.4", "1.6", None),), COPY, "2026-11-22"),
-    PriceRow("qwen3.8-max", INTERNATIONAL, "USD", (("2", "6", None),), COPY, "2026-11-28"),
+    PriceRow("qwen3.7-plus", (("0.4", "1.6", None),), "2026-11-22", INTERNATIONAL, "USD"),
+    PriceRow("qwen3.8-max", (("2", "6", None),), "2026-11-28", INTERNATIONAL, "USD"),
 )
 
 TOOL_FEES = {
@@ -83,10 +73,8 @@ class Estimate:
     """What is reserved for a search. `cost` is `None` without a price."""
 
     model: str
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    cost: Cost | None = None
+    usage: Usage
+    cost: Cost | None
 
 
 class Prices:
@@ -128,20 +116,17 @@ class Prices:
 
         `input_tokens` are those of the caller's texts and of the answer that is followed up.
         """
-        thinks_long = THINKS_LONG.match(model)
-        usual = THINKING_OUTPUT_TOKENS if thinks_long else ESTIMATED_OUTPUT_TOKENS
+        thinks = model.startswith(THINKS_LONG)
+        usual = THINKING_OUTPUT_TOKENS if thinks else ESTIMATED_OUTPUT_TOKENS
+        output_tokens = max_output_tokens or usual
+        input_tokens += ESTIMATED_INPUT_TOKENS
         usage = Usage(
-            input_tokens=ESTIMATED_INPUT_TOKENS + input_tokens,
-            output_tokens=max_output_tokens or usual,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            total_tokens=input_tokens + output_tokens,
             image_search_calls=max(1, images),
         )
-        return Estimate(
-            model,
-            usage.image_search_calls,
-            usage.input_tokens,
-            usage.output_tokens,
-            self.cost_of(model, usage, estimated=True),
-        )
+        return Estimate(model, usage, self.cost_of(model, usage, estimated=True))
 
     def unreported(self, estimate: Estimate, *, calls: int, shown_chars: int) -> Cost | None:
         """Cost of an answer that may have been billed and whose usage was not reported.
@@ -150,8 +135,8 @@ class Prices:
         """
         shown = max(ESTIMATED_OUTPUT_TOKENS, shown_chars)
         usage = Usage(
-            input_tokens=estimate.input_tokens,
-            output_tokens=min(estimate.output_tokens, shown),
+            input_tokens=estimate.usage.input_tokens,
+            output_tokens=min(estimate.usage.output_tokens, shown),
             image_search_calls=max(1, calls),
         )
         return self.cost_of(estimate.model, usage, estimated=True)

@@ -20,7 +20,6 @@ from typing import Protocol
 from app.errors import Internal, ServiceError, UpstreamProtocol
 from app.models import Client, Event
 from app.results import SearchResult
-from app.runs.idle import IdleTimer
 from app.runs.log import EventLog, size_of
 
 logger = logging.getLogger("app.runs")
@@ -92,6 +91,9 @@ class Run:
         self._on_end = on_end
         self._max_bytes = max_bytes
         self._linger_s = linger_s
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = 0.0
+        self._silence: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._relayed = False
         self._admitted = asyncio.Event()
@@ -103,7 +105,7 @@ class Run:
     def start(self, work: Work, *, progress_s: float) -> None:
         """Begin the work in a task, with a sign of life after `progress_s` of silence (0: none)."""
         self._work = work
-        self._idle = IdleTimer(progress_s, self._append_progress)
+        self._progress_s = progress_s
         self._task = asyncio.create_task(self._write(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step has none.
         self._task.add_done_callback(self._end)
@@ -175,7 +177,7 @@ class Run:
         if not self.resumable:
             self.stop()
             return
-        self._linger = asyncio.get_running_loop().call_later(self._linger_s, self.stop)
+        self._linger = self._loop.call_later(self._linger_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
         """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
@@ -189,7 +191,7 @@ class Run:
             async with aclosing(self._work.events()) as batches:
                 async for events in batches:
                     self._append(events)
-                    self._idle.touch()
+                    self._heard_at = self._loop.time()
         except ServiceError as exc:
             self.error = exc
         except Exception:
@@ -209,20 +211,31 @@ class Run:
         if not self.was_admitted:
             self.was_admitted = True
             self._admitted.set()
-            self._idle.start()
+            self._heard_at = self._loop.time()
+            self._watch_silence()
         if any(not event.is_synthetic for event in events):
             self._relayed = True
             self._opened.set()
 
-    def _append_progress(self) -> None:
-        try:
-            self._append([self._work.progress()])
-        except ServiceError as exc:
-            self.stop(exc)
+    def _watch_silence(self) -> None:
+        """Set the timer of a sign of life: one timer in all, since events come by the thousand."""
+        if self._progress_s and not self.ended:
+            self._silence = self._loop.call_at(self._heard_at + self._progress_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        now = self._loop.time()
+        if now >= self._heard_at + self._progress_s:
+            self._heard_at = now
+            try:
+                self._append([self._work.progress()])
+            except ServiceError as exc:
+                self.stop(exc)
+        self._watch_silence()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._cancel_linger()
-        self._idle.stop()
+        if self._silence:
+            self._silence.cancel()
         if task.cancelled():
             self.error = self._stop_error
             self.cancelled = self.error is None
