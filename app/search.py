@@ -80,18 +80,20 @@ class Search:
             payload = build_payload(self._unsent.pop(), store=self._store)
             async with aclosing(self._upstream.stream(payload, recorder.call)) as batches:
                 async for batch in batches:
-                    yield [event for upstream in batch for event in self._with_ours(upstream)]
+                    yield self._with_ours(batch)
 
-    def _with_ours(self, event: Event) -> list[Event]:
-        """An event of the upstream, what its call of the tool found, and the phase it begins."""
-        events = [event]
-        if found := self._recorder.add(event):
-            events.append(found.as_event())
-        began = phase(event)
-        if began and began != self._phase:
-            self._phase = began
-            if self._shows_progress:
-                events.append(self.progress())
+    def _with_ours(self, batch: Sequence[Event]) -> list[Event]:
+        """The upstream's events, each with what its tool call found and the phase it begins."""
+        events: list[Event] = []
+        for event in batch:
+            events.append(event)
+            if found := self._recorder.add(event):
+                events.append(found.as_event())
+            began = phase(event)
+            if began and began != self._phase:
+                self._phase = began
+                if self._shows_progress:
+                    events.append(self.progress())
         return events
 
     def progress(self) -> Event:

@@ -170,11 +170,14 @@ class Run:
         return Reader(self)
 
     def leave(self) -> None:
-        """Let one reader go; the last one stops the run, after the linger if it may come back."""
+        """Let one reader go; the last one stops the run, after the linger if it may come back.
+
+        A run that still waits for its admission is stopped at once.
+        """
         self._readers -= 1
         if self._readers or self.ended:
             return
-        if not self.resumable:
+        if not (self.resumable and self.was_admitted):
             self.stop()
             return
         self._linger = self._loop.call_later(self._linger_s, self.stop)
