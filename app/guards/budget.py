@@ -4,7 +4,6 @@ A search's estimate is reserved when it is admitted, and its cost replaces that 
 belong to the day of admission.
 """
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,6 +18,8 @@ DAYS_KEPT = 3
 """So that a clock that jumps and comes back finds its day as it was."""
 
 NOTHING = Decimal(0)
+ALL = ""
+"""The account of all clients together; no client has this name."""
 
 
 @dataclass(slots=True)
@@ -32,14 +33,6 @@ class Account:
     def allows(self, amount: Decimal, *, budget: Decimal) -> bool:
         """Whether `amount` more stays within the budget; 0 is no limit."""
         return not budget or self.spent + self.reserved + amount <= budget
-
-
-class _Day:
-    """The accounts of one day."""
-
-    def __init__(self) -> None:
-        self.total = Account()
-        self.clients: defaultdict[str, Account] = defaultdict(Account)
 
 
 class Reservation:
@@ -71,22 +64,20 @@ class Budget:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
         self._wall = wall
-        self._days: defaultdict[int, _Day] = defaultdict(_Day)
+        self._days: defaultdict[int, defaultdict[str, Account]] = defaultdict(_new_day)
 
     @property
     def limited(self) -> bool:
         """Whether any budget is set."""
         return bool(self._per_client or self._total)
 
-    @property
-    def spent(self) -> Decimal:
-        """CNY spent today by all."""
-        return self._today().total.spent
-
-    @property
-    def reserved(self) -> Decimal:
-        """CNY reserved today for searches under way."""
-        return self._today().total.reserved
+    def account(self, client: str = ALL) -> Account:
+        """The account of a client, or of all together, of today."""
+        number = int(self._wall() // DAY_S)
+        today = self._days[number]
+        for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
+            del self._days[day]
+        return today[client]
 
     def reserve(self, client: str, amount: Decimal) -> Reservation:
         """Reserve `amount` for `client`.
@@ -94,20 +85,16 @@ class Budget:
         Raises:
             BudgetExceeded: A budget is used up; `retry_after_s` is the time to UTC midnight.
         """
-        day = self._today()
-        account = day.clients[client]
-        if not account.allows(amount, budget=self._per_client):
+        own, total = self.account(client), self.account()
+        if not own.allows(amount, budget=self._per_client):
             raise self._used_up("This client's budget for today does not cover this search.")
-        if not day.total.allows(amount, budget=self._total):
+        if not total.allows(amount, budget=self._total):
             raise self._used_up("This service's budget for today does not cover this search.")
-        return Reservation((account, day.total), amount)
-
-    def _today(self) -> _Day:
-        number = int(self._wall() // DAY_S)
-        day = self._days[number]
-        for other in sorted(self._days, key=lambda other: abs(other - number))[DAYS_KEPT:]:
-            del self._days[other]
-        return day
+        return Reservation((own, total), amount)
 
     def _used_up(self, detail: str) -> BudgetExceeded:
-        return BudgetExceeded(detail, retry_after_s=DAY_S - math.floor(self._wall() % DAY_S))
+        return BudgetExceeded(detail, retry_after_s=DAY_S - int(self._wall() % DAY_S))
+
+
+def _new_day() -> defaultdict[str, Account]:
+    return defaultdict(Account)

@@ -18,7 +18,7 @@ ID_MAX_CHARS = 128
 class _Entry:
     owner: str
     expires_at: float
-    total_tokens: int
+    total_tokens: int = 0
 
 
 class Ownership:
@@ -30,19 +30,13 @@ class Ownership:
         self._entries: dict[str, _Entry] = {}
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
-        """Note who got a response, and the tokens that a follow-up of it sends again.
-
-        The first owner stands; its tokens are brought up to date.
-        """
+        """Note who got a response first, and the tokens that a follow-up of it sends again."""
         self._forget()
-        entry = self._entries.get(response_id)
-        if entry is not None:
+        if len(response_id) <= ID_MAX_CHARS:
+            new = _Entry(owner, self._clock() + self._ttl_s)
+            entry = self._entries.setdefault(response_id, new)
             if entry.owner == owner:
                 entry.total_tokens = total_tokens
-            return
-        if len(response_id) <= ID_MAX_CHARS:
-            expires_at = self._clock() + self._ttl_s
-            self._entries[response_id] = _Entry(owner, expires_at, total_tokens)
 
     def check(self, response_id: str, owner: str) -> None:
         """Let only the owner pass.
@@ -62,9 +56,9 @@ class Ownership:
 
     def _forget(self) -> None:
         """Drop what has expired, and the oldest of too many; entries are in order of claim."""
-        now = self._clock()
         while self._entries:
             oldest = next(iter(self._entries))
-            if self._entries[oldest].expires_at > now and len(self._entries) < ENTRIES_MAX:
+            fits = len(self._entries) < ENTRIES_MAX
+            if fits and self._entries[oldest].expires_at > self._clock():
                 return
             del self._entries[oldest]

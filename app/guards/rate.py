@@ -16,24 +16,23 @@ from app.setting_types import Rate
 BUCKETS_MAX = 200_000
 """About 30 MB; beyond it the buckets longest unused are forgotten, and are full again."""
 
+ROUNDING = 1e-6
+"""Keeps errors of floating point from costing a request."""
+
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """A caller's bucket, in the terms of draft-ietf-httpapi-ratelimit-headers-10.
+    """A caller's bucket, in the terms of draft-ietf-httpapi-ratelimit-headers-10."""
 
-    `limit` and `window_s` are the policy's `q` and `w`; `remaining` and `reset_s`, the seconds
-    until the bucket is full again, are `r` and `t`.
-    """
-
-    limit: int
-    window_s: int
+    rate: Rate
     remaining: int
     reset_s: int
+    """Seconds until the bucket is full again."""
 
     @property
     def policy_field(self) -> str:
         """Value of the `RateLimit-Policy` field."""
-        return f'"default";q={self.limit};w={self.window_s}'
+        return f'"default";q={self.rate.limit};w={self.rate.window_s}'
 
     @property
     def limit_field(self) -> str:
@@ -55,12 +54,13 @@ class RateLimiter:
         Raises:
             RateLimited: The bucket is empty; `retry_after_s` says when there is room again.
         """
-        if self._rate is None:
+        status = self.status(client)
+        if status is None:
             return None
-        limit, window_s = self._rate
+        limit, window_s = status.rate
         now, key = self._clock(), client.rate_limit_key
         full_at = max(self._full_at.get(key, now), now) + window_s / limit
-        if full_at > now + window_s * (1 + 1e-9):
+        if not status.remaining:
             wait_s = math.ceil(full_at - now - window_s)
             raise RateLimited("Too many requests by this caller.", retry_after_s=wait_s)
         # Taken out and put in again: the dictionary is in the order of last use.
@@ -73,10 +73,9 @@ class RateLimiter:
         """What is left, without counting; `None` when there is no limit."""
         if self._rate is None:
             return None
-        limit, window_s = self._rate
         used_s = max(0.0, self._full_at.get(client.rate_limit_key, 0.0) - self._clock())
-        used = math.ceil(used_s * limit / window_s - 1e-6)
-        return RateStatus(limit, window_s, max(0, limit - used), math.ceil(used_s))
+        used = math.ceil(used_s * self._rate.limit / self._rate.window_s - ROUNDING)
+        return RateStatus(self._rate, max(0, self._rate.limit - used), math.ceil(used_s))
 
     def _forget(self, now: float) -> None:
         """Drop the buckets at the front that are full, and the first of too many."""

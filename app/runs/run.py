@@ -15,6 +15,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.errors import Internal, ServiceError, UpstreamProtocol
@@ -53,44 +54,34 @@ class Work(Protocol):
         ...
 
 
+@dataclass(eq=False, kw_only=True)
 class Run:
-    """One piece of work, its log and its readers.
+    """One piece of work, its log and its readers."""
 
-    `reserve` is called with the bytes of events before they are stored; it may raise `Overloaded`.
-    `on_end` is called once, after the last events, with their bytes. A `listed` run can be found by
-    its id, a `kept` one stays for a while when it has ended.
-    """
+    owner: Client
+    fingerprint: str
+    listed: bool
+    """Whether it can be found by its id."""
+    kept: bool
+    """Whether it stays for a while when it has ended."""
+    max_bytes: int
+    linger_s: float
+    reserve: Callable[[int], None]
+    """Called with the bytes of events before they are stored; may raise `Overloaded`."""
+    on_end: Callable[["Run", int], None]
+    """Called once, after the last events, with their bytes."""
+    id: str = field(default_factory=lambda: f"srch_{secrets.token_hex(ID_BYTES)}")
+    keys: list[str] = field(default_factory=list)
+    log: EventLog = field(default_factory=EventLog)
+    error: ServiceError | None = None
+    cancelled: bool = False
+    resumable: bool = False
+    was_admitted: bool = False
+    opens: int = 0
+    """How many requests asked for this run."""
 
-    def __init__(
-        self,
-        owner: Client,
-        fingerprint: str,
-        *,
-        reserve: Callable[[int], None],
-        on_end: Callable[["Run", int], None],
-        max_bytes: int,
-        linger_s: float,
-        listed: bool,
-        kept: bool,
-    ) -> None:
-        self.id = f"srch_{secrets.token_hex(ID_BYTES)}"
-        self.owner = owner
-        self.fingerprint = fingerprint
-        self.listed = listed
-        self.kept = kept
-        self.keys: list[str] = []
-        self.log = EventLog()
-        self.error: ServiceError | None = None
-        self.cancelled = False
-        self.resumable = False
-        self.was_admitted = False
-        self.opens = 0
-        """How many requests asked for this run."""
+    def __post_init__(self) -> None:
         self._readers = 0
-        self._reserve = reserve
-        self._on_end = on_end
-        self._max_bytes = max_bytes
-        self._linger_s = linger_s
         self._loop = asyncio.get_running_loop()
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
@@ -180,7 +171,7 @@ class Run:
         if not (self.resumable and self.was_admitted):
             self.stop()
             return
-        self._linger = self._loop.call_later(self._linger_s, self.stop)
+        self._linger = self._loop.call_later(self.linger_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
         """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
@@ -203,9 +194,9 @@ class Run:
 
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
-        if 0 < self._max_bytes < self.log.size_bytes + size_bytes:
+        if 0 < self.max_bytes < self.log.size_bytes + size_bytes:
             raise UpstreamProtocol(TOO_LARGE)
-        self._reserve(size_bytes)
+        self.reserve(size_bytes)
         self.log.append(events, size_bytes)
         if not self._relayed:
             self._note_stage(events)
@@ -246,7 +237,7 @@ class Run:
         last_bytes = size_of(last)
         self.log.append(last, last_bytes)
         self.log.close()
-        self._on_end(self, last_bytes)
+        self.on_end(self, last_bytes)
         for stage in (self._admitted, self._opened, self._finished):
             stage.set()
 

@@ -143,8 +143,8 @@ class Runs:
             raise _draining()
         self._make_room(0)
         run = Run(
-            owner,
-            fingerprint,
+            owner=owner,
+            fingerprint=fingerprint,
             reserve=self._reserve,
             on_end=self._keep,
             max_bytes=self._settings.search_max_bytes,
