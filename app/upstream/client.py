@@ -74,7 +74,7 @@ class UpstreamClient:
         attempts, body = Attempts(call, self._settings, self._metrics), RequestBody(payload, call)
         while True:
             try:
-                with attempts.attempt(), closing(self._deadlines()) as deadlines:
+                with attempts.attempt(), closing(CallDeadlines(self._settings)) as deadlines:
                     async with self._send("POST", PATH, body, deadlines, accept=STREAM) as response:
                         reader = await self._reader(response, deadlines)
                         chunks = response.aiter_raw()
@@ -98,8 +98,8 @@ class UpstreamClient:
         attempts, body = Attempts(call, self._settings, self._metrics), RequestBody(payload, call)
         while True:
             try:
-                # Nothing is heard before the answer is complete: only its total time is bounded.
-                with attempts.attempt(), closing(self._deadlines(first_event_s=0)) as deadlines:
+                deadlines = CallDeadlines(self._settings, streamed=False)
+                with attempts.attempt(), closing(deadlines):
                     async with self._send("POST", PATH, body, deadlines) as response:
                         answer = await self._answer(response, deadlines, stored=False)
             except ServiceError as error:
@@ -117,7 +117,7 @@ class UpstreamClient:
         """
         call = UpstreamCall()
         attempts = Attempts(call, self._settings, self._metrics)
-        with attempts.attempt(), closing(self._deadlines()) as deadlines:
+        with attempts.attempt(), closing(CallDeadlines(self._settings)) as deadlines:
             body = RequestBody((), call)
             async with self._send(method, path, body, deadlines, params=params) as response:
                 try:
@@ -128,16 +128,6 @@ class UpstreamClient:
                         detail = "No such response, or it is no longer kept."
                         raise SearchNotFound(detail, upstream=error.upstream) from error
                     raise
-
-    def _deadlines(self, first_event_s: float | None = None) -> CallDeadlines:
-        settings = self._settings
-        if first_event_s is None:
-            first_event_s = settings.upstream_first_event_timeout_s
-        return CallDeadlines(
-            first_event_s=first_event_s,
-            idle_s=settings.upstream_idle_timeout_s,
-            total_s=settings.upstream_total_timeout_s,
-        )
 
     @asynccontextmanager
     async def _send(

@@ -1,43 +1,45 @@
 """The time-outs of one upstream call: until its first event, of silence, and in total."""
 
 import asyncio
-import math
+from math import inf
 from types import TracebackType
 
 from app.errors import Billed, UpstreamTimeout
+from app.settings import Settings
 
 
 class CallDeadlines:
-    """The deadlines of one attempt, which begins now. Seconds; `0` disables one.
+    """The deadlines of one attempt, which begins now.
 
-    `with deadlines:` bounds the wait inside, which is for the first event until `first_event()`
-    is called. There is one timer, set anew only when it fires too early: an `asyncio.timeout`
-    around each read would cost more than reading and decoding an event.
+    `with deadlines:` bounds the wait inside. One timer serves them all, and is set anew only when
+    it fires too early: an `asyncio.timeout` around each read costs more than decoding an event.
 
-    Raises (on leaving the block):
+    Raises (at the end of the block):
         UpstreamTimeout: The wait was too long. The detail names the phase.
     """
 
-    __slots__ = (
-        *("_loop", "_task", "_timer", "_fires_at", "_due", "_expired"),
-        *("_first_by", "_idle_s", "_total_by", "_phase"),
-    )
-
-    def __init__(self, *, first_event_s: float, idle_s: float, total_s: float) -> None:
+    def __init__(self, settings: Settings, *, streamed: bool = True) -> None:
+        """Without `streamed`, nothing is heard until the answer is complete."""
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._first_by = now + (first_event_s or math.inf)
-        self._idle_s = idle_s or math.inf
-        self._total_by = now + (total_s or math.inf)
+        first_event_s = settings.upstream_first_event_timeout_s if streamed else 0
+        self._first_by = now + (first_event_s or inf)
+        self._idle_s = settings.upstream_idle_timeout_s or inf
+        self._total_by = now + (settings.upstream_total_timeout_s or inf)
         self._phase = "first event"
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._fires_at = self._due = math.inf
+        self._fires_at = self._due = inf
         self._expired = False
 
     def first_event(self) -> None:
         """The first event has come: from now on, silence is bounded."""
         self._phase = "idle"
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer:
+            self._timer.cancel()
 
     def __enter__(self) -> None:
         idle = self._phase == "idle"
@@ -51,17 +53,12 @@ class CallDeadlines:
         self, kind: type[BaseException] | None, exc: BaseException | None, _: TracebackType | None
     ) -> None:
         phase = "total" if self._due == self._total_by else self._phase
-        self._due = math.inf
+        self._due = inf
         if self._expired and self._task:
             self._expired = False
             # A cancellation by somebody else goes on.
             if not self._task.uncancel() and kind is asyncio.CancelledError:
                 raise timed_out(phase) from exc
-
-    def close(self) -> None:
-        """Stop the timer."""
-        if self._timer:
-            self._timer.cancel()
 
     def _set_timer(self) -> None:
         self.close()
@@ -69,13 +66,12 @@ class CallDeadlines:
         self._timer = self._loop.call_at(self._due, self._fire)
 
     def _fire(self) -> None:
-        self._fires_at = math.inf
-        if self._loop.time() < self._due:
-            if self._due < math.inf:
-                self._set_timer()
-        elif self._task:
+        self._fires_at = inf
+        if self._task and self._loop.time() >= self._due:
             self._expired = True
             self._task.cancel()
+        elif self._due < inf:
+            self._set_timer()
 
 
 def timed_out(phase: str, *, billed: Billed = "maybe") -> UpstreamTimeout:

@@ -1,6 +1,6 @@
 """The one table from the upstream's codes and messages to our errors: the first row that fits.
 
-Each row names its source: PAGE, DashScope's page of error codes; COPY, copies of that page with
+Each row names its sources: PAGE, DashScope's page of error codes; COPY, copies of that page with
 more messages, and users' reports (2026-11); LIVE, answers recorded from the live service; HTTP,
 RFC 9110 §15.
 """
@@ -26,14 +26,12 @@ from app.errors import (
     UpstreamUnavailable,
 )
 
-PAGE, COPY, LIVE, HTTP = ("error page",), ("its copies",), ("recorded answers",), ("RFC 9110",)
-
-EARLIER_RESPONSE = "previous_response_id"
+PAGE, COPY, LIVE, HTTP = ("PAGE",), ("COPY",), ("LIVE",), ("HTTP",)
 NOTHING = r"(?!)"
 INVALID = r"invalidparameter(error|\..*)?|badrequest(\..*)?|invalidrequesterror"
-BAD_REQUEST, REDIRECTS, REFUSALS, FAILURES = 400, range(300, 400), range(400, 500), range(500, 600)
+BAD_REQUEST, REFUSALS, FAILURES = 400, range(400, 500), range(500, 600)
+EARLIER_RESPONSE = "previous_response_id"
 UNFETCHABLE = "The upstream could not download or decode an image."
-UNAVAILABLE = "The upstream failed on its own side."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +45,26 @@ class UpstreamFailure:
     request_id: str | None = None
     has_usage: bool = False
 
-    @property
-    def codes(self) -> list[str]:
-        """The codes in one spelling: `limit_requests` and `LimitRequests` are the same."""
+    def has_code(self, pattern: str) -> bool:
+        """Whether a code fits, in one spelling: `limit_requests` and `LimitRequests` are one."""
         plain = (re.sub(r"[\s_-]", "", code.lower()) for code in (self.code, self.embedded_code))
-        return [code.removeprefix("internalerror.algo.") for code in plain if code]
+        return any(re.fullmatch(rf"(internalerror\.algo\.)?({pattern})", code) for code in plain)
 
-    @property
-    def is_timeout(self) -> bool:
-        """Whether it mentions a time-out."""
-        return bool(re.search(r"timed?[ -]?out", f"{self.code} {self.message}", re.IGNORECASE))
+    def says(self, pattern: str) -> re.Match[str] | None:
+        """Where the message fits."""
+        return re.search(pattern, self.message, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Fits a failure by one of its codes (in whole), its message (a part of it), or its status.
+    """Fits a failure by one of its codes (all of it), its message (a part), or its status.
 
     `field` is the request's field to blame; without it, the message's group `field` is.
     """
 
     error: type[ServiceError]
-    detail: str
     source: tuple[str, ...]
+    detail: str
     codes: str = NOTHING
     message: str = NOTHING
     statuses: Container[int] = ()
@@ -76,88 +72,35 @@ class Row:
 
     def make(self, failure: UpstreamFailure) -> ServiceError | None:
         """The error for this failure, if the row fits."""
-        found = re.search(self.message, failure.message, re.IGNORECASE)
-        coded = any(re.fullmatch(self.codes, code) for code in failure.codes)
-        if not (coded or found or failure.status in self.statuses):
+        found = failure.says(self.message)
+        if not (found or failure.has_code(self.codes) or failure.status in self.statuses):
             return None
         if self.error is not InvalidRequest:
             return self.error(self.detail)
-        field = self.field or (found["field"] if found else "body")
-        fields = [FieldError(field, self.detail)]
-        return InvalidRequest("The upstream refused a field of the request.", fields=fields)
+        field = FieldError(self.field or (found["field"] if found else "body"), self.detail)
+        return InvalidRequest("The upstream refused a field of the request.", fields=[field])
 
 
-def classify(failure: UpstreamFailure) -> ServiceError:
-    """Our error for what the upstream reported, with a sentence of our own."""
-    error = next((made for row in error_table if (made := row.make(failure))), None)
-    error = error or UpstreamUnavailable(UNAVAILABLE)
-    if isinstance(error, UpstreamRejected) and _names_a_picture(failure):
-        error = ImageUnfetchable(UNFETCHABLE)
-    if isinstance(error, ImageUnfetchable):
-        error.retryable = failure.is_timeout
-    error.billed = _billed(error, failure)
-    return error
-
-
-def _names_a_picture(failure: UpstreamFailure) -> bool:
-    """Whether an answer of no known kind, that says 400 or "invalid", is about a picture."""
-    invalid = any(re.fullmatch(INVALID, code) for code in failure.codes)
-    words = r"\b(image|picture|photo|url|multimodal)s?\b"
-    bad_request = failure.status == BAD_REQUEST or (invalid and failure.status not in REFUSALS)
-    return bad_request and bool(re.search(words, failure.message, re.IGNORECASE))
-
-
-def _billed(error: ServiceError, failure: UpstreamFailure) -> Billed:
-    """Whether it may cost money: not what was refused, unless usage was reported."""
-    gave_up = isinstance(error, UpstreamTimeout) and failure.status not in REFUSALS
-    broke = isinstance(error, UpstreamUnavailable) and failure.status in FAILURES
-    return "maybe" if failure.has_usage or gave_up or broke else "no"
-
-
+# fmt: off
 error_table = (
-    Row(
-        UpstreamAccount,
-        "The account behind this service is overdue or lacks the product.",
-        PAGE,
+    Row(UpstreamAccount, PAGE, "The account behind this service is overdue or lacks the product.",
         r"arrearage|commoditynotpurchased|(prepaid|postpaid)billoverdue"
         r"|accessdenied\.unpurchased|allocationquota\.freetieronly",
-        r"account is in good standing",
-    ),
-    Row(
-        ContentBlocked,
-        "The upstream's content inspection refused the image or the text.",
-        PAGE + COPY,
+        r"account is in good standing"),
+    Row(ContentBlocked, PAGE + COPY, "The upstream's inspection refused the image or the text.",
         r"datainspectionfailed|ipinfringementsuspect|(faqrule|customrole)blocked",
-        r"inappropriate content|green network verification",
-    ),
-    Row(
-        ImageUnfetchable,
-        "The upstream ran out of time while it downloaded an image.",
-        PAGE + COPY,
-        r"invalidurl\.timeout",
-        r"(media|multimodal|download).*(timed out|timeout)",
-    ),
-    Row(
-        ImageDimensions,
-        "An image's width, height or aspect ratio is not accepted upstream.",
-        PAGE + COPY,
+        r"inappropriate content|green network verification"),
+    Row(ImageUnfetchable, PAGE + COPY, "The upstream's download of an image took too long.",
+        r"invalidurl\.timeout", r"(media|multimodal|download).*(timed out|timeout)"),
+    Row(ImageDimensions, PAGE + COPY, "An image's dimensions are not accepted upstream.",
         r"invalidimageresolution",
         r"length and width do not meet|(height|width):\d+ or|aspect ratio"
-        r"|too small after resizing|size of input image is too|image resolution is too",
-    ),
-    Row(
-        ImageTooLarge,
-        "An image is too large for the upstream.",
-        PAGE + COPY + LIVE,
+        r"|too small after resizing|size of input image is too|image resolution is too"),
+    Row(ImageTooLarge, PAGE + COPY + LIVE, "An image is too large for the upstream.",
         r"badrequest\.toolarge|invalidfile\.size",
         r"max bytes per data-uri|multimodal file size is too large|string value length"
-        r"|invalid file size",
-        (413,),
-    ),
-    Row(
-        ImageUnfetchable,
-        UNFETCHABLE,
-        PAGE + COPY,
+        r"|invalid file size", (413,)),
+    Row(ImageUnfetchable, PAGE + COPY, UNFETCHABLE,
         r"invalidparameter\.datainspection|invalidurl(\..*)?|invalidimageformat"
         r"|invalidimage\.fileformat|invalidfile\.openerror|badrequest\.inputdownloadfailed",
         r"(failed|unable) to (decode|download|find|fetch)[^.]*(image|media|multimodal|input file)"
@@ -165,89 +108,62 @@ error_table = (
         r"|image size is not supported|content-(type|length) of multimodal"
         r"|provided url does not appear|request url is invalid|connection to .* refused"
         r"|(image|file) format is illegal|invalid image format|image is in invalid format"
-        r"|read image error|image format error|download image failed"
-        r"|oss download error|input files format not supported",
-    ),
-    Row(
-        UpstreamRejected,
-        "The model is not available upstream.",
-        PAGE,
-        r"modelnotfound",
-        r"unsupported model|model not exist|model .{1,80} does not exist",
-    ),
-    Row(
-        InvalidRequest,
-        "the input is longer than the model takes",
-        PAGE + COPY,
-        message=r"range of input length|total message token length",
-        field="prompt",
-    ),
-    Row(
-        InvalidRequest,
-        "the text contains a reserved token",
-        COPY,
-        message=r"invalid text:",
-        field="prompt",
-    ),
-    Row(
-        InvalidRequest,
-        "out of the model's range",
-        PAGE + LIVE,
-        message=r"range of max_(output_)?tokens|invalid 'max_output_tokens'",
-        field="max_output_tokens",
-    ),
-    Row(
-        InvalidRequest,
-        "the upstream knows no such response",
-        PAGE + LIVE,
-        message=r"not found previous_response_id|\bresponse with id .{1,200} not found",
-        field=EARLIER_RESPONSE,
-    ),
-    Row(
-        InvalidRequest,
-        "the upstream refused the value",
-        LIVE,
-        message=r"\binvalid '(?P<field>[a-z_.]{1,60})':",
-    ),
-    Row(
-        UpstreamAuthFailed,
-        "The upstream refused this service's key, or what it asked for.",
-        PAGE + COPY,
+        r"|read image error|image format error|download image failed|oss download error"
+        r"|input files format not supported"),
+    Row(UpstreamRejected, PAGE, "The model is not available upstream.", r"modelnotfound",
+        r"unsupported model|model not exist|model .{1,80} does not exist"),
+    Row(InvalidRequest, PAGE + COPY, "the input is longer than the model takes",
+        message=r"range of input length|total message token length", field="prompt"),
+    Row(InvalidRequest, COPY, "the text contains a reserved token",
+        message=r"invalid text:", field="prompt"),
+    Row(InvalidRequest, PAGE + LIVE, "out of the model's range", field="max_output_tokens",
+        message=r"range of max_(output_)?tokens|invalid 'max_output_tokens'"),
+    Row(InvalidRequest, PAGE + LIVE, "the upstream knows no such response", field=EARLIER_RESPONSE,
+        message=r"not found previous_response_id|\bresponse with id .{1,200} not found"),
+    Row(InvalidRequest, LIVE, "the upstream refused the value",
+        message=r"\binvalid '(?P<field>[a-z_.]{1,60})':"),
+    Row(UpstreamAuthFailed, PAGE + COPY, "The upstream refused this service's key.",
         r"invalidapikey|notauthorized|((model|workspace|endpoint)\.)?accessdenied",
-        r"api.key provided|invalid access token",
-        (401, 403),
-    ),
-    Row(
-        UpstreamRateLimited,
-        "The upstream is throttling; try again shortly.",
-        PAGE + LIVE,
+        r"api.key provided|invalid access token", (401, 403)),
+    Row(UpstreamRateLimited, PAGE + LIVE, "The upstream is throttling; try again shortly.",
         r"throttling(\..*)?|limitrequests|limitburstrate|resourceexhausted|insufficientquota"
         r"|allocationquota|ratelimitexceeded|serviceunavailable|modelunavailable",
         r"rate limit exceeded|too many (concurrent )?requests|requests throttling"
         r"|request rate increased too quickly|allocated quota exceeded"
-        r"|exceeded your current (quota|requests)",
-        (429, 503),
-    ),
-    Row(
-        UpstreamTimeout,
-        "The upstream gave up at its own limit on the total time.",
-        PAGE,
-        r"requesttimeout",
-        r"^(<\d+>\s*)?request timed out",
-        (408,),
-    ),
-    Row(
-        UpstreamRejected,
-        "The upstream redirects, which is not followed.",
-        HTTP,
-        statuses=REDIRECTS,
-    ),
-    Row(
-        UpstreamRejected,
-        "The upstream refused the request that this service made.",
-        PAGE + LIVE,
-        rf"{INVALID}|missingrequiredparameter|notfound|methodnotallowed",
-        statuses=REFUSALS,
-    ),
-    Row(UpstreamUnavailable, UNAVAILABLE, PAGE + HTTP, statuses=FAILURES),
+        r"|exceeded your current (quota|requests)", (429, 503)),
+    Row(UpstreamTimeout, PAGE, "The upstream gave up at its own limit on the total time.",
+        r"requesttimeout", r"^(<\d+>\s*)?request timed out", (408,)),
+    Row(UpstreamRejected, HTTP, "The upstream redirects, which is not followed.",
+        statuses=range(300, 400)),
+    Row(UpstreamRejected, PAGE + LIVE, "The upstream refused the request that this service made.",
+        rf"{INVALID}|missingrequiredparameter|notfound|methodnotallowed", statuses=REFUSALS),
 )
+# fmt: on
+
+
+def classify(failure: UpstreamFailure) -> ServiceError:
+    """Our error for what the upstream reported, with a sentence of our own."""
+    error = next((made for row in error_table if (made := row.make(failure))), None)
+    error = error or UpstreamUnavailable("The upstream failed on its own side.")
+    if isinstance(error, UpstreamRejected) and _names_a_picture(failure):
+        error = ImageUnfetchable(UNFETCHABLE)
+    if isinstance(error, ImageUnfetchable):
+        error.retryable = bool(
+            re.search(r"timed?.?out", failure.code + failure.message, re.IGNORECASE)
+        )
+    error.billed = _billed(error, failure)
+    return error
+
+
+def _names_a_picture(failure: UpstreamFailure) -> bool:
+    """Whether a 400 of no known kind is about a picture; streams say it by code under HTTP 200."""
+    coded = failure.has_code(INVALID) and failure.status not in REFUSALS
+    is_bad_request = failure.status == BAD_REQUEST or coded
+    return is_bad_request and bool(failure.says(r"\b(image|picture|photo|url|multimodal)s?\b"))
+
+
+def _billed(error: ServiceError, failure: UpstreamFailure) -> Billed:
+    """Whether it may cost money: not what was refused, unless usage was reported."""
+    gave_up = isinstance(error, UpstreamTimeout) and failure.status not in REFUSALS
+    broke = isinstance(error, UpstreamUnavailable) and failure.status in FAILURES
+    return "maybe" if failure.has_usage or gave_up or broke else "no"

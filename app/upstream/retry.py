@@ -19,10 +19,8 @@ from app.telemetry import Metrics
 logger = logging.getLogger("app.upstream")
 
 BASE_S = 0.5
-BURST_BASE_S = 2.0
-"""After a throttle of the burst rate, which asks for a slower ramp."""
-CAP_S = 8.0
-"""Longest pause of our own, as in the official SDKs."""
+BURST_BASE_S = 2.0  # A throttle of the burst rate asks for a slower ramp.
+CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
 
 
 class Attempts:
@@ -41,16 +39,16 @@ class Attempts:
     def attempt(self) -> Iterator[None]:
         """Around one attempt: counts it, if its request was written, and logs its failure."""
         self._number += 1
-        self._call.written = False
-        result, written = "internal", False
+        self._call.written = written = False
+        result = "internal"
         try:
             yield
             result = "ok"
         except ServiceError as error:
+            # What the upstream refused was written, but is not billed.
             result, written = error.code, error.upstream is not None
-            # What the upstream refused was written, but cannot be billed.
             self._call.written = error.billed == "maybe"
-            log_failure(error)
+            _log("upstream call failed", error, detail=error.detail)
             raise
         except (asyncio.CancelledError, GeneratorExit):
             result = "cancelled"
@@ -61,40 +59,30 @@ class Attempts:
 
     async def pause_after(self, error: ServiceError) -> None:
         """Wait before the next attempt; raises `error` if there is none."""
-        elapsed_s = self._clock() - self._began
-        wait_s = retry_wait_s(error, attempt=self._number)
-        late = self._total_s and elapsed_s + wait_s > self._total_s
-        if self._number > self._retries or late or not is_unserved(error):
+        elapsed_s, wait_s = self._clock() - self._began, wait_before_retry_s(error, self._number)
+        late = 0 < self._total_s < elapsed_s + wait_s
+        unserved = error.upstream is None or isinstance(error, UpstreamRateLimited)
+        if self._number > self._retries or late or error.billed == "maybe" or not unserved:
             raise error
         self._metrics.upstream_retries.labels(error.code).inc()
-        fields = {"attempt": self._number, "wait_s": wait_s, "elapsed_s": elapsed_s}
-        logger.warning(
-            "upstream call is retried", extra={"fields": {**fields, "reason": error.code}}
-        )
+        _log("upstream call is retried", error, attempt=self._number, wait_s=wait_s)
         await asyncio.sleep(wait_s)
 
 
-def is_unserved(error: ServiceError) -> bool:
-    """Whether the request was never fully written, or was not served because of a rate limit."""
-    unwritten = error.upstream is None
-    return error.billed == "no" and (unwritten or isinstance(error, UpstreamRateLimited))
-
-
-def retry_wait_s(error: ServiceError, *, attempt: int) -> float:
+def wait_before_retry_s(error: ServiceError, attempt: int) -> float:
     """Seconds between `attempt` (from 1) and the next; a `Retry-After` is the least wait.
 
     Half of each pause is random, so that many callers do not come back at once.
     """
     code = (error.upstream and error.upstream.code) or ""
     base_s = BURST_BASE_S if "burstrate" in code.lower().replace("_", "") else BASE_S
-    pause_s = min(base_s * 2.0 ** (attempt - 1), CAP_S) * random.uniform(0.5, 1)  # noqa: S311 - not for secrets
-    return max(pause_s, error.retry_after_s or 0)
+    jitter = random.uniform(0.5, 1)  # noqa: S311 - nothing is kept secret by it
+    return max(min(base_s * 2.0 ** (attempt - 1), CAP_S) * jitter, error.retry_after_s or 0)
 
 
-def log_failure(error: ServiceError) -> None:
-    """Log why an attempt failed, without anything of the request."""
+def _log(event: str, error: ServiceError, **fields: object) -> None:
+    """Log a failure, without anything of the request."""
+    cause = repr(error.__cause__) if error.__cause__ else None
     upstream = asdict(error.upstream) if error.upstream else None
-    fields = {"code": error.code, "detail": error.detail, "upstream": upstream}
-    if error.__cause__:
-        fields["cause"] = repr(error.__cause__)
-    logger.warning("upstream call failed", extra={"fields": fields})
+    known = {"code": error.code, **fields, "upstream": upstream, "cause": cause}
+    logger.warning(event, extra={"fields": known})
