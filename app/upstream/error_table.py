@@ -29,8 +29,9 @@ from app.errors import (
 PAGE, COPY, LIVE, HTTP = ("PAGE",), ("COPY",), ("LIVE",), ("HTTP",)
 NOTHING = r"(?!)"
 INVALID = r"invalidparameter(error|\..*)?|badrequest(\..*)?|invalidrequesterror"
-BAD_REQUEST, REFUSALS, FAILURES = 400, range(400, 500), range(500, 600)
+HTTP_OK, BAD_REQUEST, REFUSALS, FAILURES = 200, 400, range(400, 500), range(500, 600)
 EARLIER_RESPONSE = "previous_response_id"
+TIME_OUT, TIME_OUT_CODE = r"timed?[ -]?out", r"invalidurl\.timeout"
 UNFETCHABLE = "The upstream could not download or decode an image."
 
 
@@ -54,12 +55,18 @@ class UpstreamFailure:
         """Where the message fits."""
         return re.search(pattern, self.message, re.IGNORECASE)
 
+    @property
+    def is_bad_request(self) -> bool:
+        """Whether it means a 400; streams say so by the code, under HTTP 200."""
+        return self.status == BAD_REQUEST or (self.status == HTTP_OK and self.has_code(INVALID))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Fits a failure by one of its codes (all of it), its message (a part), or its status.
 
-    `field` is the request's field to blame; without it, the message's group `field` is.
+    `field` is the request's field to blame; without it, the message's group `field` is. With
+    `only_bad_requests` it fits no failure of another kind.
     """
 
     error: type[ServiceError]
@@ -69,11 +76,14 @@ class Row:
     message: str = NOTHING
     statuses: Container[int] = ()
     field: str = ""
+    only_bad_requests: bool = False
 
     def make(self, failure: UpstreamFailure) -> ServiceError | None:
         """The error for this failure, if the row fits."""
         found = failure.says(self.message)
         if not (found or failure.has_code(self.codes) or failure.status in self.statuses):
+            return None
+        if self.only_bad_requests and not failure.is_bad_request:
             return None
         if self.error is not InvalidRequest:
             return self.error(self.detail)
@@ -91,7 +101,7 @@ error_table = (
         r"datainspectionfailed|ipinfringementsuspect|(faqrule|customrole)blocked",
         r"inappropriate content|green network verification"),
     Row(ImageUnfetchable, PAGE + COPY, "The upstream's download of an image took too long.",
-        r"invalidurl\.timeout", r"(media|multimodal|download).*(timed out|timeout)"),
+        TIME_OUT_CODE, rf"(media|multimodal|download).*{TIME_OUT}"),
     Row(ImageDimensions, PAGE + COPY, "An image's dimensions are not accepted upstream.",
         r"invalidimageresolution",
         r"length and width do not meet|(height|width):\d+ or|aspect ratio"
@@ -135,6 +145,8 @@ error_table = (
         r"requesttimeout", r"^(<\d+>\s*)?request timed out", (408,)),
     Row(UpstreamRejected, HTTP, "The upstream redirects, which is not followed.",
         statuses=range(300, 400)),
+    Row(ImageUnfetchable, COPY, UNFETCHABLE, only_bad_requests=True,
+        message=r"\b(image|picture|photo|url|multimodal)s?\b"),
     Row(UpstreamRejected, PAGE + LIVE, "The upstream refused the request that this service made.",
         rf"{INVALID}|missingrequiredparameter|notfound|methodnotallowed", statuses=REFUSALS),
 )
@@ -145,21 +157,12 @@ def classify(failure: UpstreamFailure) -> ServiceError:
     """Our error for what the upstream reported, with a sentence of our own."""
     error = next((made for row in error_table if (made := row.make(failure))), None)
     error = error or UpstreamUnavailable("The upstream failed on its own side.")
-    if isinstance(error, UpstreamRejected) and _names_a_picture(failure):
-        error = ImageUnfetchable(UNFETCHABLE)
     if isinstance(error, ImageUnfetchable):
         error.retryable = bool(
             re.search(r"timed?.?out", failure.code + failure.message, re.IGNORECASE)
         )
     error.billed = _billed(error, failure)
     return error
-
-
-def _names_a_picture(failure: UpstreamFailure) -> bool:
-    """Whether a 400 of no known kind is about a picture; streams say it by code under HTTP 200."""
-    coded = failure.has_code(INVALID) and failure.status not in REFUSALS
-    is_bad_request = failure.status == BAD_REQUEST or coded
-    return is_bad_request and bool(failure.says(r"\b(image|picture|photo|url|multimodal)s?\b"))
 
 
 def _billed(error: ServiceError, failure: UpstreamFailure) -> Billed:
