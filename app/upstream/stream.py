@@ -45,8 +45,7 @@ class EventStreamReader:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes, up to the one that ends the answer."""
-        if not self.started:
-            self._unknown = (self._unknown + chunk)[:UNKNOWN_MAX_BYTES]
+        self._unknown = b"" if self.started else (self._unknown + chunk)[:UNKNOWN_MAX_BYTES]
         try:
             return self._read(self._decoder.feed(chunk))
         except EventTooLarge as exc:
@@ -88,10 +87,10 @@ class EventStreamReader:
             plain = name.startswith(RESPONSE) and name.isprintable() and data
             if plain and name not in TERMINAL_EVENTS:
                 events.append(Event(name, data))
+                self.started = True
             elif event := self._read_unusual(name, data, http_status):
                 events.append(event)
-        if events and not self.started:
-            self.started, self._unknown = True, b""
+                self.started = True
         return events
 
     def _read_unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:

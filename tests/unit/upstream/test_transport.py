@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import ssl
-import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -338,17 +337,6 @@ async def test_a_header_cannot_become_two(value: str) -> None:
     async with client() as http:
         with pytest.raises(httpx.LocalProtocolError):
             await http.get("http://127.0.0.1:1/", headers={"x": value})
-
-
-@pytest.fixture(scope="module")
-def ca_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of a private authority for localhost, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", "key.pem", "-out", "ca.pem"]
-    subprocess.run([*command.split(), *names, *files], check=True, cwd=folder, capture_output=True)
-    return folder / "ca.pem", folder / "key.pem"
 
 
 async def test_a_private_authority_is_trusted_only_where_it_is_given(
