@@ -16,7 +16,10 @@ EVENT_OVERHEAD_BYTES = 160
 
 def size_of(events: Sequence[Event]) -> int:
     """Memory that events take, in bytes."""
-    return sum(len(event.data) for event in events) + EVENT_OVERHEAD_BYTES * len(events)
+    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
+    for event in events:
+        size_bytes += len(event.data)
+    return size_bytes
 
 
 class EventLog:

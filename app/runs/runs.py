@@ -157,7 +157,8 @@ class Runs:
         return run
 
     def _reserve(self, size_bytes: int) -> None:
-        self._make_room(size_bytes)
+        if self._is_full(size_bytes):
+            self._make_room(size_bytes)
         self.size_bytes += size_bytes
 
     def _make_room(self, size_bytes: int) -> None:
