@@ -323,6 +323,19 @@ async def test_leaving_closes_the_call_at_once() -> None:
         assert (caller.call.written, caller.counts) == (True, {"cancelled": 1})
 
 
+@pytest.mark.parametrize(("idle_s", "connections"), [(9, 1), (11, 2)])
+async def test_an_idle_connection_is_closed_after_ten_seconds(
+    idle_s: float, connections: int
+) -> None:
+    async with serving(answers(chunked(WIRE, headers=STREAM))) as peer, calling(peer.url) as caller:
+        for _ in range(2):
+            caller.payload = [b"{}"]
+            await caller.stream()
+            skip(idle_s)
+            await settle()
+        assert peer.connections == connections
+
+
 def connect_proxy(port: int, credentials: str) -> Handler:
     """A proxy that connects those who know the credentials to a port."""
     word = base64.b64encode(credentials.encode())
