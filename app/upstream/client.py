@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -30,7 +30,7 @@ WRITE_BYTES = 131_072
 """A request is written in such pieces, so that megabytes of images do not block the loop."""
 REFUSAL_MAX_BYTES = 65_536
 """How much of a refusal's body is read; documented ones have some hundred bytes."""
-PATH, STREAM, JSON = "/responses", "text/event-stream", "application/json"
+STREAM, JSON = "text/event-stream", "application/json"
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.WriteError)
 """After these, the request was not fully written."""
 
@@ -74,18 +74,17 @@ class UpstreamClient:
         attempts, body = Attempts(call, self._settings, self._metrics), RequestBody(payload, call)
         while True:
             try:
-                with attempts.attempt(), closing(CallDeadlines(self._settings)) as deadlines:
-                    async with self._send("POST", PATH, body, deadlines, accept=STREAM) as response:
-                        reader = await self._reader(response, deadlines)
-                        chunks = response.aiter_raw()
-                        while not reader.over:
-                            if events := await next_events(reader, chunks, deadlines):
-                                payload.clear()
-                                deadlines.first_event()
-                                yield events
-                        if reader.error:
-                            raise reader.error
-                        response.extensions.get("expect_end", bool)()
+                async with self._attempt(attempts, body, accept=STREAM) as (response, deadlines):
+                    reader = await self._reader(response, deadlines)
+                    chunks = response.aiter_raw()
+                    while not reader.over:
+                        if events := await next_events(reader, chunks, deadlines):
+                            payload.clear()
+                            deadlines.first_event()
+                            yield events
+                    if reader.error:
+                        raise reader.error
+                    response.extensions.get("expect_end", bool)()
             except ServiceError as error:
                 if not payload:
                     raise
@@ -98,10 +97,8 @@ class UpstreamClient:
         attempts, body = Attempts(call, self._settings, self._metrics), RequestBody(payload, call)
         while True:
             try:
-                deadlines = CallDeadlines(self._settings, streamed=False)
-                with attempts.attempt(), closing(deadlines):
-                    async with self._send("POST", PATH, body, deadlines) as response:
-                        answer = await self._answer(response, deadlines, stored=False)
+                async with self._attempt(attempts, body) as (response, deadlines):
+                    answer = await self._answer(response, deadlines, stored=False)
             except ServiceError as error:
                 await attempts.pause_after(error)
             else:
@@ -116,34 +113,37 @@ class UpstreamClient:
             ServiceError: For every other failure.
         """
         call = UpstreamCall()
-        attempts = Attempts(call, self._settings, self._metrics)
-        with attempts.attempt(), closing(CallDeadlines(self._settings)) as deadlines:
-            body = RequestBody((), call)
-            async with self._send(method, path, body, deadlines, params=params) as response:
-                try:
-                    return await self._answer(response, deadlines, stored=True)
-                except ServiceError as error:
-                    unknown = any(one.field == EARLIER_RESPONSE for one in error.fields)
-                    if unknown or response.status_code == httpx.codes.NOT_FOUND:
-                        detail = "No such response, or it is no longer kept."
-                        raise SearchNotFound(detail, upstream=error.upstream) from error
-                    raise
+        attempts, body = Attempts(call, self._settings, self._metrics), RequestBody((), call)
+        sent = self._attempt(attempts, body, method=method, path=path, params=params)
+        async with sent as (response, deadlines):
+            try:
+                return await self._answer(response, deadlines, stored=True)
+            except ServiceError as error:
+                unknown = any(one.field == EARLIER_RESPONSE for one in error.fields)
+                if unknown or response.status_code == httpx.codes.NOT_FOUND:
+                    detail = "No such response, or it is no longer kept."
+                    raise SearchNotFound(detail, upstream=error.upstream) from error
+                raise
 
     @asynccontextmanager
-    async def _send(
+    async def _attempt(
         self,
-        method: str,
-        path: str,
+        attempts: Attempts,
         body: "RequestBody",
-        deadlines: CallDeadlines,
         *,
-        accept: str = JSON,
+        method: str = "POST",
+        path: str = "/responses",
         params: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[httpx.Response]:
+        accept: str = JSON,
+    ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
         """Send a request, and give its response, whose body is to be read."""
+        # Without a stream, nothing is heard before the answer is complete.
+        deadlines = CallDeadlines(self._settings, streamed=accept == STREAM or method != "POST")
         headers = {"Accept": accept, "Content-Length": str(len(body)), "Content-Type": JSON}
         sent = self._http.stream(method, path, params=params, headers=headers, content=body)
         async with AsyncExitStack() as stack:
+            stack.enter_context(attempts.attempt())
+            stack.callback(deadlines.close)
             try:
                 with deadlines:
                     response = await stack.enter_async_context(sent)
@@ -152,7 +152,7 @@ class UpstreamClient:
             except ServiceError as timeout:
                 timeout.billed = "maybe" if body.call.written else "no"
                 raise
-            yield response
+            yield response, deadlines
 
     async def _reader(
         self, response: httpx.Response, deadlines: CallDeadlines

@@ -5,6 +5,7 @@ Deliberate differences from the standard:
 1. `id` and `retry` are dropped.
 2. The comment `:HTTP_STATUS/429` is read, also when it is glued to the event's name.
 3. `end()` gives a last block that lacks its blank line.
+4. A byte-order mark is ignored before any block, not only before the first.
 """
 
 import re
@@ -41,18 +42,12 @@ class Decoder:
     Holds at most `max_event_bytes` and the chunk at hand, and scans every byte once.
     """
 
-    __slots__ = ("_after_cr", "_max_event_bytes", "_pending", "_start")
+    __slots__ = ("_after_cr", "_max_event_bytes", "_pending")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._pending = bytearray()
-        self._start: bytes | None = b""
         self._after_cr = False
-
-    @property
-    def inside_event(self) -> bool:
-        """Whether bytes of an unfinished event are held."""
-        return bool(self._pending.strip())
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes.
@@ -60,8 +55,6 @@ class Decoder:
         Raises:
             EventTooLarge: The bytes of one event exceed the limit.
         """
-        if self._start is not None:
-            chunk = self._without_bom(chunk)
         if self._after_cr or chunk.find(b"\r") >= 0:
             chunk = self._with_line_feeds(chunk)
         if not self._pending:
@@ -79,19 +72,9 @@ class Decoder:
 
     def end(self) -> list[Frame]:
         """The frame of a last block that lacks its blank line, if there is one."""
-        frame = _read_block((self._start or b"") + bytes(self._pending))
+        frame = _read_block(bytes(self._pending))
         self._pending.clear()
-        self._start = None
         return [frame] if frame else []
-
-    def _without_bom(self, chunk: bytes) -> bytes:
-        """`chunk` without a byte-order mark, which may itself be cut."""
-        chunk = (self._start or b"") + chunk
-        if len(chunk) < len(BOM) and BOM.startswith(chunk):
-            self._start = chunk
-            return b""
-        self._start = None
-        return chunk.removeprefix(BOM)
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
         """`chunk` with every line end as LF; a CR LF may be cut between two chunks."""
@@ -125,7 +108,7 @@ class Decoder:
 def _read_block(block: bytes) -> Frame | None:
     """The frame of any block, by the standard's steps; `None` without a data line."""
     name, status, data = "", None, []
-    for line in block.split(b"\n"):
+    for line in block.removeprefix(BOM).split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":

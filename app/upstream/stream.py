@@ -56,27 +56,19 @@ class EventStreamReader:
 
     def end(self) -> list[Event]:
         """The event of a last block that lacks its blank line, if its data is complete."""
-        inside_event = self._decoder.inside_event
-        complete = [one for one in self._decoder.end() if parse_object(one.data) is not None]
-        events = self._read(complete)
+        events = self._read(one for one in self._decoder.end() if parse_object(one.data))
         if not self.over:
-            self._fail(self._early_end(inside_event=inside_event and not complete))
+            self._fail(self._early_end())
         return events
 
-    def raise_error(self) -> None:
-        """Raise the answer's failure, if it has failed."""
-        if self.error:
-            raise self.error
-
-    def _early_end(self, *, inside_event: bool) -> ServiceError:
+    def _early_end(self) -> ServiceError:
         """What it means that the bytes end without a terminal event."""
         unknown = redacted(self._unknown, self._secret)
         if self._headers.get(PARTIAL_HEADER) == "true":
             return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
         if not self.started and unknown.strip() and not looks_framed(unknown):
             return failure_in_response(HTTP_OK, self._headers, unknown)
-        where = "inside an event" if inside_event else "without a terminal event"
-        return UpstreamInterrupted(f"The upstream's answer ended {where}.")
+        return UpstreamInterrupted("The upstream's answer ended without a terminal event.")
 
     def _read(self, frames: Iterable[Frame]) -> list[Event]:
         events: list[Event] = []

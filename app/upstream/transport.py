@@ -22,9 +22,10 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 KEEPALIVE_S = 10.0  # Gateways commonly close idle connections after 15 s.
 FINAL_CHUNK_S = 1.0  # How long a body of which no more is needed may take to end.
-NEXT_ADDRESS_S = 0.25  # Head start of a host's first address over the next one (RFC 8305 §5).
+STAGGER_S = 0.25  # Head start of a host's first address over the next one (RFC 8305 §5).
 HEAD_MAX_BYTES = 65_536
 BUFFER_MAX_BYTES = 262_144  # Reading pauses when so much of a body waits for its reader.
+Origin = tuple[str, str, int]  # Scheme, host and port.
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -33,7 +34,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     def __init__(self, ssl_context: ssl.SSLContext) -> None:
         self._ssl_context = ssl_context
-        self._idle: dict[tuple[str, str, int], dict[Connection, None]] = {}
+        self._idle: dict[Origin, dict[Connection, None]] = {}
         self._connections: set[Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -47,28 +48,22 @@ class Transport(httpx.AsyncBaseTransport):
             with suppress(httpx.WriteError):
                 return await connection.exchange(head, body)
         connect_s = request.extensions.get("timeout", {}).get("connect")
-        connection = await self._connect(*origin, connect_s=connect_s)
-        return await connection.exchange(head, body)
+        return await (await self._connect(origin, connect_s)).exchange(head, body)
 
     async def aclose(self) -> None:
-        """Close all connections."""
         for connection in list(self._connections):
             connection.abort()
         await asyncio.sleep(0)
 
-    async def _connect(
-        self, scheme: str, host: str, port: int, *, connect_s: float | None
-    ) -> "Connection":
-        loop, idle = asyncio.get_running_loop(), self._idle[scheme, host, port]
+    async def _connect(self, origin: Origin, connect_s: float | None) -> "Connection":
+        loop, (scheme, host, port) = asyncio.get_running_loop(), origin
         try:
             async with asyncio.timeout(connect_s):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                sock = await start_connection(
-                    found, interleave=1, happy_eyeballs_delay=NEXT_ADDRESS_S
-                )
+                sock = await start_connection(found, interleave=1, happy_eyeballs_delay=STAGGER_S)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._connections, idle),
+                    lambda: Connection(self._connections, self._idle[origin]),
                     sock=sock,
                     ssl=self._ssl_context if scheme == "https" else None,
                     server_hostname=host if scheme == "https" else None,
@@ -82,8 +77,6 @@ class Transport(httpx.AsyncBaseTransport):
 
 class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     """One connection, serving one request at a time; also the body of its present response."""
-
-    _transport: asyncio.Transport
 
     def __init__(self, connections: set["Connection"], idle: dict["Connection", None]) -> None:
         self._connections, self._idle = connections, idle
@@ -109,7 +102,6 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         return httpx.Response(self._status, headers=self._headers, stream=self, extensions=known)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, as its bytes arrive."""
         while self._chunks or not self._complete:
             if self._chunks:
                 yield self._take()
@@ -133,7 +125,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         return not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
         # Without room in the buffer, `_can_write` says that all was written.
         self._transport.set_write_buffer_limits(high=0)
@@ -147,8 +139,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
 
     def data_received(self, data: bytes) -> None:
         if self._complete:
-            self.abort()  # Nobody asked for it.
-            return
+            return self.abort()  # Nobody asked for it.
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as exc:
@@ -160,15 +151,14 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self._fail(httpx.RemoteProtocolError, "The head of the response is too large.")
         elif self._status and self._unread_bytes > BUFFER_MAX_BYTES:
             self._transport.pause_reading()
-        self._changed.set()
+        return self._changed.set()
 
     def eof_received(self) -> None:
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
-        if self._status and self._until_close and exc is None and not self._error:
-            self._complete = True
+        self._complete |= self._until_close and exc is None and not self._error
         self._fail(httpx.ReadError, f"The connection closed early: {exc!r}")
         self._connections.discard(self)
         self._idle.pop(self, None)
@@ -185,9 +175,9 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         status = self._parser.get_status_code()
         if status < httpx.codes.OK:  # An interim response (RFC 9110 §15.2).
             self._headers.clear()
-            return
-        self._status, self._keep_alive = status, self._parser.should_keep_alive()
-        self._until_close = FRAMING.isdisjoint(name.lower() for name, _ in self._headers)
+        else:
+            self._status, self._keep_alive = status, self._parser.should_keep_alive()
+            self._until_close = FRAMING.isdisjoint(name.lower() for name, _ in self._headers)
 
     def on_body(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -232,7 +222,6 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self.abort()
 
     def _take(self) -> bytes:
-        """What has arrived of the body; reading may go on."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         if self._unread_bytes > BUFFER_MAX_BYTES:
@@ -256,8 +245,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
 
 def encode_head(request: httpx.Request) -> bytes:
     """The request line and headers; a line break in one of them is an error."""
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%b: %b" % header for header in request.headers.raw]
+    start = b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
+    lines = [start, *(b"%b: %b" % header for header in request.headers.raw)]
     if any(b"\r" in line or b"\n" in line for line in lines):
         raise httpx.LocalProtocolError("A header contains a line break.")
     return b"\r\n".join(lines) + b"\r\n\r\n"
