@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-Handler = Callable[["Peer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+Handler = Callable[["Peer", Reader, Writer], Awaitable[None]]
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Peer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    async def request(self, reader: asyncio.StreamReader) -> bytes:
+    async def request(self, reader: Reader) -> bytes:
         """Read one request whole."""
         head = await reader.readuntil(b"\r\n\r\n")
         size = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
@@ -43,7 +45,7 @@ async def serving(
     """The server, while it runs; at the end it waits for its connections."""
     peer, tasks = Peer(), set[asyncio.Task[None]]()
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: Reader, writer: Writer) -> None:
         task = asyncio.current_task()
         assert task
         tasks.add(task)
@@ -66,9 +68,7 @@ async def serving(
 def answers(*responses: bytes) -> Handler:
     """Answer the requests of all connections in turn, the last again and again."""
 
-    async def handle(
-        peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         while True:
             await peer.request(reader)
             writer.write(responses[min(len(peer.requests), len(responses)) - 1])
@@ -79,9 +79,7 @@ def answers(*responses: bytes) -> Handler:
 def answers_and_closes(*parts: bytes, reset: bool = False) -> Handler:
     """Answer one request of a connection in parts, each sent by itself, and close it."""
 
-    async def handle(
-        peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         await peer.request(reader)
         for part in parts:
             writer.write(part)
@@ -96,9 +94,7 @@ def answers_and_closes(*parts: bytes, reset: bool = False) -> Handler:
 def answers_and_waits(*parts: bytes) -> Handler:
     """Answer one request and keep the connection until the client leaves, or `go_on` is set."""
 
-    async def handle(
-        peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         await peer.request(reader)
         writer.writelines(parts)
         await reader.read()
@@ -106,7 +102,7 @@ def answers_and_waits(*parts: bytes) -> Handler:
     return handle
 
 
-def resets(writer: asyncio.StreamWriter) -> None:
+def resets(writer: Writer) -> None:
     """Reset the connection, as a crashed peer does."""
     linger = struct.pack("ii", 1, 0)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -24,6 +24,8 @@ from tests.dashscope import COMPLETED, CREATED, EVENTS, FAILED, THROTTLED, WIRE,
 from tests.unit.upstream.peer import (
     Handler,
     Peer,
+    Reader,
+    Writer,
     answers,
     answers_and_waits,
     chunked,
@@ -107,7 +109,7 @@ class Wire(httpx.AsyncByteStream):
         yield self._body
 
 
-def replies(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], httpx.Response]:
+def replies(status: int, body: bytes = b"{}", /, **headers: str) -> Callable[[Any], httpx.Response]:
     return lambda _: httpx.Response(status, headers=headers, stream=Wire(body))
 
 
@@ -260,7 +262,7 @@ async def test_silence_ends_in_a_time_out_that_names_its_phase(
     async with serving(answers_and_waits(wire)) as peer, calling(peer.url) as caller:
         asking = asyncio.create_task(caller.fails())
         await peer.asked.wait()
-        await asyncio.sleep(0.05)
+        await settle(200)
         skip(after_s - 1)
         await settle()
         assert not asking.done()
@@ -274,9 +276,7 @@ async def test_silence_ends_in_a_time_out_that_names_its_phase(
 async def test_the_whole_answer_has_a_time_out_too() -> None:
     more = BEGUN.partition(b"\r\n\r\n")[2]
 
-    async def handle(
-        peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         await peer.request(reader)
         writer.write(BEGUN)
         while not writer.transport.is_closing():
@@ -289,7 +289,7 @@ async def test_the_whole_answer_has_a_time_out_too() -> None:
 
 
 async def test_an_upload_that_stalls_is_a_time_out_that_cannot_be_billed() -> None:
-    async def handle(peer: Peer, _: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+    async def handle(peer: Peer, _: Reader, __: Writer) -> None:
         peer.asked.set()
         await peer.go_on.wait()
 
@@ -340,9 +340,7 @@ def connect_proxy(port: int, credentials: str) -> Handler:
     """A proxy that connects those who know the credentials to a port."""
     word = base64.b64encode(credentials.encode())
 
-    async def handle(
-        peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         peer.requests.append(head)
         if b"Proxy-Authorization: Basic " + word not in head:
@@ -355,7 +353,7 @@ def connect_proxy(port: int, credentials: str) -> Handler:
     return handle
 
 
-async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pipe(reader: Reader, writer: Writer) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
     writer.close()
