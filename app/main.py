@@ -27,6 +27,7 @@ from app.api.middleware import (
 )
 from app.api.openapi import add_models, operation_id
 from app.api.problems import on_http_error, on_service_error, on_validation_error
+from app.api.responses_body import ResponsesBody
 from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards
@@ -78,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
-    add_models(app, settings)
+    add_models(app, settings, ResponsesBody)
     add_middleware(app, settings, metrics)
     return app
 
@@ -120,7 +121,6 @@ async def running_service(
     runs = Runs(settings)
     intake = ImageIntake(image_limits(settings))
     await intake.start()
-    parts = {"guards": guards, "upstream": upstream, "runs": runs, "metrics": metrics}
     try:
         yield Service(
             settings=settings,
@@ -128,8 +128,12 @@ async def running_service(
             guards=guards,
             intake=intake,
             runs=runs,
-            searches=Searches(settings, **parts),
-            responses=Responses(settings, **parts),
+            searches=Searches(
+                settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics
+            ),
+            responses=Responses(
+                settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics
+            ),
         )
     finally:
         await runs.close()

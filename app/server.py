@@ -32,7 +32,7 @@ INT_MAX = 2**31 - 1
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves until a signal, drains for at most `grace_s`, then stops; a second one ends the grace."""
+    """Serves until a signal, drains for `grace_s` at most, then stops; a second stops at once."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, grace_s: float) -> None:
         super().__init__(config)
@@ -63,7 +63,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """uvicorn's configuration for this service; the address is that of `listen`."""
+    """The configuration of uvicorn for this service; the address is that of `listen`."""
     return uvicorn.Config(
         app,
         http="httptools",

@@ -1,17 +1,18 @@
 """A request's body, read within bounds of size, time and memory, and validated."""
 
 import asyncio
+import sys
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from app.api.json_bounds import JsonBounds
 from app.api.middleware import has_body
@@ -21,6 +22,7 @@ from app.errors import (
     ImageTooLarge,
     InvalidRequest,
     MalformedBody,
+    ServiceError,
     UploadTimeout,
 )
 from app.images.memory import MemoryReservation
@@ -31,7 +33,7 @@ Model = TypeVar("Model", bound=BaseModel)
 JSON, MULTIPART = "application/json", "multipart/form-data"
 FOREVER_S = 31_536_000
 PARTS_MAX = 512
-"""Most files, and most fields, that a form is parsed for; how many may be there is checked later."""
+"""Most files, and most fields, that are parsed; how many are allowed is checked later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +61,50 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class JsonBody(NamedTuple):
+    """An object, and the text that it was read from."""
+
+    found: dict[str, Any]
+    text: bytes
+
+
 async def read_json(
     request: Request, limits: BodyLimits, memory: MemoryReservation, *, optional: bool = False
-) -> dict[str, Any]:
+) -> JsonBody:
     """Read a JSON object; an empty one where the body is `optional` and missing.
 
     Raises:
-        MalformedBody: It is not JSON, or not an object.
+        MalformedBody: It is not JSON, not an object, or a name stands twice in an object, of which
+            two readers may take either value.
         InvalidRequest, ImageTooLarge: It has too many members, or too much text.
         UploadTimeout, EncodingUnsupported, Overloaded: As `_chunks`.
     """
     if optional and not has_body(request.headers):
-        return {}
+        return JsonBody({}, b"")
     if media_type_of(request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    text, bounds = BytesIO(), JsonBounds()
+    buffer, bounds = BytesIO(), JsonBounds()
     async for chunk in _chunks(request, limits, memory):
         bounds.feed(chunk)
-        text.write(chunk)
-    n_bytes = text.tell()
-    # Until the text is freed, it and what was parsed of it take memory.
-    memory.grow(n_bytes)
+        buffer.write(chunk)
+    # Of all ways to get the bytes, this one does not copy them.
+    text = buffer.getvalue().removeprefix(BOM_UTF8)
+    memory.grow(len(text))  # What is made of it takes as much again.
     try:
-        # Of all ways to hold the bytes, this one does not copy them.
-        found = from_json(text.getvalue().removeprefix(BOM_UTF8), allow_inf_nan=False)
+        found = from_json(text, allow_inf_nan=False)
     except ValueError as exc:
         raise MalformedBody("The body is not valid JSON.") from exc
-    finally:
-        text.close()
-        memory.shrink(n_bytes)
     if not isinstance(found, dict):
         raise MalformedBody("The JSON body must be an object.")
-    return found
+    if _pairs(found) != bounds.pairs:
+        raise MalformedBody("A name stands twice in an object of the JSON body.")
+    return JsonBody(found, text)
+
+
+def _pairs(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_pairs(inner) for inner in value.values())
+    return sum(_pairs(inner) for inner in value) if isinstance(value, list) else 0
 
 
 async def read_form(
@@ -105,20 +119,31 @@ async def read_form(
     """
     # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
     headers = Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"})
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        """The body; the parser closes its files only at a `MultiPartException`."""
+        try:
+            async for chunk in _chunks(request, limits, memory):
+                yield chunk
+        except (ServiceError, ClientDisconnect) as exc:
+            raise MultiPartException("") from exc
+        if not parser.complete:
+            raise MultiPartException("")
+
     parser = Form(
         headers,
-        _chunks(request, limits, memory),
+        stream(),
         max_files=PARTS_MAX,
         max_fields=PARTS_MAX,
-        max_part_size=limits.file_bytes or 2**62,
+        max_part_size=limits.file_bytes or sys.maxsize,
     )
     try:
         form = await parser.parse()
     except MultiPartException as exc:
-        raise MalformedBody("The body is not valid multipart/form-data.") from exc
+        if exc.__cause__:
+            raise exc.__cause__ from None
+        raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
     try:
-        if not parser.complete:
-            raise MalformedBody("The multipart body ends before its closing boundary.")
         return await _fields(form.multi_items(), limits)
     finally:
         await form.close()

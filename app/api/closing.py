@@ -1,6 +1,7 @@
 """Which connections are closed behind a response, and how a body that nobody wants is handled."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
@@ -13,6 +14,9 @@ LINGER_S = 2
 """How long what still arrives of a body is read and dropped, so that the client gets its response:
 closing a socket with unread bytes resets the connection."""
 
+LINGER_MIN_BYTES = 4_194_304
+"""Read and dropped at least, where bodies may have less: clients send a while before they look."""
+
 EVENT_STREAM = "text/event-stream"
 
 
@@ -20,12 +24,12 @@ class CloseAfterAnswer:
     """Says `Connection: close` in every response but event streams and those to trusted proxies.
 
     uvicorn reads pipelined requests without bound while it answers; on a connection that is closed
-    behind the first response it drops them. A body that was not read closes a proxy's connection too.
+    behind the first response it drops them. A body that nobody read closes a proxy's too.
     """
 
     def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str], linger_bytes: int) -> None:
         self.app = app
-        self.linger_bytes = linger_bytes or float("inf")
+        self.linger_bytes = max(linger_bytes, LINGER_MIN_BYTES) if linger_bytes else sys.maxsize
         self._trusted = [ip_network(network) for network in trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.service import Service, ServiceDep
@@ -15,7 +15,7 @@ PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
 
-MISPLACED_TOKEN = (
+USE_THE_HEADER = (
     "Send the token in the Authorization header; only event streams by GET take it in the URL."
 )
 
@@ -32,6 +32,19 @@ token_in_url = APIKeyQuery(
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 UrlToken = Annotated[str | None, Depends(token_in_url)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same key with the same request joins its search.",
+    ),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", description="Go on behind this event, whatever the body says."),
+]
 
 
 def header_of(request: Request, name: str) -> str:
@@ -57,7 +70,7 @@ async def identify(request: Request, service: ServiceDep, shown: Credentials) ->
         return _identify(request, service, shown, None)
     except Unauthorized as exc:
         if shown is None and "access_token" in request.query_params:
-            raise Unauthorized(MISPLACED_TOKEN) from exc
+            raise Unauthorized(USE_THE_HEADER) from exc
         raise
 
 

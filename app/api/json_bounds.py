@@ -9,7 +9,7 @@ import re
 from app.errors import ImageTooLarge, InvalidRequest
 
 TEXT_MAX_BYTES = 1_048_576
-"""All of the text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
+"""All text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
 
 MEMBERS_MAX = 10_000
 DEPTH_MAX = 64
@@ -26,6 +26,8 @@ class JsonBounds:
     """Feed it each chunk of a JSON text. It counts, and does not check that the text is JSON."""
 
     def __init__(self) -> None:
+        self.pairs = 0
+        """Names with their values, in all objects."""
         self._text_bytes = self._members = self._depth = self._quotes = 0
         self._string_start: bytes | None = None
         """How the string that is open begins; `None` outside of strings."""
@@ -71,6 +73,7 @@ class JsonBounds:
         return text
 
     def _count_structure(self, piece: bytes) -> None:
+        self.pairs += piece.count(b":")
         self._members += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
         if self._members > MEMBERS_MAX:
             raise _too_many("members", MEMBERS_MAX)

@@ -1,6 +1,5 @@
 """What FastAPI cannot see in routes that read their own body and send their own streams."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,34 +7,43 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app import errors
 from app.api.events import ResponseEvent, StreamEvent
 from app.api.problems import PROBLEM
-from app.api.responses_body import ResponsesBody
 from app.api.schemas import OpenAIError, SearchForm, SearchRequest, TokenRequest
-from app.errors import (
-    HeadTooLarge,
-    Internal,
-    MalformedRequest,
-    ServiceError,
-    UpstreamError,
-    leaves,
-)
+from app.errors import ServiceError, UpstreamError, leaves
 from app.results import Problem
 from app.settings import Settings
 
 Json = dict[str, Any]
 Responses = dict[int | str, Json]
-Leaf = type[ServiceError]
+Leaves = tuple[type[ServiceError], ...]
 
 REF = "#/components/schemas/{model}"
-REQUESTS = (SearchRequest, SearchForm, TokenRequest, ResponsesBody)
-ANSWERS = (Problem, OpenAIError, StreamEvent, ResponseEvent)
 
-ALWAYS: tuple[Leaf, ...] = (MalformedRequest, HeadTooLarge, Internal)
-"""What any operation may refuse with."""
+ALWAYS: Leaves = (errors.MalformedRequest, errors.HeadTooLarge, errors.Internal)
+IDENTIFIED: Leaves = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed)
+STARTED: Leaves = (
+    *IDENTIFIED,
+    *(errors.RateLimited, errors.BudgetExceeded, errors.Overloaded, errors.Draining),
+    *(errors.InvalidRequest, errors.ModelNotAllowed, errors.IdempotencyMismatch),
+    *(kind for kind in leaves() if kind.code.startswith("image_")),
+)
+UPLOADED: Leaves = (
+    *STARTED,
+    *(errors.MalformedBody, errors.UploadTimeout, errors.EncodingUnsupported),
+)
+UPSTREAM: Leaves = (*leaves(UpstreamError), errors.ContentBlocked)
 
-UPSTREAM: tuple[Leaf, ...] = leaves(UpstreamError)
-
+HEADERS = {
+    "X-Request-ID": "Id of the request, as in the logs.",
+    "X-Search-ID": "Id of the search that the request is about.",
+    "X-Cache": "`miss`: started; `coalesced`: joined while it ran; `hit`: found finished.",
+    "RateLimit": "What is left of the caller's rate, where there is a limit.",
+    "RateLimit-Policy": "The limit of the caller's rate, where there is one.",
+    "Location": "Where the stream can be followed again.",
+    "Retry-After": "Seconds until the same request may succeed.",
+}
 FRAME: Json = {
     "type": "object",
     "required": ["event", "data"],
@@ -48,99 +56,69 @@ FRAME: Json = {
 }
 """A server-sent event on the wire (OpenAPI 3.2's `itemSchema`); typed clients read `schema`."""
 
-SEARCH_ID = "srch_[0-9a-f]{32}"
-HEADERS: dict[str, Json] = {
-    "X-Request-ID": {
-        "description": "Id of the request, as in the logs.",
-        "required": True,
-        "schema": {"type": "string"},
-    },
-    "X-Search-ID": {
-        "description": "Id of the search that the request is about.",
-        "required": True,
-        "schema": {"type": "string", "pattern": f"^{SEARCH_ID}$"},
-    },
-    "X-Cache": {
-        "description": "Whether the search was started, joined while it ran, or found finished.",
-        "schema": {"type": "string", "enum": ["miss", "coalesced", "hit"]},
-    },
-    "RateLimit": {
-        "description": "What is left of the caller's rate, where there is a limit.",
-        "schema": {"type": "string"},
-    },
-    "RateLimit-Policy": {
-        "description": "The limit of the caller's rate, where there is one.",
-        "schema": {"type": "string"},
-    },
-    "Location": {
-        "description": "Where the stream can be followed again.",
-        "schema": {"type": "string"},
-    },
-    "Retry-After": {
-        "description": "Seconds until the same request may succeed.",
-        "required": True,
-        "schema": {"type": "integer"},
-    },
-}
+
+def answer(*headers: str) -> Responses:
+    """The headers of a 200, beside `X-Request-ID`."""
+    return {200: {"headers": _headers(*headers)}}
 
 
-def headers(*names: str) -> Json:
-    """Headers of a response, `X-Request-ID` among them."""
-    return {name: HEADERS[name] for name in ("X-Request-ID", *names)}
+def events(model: type[BaseModel], *headers: str) -> Responses:
+    """A 200 with an event stream; `schema` is the data of any event."""
+    content = {"text/event-stream": _schema(model) | {"itemSchema": FRAME}}
+    return {200: {"description": "Events.", "headers": _headers(*headers), "content": content}}
 
 
 def body(**media_types: type[BaseModel]) -> Json:
     """`openapi_extra` for a body that the route reads itself: `body(json=…, form=…)`."""
     names = {"json": "application/json", "form": "multipart/form-data"}
-    content = {names[name]: _ref(model) for name, model in media_types.items()}
+    content = {names[name]: _schema(model) for name, model in media_types.items()}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def events(model: type[BaseModel], *sent: str) -> Responses:
-    """A 200 with an event stream; `schema` is the data of any event."""
-    content = {"text/event-stream": _ref(model) | {"itemSchema": FRAME}}
-    return {200: {"description": "Events.", "headers": headers(*sent), "content": content}}
-
-
-def refusals(*kinds: Leaf) -> Responses:
+def refusals(*kinds: type[ServiceError]) -> Responses:
     """The errors of an operation by status, as problems; and any other as `default`."""
     return _refusals(kinds, PROBLEM, Problem)
 
 
-def openai_refusals(*kinds: Leaf) -> Responses:
+def openai_refusals(*kinds: type[ServiceError]) -> Responses:
     """The same in OpenAI's shape."""
     return _refusals(kinds, "application/json", OpenAIError)
 
 
-def _refusals(kinds: Iterable[Leaf], media_type: str, model: type[BaseModel]) -> Responses:
-    found: dict[int, list[Leaf]] = {}
+def _refusals(kinds: Leaves, media_type: str, model: type[BaseModel]) -> Responses:
+    found: dict[int | str, list[type[ServiceError]]] = {"default": []}
     for kind in (*kinds, *ALWAYS):
         found.setdefault(kind.status, []).append(kind)
-    answers: Responses = {
-        status: _refusal(media_type, model, leaves) for status, leaves in sorted(found.items())
-    }
-    return answers | {"default": _refusal(media_type, model, [])}
-
-
-def _refusal(media_type: str, model: type[BaseModel], kinds: list[Leaf]) -> Json:
-    schema: Json = _ref(model)["schema"]
-    if kinds:
-        code = {"type": "string", "enum": [kind.code for kind in dict.fromkeys(kinds)]}
-        members: Json = {"code": code}
-        if model is OpenAIError:
-            members = {"error": {"type": "object", "properties": members}}
-        schema = {"allOf": [schema, {"type": "object", "properties": members}]}
-    busy = kinds and kinds[0].status in (429, 503)
     return {
-        "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in kinds)
-        or "Any other error.",
-        "headers": headers(*(["Retry-After"] if busy else [])),
-        "content": {media_type: {"schema": schema}},
+        status: {
+            "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in some)
+            or "Other.",
+            "headers": _headers(*(["Retry-After"] if status in (429, 503) else [])),
+            "content": {media_type: {"schema": _narrowed(model, [kind.code for kind in some])}},
+        }
+        for status, some in found.items()
     }
 
 
-def _ref(model: type[BaseModel]) -> Json:
+def _narrowed(model: type[BaseModel], codes: list[str]) -> Json:
+    schema: Json = _schema(model)["schema"]
+    if not codes:
+        return schema
+    members: Json = {"code": {"type": "string", "enum": list(dict.fromkeys(codes))}}
+    if model is OpenAIError:
+        members = {"error": {"type": "object", "properties": members}}
+    return {"allOf": [schema, {"type": "object", "properties": members}]}
+
+
+def _schema(model: type[BaseModel]) -> Json:
     return {"schema": {"$ref": REF.format(model=model.__name__)}}
+
+
+def _headers(*names: str) -> Json:
+    return {
+        name: {"description": HEADERS[name], "schema": {"type": "string"}}
+        for name in ("X-Request-ID", *names)
+    }
 
 
 def operation_id(route: APIRoute) -> str:
@@ -149,38 +127,31 @@ def operation_id(route: APIRoute) -> str:
     return head + "".join(word.title() for word in rest)
 
 
-def add_models(app: FastAPI, settings: Settings) -> None:
+def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> None:
     """Have `app.openapi()` contain the models that only references name, and the settings' bounds.
 
     FastAPI documents this way of extending the document ("Extending OpenAPI").
     """
     generate = app.openapi
+    received = [(one, "validation") for one in (SearchRequest, SearchForm, TokenRequest, *requests)]
+    sent = [(one, "serialization") for one in (Problem, OpenAIError, StreamEvent, ResponseEvent)]
 
     def openapi() -> Json:
         if app.openapi_schema is None:
-            document = generate()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            schemas |= _models()
-            _set_bounds(schemas, settings)
+            schemas = generate()["components"]["schemas"]
+            _, found = models_json_schema([*received, *sent], ref_template=REF)  # type: ignore[list-item] # literals
+            schemas.update(found["$defs"])
+            for name in ("SearchRequest", "SearchForm"):
+                _set_bounds(schemas[name]["properties"], settings)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # as documented
 
 
-def _models() -> Json:
-    wanted = [(model, "validation") for model in REQUESTS]
-    answers = [(model, "serialization") for model in ANSWERS]
-    _, found = models_json_schema([*wanted, *answers], ref_template=REF)  # type: ignore[list-item] # literals
-    schemas: Json = found["$defs"]
-    return schemas
-
-
-def _set_bounds(schemas: Json, settings: Settings) -> None:
-    for name in ("SearchRequest", "SearchForm"):
-        fields = schemas[name]["properties"]
-        fields["model"] = {"description": fields["model"]["description"]} | {
-            "anyOf": [{"type": "string", "enum": list(settings.models)}, {"type": "null"}]
-        }
-        if settings.prompt_max_chars:
-            fields["prompt"]["maxLength"] = settings.prompt_max_chars
-    schemas["SearchForm"]["properties"]["image"]["maxItems"] = settings.image_max_count
+def _set_bounds(fields: Json, settings: Settings) -> None:
+    model = {"type": "string", "enum": list(settings.models)}
+    fields["model"]["anyOf"] = [model, {"type": "null"}]
+    if settings.prompt_max_chars:
+        fields["prompt"]["maxLength"] = settings.prompt_max_chars
+    if "image" in fields:
+        fields["image"]["maxItems"] = settings.image_max_count

@@ -7,14 +7,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from app.api.openapi import headers, refusals
+from app.api.openapi import answer, refusals
 from app.api.service import ServiceDep
 from app.results import ApiModel
 
 RETRY_AFTER_S = 5
 """By then another replica, or the new process, answers."""
-
-OK = {200: {"headers": headers()}}
 
 router = APIRouter(tags=["operations"], responses=refusals())
 
@@ -34,7 +32,7 @@ class Readiness(ApiModel):
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", responses=OK)
+@router.get("/healthz", responses=answer())
 async def get_health() -> Health:
     """Say that the process answers; the upstream is not asked."""
     return Health()
@@ -44,7 +42,7 @@ async def get_health() -> Health:
 @router.get(
     "/readyz",
     response_model=Readiness,
-    responses=OK | {503: {"model": Readiness, "headers": headers("Retry-After")}},
+    responses=answer() | {503: {"model": Readiness, "description": "Draining."}},
 )
 async def get_readiness(service: ServiceDep) -> Response:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
@@ -54,7 +52,7 @@ async def get_readiness(service: ServiceDep) -> Response:
     return JSONResponse({"status": "ready"})
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=OK)
+@router.get("/metrics", response_class=PlainTextResponse, responses=answer())
 async def get_metrics(service: ServiceDep) -> Response:
     """Get the metrics in Prometheus' text format."""
     service.metrics.runs_active.set(service.runs.active)

@@ -1,6 +1,6 @@
 """Request bodies and query parameters: what they may hold, for validation and for OpenAPI."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -15,8 +15,6 @@ from pydantic import (
 from app.results import ApiModel
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
-MAX_OUTPUT_TOKENS = 65_536
-MIN_OUTPUT_TOKENS = 16
 
 Json = dict[str, Any]
 
@@ -66,6 +64,7 @@ def _whole(value: object) -> object:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+OutputTokens = Annotated[Whole, Field(ge=16, le=65_536)]
 Url: Json = {"type": "string"}
 UrlObject: Json = {
     "type": "object",
@@ -102,9 +101,7 @@ class SearchRequest(RequestModel):
     """Instructions for the model, at most as long as a prompt."""
     previous_response_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = None
     """`upstream_response_id` of an earlier search: a follow-up question, which needs no image."""
-    max_output_tokens: (
-        Annotated[Whole, Field(ge=MIN_OUTPUT_TOKENS, le=MAX_OUTPUT_TOKENS)] | None
-    ) = None
+    max_output_tokens: OutputTokens | None = None
     """Upper bound of the answer, in tokens, reasoning included. Default: the model's own."""
     thinking: bool | None = None
     """`false` answers faster, without reasoning. Default: true."""

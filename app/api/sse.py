@@ -18,6 +18,7 @@ RETRY_MS = 2_000
 PIECE_BYTES = 65_536
 """Most bytes of one `send`, about: what a reader that stalls holds of the log."""
 
+MIN_TIMER_S = 0.1
 KEEP_ALIVE = b": keep-alive\n"
 """A comment line, not a block: openai-python takes a lone blank line for an empty event."""
 
@@ -92,7 +93,7 @@ class EventStream(Response):
         self._after = after
         self._unsent = [b"retry: %d\n" % retry_ms] if retry_ms else []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
         try:
             with self._streams_open.track_inprogress(), self._reader.run.log.watch() as grown:
@@ -103,29 +104,48 @@ class EventStream(Response):
             self._reader.close()
 
     async def _follow(self, receive: Receive, send: Send, grown: asyncio.Event) -> None:
-        log, leaving = self._reader.run.log, asyncio.create_task(_disconnected(receive))
+        loop, log = asyncio.get_running_loop(), self._reader.run.log
+        leaving = asyncio.create_task(_disconnected(receive))
         leaving.add_done_callback(lambda _: grown.set())
-        heartbeat = Heartbeat(self._heartbeat_s, grown)
+        sent_at, timer = loop.time(), None
+
+        def wake_after_silence() -> None:
+            """Set again when it fires, not for each event."""
+            nonlocal timer
+            left_s = sent_at + self._heartbeat_s - loop.time()
+            if left_s <= 0:
+                grown.set()
+            timer = loop.call_later(max(left_s, MIN_TIMER_S), wake_after_silence)
+
+        if self._heartbeat_s:
+            wake_after_silence()
         try:
             while not leaving.done():
                 grown.clear()
-                sent = self._after
-                for piece in self._new():
-                    await send(_body(piece))
-                    if leaving.done():
-                        return
-                if self._after != sent:
-                    heartbeat.touch()
+                if await self._send_new(send, leaving):
+                    sent_at = loop.time()
                 elif log.closed:
                     await send(_body(b"", more=False))
                     return
-                elif heartbeat.take():
+                elif timer and loop.time() >= sent_at + self._heartbeat_s:
                     await send(_body(KEEP_ALIVE))
+                    sent_at = loop.time()
                 else:
                     await grown.wait()
         finally:
-            heartbeat.stop()
+            if timer:
+                timer.cancel()
             leaving.cancel()
+
+    async def _send_new(self, send: Send, leaving: asyncio.Task[None]) -> bool:
+        """Send what the reader has not had yet; whether that was anything."""
+        sent = False
+        for piece in self._new():
+            await send(_body(piece))
+            sent = True
+            if leaving.done():
+                break
+        return sent
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
@@ -144,39 +164,6 @@ class EventStream(Response):
         if size:
             yield b"".join(piece)
             piece.clear()
-
-
-class Heartbeat:
-    """Wakes the sender after a silence. Its timer is set when it fires, not for each event."""
-
-    def __init__(self, after_s: float, wake: asyncio.Event) -> None:
-        self._after_s = after_s
-        self._wake = wake
-        self._loop = asyncio.get_running_loop()
-        self._sent_at = self._loop.time()
-        self._due = False
-        self._timer = self._loop.call_later(after_s, self._fire) if after_s else None
-
-    def touch(self) -> None:
-        """Begin the silence anew."""
-        self._sent_at = self._loop.time()
-
-    def take(self) -> bool:
-        """Whether a sign of life is due; it is, once."""
-        due, self._due = self._due, False
-        return due
-
-    def stop(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    def _fire(self) -> None:
-        left_s = self._sent_at + self._after_s - self._loop.time()
-        if left_s <= 0:
-            self._due, left_s = True, self._after_s
-            self._sent_at = self._loop.time()
-            self._wake.set()
-        self._timer = self._loop.call_later(left_s, self._fire)
 
 
 def _body(data: bytes, *, more: bool = True) -> Message:

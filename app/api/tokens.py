@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from app.api.bodies import BodyLimits, read_json, validated
 from app.api.dependencies import KeyHolder
-from app.api.openapi import body, headers, refusals
+from app.api.openapi import answer, body, refusals
 from app.api.schemas import Token, TokenRequest
 from app.api.service import ServiceDep
 from app.errors import (
@@ -16,6 +16,7 @@ from app.errors import (
     Overloaded,
     RateLimited,
     RouteNotFound,
+    TokenExpired,
     Unauthorized,
     UploadTimeout,
 )
@@ -24,9 +25,17 @@ BODY_MAX_BYTES = 4_096
 
 BODY = body(json=TokenRequest)
 BODY["requestBody"]["required"] = False
-CREATED = {200: {"headers": headers("RateLimit", "RateLimit-Policy")}}
+CREATED = answer("RateLimit", "RateLimit-Policy")
 REFUSED = refusals(
-    *(Unauthorized, Forbidden, RouteNotFound, RateLimited, Overloaded, InvalidRequest),
+    *(
+        Unauthorized,
+        TokenExpired,
+        Forbidden,
+        RouteNotFound,
+        RateLimited,
+        Overloaded,
+        InvalidRequest,
+    ),
     *(MalformedBody, UploadTimeout, ImageTooLarge, EncodingUnsupported),
 )
 
@@ -38,7 +47,7 @@ async def create_token(request: Request, service: ServiceDep, client: KeyHolder)
     """Make a browser token for the client whose key is shown."""
     limits = BodyLimits.of(service.settings, body_bytes=BODY_MAX_BYTES)
     with service.intake.memory.hold(caller=client.name) as memory:
-        found = await read_json(request, limits, memory, optional=True)
-    wanted = validated(TokenRequest, found, strict=True)
+        sent = await read_json(request, limits, memory, optional=True)
+    wanted = validated(TokenRequest, sent.found, strict=True)
     minted = service.guards.credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
     return Token(token=minted.token, expires_at=minted.expires_at)
