@@ -1,12 +1,11 @@
 """HTTP/1.1 for `httpx.AsyncClient`, over asyncio, parsed by httptools (llhttp).
 
-Its errors say how far the request got, which decides whether a failed call can cost money::
+Its errors say how far the request got (into the kernel, or the TLS layer, which buffers up to
+64 KiB), which decides whether a failed call can cost money::
 
     ConnectError, ConnectTimeout      nothing was sent
     WriteError                        the request was not fully written
     ReadError, RemoteProtocolError    it was fully written, or its response had begun
-
-"Written" is what the kernel took, or the TLS layer, which buffers up to 64 KiB.
 """
 
 import asyncio
@@ -44,9 +43,8 @@ class Transport(httpx.AsyncBaseTransport):
         origin = (request.url.scheme, request.url.raw_host.decode("ascii"), port)
         idle = self._idle.setdefault(origin, {})
         if idle:
-            connection, _ = idle.popitem()
             with suppress(httpx.WriteError):
-                return await connection.exchange(head, body)
+                return await idle.popitem()[0].exchange(head, body)
         connect_s = request.extensions.get("timeout", {}).get("connect")
         return await (await self._connect(origin, connect_s)).exchange(head, body)
 
@@ -81,7 +79,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def __init__(self, connections: set["Connection"], idle: dict["Connection", None]) -> None:
         self._connections, self._idle = connections, idle
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
         self._error: tuple[type[httpx.TransportError], str] | None = None
         self._can_write = True
@@ -109,10 +107,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
                 await self._wait()
 
     async def aclose(self) -> None:
-        """Let go of the response. A connection whose body has not ended is closed.
-
-        After a call of the response's extension `expect_end`, the body has time to end.
-        """
+        """Let go of the response; what has not ended is cut (not at once after `expect_end`)."""
         self._released = True
         self._take()
         self._keep_or_abort()
@@ -135,7 +130,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
 
     def resume_writing(self) -> None:
         self._can_write = True
-        self._changed.set()
+        self._wake()
 
     def data_received(self, data: bytes) -> None:
         if self._complete:
@@ -151,7 +146,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self._fail(httpx.RemoteProtocolError, "The head of the response is too large.")
         elif self._status and self._unread_bytes > BUFFER_MAX_BYTES:
             self._transport.pause_reading()
-        return self._changed.set()
+        return self._wake()
 
     def eof_received(self) -> None:
         self.abort()
@@ -193,8 +188,9 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._status = self._unread_bytes = 0
-        self._written = self._keep_alive = self._until_close = False
-        self._complete = self._released = False
+        self._written = self._keep_alive = self._until_close = self._complete = self._released = (
+            False
+        )
         self._expect_end = asyncio.Event()
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
@@ -232,15 +228,19 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def _fail(self, kind: type[httpx.TransportError], reason: str) -> None:
         self._error = self._error or (kind, reason)
         self.abort()
-        self._changed.set()
+        self._wake()
 
     async def _wait(self) -> None:
         """Wait for something to change, or raise what has ended the connection."""
         if self._error:
             kind, reason = self._error
             raise kind(reason) if self._written or self._status else httpx.WriteError(reason)
-        self._changed.clear()
-        await self._changed.wait()
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def encode_head(request: httpx.Request) -> bytes:
