@@ -248,7 +248,7 @@ def unanswered(exc: httpx.TransportError, call: UpstreamCall) -> ServiceError:
             return timed_out("connect", billed=billed)
         case httpx.ConnectError() | httpx.ProxyError():
             detail = "No connection to the upstream could be made."
-        case httpx.RemoteProtocolError():
+        case httpx.RemoteProtocolError() if call.written:
             return UpstreamProtocol("The upstream's answer is not HTTP.", billed=billed)
         case _:
             detail = "The connection broke before the upstream answered."

@@ -37,7 +37,7 @@ def failure_in_response(status: int, headers: Headers, body: bytes) -> ServiceEr
     """The error in a response that is no event stream; `body` may be cut off."""
     data = _json_part(body)
     content = parse_object(data) or {"message": body.decode(errors="replace")}
-    if status < HTTP_REDIRECTS and not _is_failure(content):
+    if status < HTTP_REDIRECTS and not is_failure(content):
         shown = _shown(content.get("message") or body.decode(errors="replace"))
         return UpstreamProtocol(
             "The upstream answered with something that is no event stream.",
@@ -59,7 +59,7 @@ def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceEr
     content = parse_object(body)
     if content is None and body.strip()[:1] in (b"", b"{"):
         return UpstreamInterrupted("The upstream's answer ended early.")
-    if content is None or (_is_failure(content) and not (stored and "output" in content)):
+    if content is None or (is_failure(content) and not (stored and "output" in content)):
         return failure_in_response(HTTP_OK, headers, body)
     if BODY_MEMBERS.isdisjoint(content):
         return UpstreamProtocol("The upstream answered with something that is no response.")
@@ -77,12 +77,8 @@ def failure_in_event(
     return error
 
 
-def is_failure(data: bytes) -> bool:
-    """Whether the data of an event reports a failure, whatever the event is called."""
-    return _is_failure(parse_object(data) or {})
-
-
-def _is_failure(content: Json) -> bool:
+def is_failure(content: Json) -> bool:
+    """Whether a body, or the data of an event, reports a failure, whatever its status or name."""
     status = as_object(content.get("response")).get("status") or content.get("status")
     if status == "failed" or content.get("error"):
         return True

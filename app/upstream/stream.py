@@ -98,7 +98,7 @@ class EventStreamReader:
 
     def _failure(self, name: str, http_status: int | None, data: bytes) -> ServiceError | None:
         refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith(RESPONSE)
-        failed = (not name or name in TERMINAL_EVENTS) and is_failure(data)
+        failed = (not name or name in TERMINAL_EVENTS) and is_failure(parse_object(data) or {})
         if name in (FAILED, ERROR) or refused or failed:
             return failure_in_event(name, data, self._headers, http_status=http_status)
         if not name or name.startswith(SYNTHETIC_PREFIX) or not name.isprintable():

@@ -41,8 +41,7 @@ class Transport(httpx.AsyncBaseTransport):
         head, body = encode_head(request), cast("httpx.AsyncByteStream", request.stream)
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         origin = (request.url.scheme, request.url.raw_host.decode("ascii"), port)
-        idle = self._idle.setdefault(origin, {})
-        if idle:
+        if idle := self._idle.setdefault(origin, {}):
             with suppress(httpx.WriteError):
                 return await idle.popitem()[0].exchange(head, body)
         connect_s = request.extensions.get("timeout", {}).get("connect")
@@ -218,8 +217,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self.abort()
 
     def _take(self) -> bytes:
-        data = b"".join(self._chunks)
-        self._chunks.clear()
+        data, self._chunks = b"".join(self._chunks), []
         if self._unread_bytes > BUFFER_MAX_BYTES:
             self._transport.resume_reading()
         self._unread_bytes = 0
