@@ -5,8 +5,8 @@ missing it can still be imported; it then refuses to start, and says which.
 """
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running_service(settings, metrics, upstream) as app.state.service:
+            app.openapi()  # Takes a moment, in which no request is to wait.
             yield
 
     app = FastAPI(
@@ -168,14 +169,16 @@ def app_from_environment() -> FastAPI:
     try:
         return create_app(load())
     except SettingsError as exc:
-        error = exc
+        return FastAPI(lifespan=_refusing(exc), openapi_url=None)
 
+
+def _refusing(error: SettingsError) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def refuse(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         raise error
-        yield
+        yield  # type: ignore[unreachable] # makes it a generator
 
-    return FastAPI(lifespan=refuse, openapi_url=None)
+    return lifespan
 
 
 app = app_from_environment()

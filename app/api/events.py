@@ -43,7 +43,7 @@ union that fits any event would keep typed clients from telling events apart."""
 def _upstream_event(name: str, members: list[str]) -> type[BaseModel]:
     """The model of an event: `ResponseOutputTextDelta` for `response.output_text.delta`."""
     title = name.replace("_", ".").title().replace(".", "")
-    fields = {"type": (Literal[name], Field(description="Name of the event."))}
+    fields: Json = {"type": (Literal[name], Field(description="Name of the event."))}
     fields |= {member: MEMBERS[member] for member in members}
     model: type[BaseModel] = create_model(
         title, __doc__="An event of the Responses API, relayed as it came.", **fields

@@ -31,19 +31,19 @@ class Readiness(ApiModel):
     """`draining` from the first moment of a shutdown."""
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses=answer())
+@router.head("/healthz", include_in_schema=False)
 async def get_health() -> Health:
     """Say that the process answers; the upstream is not asked."""
     return Health()
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model=Readiness,
     responses=answer() | {503: {"model": Readiness, "description": "Draining."}},
 )
+@router.head("/readyz", include_in_schema=False)
 async def get_readiness(service: ServiceDep) -> Response:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
     if service.draining.is_set() or service.runs.draining:

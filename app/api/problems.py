@@ -93,14 +93,16 @@ async def on_http_error(request: Request, exc: Exception) -> Response:
     if exc.status_code != 405:  # noqa: PLR2004
         error: ServiceError = RouteNotFound("There is nothing at this address.")
         return problem_response(request.scope, error)
-    error = MethodNotAllowed("This address does not have that method.")
-    response = problem_response(request.scope, error)
-    response.headers["Allow"] = ", ".join(_methods(request)) or (exc.headers or {}).get("Allow", "")
+    response = problem_response(
+        request.scope, MethodNotAllowed("This address does not have that method.")
+    )
+    response.headers["Allow"] = ", ".join(_methods(request, exc))
     return response
 
 
-def _methods(request: Request) -> list[str]:
-    """All methods of an address (RFC 9110 §10.2.1); Starlette knows those of its first route."""
+def _methods(request: Request, exc: HTTPException) -> list[str]:
+    """All methods of an address (RFC 9110 §10.2.1): Starlette names those of its first route."""
+    first = (exc.headers or {}).get("Allow", "").split(", ")
     route = request.scope.get("route")
-    paths = request.app.openapi()["paths"]
-    return sorted(method.upper() for method in paths.get(getattr(route, "path", ""), {}))
+    documented = request.app.openapi()["paths"].get(getattr(route, "path", ""), {})
+    return sorted({*first, *map(str.upper, documented)})

@@ -129,8 +129,9 @@ async def prepare_request(
         ImageUrlInvalid, ImageTooLarge, ...: As `ImageIntake.prepare_url`.
     """
     body = sent.found
+    if isinstance(model := body.get("model"), str):
+        check_model(service, model)
     fields: Any = validated(ResponsesBody, body, strict=True)
-    check_model(service, fields.model)
     service.guards.check_tools(_tool_types(body))
     check_follow_up(service, client, fields.previous_response_id)
     pictures, chars = find_pictures(body)
