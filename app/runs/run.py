@@ -71,7 +71,7 @@ class Run:
     on_end: Callable[["Run", int], None]
     """Called once, after the last events, with their bytes."""
     id: str = field(default_factory=lambda: f"srch_{secrets.token_hex(ID_BYTES)}")
-    keys: list[str] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
     log: EventLog = field(default_factory=EventLog)
     error: ServiceError | None = None
     cancelled: bool = False

@@ -84,7 +84,7 @@ class Runs:
             cache = "hit" if run.ended else "coalesced"
         if key is not None:
             self._by_key[owner.name, key] = run
-            run.keys.append(key)
+            run.keys.add(key)
         run.opens += 1
         return Opened(run.read(resumable=resumable or key is not None), cache)
 
