@@ -1,189 +1,256 @@
-"""A caller's own request to the Responses API: checked for what must be, else left as it is.
+"""A request to the Responses API: only members of one table are passed on, at any depth.
 
-What goes upstream is the bytes that came, unless something in them had to be replaced: an image
-that was taken in, or `store` where answers are not kept. What the upstream would fetch by itself,
-keep or read of other callers, or charge for, is held against the settings; everything else is
-between the caller and the upstream.
+Whatever else is there is refused by name, since a lenient reader behind us might act on it: fetch
+it, keep it, or charge for it. The text that came is passed on as it is, unless an image in it had
+to be replaced, or `store` where answers are not kept.
 """
 
 import hashlib
 import json
-from codecs import BOM_UTF8
-from itertools import islice
-from typing import Any
+import secrets
+from typing import Annotated, Any, NamedTuple
 
-from starlette.requests import Request
+from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
-from app.api.body import BodyLimits, read_bytes, require_json
-from app.api.parts import Picture, pictures_of
-from app.api.service import Service, service_of
-from app.errors import InvalidRequest, MalformedBody, ModelNotAllowed
-from app.images import Held
-from app.models import Client, ResponsesRequest
+from app.api.bodies import JsonBody, validated
+from app.api.checks import check_follow_up, check_image_count, check_length, check_model
+from app.api.schemas import OutputTokens, RequestModel
+from app.api.service import Service
+from app.errors import InvalidRequest, MalformedBody
+from app.models import Client, ImageInput, ResponsesRequest
 
 Json = dict[str, Any]
 
+CONTENT = """type text image_url url detail refusal annotations title start_index end_index index
+    logprobs token bytes logprob top_logprobs prompt_cache_breakpoint mode ttl"""
+ITEM = f"""{CONTENT} role content id status phase call_id name namespace arguments output summary
+    encrypted_content action query queries pattern sources"""
+TOOL = """type name description parameters strict search_context_size filters allowed_domains key
+    value user_location city country region timezone vector_store_ids max_num_results
+    ranking_options ranker score_threshold container server_label server_url server_protocol
+    server_description headers allowed_tools tool_names require_approval always never read_only"""
+SCALARS = """background conversation enable_thinking include max_output_tokens max_tool_calls
+    metadata model parallel_tool_calls previous_response_id prompt_cache_key prompt_cache_retention
+    safety_identifier service_tier store stream temperature top_logprobs top_p truncation user"""
 
-async def read_request(request: Request, client: Client, held: Held) -> ResponsesRequest:
-    """Read and check the body of `POST /v1/responses`.
+MEMBERS = {name: frozenset[str]() for name in SCALARS.split()} | {
+    name: frozenset(below.split())
+    for name, below in {
+        "access_programs": "cyber",
+        "background_options": "completion_window continuation_id",
+        "context_management": "compact_threshold type",
+        "image": "context_compression",
+        "input": ITEM,
+        "instructions": ITEM,
+        "moderation": "input mode model output policy",
+        "prompt": f"{CONTENT} id version variables",
+        "prompt_cache_options": "comparison_response_id mode prewarm ttl",
+        "reasoning": "context effort generate_summary mode summary",
+        "stream_options": "include_obfuscation",
+        "text": "format type name description strict schema verbosity",
+        "tool_choice": "type mode name server_label tools",
+        "tools": TOOL,
+    }.items()
+}
+"""What is passed on: each member, and the members that objects below it may have. These are the
+parameters of openai-python's `responses.create` (`conversation` as null only), and DashScope's
+`enable_thinking`. `docs/api.md` lists which of them DashScope ignores."""
+
+FREE_FORM = frozenset({"metadata", "text.format.schema", "tools.parameters", "tools.headers"})
+"""Objects whose members are the caller's own."""
+
+FREE_NAMES = frozenset({"prompt.variables"})
+"""Objects whose names are the caller's own, but not their values."""
+
+CONTENT_LISTS = frozenset({"content", "summary"})
+CONTENT_TYPES = frozenset(
+    {
+        *("input_text", "text", "output_text", "summary_text", "reasoning_text", "refusal"),
+        *("input_image", "image_url"),
+    }
+)
+NAME_MAX_CHARS = 128
+
+
+def _text_or_items(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise ValueError("Must be a string or a list.")  # noqa: TRY004 - pydantic's way
+    return value
+
+
+INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
+TYPED: dict[str, Any] = {
+    "model": (str, Field(description="One of the models that this service offers.")),
+    "input": (
+        Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)],
+        Field(description="A text, or items."),
+    ),
+    "stream": (bool | None, Field(None, description="Whether to answer with events.")),
+    "max_output_tokens": (
+        OutputTokens | None,
+        Field(None, description="Upper bound of the answer, in tokens, reasoning included."),
+    ),
+    "previous_response_id": (str | None, Field(None, description="The response to follow up.")),
+    "tools": (list[Json] | None, Field(None, description="The tools that the model may call.")),
+    "conversation": (None, Field(None, description="Not offered; see previous_response_id.")),
+}
+ResponsesBody = create_model(
+    "ResponsesBody",
+    __base__=RequestModel,
+    __doc__="As in the Responses API of OpenAI and DashScope.",
+    **{name: (Any, Field(None, description=f"As OpenAI's `{name}`.")) for name in MEMBERS} | TYPED,
+)
+
+
+class Picture(NamedTuple):
+    """Where an image's URL stands in a body: `holder[name]`."""
+
+    holder: Json
+    name: str
+
+    @property
+    def url(self) -> str:
+        """The URL that stands there."""
+        url: str = self.holder[self.name]
+        return url
+
+    def replace(self, url: str) -> None:
+        """Put another one there."""
+        self.holder[self.name] = url
+
+
+async def prepare_request(
+    sent: JsonBody, service: Service, client: Client, *, with_digest: bool
+) -> ResponsesRequest:
+    """Check a body and prepare its images; what was made of it is changed.
 
     Raises:
-        MalformedBody: No JSON object, or one that two readers could understand differently.
         ModelNotAllowed, InvalidRequest: Something in it is not allowed here.
-        ImageUrlInvalid, ImageTooLarge, ...: As `Intake.take_in_url`.
+        ImageUrlInvalid, ImageTooLarge, ...: As `ImageIntake.prepare_url`.
     """
-    service = service_of(request)
-    raw = await _read_json(request, service, held)
-    # Parsed, it takes as much once more; what goes upstream is counted by whoever sends it.
-    held.grow(len(raw))
-    try:
-        body = _parse(raw)
-        _check(body, service, client)
-        pictures = _pictures(body, service)
-        changed = await _take_in(pictures, service)
-        digest = _digest(body, pictures) if "idempotency-key" in request.headers else ""
-        changed |= _forbid_keeping(body, service)
-        payload = _written(body) if changed else bytes(raw)
-    except RecursionError as exc:
-        raise MalformedBody("The JSON body is nested too deeply.") from exc
+    body = sent.found
+    if isinstance(model := body.get("model"), str):
+        check_model(service, model)
+    fields: Any = validated(ResponsesBody, body, strict=True)
+    service.guards.check_tools(_tool_types(body))
+    check_follow_up(service, client, fields.previous_response_id)
+    pictures, chars = find_pictures(body)
+    check_image_count(service, len(pictures), "input")
+    check_length(service, "instructions", chars.get("instructions", 0))
+    prepare = service.intake.prepare_url
+    images = [await prepare(picture.url, caller=client.name) for picture in pictures]
+    changed = any(
+        picture.url.encode() != image.url for picture, image in zip(pictures, images, strict=True)
+    )
+    digest = _digest(body, pictures, images) if with_digest else ""
+    if not service.settings.upstream_store and body.get("store") is not False:
+        changed, body["store"] = True, False
     return ResponsesRequest(
-        payload=payload,
-        model=body["model"],
-        stream=body.get("stream") is True,
-        images=len(pictures),
-        max_output_tokens=_positive(body.get("max_output_tokens")),
+        payload=_payload(body, pictures, images) if changed else sent.text,
+        model=fields.model,
+        stream=fields.stream is True,
+        image_count=len(images),
+        input_chars=chars.get("input", 0) + chars.get("instructions", 0),
+        max_output_tokens=fields.max_output_tokens,
+        previous_response_id=fields.previous_response_id,
         digest=digest,
     )
 
 
-async def _read_json(request: Request, service: Service, held: Held) -> bytearray:
-    require_json(request)
-    settings = service.settings
-    limits = BodyLimits(
-        body_bytes=settings.body_max_bytes,
-        file_bytes=0,
-        files=0,
-        idle_s=settings.upload_idle_timeout_s,
-    )
-    raw = await read_bytes(request, limits, held)
-    if raw.startswith(BOM_UTF8):
-        # Parsers may pass over it (RFC 8259 §8.1), and the upstream need not be asked to.
-        del raw[: len(BOM_UTF8)]
-    return raw
-
-
-def _parse(raw: bytearray) -> Json:
-    """The body's members; strict, since the upstream reads the same bytes with another parser."""
+def _payload(body: Json, pictures: list[Picture], images: list[ImageInput]) -> bytes:
+    """The body as JSON text. Images are put in at the end: writing them as JSON takes seconds."""
+    marks = [secrets.token_hex() for _ in pictures]
+    for picture, mark in zip(pictures, marks, strict=True):
+        picture.replace(mark)
     try:
-        body = json.loads(raw.decode(), object_pairs_hook=_once_each, parse_constant=_no_number)
-    except ValueError as exc:
-        raise MalformedBody("The body is not valid JSON.") from exc
-    if not isinstance(body, dict):
-        raise MalformedBody("The JSON body must be an object.")
-    return body
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> Json:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise MalformedBody("A member of a JSON object is there twice.")
-    return members
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(name)
-
-
-def _check(body: Json, service: Service, client: Client) -> None:
-    """Check everything that can be refused before a picture is looked at."""
-    settings = service.settings
-    model = body.get("model")
-    if not isinstance(model, str):
-        raise InvalidRequest.of("model", "Is required, and must be a string.")
-    if model not in settings.models:
-        offered = ", ".join(settings.models)
-        raise ModelNotAllowed(f"This model is not offered here. Offered are: {offered}.")
-    if not isinstance(body.get("input"), str | list):
-        raise InvalidRequest.of("input", "Is required, and must be a string or a list.")
-    if not isinstance(body.get("stream"), bool | None):
-        raise InvalidRequest.of("stream", "Must be true or false.")
-    service.guards.check_tools(_tool_types(body.get("tools")))
-    if body.get("conversation") is not None:
-        raise InvalidRequest.of(
-            "conversation", "Conversations are not offered; see previous_response_id."
-        )
-    _check_previous(body.get("previous_response_id"), service, client)
-
-
-def _check_previous(response_id: object, service: Service, client: Client) -> None:
-    if response_id is None:
-        return
-    if not isinstance(response_id, str):
-        raise InvalidRequest.of("previous_response_id", "Must be a string.")
-    if not service.settings.upstream_store:
-        raise InvalidRequest.of(
-            "previous_response_id", "Answers are not kept here, so none can be followed."
-        )
-    service.guards.responses.check(response_id, client.name)
-
-
-def _tool_types(tools: object) -> list[str]:
-    """The kinds of tools that are asked for, each as a string."""
-    if tools is None:
-        return []
-    if not isinstance(tools, list):
-        raise InvalidRequest.of("tools", "Must be a list.")
-    types = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
-    if not all(isinstance(kind, str) for kind in types):
-        raise InvalidRequest.of("tools", "Each must be an object with a type.")
-    return [str(kind) for kind in types]
-
-
-def _pictures(body: Json, service: Service) -> list[Picture]:
-    most = service.settings.image_max_count
-    pictures = list(islice(pictures_of(body), most + 1))
-    if len(pictures) > most:
-        raise InvalidRequest.of("input", f"At most {most} images; more were given.")
-    return pictures
-
-
-async def _take_in(pictures: list[Picture], service: Service) -> bool:
-    """Put each image in as it goes upstream; say whether one is another than it was."""
-    changed = False
-    for picture in pictures:
-        given = picture.url
-        image = await service.intake.take_in_url(given)
-        picture.url = image.url.decode()
-        picture.digest = image.digest
-        changed |= picture.url != given
-    return changed
-
-
-def _digest(body: Json, pictures: list[Picture]) -> str:
-    """Equal for bodies that ask the same of the same pictures, however they are written."""
-    urls = [picture.url for picture in pictures]
-    for picture in pictures:
-        picture.url = picture.digest
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    for picture, url in zip(pictures, urls, strict=True):
-        picture.url = url
-    return digest
-
-
-def _forbid_keeping(body: Json, service: Service) -> bool:
-    """Where the upstream may keep nothing, ask it not to; say whether that changed the body."""
-    if service.settings.upstream_store or body.get("store") is False:
-        return False
-    body["store"] = False
-    return True
-
-
-def _written(body: Json) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False).encode()
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except ValueError as exc:
         raise MalformedBody("A number in the body is out of range.") from exc
+    parts: list[bytes] = []
+    for mark, image in zip(marks, images, strict=True):
+        before, _, text = text.partition(mark.encode())
+        parts += [before, image.url]
+    return b"".join([*parts, text])
 
 
-def _positive(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None
+def _tool_types(body: Json) -> list[str]:
+    """The types of all tools that a body names, in `tools` and in `tool_choice`."""
+    choice = body.get("tool_choice")
+    tools = list(body.get("tools") or ())
+    if isinstance(choice, dict):
+        tools += choice.get("tools") or () if choice.get("type") == "allowed_tools" else [choice]
+    types = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
+    if not all(isinstance(one, str) for one in types):
+        raise InvalidRequest.of("tools", "Each must be an object with a type.")
+    return [str(one) for one in types]
+
+
+def find_pictures(body: Json) -> tuple[list[Picture], dict[str, int]]:
+    """The images of a body in their order, and the characters of its texts by top-level member.
+
+    The depth is bounded by `JsonBounds`.
+
+    Raises:
+        InvalidRequest: There is a member that is not in the table, or content that is no text and
+            no image.
+    """
+    pictures: list[Picture] = []
+    chars = dict.fromkeys(body, 0)
+
+    def walk(value: object, place: str, path: str) -> None:
+        """`place` is the table's path (`tools.parameters`), `path` the body's (`tools[0].…`)."""
+        top = place.partition(".")[0]
+        if isinstance(value, str):
+            chars[top] += len(value)
+        elif isinstance(value, list):
+            for number, one in enumerate(value):
+                walk(one, place, f"{path}[{number}]")
+        elif isinstance(value, dict) and place not in FREE_FORM:
+            for name, inner in value.items():
+                shown = name[:NAME_MAX_CHARS]
+                if name not in MEMBERS[top] and place not in FREE_NAMES:
+                    raise InvalidRequest.of(f"{path}.{shown}", "This field is not passed on.")
+                if name == "image_url" and inner is not None:
+                    pictures.append(_picture(value, inner, f"{path}.{name}"))
+                else:
+                    _check_content(name, inner, f"{path}.{name}")
+                    walk(inner, f"{place}.{shown}", f"{path}.{shown}")
+
+    _check_items(body["input"])
+    for name, value in body.items():
+        walk(value, name, name)
+    return pictures, chars
+
+
+def _check_items(items: str | list[Any]) -> None:
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        members: Json = item if isinstance(item, dict) else {}
+        kind = members.get("type", "message" if "role" in members else None)
+        if not isinstance(kind, str) or kind == "item_reference":
+            reason = "Must be a whole item with a role or a type; references are not read."
+            raise InvalidRequest.of(f"input[{number}]", reason)
+
+
+def _check_content(name: str, value: object, path: str) -> None:
+    parts = value if name in CONTENT_LISTS and isinstance(value, list) else ()
+    for number, part in enumerate(parts):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(part, str) and not (isinstance(kind, str) and kind in CONTENT_TYPES):
+            raise InvalidRequest.of(f"{path}[{number}].type", "Only text and images are passed on.")
+
+
+def _picture(holder: Json, value: object, path: str) -> Picture:
+    """An image's URL, as it is or in an object, as in OpenAI's Chat Completions API."""
+    if isinstance(value, str):
+        return Picture(holder, "image_url")
+    inner: Json = value if isinstance(value, dict) else {}
+    if not isinstance(inner.get("url"), str) or not inner.keys() <= {"url", "detail"}:
+        raise InvalidRequest.of(path, "Must be a URL, or an object with one.")
+    return Picture(inner, "url")
+
+
+def _digest(body: Json, pictures: list[Picture], images: list[ImageInput]) -> str:
+    """Equal for bodies that ask the same about the same images, however they are written."""
+    for picture, image in zip(pictures, images, strict=True):
+        picture.replace(image.digest)
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,161 +1,201 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
 import re
-from typing import Any, Literal
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from starlette.requests import Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from app.api.caller import identify, refuse_unless_event_source
-from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_caller_left
-from app.api.openapi import REPLAY_QUERY, SEARCH_BODY, SEARCH_QUERY, STREAM_RESPONSE
-from app.api.problems import remember_run
-from app.api.request import open_search
-from app.api.routing import RequestRoute
-from app.api.schemas import SearchResultBody
-from app.api.service import service_of
-from app.api.sse import LogStream
-from app.errors import InvalidRequest, SearchNotFound
-from app.models import Client, json_bytes
-from app.runs import Reader, Run
+from app.api.dependencies import (
+    Admitted,
+    AdmittedOrResuming,
+    AdmittedOrResumingReader,
+    Caller,
+    IdempotencyKey,
+    LastEventId,
+    Reader,
+    last_seen,
+    require_event_stream,
+)
+from app.api.disconnects import wait_unless_disconnected
+from app.api.events import StreamEvent
+from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
+from app.api.schemas import SearchForm, SearchRequest, StreamQuery
+from app.api.search_input import open_query, open_upload
+from app.api.service import Service, ServiceDep
+from app.api.sse import RETRY_MS, EventStream, encoder_of
+from app.errors import InvalidRequest, NotAcceptable, SearchNotFound
+from app.models import Client
+from app.results import SearchResult
+from app.runs import Opened, Run
+from app.runs import Reader as RunReader
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
-EVENT_NUMBER = re.compile(r"[0-9]{1,9}")
+EVENT_NUMBER_MAX = 999_999_999
 
-router = APIRouter(route_class=RequestRoute)
+SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
+STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy")
+STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | {
+    204: {"description": "The search has ended and its last event was seen."}
+}
+FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
+
+router = APIRouter(tags=["search"])
+SearchId = Annotated[str, Path(description="Id of the search.")]
 
 
-@router.post("/search", response_model=SearchResultBody, openapi_extra=SEARCH_BODY)
-async def search(request: Request) -> Response:
-    """Search by image and wait for the end of it."""
-    reader, cache = await open_search(request, resumable=False)
+@router.post(
+    "/search",
+    openapi_extra=SEARCH_BODY,
+    responses=answer(*STARTED_HEADERS) | refusals(*UPLOADED, *UPSTREAM),
+)
+async def create_search(
+    request: Request, service: ServiceDep, client: Admitted, idempotency_key: IdempotencyKey = None
+) -> SearchResult:
+    """Search by image, and wait for the end."""
+    opened = await open_upload(request, service, client, key=idempotency_key, resumable=False)
+    run = opened.reader.run
     try:
-        if await ended_before_caller_left(request, reader.run):
-            return _result(reader.run, {"X-Cache": cache})
-        return Response(status_code=CLIENT_GONE)
+        await wait_unless_disconnected(request, run.finished())
     finally:
-        reader.close()
-
-
-@router.post("/search/stream", responses=STREAM_RESPONSE, openapi_extra=SEARCH_BODY)
-async def search_stream(request: Request) -> Response:
-    """Search by image and follow it; an early failure has its own status."""
-    if last_seen := request.headers.get("last-event-id"):
-        return _resume(request, identify(request), last_seen)
-    reader, cache = await open_search(request, resumable=True)
-    return await _follow(request, reader, cache, until="opened")
-
-
-@router.get("/search/stream", responses=STREAM_RESPONSE, openapi_extra=SEARCH_QUERY)
-async def search_stream_by_get(request: Request) -> Response:
-    """Do the same for `EventSource`, which can read no other status than 200."""
-    refuse_unless_event_source(request)
-    if last_seen := request.headers.get("last-event-id"):
-        return _resume(request, identify(request), last_seen)
-    reader, cache = await open_search(request, resumable=True)
-    return await _follow(request, reader, cache, until="admitted")
-
-
-@router.get("/search/{search_id}", response_model=SearchResultBody)
-async def state(request: Request, search_id: str) -> Response:
-    """Tell what a search has found so far, or how it ended."""
-    return _json(_find(request, identify(request), search_id).result.as_json(), {})
-
-
-@router.get("/search/{search_id}/stream", responses=STREAM_RESPONSE, openapi_extra=REPLAY_QUERY)
-async def replay(request: Request, search_id: str) -> Response:
-    """Follow a search again, from behind `Last-Event-ID` or `after`, or from its beginning."""
-    run = _find(request, identify(request), search_id)
-    return _stream_from(request, run, _place(request, run))
-
-
-@router.delete("/search/{search_id}", response_model=SearchResultBody)
-async def stop(request: Request, search_id: str) -> Response:
-    """Stop a search; while other requests share it, only leave it."""
-    run = _find(request, identify(request), search_id)
-    if service_of(request).runs.cancel(run):
-        await run.finished()
-    return _json(run.result.as_json(), {})
-
-
-def _result(run: Run, headers: dict[str, str]) -> Response:
+        opened.reader.close()
     if run.error:
         raise run.error
-    return _json(run.result.as_json(), headers)
+    return run.result
 
 
-def _json(body: dict[str, Any], headers: dict[str, str]) -> Response:
-    return Response(
-        json_bytes(body),
-        media_type="application/json",
-        headers={"Cache-Control": "no-store"} | headers,
-    )
+@router.post(
+    "/search/stream",
+    response_class=EventStream,
+    openapi_extra=SEARCH_BODY,
+    responses=STREAM | refusals(*UPLOADED, SearchNotFound, *UPSTREAM),
+)
+async def stream_search(
+    request: Request,
+    service: ServiceDep,
+    client: AdmittedOrResuming,
+    idempotency_key: IdempotencyKey = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Search by image, and follow the events; an early failure has its own status."""
+    if last_event_id:
+        return _resume(request, service, client, last_event_id)
+    opened = await open_upload(request, service, client, key=idempotency_key, resumable=True)
+    first_event = opened.reader.run.opened(service.settings.stream_commit_s)
+    return await _follow(request, service, opened, first_event)
+
+
+@router.get(
+    "/search/stream",
+    response_class=EventStream,
+    dependencies=[Depends(require_event_stream)],
+    responses=STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound),
+)
+async def open_search_stream(
+    request: Request,
+    service: ServiceDep,
+    client: AdmittedOrResumingReader,
+    fields: Annotated[StreamQuery, Query()],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Do the same for `EventSource`, which can read no other status than 200."""
+    if event_id := last_seen(request):
+        return _resume(request, service, client, event_id)
+    opened = await open_query(request, service, client, fields, key=idempotency_key)
+    return await _follow(request, service, opened, opened.reader.run.admitted())
+
+
+@router.get("/search/{search_id}", responses=FOUND)
+async def get_search(
+    request: Request, service: ServiceDep, client: Caller, search_id: SearchId
+) -> SearchResult:
+    """Get what a search has found so far, or how it ended."""
+    return _find(request, service, client, search_id).result
+
+
+@router.get(
+    "/search/{search_id}/stream",
+    response_class=EventStream,
+    responses=STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest),
+)
+async def resume_search(
+    request: Request,
+    service: ServiceDep,
+    client: Reader,
+    search_id: SearchId,
+    after: Annotated[
+        int, Query(ge=0, le=EVENT_NUMBER_MAX, description="How many events were seen already.")
+    ] = 0,
+) -> Response:
+    """Follow a search again: first what was missed, then live."""
+    run = _find(request, service, client, search_id)
+    if event_id := last_seen(request):
+        of, after = _parse(event_id)
+        if of != run.id:
+            raise SearchNotFound("This Last-Event-ID is of another search.")
+    return _stream_from(request, service, run, after)
+
+
+@router.delete("/search/{search_id}", responses=FOUND)
+async def cancel_search(
+    request: Request, service: ServiceDep, client: Caller, search_id: SearchId
+) -> SearchResult:
+    """Stop a search; while other requests share it, only leave it."""
+    run = _find(request, service, client, search_id)
+    if service.runs.cancel(run):
+        await run.finished()
+    return run.result
 
 
 async def _follow(
-    request: Request, reader: Reader, cache: str, *, until: Literal["admitted", "opened"]
+    request: Request, service: Service, opened: Opened, status_known: Coroutine[Any, Any, None]
 ) -> Response:
     """Begin the stream once its status is known."""
-    run, within_s = reader.run, service_of(request).settings.stream_commit_s
-    known = run.admitted() if until == "admitted" else run.opened(within_s)
     try:
-        if await came_before_caller_left(request, known):
-            return _stream(request, reader, after=0, headers={"X-Cache": cache})
+        await wait_unless_disconnected(request, status_known)
     except BaseException:
-        reader.close()
+        opened.reader.close()
         raise
-    reader.close()
-    return Response(status_code=CLIENT_GONE)
+    return _stream(request, service, opened.reader, after=0)
 
 
-def _resume(request: Request, client: Client, last_seen: str) -> Response:
+def _resume(request: Request, service: Service, client: Client, event_id: str) -> Response:
     """Go on behind the last event that a reader has seen; nothing is paid for again."""
-    event_id = EVENT_ID.fullmatch(last_seen)
-    if event_id is None:
+    search_id, after = _parse(event_id)
+    return _stream_from(request, service, _find(request, service, client, search_id), after)
+
+
+def _parse(event_id: str) -> tuple[str, int]:
+    found = EVENT_ID.fullmatch(event_id)
+    if found is None:
         raise SearchNotFound("This Last-Event-ID is none of this service's.")
-    run = _find(request, client, event_id[1])
-    return _stream_from(request, run, int(event_id[2]))
+    return found[1], int(found[2])
 
 
-def _stream_from(request: Request, run: Run, after: int) -> Response:
-    if run.ended and after >= len(run.log.events):
-        return Response(status_code=204)
-    # A number that was never given out would skip the last event, which every stream must have.
-    seen = min(after, len(run.log.events))
-    return _stream(request, run.read(resumable=True), after=seen, headers={})
-
-
-def _stream(request: Request, reader: Reader, *, after: int, headers: dict[str, str]) -> LogStream:
-    service = service_of(request)
-    settings = service.settings
-    location = f"/search/{reader.run.id}/stream"
-    return LogStream(
-        reader,
-        after=after,
-        heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
-        send_timeout_s=settings.stream_send_timeout_s,
-        streams_open=service.metrics.streams_open,
-        headers=headers | {"Location": location},
-    )
-
-
-def _find(request: Request, client: Client, search_id: str) -> Run:
-    run = service_of(request).runs.find(client, search_id)
-    remember_run(request.scope, run)
+def _find(request: Request, service: Service, client: Client, search_id: str) -> Run:
+    run = service.runs.find(client, search_id)
+    request.state.run = run
     return run
 
 
-def _place(request: Request, run: Run) -> int:
-    """Return how many events a reader has seen."""
-    if last_seen := request.headers.get("last-event-id"):
-        event_id = EVENT_ID.fullmatch(last_seen)
-        if event_id is None or event_id[1] != run.id:
-            raise SearchNotFound("This Last-Event-ID is not of this search.")
-        return int(event_id[2])
-    after = request.query_params.get("after", "")
-    if not after:
-        return 0
-    if not EVENT_NUMBER.fullmatch(after):
-        raise InvalidRequest.of("after", "Must be an event's number.")
-    return int(after)
+def _stream_from(request: Request, service: Service, run: Run, after: int) -> Response:
+    if run.ended and after >= len(run.log.events):
+        return Response(status_code=204)
+    # With a number that was never given out a reader would miss the last event.
+    seen = min(after, len(run.log.events))
+    return _stream(request, service, run.read(resumable=True), after=seen)
+
+
+def _stream(request: Request, service: Service, reader: RunReader, *, after: int) -> EventStream:
+    settings, search_id = service.settings, reader.run.id
+    prefix = request.scope.get("root_path", "")
+    return EventStream(
+        reader,
+        after=after,
+        encode=encoder_of(search_id),
+        retry_ms=RETRY_MS,
+        heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
+        streams_open=service.metrics.streams_open,
+        headers={"Location": f"{prefix}/search/{search_id}/stream"},
+    )

@@ -1,0 +1,248 @@
+"""A request's body, read within bounds of size, time and memory, and validated."""
+
+import asyncio
+import sys
+from codecs import BOM_UTF8
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from app.api.json_bounds import JsonBounds
+from app.api.middleware import has_body
+from app.api.problems import invalid_fields
+from app.errors import (
+    EncodingUnsupported,
+    ImageTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    ServiceError,
+    UploadTimeout,
+)
+from app.images.memory import MemoryReservation
+from app.settings import Settings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+JSON, MULTIPART = "application/json", "multipart/form-data"
+FOREVER_S = 31_536_000
+PARTS_MAX = 512
+"""Most files, and most fields, that are parsed; how many are allowed is checked later."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Bytes and seconds; 0 disables a limit."""
+
+    body_bytes: int
+    file_bytes: int
+    idle_s: float
+    total_s: float
+
+    @classmethod
+    def of(cls, settings: Settings, *, body_bytes: int | None = None) -> "BodyLimits":
+        """The limits that the settings give."""
+        return cls(
+            body_bytes=settings.body_max_bytes if body_bytes is None else body_bytes,
+            file_bytes=settings.image_max_bytes,
+            idle_s=settings.upload_idle_timeout_s,
+            total_s=settings.upload_timeout_s,
+        )
+
+
+def media_type_of(request: Request) -> str:
+    """The body's media type, without parameters; empty if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class JsonBody(NamedTuple):
+    """An object, and the text that it was read from."""
+
+    found: dict[str, Any]
+    text: bytes
+
+
+async def read_json(
+    request: Request, limits: BodyLimits, memory: MemoryReservation, *, optional: bool = False
+) -> JsonBody:
+    """Read a JSON object; an empty one where the body is `optional` and missing.
+
+    Raises:
+        MalformedBody: It is not JSON, not an object, or a name stands twice in an object, of which
+            two readers may take either value.
+        InvalidRequest, ImageTooLarge: It has too many members, or too much text.
+        UploadTimeout, EncodingUnsupported, Overloaded: As `_chunks`.
+    """
+    if optional and not has_body(request.headers):
+        return JsonBody({}, b"")
+    if media_type_of(request) != JSON:
+        raise MalformedBody(f"The Content-Type must be {JSON}.")
+    buffer, bounds = BytesIO(), JsonBounds()
+    async for chunk in _chunks(request, limits, memory):
+        bounds.feed(chunk)
+        buffer.write(chunk)
+    # Of all ways to get the bytes, this one does not copy them.
+    text = buffer.getvalue().removeprefix(BOM_UTF8)
+    memory.grow(len(text))  # What is made of it takes as much again.
+    try:
+        found = from_json(text, allow_inf_nan=False)
+    except ValueError as exc:
+        raise MalformedBody("The body is not valid JSON.") from exc
+    if not isinstance(found, dict):
+        raise MalformedBody("The JSON body must be an object.")
+    if _pairs(found) != bounds.pairs:
+        raise MalformedBody("A name stands twice in an object of the JSON body.")
+    return JsonBody(found, text)
+
+
+def _pairs(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_pairs(inner) for inner in value.values())
+    return sum(_pairs(inner) for inner in value) if isinstance(value, list) else 0
+
+
+async def read_form(
+    request: Request, limits: BodyLimits, memory: MemoryReservation
+) -> dict[str, Any]:
+    """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory.
+
+    Raises:
+        MalformedBody: It is not multipart/form-data, or ends early.
+        InvalidRequest: A field is given twice, or as a file.
+        ImageTooLarge, UploadTimeout, EncodingUnsupported, Overloaded: As `_chunks`.
+    """
+    # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
+    headers = Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"})
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        """The body; the parser closes its files only at a `MultiPartException`."""
+        try:
+            async for chunk in _chunks(request, limits, memory):
+                yield chunk
+        except (ServiceError, ClientDisconnect) as exc:
+            raise MultiPartException("") from exc
+        if not parser.complete:
+            raise MultiPartException("")
+
+    parser = Form(
+        headers,
+        stream(),
+        max_files=PARTS_MAX,
+        max_fields=PARTS_MAX,
+        max_part_size=limits.file_bytes or sys.maxsize,
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as exc:
+        if exc.__cause__:
+            raise exc.__cause__ from None
+        raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
+    try:
+        return await _fields(form.multi_items(), limits)
+    finally:
+        await form.close()
+
+
+class Form(MultiPartParser):
+    """Starlette's parser, which loses the last part of a body without its closing boundary."""
+
+    spool_max_size = 0
+    """Never on disk (`tempfile.SpooledTemporaryFile`)."""
+    complete = False
+
+    def on_end(self) -> None:
+        """Note that the closing boundary was there."""
+        self.complete = True
+
+
+async def _fields(parts: list[tuple[str, UploadFile | str]], limits: BodyLimits) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, part in parts:
+        if name == "image":
+            if data := await _file(part, limits):
+                fields.setdefault(name, []).append(data)
+        elif isinstance(part, UploadFile):
+            raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
+        elif name == "image_url":
+            fields.setdefault(name, []).append(_text(name, part))
+        elif name in fields:
+            raise InvalidRequest.of(name, "Was given more than once.")
+        else:
+            fields[name] = _text(name, part)
+    return fields
+
+
+async def _file(part: UploadFile | str, limits: BodyLimits) -> bytes:
+    """The bytes of an image; none of a form that was sent with no file chosen."""
+    if isinstance(part, str):
+        return part.encode("latin-1")
+    if 0 < limits.file_bytes < (part.size or 0):
+        raise ImageTooLarge(f"An image may have {limits.file_bytes} bytes.")
+    data = await part.read()
+    await part.close()
+    return data
+
+
+def _text(name: str, part: str) -> str:
+    try:
+        return part.encode("latin-1").decode()
+    except UnicodeDecodeError as exc:
+        raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
+
+
+async def _chunks(
+    request: Request, limits: BodyLimits, memory: MemoryReservation
+) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives, counted.
+
+    Raises:
+        EncodingUnsupported: It is compressed.
+        ImageTooLarge: It is larger than allowed, also when its Content-Length says so.
+        UploadTimeout: It arrives too slowly.
+        Overloaded: Other uploads leave no memory for it.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
+    declared = request.headers.get("content-length", "")
+    _check_size(int(declared) if declared.isascii() and declared.isdigit() else 0, limits)
+    loop, chunks, n_bytes = asyncio.get_running_loop(), request.stream(), 0
+    ends_at = loop.time() + (limits.total_s or FOREVER_S)
+    while True:
+        idle_at = loop.time() + (limits.idle_s or FOREVER_S)
+        try:
+            async with asyncio.timeout_at(min(ends_at, idle_at)):
+                chunk = await anext(chunks, None)
+        except TimeoutError as exc:
+            raise UploadTimeout(
+                f"The body must arrive within {limits.total_s:g} s, "
+                f"with no pause of {limits.idle_s:g} s."
+            ) from exc
+        if chunk is None:
+            return
+        n_bytes += len(chunk)
+        _check_size(n_bytes, limits)
+        memory.grow(len(chunk))
+        yield chunk
+
+
+def _check_size(n_bytes: int, limits: BodyLimits) -> None:
+    if 0 < limits.body_bytes < n_bytes:
+        raise ImageTooLarge(f"A request's body may have {limits.body_bytes} bytes.")
+
+
+def validated(model: type[Model], fields: Any, *, strict: bool) -> Model:
+    """Make a model of fields.
+
+    Raises:
+        InvalidRequest: It names each field that is refused.
+    """
+    try:
+        return model.model_validate(fields, strict=strict)
+    except ValidationError as exc:
+        raise invalid_fields(exc) from exc

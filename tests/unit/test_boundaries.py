@@ -1,0 +1,194 @@
+"""What the source may import and inherit: its layers, and only what libraries document."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LAYERS = (
+    {"setting_types"},
+    {"settings", "errors", "problems"},
+    {"models", "results", "telemetry"},
+    {"images", "upstream", "runs", "guards"},
+    {"usage"},
+    {"search", "responses"},
+    {"api"},
+    {"main", "server"},
+    {"__main__"},
+)
+"""Lowest first. Modules and packages of one layer do not know one another, except as below."""
+
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+SIDEWAYS = {("problems", "errors"), ("results", "models"), ("main", "server")}
+
+ONLY_IN = {
+    "httpx": {"upstream"},
+    "fastapi": {"api", "main", "server"},
+    "starlette": {"api", "main"},
+    "uvicorn": {"main", "server"},
+    "sse_starlette": {"api"},
+    "simulator": set[str](),
+    "ctypes": set[str](),
+}
+"""The parts of the service that may import a library."""
+
+BASES = {
+    "httpx.AsyncBaseTransport",
+    "httpx.AsyncByteStream",
+    "pydantic.BaseModel",
+    "pydantic.RootModel",
+    "pydantic_settings.BaseSettings",
+    "pydantic_settings.PydanticBaseSettingsSource",
+    "starlette.formparsers.MultiPartParser",
+    "starlette.responses.Response",
+    "uvicorn.Server",
+}
+"""Classes of libraries that are documented to be derived from, and `uvicorn.Server`, whose
+`handle_exit` a test of the shutdown holds, and Starlette's parser, of which one method is used."""
+
+
+def breaches(root: Path) -> list[str]:
+    """Every breach of a boundary in the source, with the file that it is in."""
+    return [
+        f"{source.relative_to(root).as_posix()}: {breach}"
+        for package in ("app", "simulator")
+        for source in sorted((root / package).rglob("*.py"))
+        for breach in _breaches_of(source.relative_to(root), ast.parse(source.read_text("utf-8")))
+    ]
+
+
+def _breaches_of(source: Path, tree: ast.Module) -> Iterator[str]:
+    package, part = source.parts[0], Path(source.parts[1]).stem
+    names = dict(_imports(source, tree))
+    for name in names.values():
+        if package == "simulator":
+            if name.split(".")[0] == "app":
+                yield f"imports {name}: the stand-in knows nothing of the service"
+        elif rule := _broken_rule(part, name):
+            yield f"imports {name}: {rule}"
+    if package == "app":
+        yield from _private_names(tree)
+        yield from _foreign_bases(tree, names)
+
+
+def _imports(source: Path, tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """What each imported name stands for."""
+    package = source.with_suffix("").parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for one in node.names:
+                yield one.asname or one.name, one.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            for one in node.names:
+                yield one.asname or one.name, f"{module}.{one.name}"
+
+
+def _broken_rule(part: str, name: str) -> str | None:
+    top, *rest = name.split(".")
+    if top in ONLY_IN and part not in ONLY_IN[top]:
+        return f"{top} belongs to {', '.join(sorted(ONLY_IN[top])) or 'nobody here'}"
+    if top != "app":
+        private = any(word.startswith("_") and not word.startswith("__") for word in (top, *rest))
+        return "it is private to its library" if private else None
+    if not rest or part in {"__init__", rest[0]} or (part, rest[0]) in SIDEWAYS:
+        return None
+    if part not in LAYER or rest[0] not in LAYER:
+        return "it has no layer yet"
+    return None if LAYER[rest[0]] < LAYER[part] else "an import goes down only"
+
+
+def _private_names(tree: ast.Module) -> Iterator[str]:
+    """Private attributes of anything but the object itself, or one of its class."""
+    own = {name for node in ast.walk(tree) for name in _own_names(node)}
+    for node in ast.walk(tree):
+        name = node.attr if isinstance(node, ast.Attribute) else ""
+        if name.startswith("_") and not name.startswith("__") and name not in own:
+            yield f"uses {ast.unparse(node)}, which is private"
+
+
+def _own_names(node: ast.AST) -> Iterator[str]:
+    """Private names that the file itself defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield node.name
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        if isinstance(node.value, ast.Name) and node.value.id == "self":
+            yield node.attr
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id
+
+
+def _foreign_bases(tree: ast.Module, names: dict[str, str]) -> Iterator[str]:
+    """Bases from libraries that are not among the documented ones."""
+    for node in ast.walk(tree):
+        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+            written = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
+            first, _, rest = written.partition(".")
+            name = ".".join(filter(None, [names.get(first, ""), rest]))
+            top = name.partition(".")[0]
+            if top in {"", "app"} or top in sys.stdlib_module_names or name in BASES:
+                continue
+            yield f"class {node.name} derives from {name}"
+
+
+def test_the_source_keeps_its_boundaries() -> None:
+    assert breaches(ROOT) == []
+
+
+def test_every_module_of_the_service_has_a_layer() -> None:
+    parts = {path.stem for path in (ROOT / "app").iterdir() if path.suffix == ".py"}
+    parts |= {path.parent.name for path in (ROOT / "app").glob("*/*.py")}
+    assert parts - {"__init__"} == set(LAYER)
+
+
+BROKEN = [
+    ("app/models.py", "from app.search import Searches"),
+    ("app/models.py", "from app import telemetry"),
+    ("app/runs/run.py", "from app.guards.rate import RateLimiter"),
+    ("app/runs/run.py", "from ..guards import rate"),
+    ("app/runs/run.py", "def late():\n    import app.api.search"),
+    ("app/search.py", "import httpx"),
+    ("app/guards/rate.py", "from starlette.requests import Request"),
+    ("app/images/url.py", "from simulator import gallery"),
+    ("app/images/decode.py", "import ctypes"),
+    ("app/search.py", "from app.attic import junk"),
+    ("app/api/sse.py", "from starlette._utils import get_route_path"),
+    ("app/upstream/client.py", "import httpx\nhttpx._client"),
+    ("app/server.py", "class Run:\n    def go(self, task):\n        return task._state"),
+    (
+        "app/server.py",
+        "from uvicorn.protocols.http import httptools_impl as x\nclass Own(x.HttpToolsProtocol): ...",
+    ),
+    ("simulator/server.py", "from app.models import Event"),
+]
+KEPT = [
+    ("app/main.py", "from app.api import search"),
+    ("app/upstream/client.py", "import httpx\nclass Own(httpx.AsyncBaseTransport): ..."),
+    ("app/api/sse.py", "import sse_starlette\nfrom app.runs import log"),
+    ("app/runs/run.py", "from app.runs.log import EventLog\nfrom . import log"),
+    ("app/runs/run.py", "class Run:\n    def go(self):\n        self._x = self._x + 1"),
+    ("app/errors.py", "class ServiceError(Exception): ..."),
+    ("app/__main__.py", "from app.main import create_app"),
+]
+
+
+@pytest.mark.parametrize(("where", "text"), BROKEN)
+def test_a_breach_is_reported(tmp_path: Path, where: str, text: str) -> None:
+    _write(tmp_path, where, text)
+    assert [breach.split(":")[0] for breach in breaches(tmp_path)] == [where]
+
+
+@pytest.mark.parametrize(("where", "text"), KEPT)
+def test_what_keeps_to_them_is_not(tmp_path: Path, where: str, text: str) -> None:
+    _write(tmp_path, where, text)
+    assert breaches(tmp_path) == []
+
+
+def _write(root: Path, where: str, text: str) -> None:
+    (root / where).parent.mkdir(parents=True)
+    (root / where).write_text(text, encoding="utf-8")
