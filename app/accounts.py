@@ -4,7 +4,7 @@ import logging
 import time
 
 from app.guards import Guards, Permit
-from app.images import Held
+from app.images.memory import MemoryReservation
 from app.models import Client, Event, ImageSearch, SearchResult
 from app.telemetry import Metrics
 from app.upstream.answer import TERMINAL_EVENTS, TEXT_DELTA, Folding
@@ -17,7 +17,7 @@ class Books:
 
     __slots__ = ("_client", "_guards", "_memory", "_metrics", "answer", "created_at")
 
-    def __init__(self, client: Client, *, guards: Guards, metrics: Metrics, memory: Held) -> None:
+    def __init__(self, client: Client, *, guards: Guards, metrics: Metrics, memory: MemoryReservation) -> None:
         self.answer = Folding()
         self.created_at = time.time()
         self._client = client

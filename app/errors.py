@@ -179,6 +179,10 @@ class ImageDimensions(CallerError):
     code, status, title = "image_dimensions", 422, "The image's size in pixels is not accepted"
 
 
+class ImageTooComplex(CallerError):
+    code, status, title = "image_too_complex", 422, "Decoding the image takes too much"
+
+
 class ImageUrlInvalid(CallerError):
     code, status, title = "image_url_invalid", 422, "The image's address is not accepted"
 

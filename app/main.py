@@ -18,7 +18,7 @@ from app.api.problems import on_http_error, on_service_error
 from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards, GuardSettings
-from app.images import ImageLimits, Intake
+from app.images.intake import ImageIntake, ImageLimits
 from app.responses import Responses
 from app.runs import RunLimits, Runs
 from app.search import Searches
@@ -74,7 +74,8 @@ async def running_service(
     gate = Guards(guards, metrics=metrics)
     for note in gate.notes():
         logger.warning(note)
-    intake = Intake(image_limits(settings))
+    intake = ImageIntake(image_limits(settings))
+    await intake.start()
     runs = Runs(run_limits(settings))
     async with PooledTransport() as transport:
         upstream = Upstream(transport, settings, metrics)
@@ -98,8 +99,8 @@ async def running_service(
                 responses=passed_on,
             )
         finally:
-            await runs.close()
             await intake.close()
+            await runs.close()
 
 
 def run_limits(settings: Settings) -> RunLimits:
@@ -121,6 +122,8 @@ def image_limits(settings: Settings) -> ImageLimits:
         max_pixels=settings.image_max_pixels,
         max_side=settings.image_max_side,
         workers=settings.image_workers,
+        worker_memory_bytes=settings.image_worker_memory_bytes,
+        timeout_s=settings.image_timeout_s,
         inflight_max_bytes=settings.image_inflight_max_bytes,
     )
 

@@ -22,7 +22,7 @@ from app.errors import (
     problem,
 )
 from app.guards import Estimate, Guards, Permit
-from app.images import Held
+from app.images.memory import MemoryReservation
 from app.models import Client, Emit, Event, ResponsesRequest, SearchResult, Status
 from app.runs import Opened, Runs
 from app.upstream.client import Upstream
@@ -51,7 +51,7 @@ class Responses:
         self.metrics = metrics
 
     def open(
-        self, client: Client, request: ResponsesRequest, *, memory: Held, key: str | None
+        self, client: Client, request: ResponsesRequest, *, memory: MemoryReservation, key: str | None
     ) -> Opened:
         """Return a reader of the call; see `Runs.open` for what it raises.
 
@@ -68,7 +68,7 @@ class Responses:
                 client,
                 request,
                 estimate=estimate,
-                memory=memory.hand_over(len(request.payload)),
+                memory=memory.transfer(len(request.payload)),
                 responses=self,
             ),
             key=key,
@@ -117,7 +117,7 @@ class ResponsesWork:
         request: ResponsesRequest,
         *,
         estimate: Estimate,
-        memory: Held,
+        memory: MemoryReservation,
         responses: Responses,
     ) -> None:
         self._id = run_id

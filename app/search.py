@@ -14,7 +14,7 @@ from app import telemetry
 from app.accounts import Books, account
 from app.errors import ServiceError, problem
 from app.guards import Estimate, Guards, Permit
-from app.images import Held
+from app.images.memory import MemoryReservation
 from app.models import (
     Answer,
     Client,
@@ -57,7 +57,7 @@ class Searches:
         client: Client,
         spec: SearchSpec,
         *,
-        memory: Held,
+        memory: MemoryReservation,
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
@@ -75,7 +75,7 @@ class Searches:
                 client,
                 spec,
                 estimate=estimate,
-                memory=memory.hand_over(spec.size_bytes),
+                memory=memory.transfer(spec.size_bytes),
                 searches=self,
             ),
             key=key,
@@ -101,7 +101,7 @@ class SearchWork:
         spec: SearchSpec,
         *,
         estimate: Estimate,
-        memory: Held,
+        memory: MemoryReservation,
         searches: Searches,
     ) -> None:
         self._id = run_id

@@ -87,7 +87,9 @@ class DrainingServer(uvicorn.Server):
         self._draining = asyncio.create_task(self._drain(grace_s))
 
     async def _drain(self, grace_s: float) -> None:
-        await self._app.state.service.runs.drain(grace_s)
+        service = self._app.state.service
+        # Searches that have not begun will not begin: their callers are told at once.
+        await asyncio.gather(service.runs.drain(grace_s), service.intake.close())
         self.should_exit = True
 
 

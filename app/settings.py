@@ -159,11 +159,17 @@ class Settings(BaseSettings):
 
     image_max_bytes: Bytes = Field(20_971_520, description="Largest image file taken in.")
     body_max_bytes: Bytes = Field(62_914_560, description="Largest request body taken in.")
-    image_max_pixels: Count = Field(50_000_000, description="Most pixels of one image.")
+    image_max_pixels: Count = Field(120_000_000, description="Most pixels of one image.")
     image_max_side: Count = Field(
         2_048, description="Longer side in pixels to which larger images are scaled down."
     )
-    image_workers: Count = Field(2, description="Images worked on at once.")
+    image_workers: Count = Field(
+        2, description="Images decoded at once, each in a process of its own."
+    )
+    image_timeout_s: Seconds = Field(20, description="Longest time that decoding one image takes.")
+    image_worker_memory_bytes: Bytes = Field(
+        1_073_741_824, description="Memory of each process that decodes images."
+    )
     image_inflight_max_bytes: Bytes = Field(
         268_435_456, description="Memory for uploads and images in work, all together."
     )

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from app.api.idle import Idle
 from app.api.multipart import Form
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
-from app.images import Held
+from app.images.memory import MemoryReservation
 
 JSON = "application/json"
 FORM_FIELDS_MAX = 64
@@ -36,7 +36,7 @@ class Body(NamedTuple):
     """Whether values came with types of their own (JSON), or all as text."""
 
 
-async def read_body(request: Request, limits: BodyLimits, held: Held) -> Body:
+async def read_body(request: Request, limits: BodyLimits, held: MemoryReservation) -> Body:
     """Read a JSON or multipart body, drawing on the memory set aside for pictures as it arrives.
 
     Raises:
@@ -68,14 +68,14 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_bytes(request: Request, limits: BodyLimits, held: Held) -> bytearray:
+async def read_bytes(request: Request, limits: BodyLimits, held: MemoryReservation) -> bytearray:
     """Read a body of any kind, within its limits; raises as `read_body`."""
     body = bytearray()
     await _receive(request, limits, held, into=body.extend)
     return body
 
 
-async def _read_json(request: Request, limits: BodyLimits, held: Held) -> Body:
+async def _read_json(request: Request, limits: BodyLimits, held: MemoryReservation) -> Body:
     try:
         fields = json.loads(await read_bytes(request, limits, held))
     except (ValueError, RecursionError) as exc:
@@ -85,7 +85,7 @@ async def _read_json(request: Request, limits: BodyLimits, held: Held) -> Body:
     return Body(fields, [], strict=True)
 
 
-async def _read_form(request: Request, limits: BodyLimits, held: Held) -> Body:
+async def _read_form(request: Request, limits: BodyLimits, held: MemoryReservation) -> Body:
     form = Form(
         request.headers["content-type"],
         max_file_bytes=limits.file_bytes,
@@ -137,7 +137,7 @@ def _text(name: str, data: bytearray) -> str:
 
 
 async def _receive(
-    request: Request, limits: BodyLimits, held: Held, *, into: Callable[[bytes], None]
+    request: Request, limits: BodyLimits, held: MemoryReservation, *, into: Callable[[bytes], None]
 ) -> None:
     if 0 < limits.body_bytes < _declared_bytes(request):
         raise _too_large(limits)

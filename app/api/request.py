@@ -12,7 +12,7 @@ from app.api.problems import remember_run
 from app.api.schemas import SearchRequest
 from app.api.service import Service, service_of
 from app.errors import FieldError, ImageMissing, InvalidRequest, ModelNotAllowed
-from app.images import Held
+from app.images.memory import MemoryReservation
 from app.models import Client, ImageInput, SearchSpec
 from app.runs import Opened
 
@@ -35,7 +35,7 @@ async def open_search(request: Request, *, resumable: bool) -> Opened:
     """
     service = service_of(request)
     client = admit_caller(request)
-    with service.intake.inflight.hold() as held:
+    with service.intake.memory.hold(caller=client.name) as held:
         opened = service.searches.open(
             client,
             await _read_spec(request, client, held),
@@ -59,7 +59,7 @@ def _wants_fresh(request: Request) -> bool:
     return request.method != "GET" or NO_CACHE not in header_of(request, "pragma")
 
 
-async def _read_spec(request: Request, client: Client, held: Held) -> SearchSpec:
+async def _read_spec(request: Request, client: Client, held: MemoryReservation) -> SearchSpec:
     service = service_of(request)
     settings = service.settings
     if request.method == "GET":
@@ -76,7 +76,7 @@ async def _read_spec(request: Request, client: Client, held: Held) -> SearchSpec
     if fields.previous_response_id:
         service.guards.responses.check(fields.previous_response_id, client.name)
     return SearchSpec(
-        images=await _take_in(fields, body.files, service),
+        images=await _take_in(fields, body.files, service, client),
         prompt=fields.prompt,
         model=fields.model or settings.model,
         instructions=fields.instructions,
@@ -138,12 +138,13 @@ def _check_counts(fields: dict[str, Any], files: int, most: int) -> None:
 
 
 async def _take_in(
-    fields: SearchRequest, files: list[bytearray], service: Service
+    fields: SearchRequest, files: list[bytearray], service: Service, client: Client
 ) -> tuple[ImageInput, ...]:
     """Make every image fit to send, URLs first; a file is let go of as soon as it is taken in."""
-    taken = [await service.intake.take_in_url(url) for url in fields.image_url]
+    intake, caller = service.intake, client.name
+    taken = [await intake.prepare_url(url, caller=caller) for url in fields.image_url]
     while files:
-        taken.append(await service.intake.take_in(files.pop(0)))
+        taken.append(await intake.prepare(files.pop(0), caller=caller))
     return tuple(taken)
 
 

@@ -94,7 +94,7 @@ async def models(request: Request) -> Response:
 async def _open(request: Request, client: Client) -> tuple[Opened, bool]:
     """Read the body and begin the call; the body is not held on to here while that lasts."""
     service, key = service_of(request), idempotency_key(request)
-    with service.intake.inflight.hold() as held:
+    with service.intake.memory.hold(caller=client.name) as held:
         asked = await read_request(request, client, held)
         return service.responses.open(client, asked, memory=held, key=key), asked.stream
 

@@ -18,19 +18,19 @@ from app.api.body import BodyLimits, read_bytes, require_json
 from app.api.parts import Picture, pictures_of
 from app.api.service import Service, service_of
 from app.errors import InvalidRequest, MalformedBody, ModelNotAllowed
-from app.images import Held
+from app.images.memory import MemoryReservation
 from app.models import Client, ResponsesRequest
 
 Json = dict[str, Any]
 
 
-async def read_request(request: Request, client: Client, held: Held) -> ResponsesRequest:
+async def read_request(request: Request, client: Client, held: MemoryReservation) -> ResponsesRequest:
     """Read and check the body of `POST /v1/responses`.
 
     Raises:
         MalformedBody: No JSON object, or one that two readers could understand differently.
         ModelNotAllowed, InvalidRequest: Something in it is not allowed here.
-        ImageUrlInvalid, ImageTooLarge, ...: As `Intake.take_in_url`.
+        ImageUrlInvalid, ImageTooLarge, ...: As `ImageIntake.prepare_url`.
     """
     service = service_of(request)
     raw = await _read_json(request, service, held)
@@ -40,7 +40,7 @@ async def read_request(request: Request, client: Client, held: Held) -> Response
         body = _parse(raw)
         _check(body, service, client)
         pictures = _pictures(body, service)
-        changed = await _take_in(pictures, service)
+        changed = await _take_in(pictures, service, client)
         digest = _digest(body, pictures) if "idempotency-key" in request.headers else ""
         changed |= _forbid_keeping(body, service)
         payload = _written(body) if changed else bytes(raw)
@@ -56,7 +56,7 @@ async def read_request(request: Request, client: Client, held: Held) -> Response
     )
 
 
-async def _read_json(request: Request, service: Service, held: Held) -> bytearray:
+async def _read_json(request: Request, service: Service, held: MemoryReservation) -> bytearray:
     require_json(request)
     settings = service.settings
     limits = BodyLimits(
@@ -147,12 +147,12 @@ def _pictures(body: Json, service: Service) -> list[Picture]:
     return pictures
 
 
-async def _take_in(pictures: list[Picture], service: Service) -> bool:
+async def _take_in(pictures: list[Picture], service: Service, client: Client) -> bool:
     """Put each image in as it goes upstream; say whether one is another than it was."""
     changed = False
     for picture in pictures:
         given = picture.url
-        image = await service.intake.take_in_url(given)
+        image = await service.intake.prepare_url(given, caller=client.name)
         picture.url = image.url.decode()
         picture.digest = image.digest
         changed |= picture.url != given

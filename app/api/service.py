@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from app.guards import Guards
-from app.images import Intake
+from app.images.intake import ImageIntake
 from app.responses import Responses
 from app.runs import Runs
 from app.search import Searches
@@ -20,7 +20,7 @@ class Service:
     settings: Settings
     metrics: Metrics
     guards: Guards
-    intake: Intake
+    intake: ImageIntake
     runs: Runs
     searches: Searches
     responses: Responses

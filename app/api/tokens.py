@@ -63,7 +63,7 @@ async def _read(request: Request) -> TokenRequest:
     service = service_of(request)
     idle_s = service.settings.upload_idle_timeout_s
     limits = BodyLimits(body_bytes=TOKEN_BODY_MAX_BYTES, file_bytes=0, files=0, idle_s=idle_s)
-    with service.intake.inflight.hold() as held:
+    with service.intake.memory.hold(caller=client.name) as held:
         body = await read_bytes(request, limits, held)
     if not body:
         return TokenRequest()

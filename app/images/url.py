@@ -5,6 +5,7 @@ The upstream fetches them from its own network; the policy keeps it from being u
 
 import hashlib
 import re
+import string
 from urllib.parse import quote
 
 from app.errors import ImageUrlInvalid
@@ -17,13 +18,17 @@ MAX_HOST_CHARS = 253
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 PRIVATE_SUFFIXES = (".local", ".internal", ".localhost", ".home.arpa")
 
-DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")
+DEVIATIONS = frozenset("\u00df\u03c2")
 """Browsers keep these where the standard library's IDNA 2003 maps them to another name
 (UTS 46 §4)."""
 
 KEPT = "!$%&'()*+,-./:;=?@[]_|~"
 """What stands in path and query as it is; the rest is percent-encoded as browsers do."""
 
+BLANKS = string.whitespace + "\u00a0\u3000\ufeff\u200b"
+"""What a paste brings along; cut off at both ends."""
+
+_UNSAFE = re.compile("[\\x00-\\x20\\x7f-\\x9f\\ud800-\\udfff]")
 _PARTS = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -36,9 +41,10 @@ def check_url(url: str) -> ImageInput:
     Raises:
         ImageUrlInvalid: With the one rule that it breaks; the URL itself is not repeated.
     """
+    url = url.strip(BLANKS)
     if len(url) > MAX_CHARS:
         raise ImageUrlInvalid(f"The image URL is longer than {MAX_CHARS} characters.")
-    if " " in url or not url.isprintable():
+    if _UNSAFE.search(url):
         raise ImageUrlInvalid("The image URL contains spaces or control characters.")
     if "\\" in url:
         raise ImageUrlInvalid("The image URL contains a backslash.")
@@ -87,6 +93,11 @@ def _ascii(host: str) -> str:
     """The host in punycode, where it can be told for sure what a browser would make of it."""
     if host.isascii():
         return host
+    for character in host:
+        if character.isspace() or not character.isprintable():
+            raise ImageUrlInvalid(
+                f"The image URL's host name contains an invisible character, U+{ord(character):04X}."
+            )
     refusal = ImageUrlInvalid("The image URL's host name must be given in punycode (xn--...).")
     if len(host) > MAX_HOST_CHARS or not DEVIATIONS.isdisjoint(host):
         raise refusal

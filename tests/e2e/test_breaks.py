@@ -59,7 +59,7 @@ async def test_a_caller_who_hangs_up_in_mid_upload_is_logged_and_forgotten(
 ) -> None:
     caplog.set_level(logging.INFO, "app.access")
     async with asyncio.timeout(30), running(**GUARDED) as service:
-        inflight = service.service.intake.inflight
+        inflight = service.service.intake.memory
         async with connected(service) as caller:
             headers = bearer(BLOG_KEY) | {"Content-Type": "application/json"}
             await caller.begin("/search", headers, UPLOAD_BYTES)

@@ -100,7 +100,7 @@ async def test_a_refusal_comes_while_fifty_megabytes_are_still_being_sent(
         await caller.send(SENT_FIRST_BYTES)
         answer = await caller.answer()
         assert (answer[0], answer[1]["code"]) == (status, code)
-        assert service.service.intake.inflight.used_bytes == 0
+        assert service.service.intake.memory.used_bytes == 0
 
 
 async def test_the_rest_of_a_refused_upload_is_passed_over_and_the_connection_goes_on() -> None:

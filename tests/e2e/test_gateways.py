@@ -167,4 +167,4 @@ async def test_an_answer_that_begins_with_a_piece_of_text_and_breaks_is_charged(
         metrics = service.service.metrics
         assert metrics.spend_cny._value.get() > 0
         assert metrics.registry.get_sample_value("imagesearch_first_event_seconds_count") == 1
-        assert service.service.intake.inflight.used_bytes == 0
+        assert service.service.intake.memory.used_bytes == 0

@@ -241,7 +241,7 @@ async def test_a_caller_who_leaves_after_a_large_upload_is_noticed(
     async with running() as service, dial(service.url) as wire:
         asked = request("POST", "/search", body=STALLED)
         wire.send(asked[:-1])
-        await until(lambda: service.service.intake.inflight.used_bytes > 0)
+        await until(lambda: service.service.intake.memory.used_bytes > 0)
         wire.send(asked[-1:])
         await until(lambda: bool(runs(service)))
         run = runs(service)[0]

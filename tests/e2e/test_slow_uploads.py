@@ -36,7 +36,7 @@ def head(kind: str) -> bytes:
 
 
 async def received(service: Running, n_bytes: int) -> None:
-    await until(lambda: service.service.intake.inflight.used_bytes == n_bytes)
+    await until(lambda: service.service.intake.memory.used_bytes == n_bytes)
 
 
 async def answer(wire: Wire) -> tuple[int, dict[str, Any]]:

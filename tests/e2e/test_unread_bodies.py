@@ -162,12 +162,12 @@ async def test_what_frames_a_body_is_refused_when_it_is_too_large(what: str) -> 
     kind = b"Content-Type: application/json\r\n\r\n"
     async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
         wire.send(CHUNKED[:-2] + kind + b"2\r\n{}\r\n" + beginning)
-        await until(lambda: service.service.intake.inflight.used_bytes == 2)
+        await until(lambda: service.service.intake.memory.used_bytes == 2)
         wire.send(more * 2)
         status, headers = await wire.head()
         problem = json.loads(await wire.reader.readexactly(int(headers["content-length"])))
         assert (status, problem["code"]) == (400, "malformed_body")
-        await until(lambda: service.service.intake.inflight.used_bytes == 0)
+        await until(lambda: service.service.intake.memory.used_bytes == 0)
 
 
 async def test_a_body_may_come_in_chunks_of_one_byte_with_trailers_behind_it() -> None:

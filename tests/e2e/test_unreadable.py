@@ -124,13 +124,13 @@ async def test_a_body_that_breaks_its_chunks_is_refused_once(
     caplog.set_level(logging.INFO, "app.access")
     async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
         wire.send(CHUNKED + b"5\r\n{   \n\r\n")
-        await until(lambda: service.service.intake.inflight.used_bytes == 5)
+        await until(lambda: service.service.intake.memory.used_bytes == 5)
         wire.send(b"no size\r\n")
         status, headers, problem = await answer(wire)
         assert (status, problem["code"]) == (400, "malformed_body")
         assert problem["request_id"] == headers["x-request-id"] == "mine-1"
         assert await wire.reader.read() == b""
-        assert service.service.intake.inflight.used_bytes == 0
+        assert service.service.intake.memory.used_bytes == 0
         assert counted(service, "malformed_body") == 1
     assert sorted(line["status"] for line in logged(caplog)) == [400, 499]
 

@@ -72,7 +72,6 @@ async def test_the_file_inside_arrives(url: str, service: Uploads) -> None:
     assert await arrived(service, url) == FILE
 
 
-@pytest.mark.skip(reason="any media type will do with the new decoder")
 @pytest.mark.parametrize("url", LENIENT_SPELLINGS)
 async def test_its_media_type_is_not_asked(url: str, service: Uploads) -> None:
     assert await arrived(service, url) == FILE
@@ -96,7 +95,6 @@ async def test_what_is_none_is_refused(url: str, code: str, saying: str, service
     check_refusal(await service.post_url(url), code, saying)
 
 
-@pytest.mark.skip(reason="told by its content with the new decoder")
 @pytest.mark.parametrize(("url", "code", "saying"), REFUSED_BY_CONTENT)
 async def test_what_is_inside_is_told_by_its_content(
     url: str, code: str, saying: str, service: Uploads
