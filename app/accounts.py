@@ -17,7 +17,9 @@ class Books:
 
     __slots__ = ("_client", "_guards", "_memory", "_metrics", "answer", "created_at")
 
-    def __init__(self, client: Client, *, guards: Guards, metrics: Metrics, memory: MemoryReservation) -> None:
+    def __init__(
+        self, client: Client, *, guards: Guards, metrics: Metrics, memory: MemoryReservation
+    ) -> None:
         self.answer = Folding()
         self.created_at = time.time()
         self._client = client

@@ -51,7 +51,12 @@ class Responses:
         self.metrics = metrics
 
     def open(
-        self, client: Client, request: ResponsesRequest, *, memory: MemoryReservation, key: str | None
+        self,
+        client: Client,
+        request: ResponsesRequest,
+        *,
+        memory: MemoryReservation,
+        key: str | None,
     ) -> Opened:
         """Return a reader of the call; see `Runs.open` for what it raises.
 

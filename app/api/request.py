@@ -4,10 +4,11 @@ from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from app.api.body import Body, BodyLimits, gather, read_body
 from app.api.caller import admit_caller, header_of
+from app.api.leaving import came_before_caller_left
 from app.api.problems import remember_run
 from app.api.schemas import SearchRequest
 from app.api.service import Service, service_of
@@ -76,7 +77,7 @@ async def _read_spec(request: Request, client: Client, held: MemoryReservation) 
     if fields.previous_response_id:
         service.guards.responses.check(fields.previous_response_id, client.name)
     return SearchSpec(
-        images=await _take_in(fields, body.files, service, client),
+        images=await _take_in(request, fields, body.files, client),
         prompt=fields.prompt,
         model=fields.model or settings.model,
         instructions=fields.instructions,
@@ -138,13 +139,20 @@ def _check_counts(fields: dict[str, Any], files: int, most: int) -> None:
 
 
 async def _take_in(
-    fields: SearchRequest, files: list[bytearray], service: Service, client: Client
+    request: Request, fields: SearchRequest, files: list[bytearray], client: Client
 ) -> tuple[ImageInput, ...]:
     """Make every image fit to send, URLs first; a file is let go of as soon as it is taken in."""
-    intake, caller = service.intake, client.name
-    taken = [await intake.prepare_url(url, caller=caller) for url in fields.image_url]
-    while files:
-        taken.append(await intake.prepare(files.pop(0), caller=caller))
+    intake, caller = service_of(request).intake, client.name
+    taken: list[ImageInput] = []
+
+    async def take_in() -> None:
+        for url in fields.image_url:
+            taken.append(await intake.prepare_url(url, caller=caller))  # noqa: PERF401 - see below
+        while files:
+            taken.append(await intake.prepare(files.pop(0), caller=caller))
+
+    if not await came_before_caller_left(request, take_in()):
+        raise ClientDisconnect
     return tuple(taken)
 
 

@@ -24,7 +24,9 @@ from app.models import Client, ResponsesRequest
 Json = dict[str, Any]
 
 
-async def read_request(request: Request, client: Client, held: MemoryReservation) -> ResponsesRequest:
+async def read_request(
+    request: Request, client: Client, held: MemoryReservation
+) -> ResponsesRequest:
     """Read and check the body of `POST /v1/responses`.
 
     Raises:

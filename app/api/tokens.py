@@ -13,6 +13,7 @@ from app.api.request import field_errors
 from app.api.routing import RequestRoute
 from app.api.service import service_of
 from app.errors import InvalidRequest, MalformedBody, RouteNotFound
+from app.models import Client
 
 TOKEN_BODY_MAX_BYTES = 4_096
 
@@ -51,7 +52,7 @@ async def tokens(request: Request) -> Response:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
     caller = identify_key_holder(request)
     charge(request, caller)
-    asked = await _read(request)
+    asked = await _read(request, caller)
     token = service.guards.mint(caller, origin=asked.origin, ttl_s=asked.ttl_s)
     return JSONResponse(
         {"token": token.token, "expires_at": token.expires_at},
@@ -59,11 +60,11 @@ async def tokens(request: Request) -> Response:
     )
 
 
-async def _read(request: Request) -> TokenRequest:
+async def _read(request: Request, caller: Client) -> TokenRequest:
     service = service_of(request)
     idle_s = service.settings.upload_idle_timeout_s
     limits = BodyLimits(body_bytes=TOKEN_BODY_MAX_BYTES, file_bytes=0, files=0, idle_s=idle_s)
-    with service.intake.memory.hold(caller=client.name) as held:
+    with service.intake.memory.hold(caller=caller.name) as held:
         body = await read_bytes(request, limits, held)
     if not body:
         return TokenRequest()

@@ -1,6 +1,6 @@
-"""From an uploaded file, or an address, to what goes upstream.
+"""From an uploaded file, or an image's URL, to what goes upstream.
 
-Small plain JPEGs and PNGs pass with their metadata cut out; all else is decoded in a worker process.
+Small plain JPEGs and PNGs pass with their metadata cut out; a worker process decodes all others.
 """
 
 import asyncio
@@ -12,17 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from app.errors import (
-    ImageDimensions,
-    ImageMissing,
-    ImageTooLarge,
-    ImageUnreadable,
-)
+from app.errors import ImageDimensions, ImageMissing, ImageTooLarge, ImageUnreadable
 from app.images.boxes import is_whole
 from app.images.data_url import data_url_chars, decode_data_url, encode_data_url, is_data_url
-from app.images.limits import MAX_URL_CHARS, size_problem
 from app.images.memory import MemoryBudget
-from app.images.messages import SIZE, Code
+from app.images.messages import MAX_URL_CHARS, SIZE, Code, size_problem
 from app.images.pool import Pool
 from app.images.sniff import HEAD_BYTES, Kind, sniff
 from app.images.strip import Stripped, strip_jpeg, strip_png
@@ -30,57 +24,37 @@ from app.images.url import check_url
 from app.models import ImageInput
 
 SMALL_BYTES = 65_536
-"""Up to this a file or URL is worked on in the event loop: it takes less than a thread costs."""
-
-JPEG, PNG = "image/jpeg", "image/png"
+"""Up to this the work is done in the event loop: it takes less than a thread costs."""
+MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
 
 T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """The operator's limits; `0` switches one off."""
+    """The operator's limits; `0` switches one off, and `workers=0` is one a processor."""
 
     max_bytes: int = 20_971_520
     max_pixels: int = 120_000_000
     max_side: int = 2_048
-    """Pixels of the longer side; larger pictures are scaled down to it."""
     workers: int = 2
-    """Pictures decoded at once, each in a process of its own; 0: one for every processor."""
     worker_memory_bytes: int = 1_073_741_824
     timeout_s: float = 20
-    """Of decoding one picture."""
-    queue_max: int = 128
-    """Pictures that may wait for a worker."""
+    queue_max: int = 256
     inflight_max_bytes: int = 268_435_456
-    """Of all bodies being received and all pictures in work."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Examined:
-    """What a file is. `url` is set when it passes unchanged."""
-
-    kind: Kind
-    digest: str
-    url: bytes | None = None
 
 
 class ImageIntake:
-    """Prepares images. `memory` is the budget that whoever receives bodies draws on too."""
+    """Prepares images. Whoever receives bodies draws on `memory` too."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self.memory = MemoryBudget(limits.inflight_max_bytes)
         self._limits = limits
-        numbers = (
-            limits.worker_memory_bytes,
-            math.ceil(limits.timeout_s),
-            limits.max_pixels,
-            limits.max_side,
-        )
+        timeout_s = math.ceil(limits.timeout_s)
+        arguments = limits.worker_memory_bytes, timeout_s, limits.max_pixels, limits.max_side
         self._pool = Pool(
-            [str(number) for number in numbers],
+            [str(number) for number in arguments],
             workers=limits.workers or os.cpu_count() or 1,
             timeout_s=limits.timeout_s,
             max_waiting=limits.queue_max,
@@ -88,48 +62,19 @@ class ImageIntake:
 
     @property
     def ready(self) -> bool:
-        """Whether pictures can be decoded."""
+        """Whether images can be decoded."""
         return self._pool.ready
 
     async def start(self) -> None:
-        """Return when the workers are ready.
-
-        Raises:
-            OSError, EOFError, TimeoutError: One could not be started.
-        """
+        """Return when the workers are ready; see `Pool.start` for what it raises."""
         await self._pool.start()
 
     async def close(self) -> None:
         """End the workers; whoever waits for one is told `draining`."""
         await self._pool.close()
 
-    async def prepare(self, body: bytes | bytearray | memoryview, *, caller: str) -> ImageInput:
-        """Make an uploaded file fit to send. The body must not change until this returns.
-
-        Raises:
-            ImageMissing: No bytes.
-            ImageTooLarge: More bytes than allowed.
-            ImageTypeUnsupported, ImageDimensions, ImageUnreadable: It cannot be searched.
-            ImageTooComplex: Decoding it takes more memory or time than one picture may.
-            Overloaded, Draining: Not now.
-        """
-        file = memoryview(body).cast("B")
-        if not file:
-            raise ImageMissing("The image is empty: it has no bytes.")
-        if 0 < self._limits.max_bytes < len(file):
-            raise ImageTooLarge(
-                f"The image has {len(file)} bytes; at most {self._limits.max_bytes} are accepted."
-            )
-        with self.memory.hold(caller=caller) as reservation:
-            # Of what passes, a URL is made beside the file.
-            reservation.grow(min(data_url_chars(JPEG, len(file)), MAX_URL_CHARS))
-            examined = await _worked_on(len(file), lambda: self._examine(file))
-        if examined.url:
-            return ImageInput(examined.url, examined.digest)
-        return await self._decode(file, examined, caller)
-
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
-        """Prepare an image named in a field: a `data:` URL as an upload, an address is checked.
+        """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
 
         Raises:
             ImageUrlInvalid: It is neither.
@@ -139,53 +84,62 @@ class ImageIntake:
             return check_url(url)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(url) * 3 // 4)
-            most = self._limits.max_bytes
-            body = await _worked_on(len(url), lambda: decode_data_url(url, max_bytes=most))
+            body = await _run(len(url), lambda: decode_data_url(url, self._limits.max_bytes))
             return await self.prepare(body, caller=caller)
 
-    def _examine(self, file: memoryview) -> _Examined:
-        """Look at a file without decoding it; runs in a thread where it is large."""
+    async def prepare(self, body: bytes | bytearray | memoryview, *, caller: str) -> ImageInput:
+        """Make a file fit to send. It must not change until this returns.
+
+        Raises:
+            ImageMissing, ImageTooLarge: It has no bytes, or too many.
+            ImageTypeUnsupported, ImageDimensions, ImageUnreadable: It cannot be searched.
+            ImageTooComplex: Decoding it takes more memory or time than an image may.
+            Overloaded, Draining: Not now.
+        """
+        file, most = memoryview(body).cast("B"), self._limits.max_bytes
+        if not file:
+            raise ImageMissing("The image is empty: it has no bytes.")
+        if 0 < most < len(file):
+            raise ImageTooLarge(f"The image has {len(file)} bytes; at most {most} are accepted.")
+        kind, digest, stripped = await _run(len(file), lambda: self._examine(file))
+        if stripped is None:
+            return ImageInput(await self._decoded(file, kind, caller), digest)
+        mime, parts = MIME[kind], stripped.parts
+        with self.memory.hold(caller=caller) as reservation:
+            reservation.grow(data_url_chars(mime, len(file)))
+            return ImageInput(await _run(len(file), lambda: encode_data_url(mime, parts)), digest)
+
+    def _examine(self, file: memoryview) -> tuple[Kind, str, Stripped | None]:
+        """What it is, its digest, and its parts when these pass unchanged."""
         kind = sniff(bytes(file[:HEAD_BYTES]))
         if kind in (Kind.HEIC, Kind.AVIF) and not is_whole(file):
             raise _unreadable(kind)
+        strip = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png}.get(kind)
+        stripped = strip(file) if strip else None
         digest = hashlib.sha256(file).hexdigest()
-        if kind is Kind.JPEG:
-            return _Examined(kind, digest, self._passed(JPEG, strip_jpeg(file)))
-        if kind is Kind.PNG and (stripped := strip_png(file)):
-            return _Examined(kind, digest, self._passed(PNG, stripped))
-        return _Examined(kind, digest)
+        return kind, digest, stripped if stripped and self._passes(kind, stripped) else None
 
-    def _passed(self, mime: str, stripped: Stripped) -> bytes | None:
-        """Return the URL of a file that may go upstream unchanged.
-
-        Raises:
-            ImageDimensions: Its size is not accepted.
-        """
-        if problem := size_problem(*stripped.size, max_pixels=self._limits.max_pixels):
+    def _passes(self, kind: Kind, stripped: Stripped) -> bool:
+        if problem := size_problem(*stripped.size, self._limits.max_pixels):
             raise ImageDimensions(problem)
-        n_bytes = sum(len(part) for part in stripped.parts)
-        if (
-            stripped.plain
-            and max(stripped.size) <= (self._limits.max_side or max(stripped.size))
-            and data_url_chars(mime, n_bytes) <= MAX_URL_CHARS
-        ):
-            return encode_data_url(mime, stripped.parts)
-        return None
+        longest = self._limits.max_side or max(stripped.size)
+        n_chars = data_url_chars(MIME[kind], sum(map(len, stripped.parts)))
+        return stripped.plain and max(stripped.size) <= longest and n_chars <= MAX_URL_CHARS
 
-    async def _decode(self, file: memoryview, examined: _Examined, caller: str) -> ImageInput:
+    async def _decoded(self, file: memoryview, kind: Kind, caller: str) -> bytes:
         code, content = await self._pool.decode(file, caller)
         if code is Code.PREPARED:
-            return ImageInput(encode_data_url(JPEG, [content]), examined.digest)
+            return encode_data_url(MIME[Kind.JPEG], [content])
         if code is Code.SIZE_REFUSED and len(content) == SIZE.size:
-            problem = size_problem(*SIZE.unpack(content), max_pixels=self._limits.max_pixels)
+            width, height = SIZE.unpack(content)
+            problem = size_problem(width, height, self._limits.max_pixels)
             raise ImageDimensions(problem or "The picture's size is not accepted.")
-        reason = bytes(content).decode(errors="replace")
-        fields = {"kind": examined.kind.value, "reason": reason}
+        fields = {"kind": kind.value, "reason": bytes(content).decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
-        raise _unreadable(examined.kind)
+        raise _unreadable(kind)
 
 
-async def _worked_on(n_bytes: int, work: Callable[[], T]) -> T:
+async def _run(n_bytes: int, work: Callable[[], T]) -> T:
     return work() if n_bytes <= SMALL_BYTES else await asyncio.to_thread(work)
 
 

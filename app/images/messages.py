@@ -1,30 +1,35 @@
-"""The messages between the service and a worker process, over the socket pair that joins them.
+"""What the service and its worker processes say to each other, and what both must know.
 
-A request is the length of a file in four bytes (big endian), and the file. An answer is a code in
-one byte, a length in four, and that many bytes. Nothing is pickled: a worker that a hostile picture
-has taken over can send bytes, and no more than `MAX_ANSWER_BYTES` of them.
+A request is the length of a file in four bytes (big endian), and the file; an answer has a code of
+one byte before that. Nothing is pickled: a worker that a picture took over can send bytes only.
 """
 
 import struct
 from enum import IntEnum
 
-REQUEST = struct.Struct("!I")
-ANSWER = struct.Struct("!BI")
+REQUEST, ANSWER = struct.Struct("!I"), struct.Struct("!BI")
 SIZE = struct.Struct("!II")
-"""Width and height in pixels, the bytes of an answer with the code `SIZE_REFUSED`."""
+"""Width and height in pixels: the content of an answer with the code `SIZE_REFUSED`."""
 
-MAX_ANSWER_BYTES = 1 << 24
+MAX_URL_CHARS = 10_485_760
+"""Longest `data:` URL that is sent upstream."""
+MAX_FILE_BYTES = (MAX_URL_CHARS - len("data:image/jpeg;base64,")) // 4 * 3
+
+MIN_SIDE, MAX_RATIO = 11, 200
+"""Pixels of the shorter side, and times that the longer one may be longer, for the upstream."""
+
+Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE TOO_COMPLEX READY", start=0)
+"""`PREPARED`: a JPEG file. `UNREADABLE`: why, for the log. `READY` comes first, unasked."""
 
 
-class Code(IntEnum):
-    """What an answer is."""
-
-    PREPARED = 0
-    """The bytes are a JPEG file."""
-    SIZE_REFUSED = 1
-    UNREADABLE = 2
-    """The bytes say why, for the log."""
-    TOO_COMPLEX = 3
-    """It ran out of memory. The worker ends itself after this answer."""
-    READY = 4
-    """Sent once, before the first request."""
+def size_problem(width: int, height: int, max_pixels: int) -> str | None:
+    """Why a picture of this size is refused, or `None`. `max_pixels=0` allows any number."""
+    short, long = sorted((width, height))
+    size = f"The picture is {width} x {height} pixels"
+    if short < MIN_SIDE:
+        return f"{size}; both sides must be longer than {MIN_SIDE - 1} pixels."
+    if long > short * MAX_RATIO:
+        return f"{size}; the longer side may be at most {MAX_RATIO} times the shorter one."
+    if 0 < max_pixels < short * long:
+        return f"{size}; at most {max_pixels} pixels are accepted."
+    return None

@@ -1,7 +1,7 @@
-"""The worker processes: started, handed pictures, ended at their deadline, and replaced.
+"""The worker processes: started, handed pictures, killed at their deadline, replaced.
 
-A worker may be in a picture's hands, so nothing that it sends is believed: an answer is a code and
-at most so many bytes. It gets no key, and nothing of this process's environment.
+A worker may be in a picture's hands: nothing that it sends is believed, and it has nothing of this
+process's environment, so no key.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.errors import Draining, ImageTooComplex
 from app.images.fair import FairQueue
-from app.images.messages import ANSWER, MAX_ANSWER_BYTES, REQUEST, Code
+from app.images.messages import ANSWER, REQUEST, Code
 
 ENVIRONMENT = {
     "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -27,12 +27,13 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",  # Saves 64 MiB of address space a thread.
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # A picture's memory goes back to the system at once.
 }
-QUEUE_WAIT_S = 30
-"""Longest wait for a worker."""
-
-START_S = 20
+MAX_ANSWER_BYTES = 1 << 24
+QUEUE_WAIT_S, START_S = 30, 20
 RESTART_WAIT_S, RESTART_WAIT_MAX_S = 0.1, 10.0
 """Between attempts to start a worker: doubled from the first to the second."""
+
+FAILURES = (TimeoutError, OSError, EOFError, ValueError)
+"""What a worker's death, or nonsense from it, looks like."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,36 +47,29 @@ class Worker:
 
     @classmethod
     def launch(cls, arguments: Sequence[str]) -> "Worker":
-        """Start the process. Blocks for milliseconds, so it is called in a thread.
-
-        Not by the event loop's own means: uvloop's forks, which stops the loop for 30 ms.
-        """
+        """Start it; in a thread, since uvloop's own way forks, and stops the loop for 30 ms."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own module
+            process = subprocess.Popen(  # noqa: S603 - this package's own module
                 [sys.executable, "-P", "-m", "app.images.worker", *arguments],
                 cwd="/",
                 env=ENVIRONMENT,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
                 start_new_session=True,  # Ctrl-C in a terminal is the service's business.
             )
         return cls(process, ours)
 
     async def ask(self, file: memoryview) -> tuple[Code, memoryview]:
-        """Send a file; return the answer.
-
-        Raises:
-            OSError, EOFError, ValueError: The worker died, or its answer is none.
-        """
+        """Send a file, which is not copied; return the answer, or raise one of `FAILURES`."""
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(self.socket, REQUEST.pack(len(file)))
         await loop.sock_sendall(self.socket, file)
         return await self.answer()
 
     async def answer(self) -> tuple[Code, memoryview]:
-        """Read one answer; raises as `ask`."""
+        """Read one answer, or raise one of `FAILURES`."""
         code, n_bytes = ANSWER.unpack(await self._read(ANSWER.size))
         if n_bytes > MAX_ANSWER_BYTES:
             raise EOFError("an answer that is too long")
@@ -84,35 +78,30 @@ class Worker:
     async def _read(self, n_bytes: int) -> memoryview:
         data, at = memoryview(bytearray(n_bytes)), 0
         while at < n_bytes:
-            n = await asyncio.get_running_loop().sock_recv_into(self.socket, data[at:])
-            if not n:
+            n_read = await asyncio.get_running_loop().sock_recv_into(self.socket, data[at:])
+            if not n_read:
                 raise EOFError("the worker has ended")
-            at += n
+            at += n_read
         return data
 
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self.process.poll() is None
-
     async def kill(self) -> None:
-        """End the process, with what it may have started. Who reads its socket finds the end."""
-        if self.process.returncode is None:  # Not waited for: the number is still its own.
+        """End it, with what it may have started; whoever reads its answer finds the end."""
+        if self.process.returncode is None:  # Not waited for, so the number is still its own.
             os.killpg(self.process.pid, signal.SIGKILL)
         await asyncio.to_thread(self.process.wait)
 
 
 class Pool:
-    """A fixed number of workers, handed out in turn to callers.
+    """So many workers, started with `arguments`, and lent to callers in turn, a picture each.
 
-    `arguments` are the worker's. `timeout_s` bounds one picture; 0 is no limit.
+    Decoding one may take `timeout_s`; 0 is no limit.
     """
 
     def __init__(
         self, arguments: Sequence[str], *, workers: int, timeout_s: float, max_waiting: int
     ) -> None:
         self._arguments = arguments
-        self._count = workers
+        self._workers = workers
         self._timeout_s = timeout_s or None
         self._idle: FairQueue[Worker] = FairQueue(max_waiting)
         self._all: set[Worker] = set()
@@ -121,46 +110,39 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """Whether any worker can take a picture."""
+        """Whether any worker lives."""
         return bool(self._all) and not self._closing.is_set()
 
     async def start(self) -> None:
-        """Return when all workers are ready.
-
-        Raises:
-            OSError, EOFError, TimeoutError: One could not be started.
-        """
-        started = await asyncio.gather(
-            *(self._spawn() for _ in range(self._count)), return_exceptions=True
-        )
-        for worker in started:
-            if isinstance(worker, BaseException):
-                await self.close()
-                raise worker
-            self._idle.put(worker)
+        """Return when all workers are ready; raise one of `FAILURES` when one cannot be started."""
+        try:
+            for worker in await asyncio.gather(*(self._spawn() for _ in range(self._workers))):
+                self._idle.put(worker)
+        except BaseException:
+            await self.close()
+            raise
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:
-        """Have a worker prepare a picture; return its answer.
+        """Return what a worker makes of a picture.
 
         Raises:
-            ImageTooComplex: It took more memory or time than one picture may.
-            Overloaded: Too many wait.
-            Draining: The pool is being closed.
+            ImageTooComplex: It took more memory or time than a picture may.
+            Overloaded, Draining: Too many wait, or the pool is being closed.
         """
-        worker, code = await self._worker_for(caller), Code.TOO_COMPLEX
+        worker, code = await self._borrow(caller), Code.TOO_COMPLEX
         try:
             async with asyncio.timeout(self._timeout_s):
                 code, content = await worker.ask(file)
-        except (TimeoutError, OSError, EOFError, ValueError) as exc:
+        except FAILURES as exc:
             if self._closing.is_set():
                 raise _draining() from exc
-            reason = type(exc).__name__
-            logger.warning("image worker lost", extra={"fields": {"reason": reason}})
-            raise _too_complex() from exc
-        finally:
-            self._give_back(worker, reuse=code is not Code.TOO_COMPLEX)
+            logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
+        finally:  # Also when the caller has left: nothing is decoded for them.
+            self._give_back(worker, usable=code is not Code.TOO_COMPLEX)
         if code is Code.TOO_COMPLEX:
-            raise _too_complex()
+            raise ImageTooComplex(
+                "Decoding this image takes more memory or time than an image may; send it smaller."
+            )
         return code, content
 
     async def close(self) -> None:
@@ -168,23 +150,21 @@ class Pool:
         self._closing.set()
         self._idle.close(_draining())
         await asyncio.gather(*(worker.kill() for worker in self._all), *self._renewals)
-        for worker in self._idle.drain():
-            worker.socket.close()
-        self._all.clear()
+        while self._idle.free:
+            self._idle.free.pop().socket.close()
 
-    async def _worker_for(self, caller: str) -> Worker:
+    async def _borrow(self, caller: str) -> Worker:
         while not self._closing.is_set():
             worker = await self._idle.get(caller, QUEUE_WAIT_S)
-            if worker.alive:
+            if worker.process.poll() is None:
                 return worker
-            self._renew(worker)
+            self._renew(worker)  # Somebody killed it while it was idle.
         raise _draining()
 
-    def _give_back(self, worker: Worker, *, reuse: bool) -> None:
-        """Also of callers who have left: their picture's worker is not worth waiting for."""
+    def _give_back(self, worker: Worker, *, usable: bool) -> None:
         if self._closing.is_set():
             worker.socket.close()
-        elif reuse:
+        elif usable:
             self._idle.put(worker)
         else:
             self._renew(worker)
@@ -202,12 +182,9 @@ class Pool:
         wait_s = RESTART_WAIT_S
         while not self._closing.is_set():
             try:
-                self._idle.put(await self._spawn())
-            except (OSError, EOFError, TimeoutError, ValueError) as exc:
-                fields = {"reason": type(exc).__name__}
-                logger.warning("image worker cannot be started", extra={"fields": fields})
-            else:
-                return
+                return self._idle.put(await self._spawn())
+            except FAILURES:
+                logger.exception("image worker cannot be started")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), wait_s)
             wait_s = min(RESTART_WAIT_MAX_S, wait_s * 2)
@@ -217,23 +194,19 @@ class Pool:
         self._all.add(worker)
         try:
             async with asyncio.timeout(START_S):
-                code, _ = await worker.answer()
-            if code is not Code.READY or self._closing.is_set():
-                raise EOFError("the worker is not ready")
+                await worker.answer()
+            if not self._closing.is_set():
+                return worker
         except BaseException:
+            self._all.discard(worker)
             worker.socket.close()
             await worker.kill()
-            self._all.discard(worker)
             raise
-        return worker
+        self._all.discard(worker)
+        worker.socket.close()
+        await worker.kill()
+        raise EOFError("closed while it was started")
 
 
 def _draining() -> Draining:
     return Draining("The service is shutting down.")
-
-
-def _too_complex() -> ImageTooComplex:
-    return ImageTooComplex(
-        "Decoding this image takes more memory or time than one image may; send it smaller, or as "
-        "a JPEG."
-    )
