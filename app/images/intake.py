@@ -130,10 +130,11 @@ class ImageIntake:
         code, content = await self._pool.decode(file, caller)
         if code is Code.PREPARED:
             return encode_data_url(MIME[Kind.JPEG], [content])
-        if code is Code.SIZE_REFUSED and len(content) == SIZE.size:
-            width, height = SIZE.unpack(content)
-            problem = size_problem(width, height, self._limits.max_pixels)
-            raise ImageDimensions(problem or "The picture's size is not accepted.")
+        if code is Code.SIZE_REFUSED:
+            most = self._limits.max_pixels
+            width, height = SIZE.unpack(content) if len(content) == SIZE.size else (most, 1)
+            problem = size_problem(width, height, most) if content else None
+            raise ImageDimensions(problem or f"At most {most} pixels are accepted.")
         fields = {"kind": kind.value, "reason": bytes(content).decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
         raise _unreadable(kind)

@@ -182,7 +182,8 @@ class Pool:
         wait_s = RESTART_WAIT_S
         while not self._closing.is_set():
             try:
-                return self._idle.put(await self._spawn())
+                self._idle.put(await self._spawn())
+                return
             except FAILURES:
                 logger.exception("image worker cannot be started")
             with contextlib.suppress(TimeoutError):
