@@ -30,18 +30,19 @@ class FairQueue(Generic[T]):
         """
         if self.free:  # Then nobody waits.
             return self.free.pop()
-        own = len(self._waiting.get(caller, ()))
-        if self._max and (own >= max(1, self._max // 2) or self._count >= self._max):
+        own, count = len(self._waiting.get(caller, ())), sum(map(len, self._waiting.values()))
+        if self._max and (count >= self._max or own >= max(1, self._max // 2)):
             raise _overloaded()
         turn: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(turn)
         try:
             async with asyncio.timeout(within_s):
                 return await turn
-        except (TimeoutError, asyncio.CancelledError) as exc:
+        except TimeoutError:
             self._leave(caller, turn)
-            if isinstance(exc, TimeoutError):
-                raise _overloaded() from None
+            raise _overloaded() from None
+        except asyncio.CancelledError:
+            self._leave(caller, turn)
             raise
 
     def put(self, thing: T) -> None:
@@ -63,16 +64,13 @@ class FairQueue(Generic[T]):
         self._waiting.clear()
 
     def _leave(self, caller: str, turn: asyncio.Future[T]) -> None:
+        turns = self._waiting.get(caller, deque())
         if turn.done() and not turn.cancelled() and not turn.exception():
             self.put(turn.result())  # It was handed over just as the caller left.
-        elif turn in (turns := self._waiting.get(caller, deque())):
+        elif turn in turns:
             turns.remove(turn)
             if not turns:
                 del self._waiting[caller]
-
-    @property
-    def _count(self) -> int:
-        return sum(len(turns) for turns in self._waiting.values())
 
 
 def _overloaded() -> Overloaded:

@@ -55,30 +55,22 @@ class ImageIntake:
         arguments = limits.worker_memory_bytes, timeout_s, limits.max_pixels, limits.max_side
         self._pool = Pool(
             [str(number) for number in arguments],
-            workers=limits.workers or os.cpu_count() or 1,
+            count=limits.workers or os.cpu_count() or 1,
             timeout_s=limits.timeout_s,
             max_waiting=limits.queue_max,
         )
+        self.start, self.close = self._pool.start, self._pool.close
 
     @property
     def ready(self) -> bool:
         """Whether images can be decoded."""
         return self._pool.ready
 
-    async def start(self) -> None:
-        """Return when the workers are ready; see `Pool.start` for what it raises."""
-        await self._pool.start()
-
-    async def close(self) -> None:
-        """End the workers; whoever waits for one is told `draining`."""
-        await self._pool.close()
-
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
         """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
 
         Raises:
-            ImageUrlInvalid: It is neither.
-            ImageMissing, ImageTooLarge, ...: As `prepare`.
+            ImageUrlInvalid, ImageMissing, ...: It is neither; as `prepare`.
         """
         if not is_data_url(url):
             return check_url(url)
@@ -101,23 +93,23 @@ class ImageIntake:
             raise ImageMissing("The image is empty: it has no bytes.")
         if 0 < most < len(file):
             raise ImageTooLarge(f"The image has {len(file)} bytes; at most {most} are accepted.")
-        kind, digest, stripped = await _run(len(file), lambda: self._examine(file))
-        if stripped is None:
+        kind, digest, parts = await _run(len(file), lambda: self._examine(file))
+        if not parts:
             return ImageInput(await self._decoded(file, kind, caller), digest)
-        mime, parts = MIME[kind], stripped.parts
         with self.memory.hold(caller=caller) as reservation:
-            reservation.grow(data_url_chars(mime, len(file)))
-            return ImageInput(await _run(len(file), lambda: encode_data_url(mime, parts)), digest)
+            reservation.grow(data_url_chars(MIME[kind], len(file)))
+            url = await _run(len(file), lambda: encode_data_url(MIME[kind], parts))
+            return ImageInput(url, digest)
 
-    def _examine(self, file: memoryview) -> tuple[Kind, str, Stripped | None]:
-        """What it is, its digest, and its parts when these pass unchanged."""
+    def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
+        """What it is, its digest, and its parts if these pass unchanged."""
         kind = sniff(bytes(file[:HEAD_BYTES]))
         if kind in (Kind.HEIC, Kind.AVIF) and not is_whole(file):
             raise _unreadable(kind)
         strip = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png}.get(kind)
         stripped = strip(file) if strip else None
-        digest = hashlib.sha256(file).hexdigest()
-        return kind, digest, stripped if stripped and self._passes(kind, stripped) else None
+        passes = stripped and self._passes(kind, stripped)
+        return kind, hashlib.sha256(file).hexdigest(), stripped.parts if stripped and passes else []
 
     def _passes(self, kind: Kind, stripped: Stripped) -> bool:
         if problem := size_problem(*stripped.size, self._limits.max_pixels):
@@ -132,8 +124,8 @@ class ImageIntake:
             return encode_data_url(MIME[Kind.JPEG], [content])
         if code is Code.SIZE_REFUSED:
             most = self._limits.max_pixels
-            width, height = SIZE.unpack(content) if len(content) == SIZE.size else (most, 1)
-            problem = size_problem(width, height, most) if content else None
+            size = SIZE.unpack(content) if len(content) == SIZE.size else None
+            problem = size and size_problem(size[0], size[1], most)
             raise ImageDimensions(problem or f"At most {most} pixels are accepted.")
         fields = {"kind": kind.value, "reason": bytes(content).decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})

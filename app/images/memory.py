@@ -21,8 +21,7 @@ class MemoryBudget:
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.max_bytes = max_bytes
-        self.used_bytes = 0
+        self.max_bytes, self.used_bytes = max_bytes, 0
         self._clock = clock
         self._used_by: Counter[str] = Counter()
         self._waiting_until: dict[str, float] = {}
@@ -38,16 +37,14 @@ class MemoryBudget:
 
     def fits(self, caller: str, n_bytes: int) -> bool:
         """Whether a caller may have `n_bytes` more now; if not, they count as one who waits."""
-        now = self._clock()
+        now, most = self._clock(), self.max_bytes
         waiting = {name: until for name, until in self._waiting_until.items() if until > now}
-        alone = not ((waiting.keys() | self._used_by.keys()) - {caller})
-        share = self.max_bytes if alone else self.max_bytes // 2
-        fits = (
-            self.used_bytes + n_bytes <= self.max_bytes and self._used_by[caller] + n_bytes <= share
-        )
+        alone = (waiting.keys() | self._used_by.keys()) <= {caller}
+        fits = self.used_bytes + n_bytes <= most
+        fits &= alone or self._used_by[caller] + n_bytes <= most // 2
         waiting.pop(caller, None)
         self._waiting_until = waiting if fits else waiting | {caller: now + WAITING_S}
-        return fits or not self.max_bytes
+        return fits or not most
 
     def count(self, caller: str, n_bytes: int) -> None:
         """Count `n_bytes` more for a caller, or less where negative."""
@@ -58,14 +55,14 @@ class MemoryBudget:
 
 
 class MemoryReservation:
-    """One holder's part of the budget, in bytes."""
+    """One holder's part of the budget: `n_bytes`."""
 
     def __init__(self, budget: MemoryBudget, caller: str) -> None:
         self.n_bytes = 0
         self._budget, self._caller = budget, caller
 
     def grow(self, n_bytes: int) -> None:
-        """Take `n_bytes` more; raises `ImageTooLarge` or `Overloaded` if never, or not now."""
+        """Take `n_bytes` more; raises `ImageTooLarge` or `Overloaded`: never, or not now."""
         most = self._budget.max_bytes
         if 0 < most < self.n_bytes + n_bytes:
             raise ImageTooLarge(f"This needs more than the {most} bytes of memory kept for images.")

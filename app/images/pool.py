@@ -1,11 +1,10 @@
 """The worker processes: started, handed pictures, killed at their deadline, replaced.
 
-A worker may be in a picture's hands: nothing that it sends is believed, and it has nothing of this
-process's environment, so no key.
+A worker may be in a picture's hands: nothing that it sends is believed, and it gets nothing of this
+process's environment.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -28,19 +27,16 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # A picture's memory goes back to the system at once.
 }
 MAX_ANSWER_BYTES = 1 << 24
-QUEUE_WAIT_S, START_S = 30, 20
-RESTART_WAIT_S, RESTART_WAIT_MAX_S = 0.1, 10.0
-"""Between attempts to start a worker: doubled from the first to the second."""
-
+QUEUE_WAIT_S, START_S, RESTART_WAIT_S = 30, 20, 1
 FAILURES = (TimeoutError, OSError, EOFError, ValueError)
-"""What a worker's death, or nonsense from it, looks like."""
+"""What a worker's death, or nonsense from it, is seen as."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One process, and our end of the socket pair."""
+    """One process, and our end of the socket pair. Its failures are `FAILURES`."""
 
     process: subprocess.Popen[bytes]
     socket: socket.socket
@@ -62,14 +58,14 @@ class Worker:
         return cls(process, ours)
 
     async def ask(self, file: memoryview) -> tuple[Code, memoryview]:
-        """Send a file, which is not copied; return the answer, or raise one of `FAILURES`."""
+        """Send a file, which is not copied; return the answer."""
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(self.socket, REQUEST.pack(len(file)))
         await loop.sock_sendall(self.socket, file)
         return await self.answer()
 
     async def answer(self) -> tuple[Code, memoryview]:
-        """Read one answer, or raise one of `FAILURES`."""
+        """Read one answer."""
         code, n_bytes = ANSWER.unpack(await self._read(ANSWER.size))
         if n_bytes > MAX_ANSWER_BYTES:
             raise EOFError("an answer that is too long")
@@ -92,31 +88,30 @@ class Worker:
 
 
 class Pool:
-    """So many workers, started with `arguments`, and lent to callers in turn, a picture each.
+    """`count` workers started with `arguments`, lent to callers in turn, for a picture each.
 
-    Decoding one may take `timeout_s`; 0 is no limit.
+    Decoding it may take `timeout_s`; 0 is no limit.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, workers: int, timeout_s: float, max_waiting: int
+        self, arguments: Sequence[str], *, count: int, timeout_s: float, max_waiting: int
     ) -> None:
-        self._arguments = arguments
-        self._workers = workers
+        self._arguments, self._count = arguments, count
         self._timeout_s = timeout_s or None
         self._idle: FairQueue[Worker] = FairQueue(max_waiting)
         self._all: set[Worker] = set()
         self._renewals: set[asyncio.Task[None]] = set()
-        self._closing = asyncio.Event()
+        self._closing = False
 
     @property
     def ready(self) -> bool:
         """Whether any worker lives."""
-        return bool(self._all) and not self._closing.is_set()
+        return bool(self._all) and not self._closing
 
     async def start(self) -> None:
-        """Return when all workers are ready; raise one of `FAILURES` when one cannot be started."""
+        """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
         try:
-            for worker in await asyncio.gather(*(self._spawn() for _ in range(self._workers))):
+            for worker in await asyncio.gather(*(self._spawn() for _ in range(self._count))):
                 self._idle.put(worker)
         except BaseException:
             await self.close()
@@ -134,11 +129,16 @@ class Pool:
             async with asyncio.timeout(self._timeout_s):
                 code, content = await worker.ask(file)
         except FAILURES as exc:
-            if self._closing.is_set():
+            if self._closing:
                 raise _draining() from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
         finally:  # Also when the caller has left: nothing is decoded for them.
-            self._give_back(worker, usable=code is not Code.TOO_COMPLEX)
+            if self._closing:
+                worker.socket.close()
+            elif code is Code.TOO_COMPLEX:
+                self._renew(worker)
+            else:
+                self._idle.put(worker)
         if code is Code.TOO_COMPLEX:
             raise ImageTooComplex(
                 "Decoding this image takes more memory or time than an image may; send it smaller."
@@ -147,27 +147,19 @@ class Pool:
 
     async def close(self) -> None:
         """End all workers; who waits for one, or for its answer, is told `draining`."""
-        self._closing.set()
+        self._closing = True
         self._idle.close(_draining())
-        await asyncio.gather(*(worker.kill() for worker in self._all), *self._renewals)
         while self._idle.free:
             self._idle.free.pop().socket.close()
+        await asyncio.gather(*(worker.kill() for worker in self._all), *self._renewals)
 
     async def _borrow(self, caller: str) -> Worker:
-        while not self._closing.is_set():
+        while not self._closing:
             worker = await self._idle.get(caller, QUEUE_WAIT_S)
             if worker.process.poll() is None:
                 return worker
             self._renew(worker)  # Somebody killed it while it was idle.
         raise _draining()
-
-    def _give_back(self, worker: Worker, *, usable: bool) -> None:
-        if self._closing.is_set():
-            worker.socket.close()
-        elif usable:
-            self._idle.put(worker)
-        else:
-            self._renew(worker)
 
     def _renew(self, worker: Worker) -> None:
         worker.socket.close()
@@ -176,37 +168,28 @@ class Pool:
         task.add_done_callback(self._renewals.discard)
 
     async def _replace(self, worker: Worker) -> None:
+        self._all.discard(worker)  # `close` kills those in it.
         await worker.kill()
-        self._all.discard(worker)
-        logger.info("image worker ended", extra={"fields": {"status": worker.process.returncode}})
-        wait_s = RESTART_WAIT_S
-        while not self._closing.is_set():
+        while not self._closing:
             try:
-                self._idle.put(await self._spawn())
-                return
+                return self._idle.put(await self._spawn())
             except FAILURES:
                 logger.exception("image worker cannot be started")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), wait_s)
-            wait_s = min(RESTART_WAIT_MAX_S, wait_s * 2)
+                await asyncio.sleep(RESTART_WAIT_S)
+        return None
 
     async def _spawn(self) -> Worker:
         worker = await asyncio.to_thread(Worker.launch, self._arguments)
         self._all.add(worker)
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(0 if self._closing else START_S):
                 await worker.answer()
-            if not self._closing.is_set():
-                return worker
         except BaseException:
-            self._all.discard(worker)
             worker.socket.close()
+            self._all.discard(worker)
             await worker.kill()
             raise
-        self._all.discard(worker)
-        worker.socket.close()
-        await worker.kill()
-        raise EOFError("closed while it was started")
+        return worker
 
 
 def _draining() -> Draining:

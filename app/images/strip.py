@@ -11,46 +11,40 @@ from dataclasses import dataclass
 
 from app.errors import ImageTooComplex, ImageUnreadable
 
-PARTS_MAX = 65_536
-"""Most segments or chunks."""
-SCANS_MAX = 64
-"""Encoders write up to 14."""
-BITS, ICC_MAX_BYTES = 8, 1 << 20
+PARTS_MAX, SCANS_MAX = 65_536, 64
+"""Segments or chunks; encoders write up to 14 scans."""
+BITS, ICC_MAX_BYTES, STEP_BYTES = 8, 1 << 20, 1 << 20
 SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")
 """As profiles of versions 2 and 4 call themselves."""
-STEP_BYTES = 1 << 20
-"""A search holds the interpreter's lock, so it is done in steps of about a millisecond."""
 
 EOI, SOS, DNL, COM = 0xD9, 0xDA, 0xDC, 0xFE
 APP0, APP1, APP2, APP14, APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PLAIN_FRAMES, PROGRESSIVE_FRAMES = {0xC0, 0xC1, 0xC2}, {0xC2, 0xC6, 0xCA, 0xCE}
-PLAIN_TABLES, OTHER_TABLES = {0xC4, 0xDB, 0xDD}, {0xCC, DNL}
-"""Huffman codes, quantisation, restarts; arithmetic codes, number of lines."""
-BETWEEN_SCANS = PLAIN_TABLES | OTHER_TABLES | {EOI, SOS, COM, *range(APP0, APP15 + 1)}
+OTHER_TABLES = {0xCC, DNL}
+BETWEEN_SCANS = {0xC4, 0xDB, 0xDD, EOI, SOS, COM, *OTHER_TABLES, *range(APP0, APP15 + 1)}
 COLOUR_MODELS = {(b"JFIF\0", 14), (b"Adobe", 12)}
 """Application segments that tell YCbCr from RGB: how they begin, and their length."""
-
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """In a scan FF 00 is data, FF D0 to FF D7 are restarts, FF FF is filling (T.81 §B.1.1.2)."""
 _TURNED = re.compile(
-    rb"\x12\x01[\x03\x04]\0\x01\0\0\0(?!\x01\0)|\x01\x12\0[\x03\x04]\0\0\0\x01(?!\0\x01|\0\0\0\x01)"
+    rb"\x12\x01[\x03\x04]\0\x01\0\0\0(?!\x01\0)|"
+    rb"\x01\x12\0[\x03\x04]\0\0\0\x01(?!\0\x01|\0\0\0\x01)"
 )
 """The EXIF orientation (Exif 2.32 §4.6.4), in either byte order, where it is not 1."""
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-RENDERING = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"pHYs", b"cICP"}
-"""Chunks that say how samples are shown; the longest is cHRM, a longer one hides something."""
-RENDERING_MAX_BYTES = 32
+RENDERING, RENDERING_MAX_BYTES = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"pHYs", b"cICP"}, 32
+"""Chunks that say how samples are shown. cHRM has 32 bytes; a longer one hides something."""
 
 
 @dataclass(slots=True)
 class Stripped:
-    """What the walk along a file found.
+    """What the walk along a file found: where its picture is, and its size in pixels.
 
-    `plain` says that every decoder shows the parts alike: whole, upright, in sRGB, of 8 bits, and
-    of a JPEG grey or three components.
+    `plain`: every decoder shows it alike. It is whole, upright, in sRGB, of 8 bits a sample, and a
+    JPEG has one or three components.
     """
 
     file: memoryview
@@ -69,9 +63,11 @@ class Stripped:
         joined = self.kept[-1][1] == start
         self.kept.append((self.kept.pop()[0] if joined else start, end))
 
-    def check_icc(self) -> None:
-        """It is not plain in another colour space."""
-        self.plain &= not self.icc or any(name in self.icc for name in SRGB_NAMES)
+    def ended(self, *, whole: bool) -> "Stripped":
+        """Judge by what only the end shows."""
+        in_srgb = not self.icc or any(name in self.icc for name in SRGB_NAMES)
+        self.plain = self.plain and whole and in_srgb
+        return self
 
 
 def strip_jpeg(file: memoryview) -> Stripped:
@@ -86,27 +82,22 @@ def strip_jpeg(file: memoryview) -> Stripped:
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]
         # When each component of a sequential picture has had its scan, the picture ends.
-        if scans and missing <= 0 and kind not in PROGRESSIVE_FRAMES and marker not in (EOI, DNL):
-            raise _damaged("JPEG")
-        if APP0 <= marker <= APP15 or marker == COM:
-            if not _application(found, marker, bytes(body)):
-                continue
-        elif marker in FRAMES:
+        over = scans and missing <= 0 and kind not in PROGRESSIVE_FRAMES
+        if marker in FRAMES:
             missing = 0 if kind else _frame(found, marker, body)
             kind = marker if missing else 0
         elif marker == SOS:
             scans, missing = scans + 1, missing - sum(body[:1])
-            if scans > SCANS_MAX:
-                raise ImageTooComplex(f"This JPEG consists of more than {SCANS_MAX} scans.")
-        found.plain &= marker not in OTHER_TABLES
-        if not kind and (marker == SOS or marker in FRAMES):
+        if (over and marker not in (EOI, DNL)) or (not kind and (scans or marker in FRAMES)):
             raise _damaged("JPEG")
-        found.keep(start, end)
+        if scans > SCANS_MAX:
+            raise ImageTooComplex(f"This JPEG consists of more than {SCANS_MAX} scans.")
+        if marker < APP0 or _application(found, marker, bytes(body)):
+            found.plain &= marker not in OTHER_TABLES
+            found.keep(start, end)
     if not scans:
         raise _damaged("JPEG")
-    found.plain &= marker == EOI
-    found.check_icc()
-    return found
+    return found.ended(whole=marker == EOI)
 
 
 def _frame(found: Stripped, marker: int, body: memoryview) -> int:
@@ -126,7 +117,7 @@ def _application(found: Stripped, marker: int, body: bytes) -> bool:
         return kept
     if marker == APP1 and _TURNED.search(body):
         found.plain = False
-    elif marker == APP2 and body.startswith(b"ICC_PROFILE\0"):
+    if marker == APP2 and body.startswith(b"ICC_PROFILE\0"):
         found.icc += body
     return False
 
@@ -139,22 +130,20 @@ def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
     at, in_picture = 2, False
     for _ in range(PARTS_MAX):
         start = _next_marker(file, at)
-        if in_picture and bytes(file[at:start]).strip(b"\xff"):
-            raise _damaged("JPEG")
-        if start + 1 >= len(file):
+        marker, end = sum(file[start + 1 : start + 2]), start + 2
+        stray = in_picture and bytes(file[at:start]).strip(b"\xff")
+        if end > len(file) and not stray:
             return
-        marker, end = file[start + 1], start + 2
-        if in_picture and marker not in BETWEEN_SCANS:
-            raise _damaged("JPEG")
-        if marker == EOI:
-            yield marker, start, end
-            return
-        end += _number(file[end : end + 2])
-        if not start + 4 <= end <= len(file):
+        if marker != EOI:
+            end += _number(file[end : end + 2])
+            stray = stray or not start + 4 <= end <= len(file)
+        if stray or (in_picture and marker not in BETWEEN_SCANS):
             raise _damaged("JPEG")
         if marker == SOS:
             in_picture, end = True, _next_marker(file, end)
         yield marker, start, end
+        if marker == EOI:
+            return
         at = end
     raise ImageTooComplex(f"This JPEG consists of more than {PARTS_MAX} segments.")
 
@@ -162,7 +151,7 @@ def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
 def _next_marker(file: memoryview, at: int) -> int:
     """Where the next marker begins that is no restart, or the end of the file."""
     for step in range(at, len(file), STEP_BYTES):
-        # One byte of overlap: a marker may lie across two steps.
+        # In steps, since a search keeps other threads waiting; a marker may lie across two.
         if found := _MARKER.search(file, step, step + STEP_BYTES + 1):
             return found.start()
     return len(file)
@@ -172,42 +161,29 @@ def strip_png(file: memoryview) -> Stripped | None:
     """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge.
 
     Raises:
-        ImageUnreadable: It is cut off.
-        ImageTooComplex: It has more chunks than any encoder writes.
+        ImageUnreadable, ImageTooComplex: It is cut off, or has more chunks than any encoder writes.
     """
-    if file[:16] != SIGNATURE + b"\0\0\0\x0dIHDR":
+    if file[: len(PNG_HEAD)] != PNG_HEAD:
         return None
-    found, seen = Stripped(file, [(0, len(SIGNATURE))]), set()
-    for kind, start, end in _chunks(file):
-        body = file[start + 8 : end - 4]
-        if zlib.crc32(file[start + 4 : end - 4]) != _number(file[end - 4 : end]):
+    found, at, kind, has_pixels = Stripped(file, [(0, 8)]), 8, b"", False
+    for _ in range(PARTS_MAX):
+        kind, end = bytes(file[at + 4 : at + 8]), at + 12 + _number(file[at : at + 4])
+        body, checksum = file[at + 8 : end - 4], file[end - 4 : end]
+        if end > len(file):
+            raise _damaged("PNG")
+        known = kind in PIXELS or kind[0] & 0x20  # Or else a decoder must know it (§5.4).
+        if not known or zlib.crc32(body, zlib.crc32(kind)) != _number(checksum):
             return None
         if kind in PIXELS or (kind in RENDERING and len(body) <= RENDERING_MAX_BYTES):
-            found.keep(start, end)
+            found.keep(at, end)
         elif kind == b"eXIf":
             found.plain &= not _TURNED.search(body)
         elif kind == b"iCCP":
-            found.icc += _inflated(bytes(body).partition(b"\0")[2][1:])
-        elif not kind[0] & 0x20:
-            return None  # A critical chunk of an unknown kind (§5.4).
-        seen.add(kind)
-    found.size = (_number(file[16:20]), _number(file[20:24]))
-    found.plain &= file[24] <= BITS and b"IDAT" in seen
-    found.check_icc()
-    return found
-
-
-def _chunks(file: memoryview) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of each chunk up to IEND."""
-    at = len(SIGNATURE)
-    for _ in range(PARTS_MAX):
-        kind, end = bytes(file[at + 4 : at + 8]), at + 12 + _number(file[at : at + 4])
-        if end > len(file):
-            raise _damaged("PNG")
-        yield kind, at, end
+            found.icc = _inflated(bytes(body).partition(b"\0")[2][1:])
+        at, has_pixels = end, has_pixels or kind == b"IDAT"
         if kind == b"IEND":
-            return
-        at = end
+            found.size = (_number(file[16:20]), _number(file[20:24]))
+            return found.ended(whole=has_pixels and file[24] <= BITS)
     raise ImageTooComplex(f"This PNG consists of more than {PARTS_MAX} chunks.")
 
 
