@@ -7,37 +7,28 @@ import io
 import math
 import resource
 import warnings
-from collections.abc import Callable
-from typing import cast
 
+import PIL.AvifImagePlugin
+import PIL.TiffImagePlugin
+import PIL.WebPImagePlugin
 import pillow_heif
-from PIL import (
-    AvifImagePlugin,
-    Image,
-    ImageCms,
-    ImageOps,
-    TiffImagePlugin,
-    WebPImagePlugin,  # noqa: F401 - else Pillow imports all its plugins at the first picture
-)
+from PIL import Image, ImageCms, ImageOps
 
 from app.images.messages import MAX_FILE_BYTES, MIN_SIDE, SIZE, Code, size_problem
 
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
-ORIENTATION = 0x0112
-"""The EXIF tag (Exif 2.32 §4.6.4)."""
-BAND_ROWS = 64
+ORIENTATION, BAND_ROWS, QUALITIES = 0x0112, 64, (90, 80, 70, 60, 40)
 CLOSE_TO_MAX_SIDE = 7 / 8
 """Sides are divided by whole numbers, which is quick, while they stay above this part of it."""
-QUALITIES, SHRINK = (90, 80, 70, 60), 0.7
-"""Tried in turn until the file is small enough; then with shorter sides, half the pixels."""
 WORST_BYTES_PER_PIXEL, BASE_BYTES = 18, 100 << 20
 """Most that decoding takes (WebP; HEIC of 10 bits in 4:4:4), measured."""
 
 warnings.simplefilter("ignore")
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-pillow_heif.options.DECODE_THREADS = AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader makes an object of each strip.
+pillow_heif.options.DECODE_THREADS = PIL.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+PIL.TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader makes an object of each strip.
 Image.preinit()
+SRGB = ImageCms.createProfile("sRGB")
 
 
 class Refused(Exception):
@@ -49,7 +40,7 @@ class Refused(Exception):
 
 
 def prepare(file: bytes, max_pixels: int, max_side: int) -> bytes:
-    """Return the JPEG file; 0 is no limit. A damaged file raises anything.
+    """Return the JPEG file; 0 is no limit. What is damaged raises anything.
 
     Raises:
         Refused, MemoryError: Its size is not accepted, or it takes too much memory.
@@ -97,41 +88,25 @@ def divisor(image: Image.Image, max_side: int) -> int:
 
 
 def divided(image: Image.Image, by: int) -> Image.Image:
-    """Divide the sides, in bands: no second picture of this size is held."""
-    width, height = image.size
-    plain, top = plain_of(image), BAND_ROWS * by
-    first = plain(image.crop((0, 0, width, min(top, height)))).reduce(by)
-    small = Image.new(first.mode, (math.ceil(width / by), math.ceil(height / by)))
-    small.paste(first)
-    for start in range(top, height, top):
-        band = plain(image.crop((0, start, width, min(start + top, height))))
-        small.paste(band.reduce(by), (0, start // by))
+    """Divide the sides, in bands of plain samples: no second picture of this size is held."""
+    step = BAND_ROWS * by
+    mode = "CMYK" if image.mode == "CMYK" else "L" if image.mode[0] in "1LI" else "RGB"
+    mode = "RGB" if image.has_transparency_data else mode
+    small = Image.new(mode, (math.ceil(image.width / by), math.ceil(image.height / by)))
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        small.paste(plain(band, mode).reduce(by), (0, top // by))
     return small
 
 
-def plain_of(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Return what makes a band of this picture L, RGB or CMYK of 8 bits, on white."""
+def plain(image: Image.Image, mode: str) -> Image.Image:
+    """Return it with 8 bits a sample and without transparency, in this mode."""
     if image.mode.startswith("I;16"):
-        return lambda band: band.point(lambda level: level * (1 / 256) + 0).convert("L")
-    if image.mode in ("I", "F"):
-        low, high = cast("tuple[float, float]", image.getextrema())
-        if not math.isfinite(low + high):
-            raise Refused(Code.UNREADABLE, b"samples that are not numbers")
-        # They have no scale: the least is black, the most white.
-        factor = 255 / (high - low) if high > low else 0.0
-        return lambda band: band.point(lambda level: level * factor - low * factor).convert("L")
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        return lambda band: ImageCms.applyTransform(band, transform) or band
-    if image.has_transparency_data:
-        return on_white
-    mode = image.mode if image.mode in ("L", "CMYK") else "L" if image.mode == "1" else "RGB"
-    return lambda band: band.convert(mode)
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """Return it without transparency."""
+        return image.point(lambda level: level * (1 / 256) + 0).convert(mode)
+    if image.mode in ("I", "F", "LAB"):
+        raise Refused(Code.UNREADABLE, b"samples without a scale")
+    if not image.has_transparency_data:
+        return image.convert(mode)
     image = image.convert("RGBA")
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image.getchannel("A"))
@@ -140,34 +115,27 @@ def on_white(image: Image.Image) -> Image.Image:
 
 def fitted(image: Image.Image, max_side: int) -> Image.Image:
     """No side over `max_side`, unless the other one would be too short."""
-    short, long = sorted(image.size)
-    if long <= max_side or short <= MIN_SIDE:
-        return image
-    scale = max(max_side / long, MIN_SIDE / short)
+    scale = max(max_side / max(image.size), MIN_SIDE / min(image.size))
     size = (round(image.width * scale), round(image.height * scale))
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS) if scale < 1 else image
 
 
 def in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """Convert from the file's profile; one that cannot be used is passed over."""
-    if icc:
-        try:
-            srgb = ImageCms.createProfile("sRGB")
-            return cast(
-                Image.Image,
-                ImageCms.profileToProfile(image, io.BytesIO(icc), srgb, outputMode="RGB"),
-            )
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc or b""))
+        transform = ImageCms.buildTransform(profile, SRGB, image.mode, "RGB")
+        image = ImageCms.applyTransform(image, transform) or image
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        pass
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def jpeg_file(image: Image.Image) -> bytes:
     """Encode it so that the upstream takes the file."""
-    while True:
-        for quality in QUALITIES:
-            out = io.BytesIO()
-            image.save(out, "JPEG", quality=quality)
-            if out.tell() <= MAX_FILE_BYTES:
-                return out.getvalue()
-        image = image.resize((int(image.width * SHRINK), int(image.height * SHRINK)))
+    for quality in QUALITIES:
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=quality)
+        if out.tell() <= MAX_FILE_BYTES:
+            return out.getvalue()
+    raise Refused(Code.TOO_COMPLEX)

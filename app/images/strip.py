@@ -131,7 +131,7 @@ def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
     for _ in range(PARTS_MAX):
         start = _next_marker(file, at)
         marker, end = sum(file[start + 1 : start + 2]), start + 2
-        stray = in_picture and bytes(file[at:start]).strip(b"\xff")
+        stray = in_picture and bool(bytes(file[at:start]).strip(b"\xff"))
         if end > len(file) and not stray:
             return
         if marker != EOI:

@@ -11,15 +11,11 @@ import select
 import signal
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-SOCKET = 0
-NICENESS = 10
-"""The service's event loop goes first."""
-ALARM_AFTER_S = 2
-"""Behind the service's own deadline, which comes first unless the service hangs."""
+SOCKET, NICENESS, ALARM_AFTER_S = 0, 10, 2
+"""The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
 
 
 def main() -> None:
@@ -30,7 +26,7 @@ def main() -> None:
 
     restrict(memory_bytes)
     answer(Code.READY, b"")
-    while file := read_request(sys.stdin.buffer):
+    while file := next_file():
         die_with_service(on=True, timeout_s=timeout_s)
         try:
             code, content = Code.PREPARED, prepare(file, max_pixels, max_side)
@@ -75,13 +71,11 @@ def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
         sys.exit()
 
 
-def read_request(files: BinaryIO) -> bytes:
-    """Return the next file; empty when the service has gone."""
-    head = files.read(REQUEST.size)
-    if len(head) < REQUEST.size:
-        return b""
-    (n_bytes,) = REQUEST.unpack(head)
-    file = files.read(n_bytes)
+def next_file() -> bytes:
+    """Read a request; empty when the service has gone."""
+    head = sys.stdin.buffer.read(REQUEST.size)
+    n_bytes = REQUEST.unpack(head)[0] if len(head) == REQUEST.size else 0
+    file = sys.stdin.buffer.read(n_bytes)
     return file if len(file) == n_bytes else b""
 
 

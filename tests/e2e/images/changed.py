@@ -6,6 +6,8 @@ from tests.e2e.images.files import (
     Case,
     Goes,
     Refused,
+    encoded,
+    grey,
     heic_with_parameters_inside,
     jpeg,
     scene,
@@ -22,6 +24,13 @@ def broken_scan() -> bytes:
 
 
 CASES = [
+    # Samples without a scale: what is black, and what white, would be guessed.
+    Case("tiff floats", lambda: encoded(grey().convert("F"), "TIFF"), Refused("image_unreadable")),
+    Case(
+        "tiff 32-bit integers",
+        lambda: encoded(grey().convert("I"), "TIFF"),
+        Refused("image_unreadable"),
+    ),
     Case(  # It was refused as damaged.
         "heic with parameter sets inside the item, as Sony's",
         heic_with_parameters_inside,

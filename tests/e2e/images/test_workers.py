@@ -139,7 +139,7 @@ async def test_callers_take_turns() -> None:
             await ask(name, key)
         os.kill(worker, signal.SIGCONT)
         await asyncio.gather(*tasks)
-        assert ended.index("two") <= 2
+        assert ended.index("two") < 5
 
 
 async def test_no_process_and_no_descriptor_is_left_behind() -> None:

@@ -32,7 +32,7 @@ class Tag(NamedTuple):
     number: int
     kind: tuple[int, str]
     value: int
-    count: int = 1
+    times: int = 1
 
 
 def tiff(*tags: Tag, pixels: bytes = bytes(64 * 64)) -> bytes:
@@ -41,11 +41,11 @@ def tiff(*tags: Tag, pixels: bytes = bytes(64 * 64)) -> bytes:
     entries, behind = b"", b""
     for tag in tags:
         code, form = tag.kind
-        values = struct.pack(form, tag.value) * tag.count
+        values = struct.pack(form, tag.value) * tag.times
         if len(values) > 4:
             place = at + 6 + 12 * len(tags) + len(behind)
             behind, values = behind + values, struct.pack("<I", place)
-        entries += struct.pack("<HHI", tag.number, code, tag.count) + values.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag.number, code, tag.times) + values.ljust(4, b"\0")
     directory = struct.pack("<H", len(tags)) + entries + bytes(4)
     return b"II*\0" + struct.pack("<I", at) + pixels + directory + behind
 
