@@ -137,8 +137,8 @@ async def running_service(
             ),
         )
     finally:
-        await runs.close()
         await intake.close()
+        await runs.close()
         await upstream.aclose()
 
 

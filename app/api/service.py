@@ -32,7 +32,8 @@ class Service:
     async def drain(self, grace_s: float) -> None:
         """Refuse new searches, and let those under way end for `grace_s` seconds."""
         self.draining.set()
-        await self.runs.drain(grace_s)
+        # Searches that wait for a picture will not begin: their callers are told at once.
+        await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
 
 
 async def get_service(request: Request) -> Service:

@@ -1,135 +1,140 @@
-"""From a body to what goes upstream, off the event loop, a few pictures at a time."""
+"""From an uploaded file, or an image's URL, to what goes upstream.
+
+Small plain JPEGs and PNGs pass with their metadata cut out; a worker process decodes all others.
+"""
 
 import asyncio
+import hashlib
+import logging
+import math
 import os
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from typing import TypeVar
 
-from app.errors import ImageMissing, ImageTooLarge, Overloaded
-from app.images.data_url import decode_data_url, is_data_url
-from app.images.inflight import RETRY_AFTER_S, Held, Inflight
-from app.images.limits import ImageLimits
-from app.images.normalise import examine
+from app.errors import ImageDimensions, ImageMissing, ImageTooLarge, ImageUnreadable
+from app.images.boxes import is_whole
+from app.images.data_url import data_url_chars, decode_data_url, encode_data_url, is_data_url
+from app.images.memory import MemoryBudget
+from app.images.messages import MAX_URL_CHARS, SIZE, Code, size_problem
+from app.images.pool import Pool
+from app.images.sniff import HEAD_BYTES, Kind, sniff
+from app.images.strip import Stripped, strip_jpeg, strip_png
 from app.images.url import check_url
 from app.models import ImageInput
 
-SMALL_URL_CHARS = 65_536
-"""Decoded in microseconds: not worth a thread."""
-
-NICENESS = 10
-"""Of the threads, so that the event loop's runs first where cores are few."""
+SMALL_BYTES = 65_536
+"""Up to this the work is done in the event loop: it takes less than a thread costs."""
+MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
-class Intake:
-    """Takes pictures in. `inflight` is the budget that whoever receives bodies draws on too."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """The operator's limits; `0` switches one off, and `workers=0` is one a processor."""
+
+    max_bytes: int = 20_971_520
+    max_pixels: int = 120_000_000
+    max_side: int = 2_048
+    workers: int = 2
+    worker_memory_bytes: int = 1_073_741_824
+    timeout_s: float = 20
+    queue_max: int = 256
+    inflight_max_bytes: int = 268_435_456
+
+
+class ImageIntake:
+    """Prepares images. Whoever receives bodies draws on `memory` too."""
 
     def __init__(self, limits: ImageLimits) -> None:
-        self.inflight = Inflight(limits.inflight_max_bytes)
+        self.memory = MemoryBudget(limits.inflight_max_bytes)
         self._limits = limits
-        workers = limits.workers or os.cpu_count() or 1
-        self._threads = ThreadPoolExecutor(workers, "images", initializer=_stand_back)
-        self._turns = asyncio.Semaphore(workers)
-        self._waiting = 0
-        self._jobs: set[asyncio.Task[ImageInput]] = set()
-        self._holding: set[asyncio.Future[ImageInput]] = set()
+        timeout_s = math.ceil(limits.timeout_s)
+        arguments = limits.worker_memory_bytes, timeout_s, limits.max_pixels, limits.max_side
+        self._pool = Pool(
+            [str(number) for number in arguments],
+            count=limits.workers or os.cpu_count() or 1,
+            timeout_s=limits.timeout_s,
+            max_waiting=limits.queue_max,
+        )
+        self.start, self.close = self._pool.start, self._pool.close
 
-    async def take_in(self, body: bytes | bytearray | memoryview) -> ImageInput:
-        """The picture as it goes upstream. The body must not change until this returns.
+    @property
+    def ready(self) -> bool:
+        """Whether images can be decoded."""
+        return self._pool.ready
 
-        One that can be written may be used up: its memory is given back early, and reads as zeros.
-
-        Raises:
-            ImageMissing: No bytes.
-            ImageTooLarge: More bytes than allowed, or more memory needed than there is.
-            ImageTypeUnsupported, ImageDimensions, ImageUnreadable: It cannot be searched.
-            Overloaded: Too many pictures at once.
-        """
-        view = memoryview(body).cast("B")
-        if not view:
-            raise ImageMissing("The image is empty: it has no bytes.")
-        if 0 < self._limits.max_bytes < len(view):
-            raise ImageTooLarge(
-                f"The image has {len(view)} bytes; at most {self._limits.max_bytes} are taken in."
-            )
-        await self._turn()
-        job = asyncio.get_running_loop().create_task(self._work(view))
-        self._jobs.add(job)
-        job.add_done_callback(self._done)
-        # Whoever leaves cannot stop a thread: the job keeps its turn and its memory to its end.
-        return await asyncio.shield(job)
-
-    async def take_in_url(self, url: str) -> ImageInput:
-        """An image named in a field: a `data:` URL goes the way of uploads, another is checked.
+    async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
+        """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
 
         Raises:
-            ImageUrlInvalid: It is neither an address that is passed on nor a `data:` URL.
-            ImageMissing, ImageTooLarge, ...: As `take_in`.
+            ImageUrlInvalid, ImageMissing, ...: It is neither; as `prepare`.
         """
         if not is_data_url(url):
             return check_url(url)
-        with self.inflight.hold() as held:
-            held.grow(len(url) * 3 // 4)
-            return await self.take_in(await self._decode(url))
+        with self.memory.hold(caller=caller) as reservation:
+            reservation.grow(len(url) * 3 // 4)
+            body = await _run(len(url), lambda: decode_data_url(url, self._limits.max_bytes))
+            return await self.prepare(body, caller=caller)
 
-    async def _decode(self, url: str) -> bytearray:
-        if len(url) <= SMALL_URL_CHARS:
-            return decode_data_url(url, max_bytes=self._limits.max_bytes)
-        return await self._in_thread(
-            partial(decode_data_url, max_bytes=self._limits.max_bytes), url
-        )
+    async def prepare(self, body: bytes | bytearray | memoryview, *, caller: str) -> ImageInput:
+        """Make a file fit to send. It must not change until this returns.
 
-    async def close(self) -> None:
-        """Wait for the pictures under way, and end the threads."""
-        if self._jobs:
-            await asyncio.wait(self._jobs)
-        self._threads.shutdown()
+        Raises:
+            ImageMissing, ImageTooLarge: It has no bytes, or too many.
+            ImageTypeUnsupported, ImageDimensions, ImageUnreadable: It cannot be searched.
+            ImageTooComplex: Decoding it takes more memory or time than an image may.
+            Overloaded, Draining: Not now.
+        """
+        file, most = memoryview(body).cast("B"), self._limits.max_bytes
+        if not file:
+            raise ImageMissing("The image is empty: it has no bytes.")
+        if 0 < most < len(file):
+            raise ImageTooLarge(f"The image has {len(file)} bytes; at most {most} are accepted.")
+        kind, digest, parts = await _run(len(file), lambda: self._examine(file))
+        if not parts:
+            return ImageInput(await self._decoded(file, kind, caller), digest)
+        with self.memory.hold(caller=caller) as reservation:
+            reservation.grow(data_url_chars(MIME[kind], len(file)))
+            url = await _run(len(file), lambda: encode_data_url(MIME[kind], parts))
+            return ImageInput(url, digest)
 
-    async def _turn(self) -> None:
-        if self._limits.queue_max and self._waiting >= self._limits.queue_max:
-            raise Overloaded("Too many pictures are waiting.", retry_after_s=RETRY_AFTER_S)
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
+    def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
+        """What it is, its digest, and its parts if these pass unchanged."""
+        kind = sniff(bytes(file[:HEAD_BYTES]))
+        if kind in (Kind.HEIC, Kind.AVIF) and not is_whole(file):
+            raise _unreadable(kind)
+        strip = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png}.get(kind)
+        stripped = strip(file) if strip else None
+        passes = stripped and self._passes(kind, stripped)
+        return kind, hashlib.sha256(file).hexdigest(), stripped.parts if stripped and passes else []
 
-    def _done(self, job: "asyncio.Task[ImageInput]") -> None:
-        self._jobs.discard(job)
-        self._turns.release()
-        if not job.cancelled():
-            job.exception()  # Nobody may be left to read it
+    def _passes(self, kind: Kind, stripped: Stripped) -> bool:
+        if problem := size_problem(*stripped.size, self._limits.max_pixels):
+            raise ImageDimensions(problem)
+        longest = self._limits.max_side or max(stripped.size)
+        n_chars = data_url_chars(MIME[kind], sum(map(len, stripped.parts)))
+        return stripped.plain and max(stripped.size) <= longest and n_chars <= MAX_URL_CHARS
 
-    async def _work(self, body: memoryview) -> ImageInput:
-        plan = await self._in_thread(examine, body, self._limits)
-        with self.inflight.hold() as held:
-            await self._reserve(held, plan.memory_bytes, len(body))
-            running = asyncio.ensure_future(self._in_thread(plan.finish))
-            self._holding.add(running)
-            running.add_done_callback(self._holding.discard)
-            return await running
-
-    async def _reserve(self, held: Held, n_bytes: int, body_bytes: int) -> None:
-        """Draw a job's memory, waiting only for other jobs, which need nothing more to end."""
-        limit = self.inflight.max_bytes
-        if 0 < limit < n_bytes + body_bytes:
-            raise ImageTooLarge(
-                "Decoding this image takes more memory than is kept for pictures; "
-                "send it with fewer pixels, or as a JPEG."
-            )
-        while self._holding and not held.fits(n_bytes):
-            await asyncio.wait(self._holding, return_when=asyncio.FIRST_COMPLETED)
-        held.grow(n_bytes)
-
-    def _in_thread(self, work: Callable[..., T], *args: object) -> "asyncio.Future[T]":
-        return asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+    async def _decoded(self, file: memoryview, kind: Kind, caller: str) -> bytes:
+        code, content = await self._pool.decode(file, caller)
+        if code is Code.PREPARED:
+            return encode_data_url(MIME[Kind.JPEG], [content])
+        if code is Code.SIZE_REFUSED:
+            most = self._limits.max_pixels
+            size = SIZE.unpack(content) if len(content) == SIZE.size else None
+            problem = size and size_problem(size[0], size[1], most)
+            raise ImageDimensions(problem or f"At most {most} pixels are accepted.")
+        fields = {"kind": kind.value, "reason": bytes(content).decode(errors="replace")}
+        logger.info("image refused by its decoder", extra={"fields": fields})
+        raise _unreadable(kind)
 
 
-def _stand_back() -> None:
-    """Let other threads go first. On Linux each has a niceness of its own (nice(2), notes)."""
-    if sys.platform == "linux":
-        os.nice(NICENESS)
+async def _run(n_bytes: int, work: Callable[[], T]) -> T:
+    return work() if n_bytes <= SMALL_BYTES else await asyncio.to_thread(work)
+
+
+def _unreadable(kind: Kind) -> ImageUnreadable:
+    return ImageUnreadable(f"This {kind.value} file is cut off, damaged, or too large to decode.")

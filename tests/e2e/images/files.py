@@ -71,7 +71,9 @@ def heic_with_parameters_inside() -> bytes:
     samples = file.index(b"mdat") + 4
     item = sets + file[samples:]
     place = file.index(struct.pack(">I", samples), file.index(b"iloc"))
-    file[place : place + 8] = struct.pack(">II", len(file) + 8, len(item))
+    # Between the item's offset and the length of its one part are that part's number and offset.
+    file[place : place + 4] = struct.pack(">I", len(file) + 8)
+    file[place + 10 : place + 14] = struct.pack(">I", len(item))
     return bytes(file) + struct.pack(">I", len(item) + 8) + b"mdat" + item
 
 

@@ -119,7 +119,7 @@ BOMBS = [
         lambda: encoded(paletted(), "GIF").replace(
             struct.pack("<HH", 64, 48), struct.pack("<HH", 65_000, 65_000)
         ),
-        Refused("image_dimensions", "65000 x 65000"),
+        Refused("image_dimensions", "12000000 pixels"),
     ),
     Case(
         "tiff bomb",
@@ -134,7 +134,7 @@ BOMBS = [
             rows=60_000,
             length=8,
         ),
-        Refused("image_dimensions", "more pixels"),
+        Refused("image_dimensions", "12000000 pixels"),
     ),
     Case(
         "tiff with a vast tile",
@@ -150,33 +150,25 @@ BOMBS = [
             tile_offset=200,
             tile_length=8,
         ),
-        Refused("image_unreadable", "tiles of more than"),
+        Refused("image_unreadable"),
     ),
-    Case("webp bomb", webp_bomb, Refused("image_dimensions", "16383 x 16383")),
+    Case("webp bomb", webp_bomb, Refused("image_dimensions", "12000000 pixels")),
     Case(
         "webp of a vast canvas",
         lambda: webp_of_two_sizes((16_383, 16_383)),
-        Refused("image_dimensions", "16383 x 16383"),
+        Refused("image_dimensions", "12000000 pixels"),
     ),
     Case(
         "webp of a frame larger than its canvas",
         lambda: webp_of_two_sizes((63, 48)),
-        Refused("image_unreadable", "larger than its picture"),
+        Refused("image_unreadable"),
     ),
-    Case(
-        "bmp bomb", lambda: bmp_run_lengths(2500, 2500), Refused("image_unreadable", "run-length")
-    ),
+    Case("bmp bomb", lambda: bmp_run_lengths(2500, 2500), Refused("image_unreadable")),
     Case("small bmp of run lengths", lambda: bmp_run_lengths(40, 40), Refused("image_unreadable")),
-    Case("jpeg of many scans", lambda: many_scans(65), Refused("image_unreadable", "64 scans")),
     Case(
         "png with a text bomb",
         lambda: with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(5_000_000))),
         Goes(tolerance=0),
-    ),
-    Case(
-        "png with a profile bomb",
-        lambda: with_chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(5_000_000))),
-        Goes(),
     ),
 ]
 

@@ -1,11 +1,10 @@
 """Pictures as cameras, browsers and editors make them: formats, modes, orientations, colours."""
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 
 from tests.e2e.images.files import (
     Case,
     Goes,
-    Refused,
     animated_webp,
     cut_out,
     encoded,
@@ -22,18 +21,6 @@ from tests.e2e.images.files import (
     webp_frame,
 )
 from tests.e2e.images.samples import ARITHMETIC_JPEG, TEN_BIT_AVIF
-
-
-def lab() -> Image.Image:
-    srgb, target = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    converted = ImageCms.profileToProfile(scene(), srgb, target, outputMode="LAB")
-    assert converted
-    return converted
-
-
-def contrast() -> Image.Image:
-    """Black to white, as samples without a scale are shown."""
-    return ImageOps.autocontrast(grey())
 
 
 def corner() -> Image.Image:
@@ -61,11 +48,6 @@ def halves(right: tuple[int, int, int], height: int = 192) -> Image.Image:
     image = Image.new("RGB", (256, height), "white")
     image.paste(right, (128, 0, 256, height))
     return image
-
-
-def floats(low: float, high: float) -> bytes:
-    image = grey().convert("F").point(lambda level: level * ((high - low) / 255) + low)
-    return encoded(image, "TIFF")
 
 
 FORMATS = [
@@ -180,15 +162,6 @@ MODES = [
     Case("tiff CMYK", lambda: encoded(scene().convert("CMYK"), "TIFF"), Goes()),
     Case("tiff YCbCr", lambda: encoded(scene().convert("YCbCr"), "TIFF"), Goes()),
     Case("tiff 16-bit", lambda: encoded(deep(), "TIFF"), Goes(grey)),
-    Case("tiff 32-bit integers", lambda: encoded(grey().convert("I"), "TIFF"), Goes(contrast)),
-    Case("tiff floats", lambda: floats(-3.5, 9.25), Goes(contrast)),
-    Case("tiff of one float", lambda: floats(7, 7), Goes(lambda: Image.new("L", (64, 48)))),
-    Case(
-        "tiff of no numbers",
-        lambda: floats(float("nan"), 1),
-        Refused("image_unreadable", "not numbers"),
-    ),
-    Case("tiff LAB", lambda: encoded(lab(), "TIFF"), Goes(tolerance=10)),
     Case("webp RGBA", lambda: encoded(cut_out(), "WEBP", lossless=True), Goes(cut_out)),
     Case(
         "webp RGBA, lossy",

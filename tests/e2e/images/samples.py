@@ -1,4 +1,4 @@
-"""Two small files of kinds that the encoders at hand do not write."""
+"""Small files of kinds that the encoders at hand do not write."""
 
 import zlib
 from base64 import b64decode
@@ -31,3 +31,14 @@ ARITHMETIC_JPEG = zlib.decompress(
     )
 )
 """2048 x 2048 pixels, progressive, of arithmetic codes, white beside red, made with cjpeg."""
+
+LYING_AVIF = zlib.decompress(
+    b64decode(
+        "eNpjYGCQSSupLEgsy0xjAAIQnZuZZpibmQjiv8xNLUlkgADFjJScIiiboSAzuYQBDfAVZJbkglmMQCyXmZOfDOK4gPiMEF"
+        "FGXgYGdmYgWyMzMy8NrlYKyEllgvISywwMnfNz8sF2ZWQWFBUAac/MguR8IC2SWVyQCrXPAYqB9lZkgjVzAAmexDJD50Z5"
+        "GZCAcHJ+TlFeck4F0FxeBrYGoJB4ZkEuzEdAZ7EwMjWzAN3EnZuSWCLEwMUt/72u/uffZUxSvA5GH3kF2JTevVwmZsbAYH"
+        "b+lNWid20WsuunSy2+Jcz3YGHaJffqzUoHHhb/2zZnT577uTwDrt0bVDT9reUPmix5ZpS+V0cnvvwAvfWZ4tM3/6xFcF63"
+        "f0NK3PvQqGuVFeYlmqLxhgnhczeMem/Ue6PeG/XeqPdI9Z4RydbtOUAvPST7SAMAtVKS/w=="
+    )
+)
+"""A grey picture of 256 megapixels that says it has 64 x 64, made with libaom."""

@@ -91,7 +91,6 @@ async def test_each_picture_arrives_or_is_refused_with_its_reason(
     await check(service, case)
 
 
-@pytest.mark.skip(reason="what follows with pictures decoded in processes of their own")
 @pytest.mark.parametrize("case", changed.CASES, ids=lambda case: case.name)
 async def test_the_libraries_decide_what_can_be_read(case: Case, service: Uploads) -> None:
     await check(service, case)

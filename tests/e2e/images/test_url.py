@@ -155,7 +155,6 @@ async def test_an_address_is_refused_with_the_rule_it_breaks(
     assert not service.urls
 
 
-@pytest.mark.skip(reason="blanks are cut and invisible characters encoded with the new policy")
 @pytest.mark.parametrize(("written", "sent"), CLEANED.items())
 async def test_what_a_paste_brings_along_is_cut_or_encoded(
     written: str, sent: str, service: Uploads
@@ -163,7 +162,6 @@ async def test_what_a_paste_brings_along_is_cut_or_encoded(
     await check_sent(service, written, sent)
 
 
-@pytest.mark.skip(reason="named with the new policy")
 @pytest.mark.parametrize(("written", "named"), INVISIBLE_IN_HOSTS.items())
 async def test_what_cannot_be_seen_in_a_host_name_is_named(
     written: str, named: str, service: Uploads

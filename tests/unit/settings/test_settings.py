@@ -68,6 +68,8 @@ BAD: dict[str, tuple[str, ...]] = {
     "IMAGE_MAX_COUNT": ("0", "251", "x"),
     "IMAGE_MAX_SIDE": ("-1", "x"),
     "IMAGE_WORKERS": ("-1", "x"),
+    "IMAGE_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "IMAGE_WORKER_MEMORY_BYTES": ("-1", "x"),
     "IMAGE_INFLIGHT_MAX_BYTES": ("-1", "x"),
     "UPLOAD_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
     "PROMPT_MAX_CHARS": ("-1", "x"),

@@ -1,0 +1,87 @@
+"""One budget for the bytes of bodies being received and of images in work.
+
+Used in the event loop's thread. Nobody waits inside it: what does not fit is refused.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.errors import ImageTooLarge, Overloaded
+
+RETRY_AFTER_S, WAITING_S = 1, 5.0
+"""The second is how long a caller who was refused counts as one who waits."""
+
+
+class MemoryBudget:
+    """A bounded total of bytes; `max_bytes=0` only counts.
+
+    No caller gets more than half of it while others hold some, or were refused just now.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.max_bytes, self.used_bytes = max_bytes, 0
+        self._clock = clock
+        self._used_by: Counter[str] = Counter()
+        self._waiting_until: dict[str, float] = {}
+
+    @contextmanager
+    def hold(self, *, caller: str) -> Iterator["MemoryReservation"]:
+        """Open a reservation, empty at first, and release it at the end."""
+        reservation = MemoryReservation(self, caller)
+        try:
+            yield reservation
+        finally:
+            reservation.release()
+
+    def fits(self, caller: str, n_bytes: int) -> bool:
+        """Whether a caller may have `n_bytes` more now; if not, they count as one who waits."""
+        now, most = self._clock(), self.max_bytes
+        waiting = {name: until for name, until in self._waiting_until.items() if until > now}
+        alone = (waiting.keys() | self._used_by.keys()) <= {caller}
+        fits = self.used_bytes + n_bytes <= most
+        fits &= alone or self._used_by[caller] + n_bytes <= most // 2
+        waiting.pop(caller, None)
+        self._waiting_until = waiting if fits else waiting | {caller: now + WAITING_S}
+        return fits or not most
+
+    def count(self, caller: str, n_bytes: int) -> None:
+        """Count `n_bytes` more for a caller, or less where negative."""
+        self.used_bytes += n_bytes
+        self._used_by[caller] += n_bytes
+        if not self._used_by[caller]:
+            del self._used_by[caller]
+
+
+class MemoryReservation:
+    """One holder's part of the budget: `n_bytes`."""
+
+    def __init__(self, budget: MemoryBudget, caller: str) -> None:
+        self.n_bytes = 0
+        self._budget, self._caller = budget, caller
+
+    def grow(self, n_bytes: int) -> None:
+        """Take `n_bytes` more; raises `ImageTooLarge` or `Overloaded`: never, or not now."""
+        most = self._budget.max_bytes
+        if 0 < most < self.n_bytes + n_bytes:
+            raise ImageTooLarge(f"This needs more than the {most} bytes of memory kept for images.")
+        if not self._budget.fits(self._caller, n_bytes):
+            detail = "Too many images are being uploaded right now."
+            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+        self.shrink(-n_bytes)
+
+    def shrink(self, n_bytes: int) -> None:
+        """Give `n_bytes` back early."""
+        self._budget.count(self._caller, -n_bytes)
+        self.n_bytes -= n_bytes
+
+    def release(self) -> None:
+        """Give all of it back; more than once does no harm."""
+        self.shrink(self.n_bytes)
+
+    def transfer(self, n_bytes: int) -> "MemoryReservation":
+        """Open one for what came of this one: never refused, and its holder must release it."""
+        heir = MemoryReservation(self._budget, self._caller)
+        heir.shrink(-n_bytes)
+        return heir

@@ -1,0 +1,90 @@
+"""The worker process: reads files from the socket that is its stdin, and answers there.
+
+Run as `python -m app.images.worker MEMORY_BYTES TIMEOUT_S MAX_PIXELS MAX_SIDE`; 0 is no limit.
+"""
+
+import contextlib
+import fcntl
+import os
+import resource
+import select
+import signal
+import sys
+from pathlib import Path
+
+from app.images.messages import ANSWER, REQUEST, Code
+
+SOCKET, NICENESS, ALARM_AFTER_S = 0, 10, 2
+"""The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
+
+
+def main() -> None:
+    """Answer until the service goes, or until a picture used up the memory."""
+    memory_bytes, timeout_s, max_pixels, max_side = (int(text) for text in sys.argv[1:5])
+    os.nice(NICENESS)
+    from app.images.decode import Refused, prepare  # noqa: PLC0415 - with that priority
+
+    restrict(memory_bytes)
+    answer(Code.READY, b"")
+    while file := next_file():
+        die_with_service(on=True, timeout_s=timeout_s)
+        try:
+            code, content = Code.PREPARED, prepare(file, max_pixels, max_side)
+        except Refused as refused:
+            code, content = refused.code, refused.content
+        except MemoryError:
+            code, content = Code.TOO_COMPLEX, b""
+        except Exception as exc:  # noqa: BLE001 - decoders raise anything
+            code, content = Code.UNREADABLE, f"{type(exc).__name__}: {exc}".encode()[:300]
+        del file
+        die_with_service(on=False)
+        answer(code, content)
+        if code is Code.TOO_COMPLEX:
+            return  # A failed allocation may have left anything behind.
+
+
+def restrict(memory_bytes: int) -> None:
+    """Bound this process; after the imports, whose address space counts too."""
+    if sys.platform == "linux":  # macOS refuses every RLIMIT_AS.
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        if memory_bytes:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        with contextlib.suppress(OSError):  # The first to go when the container's memory is gone.
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(limit, (0, 0))
+    fcntl.fcntl(SOCKET, fcntl.F_SETOWN, os.getpid())
+    os.dup2(1, 2)  # What C libraries print of a picture is no line of the service's log.
+
+
+def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
+    """Let SIGIO end this process when the service goes, and SIGALRM when the time is up.
+
+    Both do so by their default action, in the middle of C code too. Off while requests may come.
+    """
+    flags = fcntl.fcntl(SOCKET, fcntl.F_GETFL)
+    fcntl.fcntl(SOCKET, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    signal.alarm(timeout_s + ALARM_AFTER_S if timeout_s else 0)
+    hung_up = select.poll()
+    hung_up.register(SOCKET, 0)
+    if on and hung_up.poll(0):  # It went before it could be signalled.
+        sys.exit()
+
+
+def next_file() -> bytes:
+    """Read a request; empty when the service has gone."""
+    head = sys.stdin.buffer.read(REQUEST.size)
+    n_bytes = REQUEST.unpack(head)[0] if len(head) == REQUEST.size else 0
+    file = sys.stdin.buffer.read(n_bytes)
+    return file if len(file) == n_bytes else b""
+
+
+def answer(code: Code, content: bytes) -> None:
+    """Write one answer."""
+    unsent = memoryview(ANSWER.pack(code, len(content)) + content)
+    while unsent:
+        unsent = unsent[os.write(SOCKET, unsent) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Pictures are decoded in processes of their own: what becomes of these, and of who waits."""
+
+import asyncio
+import base64
+import gc
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.clock import settle, skip, until
+from tests.e2e.images.files import encoded, png, scene
+from tests.e2e.images.uploads import Uploads, check_refusal, uploads
+from tests.e2e.images.workers import (
+    alive,
+    cpu_ticks,
+    descriptors,
+    environment_of,
+    tell,
+    workers_of,
+)
+from tests.processes import Process, service, simulator
+from tests.wire import dial, request
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+GIF = encoded(scene(), "GIF")
+BESIDE = 10
+TIMEOUT_S, QUEUE_WAIT_S = 20, 30
+
+
+@asynccontextmanager
+async def one_worker(**settings: Any) -> AsyncIterator[tuple[Uploads, int]]:
+    """A service with one worker, stopped: what is sent to it seems to take for ever."""
+    async with asyncio.timeout(3600), uploads(image_workers=1, **settings) as service:
+        (worker,) = workers_of()
+        os.kill(worker, signal.SIGSTOP)
+        yield service, worker
+
+
+async def begun(service: Uploads, *bodies: bytes, **request: Any) -> list[asyncio.Task[Any]]:
+    """Post each file, in this order; return once all have come to wait for the worker."""
+    tasks = []
+    for body in bodies:
+        held = service.service.service.intake.memory.used_bytes
+        tasks.append(asyncio.create_task(service.post(body, **request)))
+        await until(lambda held=held: service.service.service.intake.memory.used_bytes > held)  # type: ignore[misc]
+        await settle(200)
+    return tasks
+
+
+async def test_a_worker_that_is_killed_fails_its_picture_and_no_other() -> None:
+    async with one_worker() as (service, worker):
+        lost, *others = await begun(service, *[GIF] * (1 + BESIDE))
+        os.kill(worker, signal.SIGKILL)
+        check_refusal(await lost, "image_too_complex", "memory or time")
+        assert {(await other).status_code for other in others} == {200}
+        assert worker not in alive(workers_of())
+        assert len(workers_of()) == 1
+
+
+async def test_a_picture_that_takes_too_long_ends_its_worker() -> None:
+    async with one_worker() as (service, worker):
+        slow, *others = await begun(service, *[GIF] * (1 + BESIDE))
+        skip(TIMEOUT_S + 1)
+        check_refusal(await slow, "image_too_complex", "memory or time")
+        assert {(await other).status_code for other in others} == {200}
+        assert worker not in alive(workers_of())
+
+
+@pytest.mark.parametrize(("kind", "mib"), [("WEBP", 160), ("AVIF", 130), ("TIFF", 130)])
+async def test_a_picture_that_takes_too_much_memory_fails_alone(kind: str, mib: int) -> None:
+    strip = {"compression": "tiff_lzw", "strip_size": 1 << 30} if kind == "TIFF" else {}
+    large = encoded(Image.new("RGBA", (4_000, 3_000)), kind, **strip)
+    async with uploads(image_worker_memory_bytes=mib << 20) as service:
+        refused, *others = await asyncio.gather(
+            service.post(large), *(service.post(GIF) for _ in range(BESIDE))
+        )
+        check_refusal(refused, "image_too_complex")
+        assert {other.status_code for other in others} == {200}
+        assert (await service.post(GIF)).status_code == 200
+
+
+async def test_a_worker_that_died_while_it_was_idle_fails_nothing() -> None:
+    async with uploads(image_workers=1) as service:
+        for _ in range(3):
+            (worker,) = workers_of()
+            os.kill(worker, signal.SIGKILL)
+            assert (await service.post(GIF)).status_code == 200
+            assert worker not in workers_of()
+
+
+async def test_nothing_is_decoded_for_a_caller_who_has_left() -> None:
+    async with one_worker() as (service, worker):
+        url = "data:;base64," + base64.b64encode(GIF).decode()
+        async with dial(service.service.url) as wire:
+            wire.send(request("POST", "/search", body={"image_url": url}))
+            memory = service.service.service.intake.memory
+            await until(lambda: memory.used_bytes > 0)
+            await settle(200)
+            wire.reset()
+            await until(lambda: memory.used_bytes == 0)
+        assert (await service.post(GIF)).status_code == 200
+        assert worker not in workers_of()
+        assert len(service.urls) == 1
+
+
+async def test_who_waits_too_long_for_a_worker_is_told_to_come_back() -> None:
+    async with one_worker(image_timeout_s=0) as (service, worker):
+        decoding, waiting = await begun(service, GIF, GIF)
+        skip(QUEUE_WAIT_S + 1)
+        refused = await waiting
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert int(refused.headers["retry-after"]) > 0
+        os.kill(worker, signal.SIGCONT)
+        assert (await decoding).status_code == 200
+
+
+async def test_callers_take_turns() -> None:
+    keys = {"client_keys": "one:" + "1" * 32 + ",two:" + "2" * 32, "allow_anonymous": False}
+    async with one_worker(**keys) as (service, worker):
+        ended: list[str] = []
+
+        async def ask(name: str, key: str) -> None:
+            service.service.http.headers["Authorization"] = f"Bearer {key * 32}"
+            (task,) = await begun(service, GIF)
+            task.add_done_callback(lambda _: ended.append(name))
+            tasks.append(task)
+
+        tasks: list[asyncio.Task[Any]] = []
+        for name, key in [*[("one", "1")] * 6, ("two", "2")]:
+            await ask(name, key)
+        os.kill(worker, signal.SIGCONT)
+        await asyncio.gather(*tasks)
+        assert ended.index("two") < 5
+
+
+async def test_no_process_and_no_descriptor_is_left_behind() -> None:
+    async with uploads() as service:
+        await service.post(GIF)
+        gc.collect()
+        before = descriptors()
+        for _ in range(5):
+            tell(workers_of(), signal.SIGKILL)
+            await service.post(GIF)
+        await until(lambda: len(workers_of()) == 2)
+        assert (await service.post(GIF)).status_code == 200
+        assert descriptors() <= before + 1
+    assert not workers_of()
+
+
+@asynccontextmanager
+async def processes(**settings: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    async with (
+        asyncio.timeout(60),
+        simulator() as upstream,
+        service(upstream, **settings) as process,
+        httpx.AsyncClient(base_url=process.url, timeout=60, trust_env=False) as http,
+    ):
+        yield process, http
+
+
+async def test_who_waits_for_a_picture_is_told_when_the_service_shuts_down() -> None:
+    async with processes(SHUTDOWN_GRACE_S="2") as (process, http):
+        workers = workers_of(process.pid)
+        tell(workers, signal.SIGSTOP)
+        posts = [
+            asyncio.create_task(http.post("/search", files={"image": ("a", GIF)})) for _ in range(6)
+        ]
+        for _ in range(20):
+            assert (await http.get("/healthz")).status_code == 200
+        process.signal(signal.SIGTERM)
+        answers = await asyncio.gather(*posts)
+        assert [answer.json()["code"] for answer in answers] == ["draining"] * 6
+        assert {answer.status_code for answer in answers} == {503}
+        async with asyncio.timeout(2 + 5):
+            assert await process.ended() == 0, process.said
+        assert not alive(workers)
+
+
+async def test_no_worker_outlives_a_service_that_is_killed() -> None:
+    large = png(Image.new("L", (10_900, 10_900)), compress_level=1)
+    async with processes() as (process, http):
+        workers = workers_of(process.pid)
+        post = asyncio.create_task(http.post("/search", files={"image": ("a", large)}))
+        idle = {pid: cpu_ticks(pid) for pid in workers}
+        await until(lambda: any(cpu_ticks(pid) > idle[pid] + 5 for pid in workers))
+        process.signal(signal.SIGKILL)
+        await process.ended()
+        with pytest.raises(httpx.TransportError):
+            await post
+        async with asyncio.timeout(5):
+            await until(lambda: not alive(workers))
+
+
+async def test_a_worker_knows_nothing_of_the_services_environment() -> None:
+    async with processes() as (process, _):
+        for worker in workers_of(process.pid):
+            assert len(environment_of(worker)) == 5
+            assert not [name for name in environment_of(worker) if "DASHSCOPE" in name]
+
+
+def test_a_worker_imports_nothing_of_the_service() -> None:
+    code = "import sys, app.images.worker, app.images.decode; print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"fastapi", "pydantic", "httpx", "uvicorn", "app.errors"} & set(modules)
