@@ -202,10 +202,6 @@ class ImageTooComplex(CallerError):
     code, status, title = "image_too_complex", 422, "The image takes too much to decode"
 
 
-class ImageTooComplex(CallerError):
-    code, status, title = "image_too_complex", 422, "Decoding the image takes too much"
-
-
 class ImageUrlInvalid(CallerError):
     code, status, title = "image_url_invalid", 422, "The image URL is not accepted"
 
