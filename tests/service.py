@@ -208,10 +208,13 @@ async def running_against(
         "dashscope_base_url": base_url,
         "allow_anonymous": True,
         "rate_limit": "0",
+        "image_workers": 1,
         "_env_file": None,
     } | settings
     settings_read = load(**given)
     app, contract = create_app(settings_read), contract_of(settings_read.models)
+    # Making the document again would take most of a short test's time.
+    app.openapi_schema = contract.document
     config = None if http else server_config(app, settings_read)
     async with served(app, http=http, config=config) as url:
 
