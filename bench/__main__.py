@@ -7,17 +7,15 @@ import platform
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import uvloop
 
 from bench.client import WrongAnswer
-from bench.measures import MEASURES, Figures
-from bench.plan import Plan
+from bench.measures import MEASURES, QUICK, Figures, Plan
 from bench.processes import ROOT, ServerFailed
 from bench.results import Table, spread, table_text, targets, targets_text
 from bench.running import running
@@ -34,9 +32,9 @@ upstream and load. The environment chooses what is measured:
 
   BENCH_REPEATS=5           repeats of everything (3); a figure is the median, with least and most
   BENCH_QUICK=1             small loads, about a minute; proves nothing
-  BENCH_SUBJECTS=a,b        some of: direct, nginx, service, previous, relay, litellm
+  BENCH_SUBJECTS=a,b        some of: nginx, service, previous, relay, litellm
   BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)}
-  BENCH_LITELLM=1           LiteLLM's proxy too; installed into .venv-litellm the first time
+  BENCH_LITELLM=1           LiteLLM's proxy too; `pip install litellm[proxy]` in .venv-litellm
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
   BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
 
@@ -50,7 +48,8 @@ def main() -> int:
     raw = argparse.RawDescriptionHelpFormatter
     argparse.ArgumentParser("python -m bench", description=HELP, formatter_class=raw).parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    plan, known = Plan.read(os.environ), subjects(os.environ)
+    plan, known = Plan(**QUICK if os.environ.get("BENCH_QUICK") else {}), subjects(os.environ)
+    plan = replace(plan, repeats=int(os.environ.get("BENCH_REPEATS", plan.repeats)))
     names = _chosen("BENCH_SUBJECTS", [subject.name for subject in known])
     chosen = [subject for subject in known if subject.name in names]
     failures: list[str] = []
@@ -90,9 +89,8 @@ def _measure(
             try:
                 with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
                     for name in measures:
-                        began_s = time.monotonic()
+                        sys.stderr.write(f"    {name}\n")
                         figures |= uvloop.run(MEASURES[name](target, plan))
-                        sys.stderr.write(f"    {name}: {time.monotonic() - began_s:.1f} s\n")
             except BROKEN as exc:
                 failures.append(f"{subject.name}: {exc!r}")
             finally:

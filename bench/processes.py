@@ -1,14 +1,15 @@
 """Servers as child processes, each on one core and ended by its id; their CPU and memory."""
 
-import http.client
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S, POLL_S = 10.0, 0.05
@@ -91,10 +92,6 @@ def memory_bytes(pid: int) -> int:
 
 
 def _answers(port: int, path: str) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        with closing(connection):
-            connection.request("GET", path)
-            with connection.getresponse() as response:
-                return response.status < http.client.BAD_REQUEST
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).is_success
     return False
