@@ -21,7 +21,6 @@ from bench.results import Table, spread, table_text, targets, targets_text
 from bench.running import running
 from bench.subjects import Subject, subjects
 
-RESULT = ROOT / "bench" / "results" / "bench.json"
 # What ends a subject's turn and not the bench; the bench then fails as a whole.
 BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
 LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
@@ -38,9 +37,9 @@ upstream and load. The environment chooses what is measured:
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
   BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
 
-It needs Linux, two cores, nginx (apt-get install nginx-light) and a machine that does nothing else.
-The result is kept in bench/results/bench.json, unless one of these is set, or anything failed:
-{", ".join(PARTIAL)}. docs/performance.md says what the figures mean."""
+It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. The result
+goes to bench/results/bench.json, unless {", ".join(PARTIAL)} is set
+or anything failed. docs/performance.md says what the figures mean."""
 
 
 def main() -> int:
@@ -78,14 +77,13 @@ def _measure(
     The first core is for the subject; the last for upstream and load generator.
     """
     cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[-1]})
     repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
     for number in range(plan.repeats):
         turn = number % len(chosen)
         for subject in [*chosen[turn:], *chosen[:turn]]:
             sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
-            figures: Figures = {}
-            repeats[subject.name].append(figures)
-            os.sched_setaffinity(0, {cores[-1]})
+            repeats[subject.name].append(figures := Figures())
             try:
                 with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
                     for name in measures:
@@ -93,8 +91,6 @@ def _measure(
                         figures |= uvloop.run(MEASURES[name](target, plan))
             except BROKEN as exc:
                 failures.append(f"{subject.name}: {exc!r}")
-            finally:
-                os.sched_setaffinity(0, cores)
     return repeats
 
 
@@ -102,16 +98,17 @@ def _keep(table: Table, plan: Plan) -> None:
     """Write the result over the one that is committed."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    versions = {"service": revision.strip(), "python": platform.python_version()}
     kept = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "kernel": platform.platform()},
-        "versions": {name: version(name) for name in LIBRARIES}
-        | {"service": revision.strip(), "python": platform.python_version()},
+        "versions": {name: version(name) for name in LIBRARIES} | versions,
         "plan": asdict(plan),
         "targets": targets(table),
         "subjects": table,
     }
-    RESULT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    result = ROOT / "bench" / "results" / "bench.json"
+    result.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

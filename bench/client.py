@@ -55,19 +55,13 @@ class Client(asyncio.Protocol):
         return (await loop.create_connection(cls, "127.0.0.1", port))[1]
 
     async def ask(self, request: Request) -> bytes:
-        """Send a request and wait for the end of its answer; returns the body.
-
-        Raises WrongAnswer: the status is not 200, or the answer is cut off.
-        """
+        """Send a request and wait for the end of its answer; returns the `body`."""
         self._send(request)
         await self.ended.wait()
         return self.body
 
     async def open(self, request: Request) -> None:
-        """Send a request for a stream and wait for the first upstream event.
-
-        Raises WrongAnswer: the answer is not 200, or ends before its first event.
-        """
+        """Wait for the first upstream event of a stream. Raises WrongAnswer if there is none."""
         self._send(request)
         await self.opened.wait()
         if not self.first_event_s:
@@ -75,7 +69,7 @@ class Client(asyncio.Protocol):
 
     @property
     def body(self) -> bytes:
-        """The answer's body. Raises WrongAnswer."""
+        """The answer's body. Raises WrongAnswer: the status is not 200, or it is cut off."""
         body = b"".join(self.pieces)
         if not self._complete or self._parser.get_status_code() != OK:
             raise WrongAnswer(f"answered {body[:300]!r} … {body[-100:]!r}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.client import Client, Request, WrongAnswer, ask_once
 from bench.pictures import jpeg, photos
-from bench.running import Running, Streams, delta_times_s, no_gc
+from bench.running import Running, Streams, delta_times_s
 from bench.subjects import RESPONSES, Api
 from bench.upstream import AHEAD, BEHIND, Answer
 
@@ -60,7 +60,6 @@ QUICK: dict[str, Any] = (
 """What a plan for a quick look has instead; it proves nothing."""
 
 Figures = dict[str, float]
-Measure = Callable[[Running, Plan], Coroutine[Any, Any, Figures]]
 
 
 async def idle(target: Running, plan: Plan) -> Figures:
@@ -82,8 +81,8 @@ async def first_event(target: Running, plan: Plan) -> Figures:
     """Time to a single stream's first event, in turns with a request straight to the upstream."""
     await target.set_answer(Answer(deltas=4))
     straight, through, upstream = [], [], Api(RESPONSES)
-    for number, request in enumerate(target.streams(plan.first_events)):
-        direct = upstream.search(number, stream=True)
+    for request in target.streams(plan.first_events):
+        direct = upstream.search(next(target.numbers), stream=True)
         straight.append(await _first_event_ms(target.upstream_port, direct))
         through.append(await _first_event_ms(target.port, request))
     figures = {}
@@ -164,7 +163,7 @@ async def uploads(target: Running, plan: Plan) -> Figures:
             if not 0 < body_bytes - len(picture) * 4 / 3 < ENVELOPE_BYTES:
                 raise WrongAnswer(f"a picture of {n_bytes} bytes was changed on its way")
             name = f"upload_{n_bytes / MB:g}mb_{callers}"
-            figures |= {f"{name}_{unit}": found[unit] for unit in found if unit != "p50_ms"}
+            figures |= {f"{name}_{unit}": found[unit] for unit in ("per_s", "cpu_ms")}
     return figures
 
 
@@ -211,7 +210,7 @@ async def intake(target: Running, plan: Plan) -> Figures:
     }
 
 
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, Callable[[Running, Plan], Coroutine[Any, Any, Figures]]] = {
     measure.__name__: measure
     for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake)
 }
@@ -243,7 +242,7 @@ async def _closed_loop(
             if text not in body:
                 raise WrongAnswer(f"the answer is not whole: …{body[-300:]!r}")
 
-    with no_gc(), target.spending() as spent:
+    with target.spending() as spent:
         until_s = time.perf_counter() + seconds
         async with asyncio.timeout(seconds + ANSWER_S), asyncio.TaskGroup() as group:
             for client in clients:

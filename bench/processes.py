@@ -14,9 +14,9 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 END_S, POLL_S = 10.0, 0.05
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # the caller's settings must not change anything
+# With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): in
+# nanoseconds, where /proc/PID/stat has ticks of 10 ms.
 CPUCLOCK_SCHED = 2
-"""With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): user
-and system time of all threads in nanoseconds, where /proc/PID/stat has ticks of 10 ms."""
 
 
 class ServerFailed(Exception):
@@ -57,11 +57,10 @@ def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
         yield process.pid
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # nothing happens if it has ended
+        process.wait()
 
 
 def free_port() -> int:

@@ -61,9 +61,17 @@ class Running:
 
     @contextmanager
     def spending(self) -> Iterator[Spent]:
-        """Measure a stretch of time; the record is filled in at its end."""
+        """Measure a stretch of time; the record is filled in at its end.
+
+        Garbage waits meanwhile: pauses to collect it would be taken for the subject's.
+        """
+        gc.collect()
+        gc.disable()
         spent, before = Spent(), self._clocks()
-        yield spent
+        try:
+            yield spent
+        finally:
+            gc.enable()
         after = self._clocks()
         spent.subject_s, spent.upstream_s, spent.load_s, spent.wall_s = (
             late - early for early, late in zip(before, after, strict=True)
@@ -120,7 +128,7 @@ class Streams:
                 await client.open(request)
                 return client
 
-        with no_gc(), target.spending() as opening:
+        with target.spending() as opening:
             async with asyncio.timeout(TIMEOUT_S):
                 clients = await asyncio.gather(*map(open_one, target.streams(count)))
         if answer.held:
@@ -128,11 +136,8 @@ class Streams:
         return cls(target, answer, clients, opening)
 
     async def finish(self, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Release the streams, read them to their ends, close and check them.
-
-        Raises WrongAnswer: anything is missing, doubled or out of order.
-        """
-        with no_gc(), self.target.spending() as self.feeding:
+        """Release the streams, read them to their ends, close and `check` them."""
+        with self.target.spending() as self.feeding:
             self.released_s = time.perf_counter()
             await self.target.control("POST /go")
             if meanwhile:
@@ -152,22 +157,8 @@ class Streams:
         )
 
 
-@contextmanager
-def no_gc() -> Iterator[None]:
-    """Collect no garbage here meanwhile: its pauses would be taken for the subject's."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def check(body: bytes, text: str, last: bytes) -> None:
-    """Make sure that every delta came, in order, and the terminal event once and last.
-
-    Raises WrongAnswer: something is missing, doubled or out of order.
-    """
+    """Raise WrongAnswer unless each delta came, in order, and the terminal event once and last."""
     if b"".join(DELTA_TEXT.findall(body)) != text.encode():
         raise WrongAnswer("deltas were lost, doubled or out of order")
     blocks = [one for one in body.replace(b"\r\n", b"\n").split(b"\n\n") if one.strip()]
