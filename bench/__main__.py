@@ -7,23 +7,20 @@ import platform
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import uvloop
 
 from bench.client import WrongAnswer
-from bench.measures import MEASURES, Figures
-from bench.plan import Plan
+from bench.measures import MEASURES, QUICK, Figures, Plan
 from bench.processes import ROOT, ServerFailed
 from bench.results import Table, spread, table_text, targets, targets_text
 from bench.running import running
 from bench.subjects import Subject, subjects
 
-RESULT = ROOT / "bench" / "results" / "bench.json"
 # What ends a subject's turn and not the bench; the bench then fails as a whole.
 BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
 LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
@@ -34,15 +31,15 @@ upstream and load. The environment chooses what is measured:
 
   BENCH_REPEATS=5           repeats of everything (3); a figure is the median, with least and most
   BENCH_QUICK=1             small loads, about a minute; proves nothing
-  BENCH_SUBJECTS=a,b        some of: direct, nginx, service, previous, relay, litellm
+  BENCH_SUBJECTS=a,b        some of: nginx, service, previous, relay, litellm
   BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)}
-  BENCH_LITELLM=1           LiteLLM's proxy too; installed into .venv-litellm the first time
+  BENCH_LITELLM=1           LiteLLM's proxy too; `pip install litellm[proxy]` in .venv-litellm
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
   BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
 
-It needs Linux, two cores, nginx (apt-get install nginx-light) and a machine that does nothing else.
-The result is kept in bench/results/bench.json, unless one of these is set, or anything failed:
-{", ".join(PARTIAL)}. docs/performance.md says what the figures mean."""
+It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. The result
+goes to bench/results/bench.json, unless {", ".join(PARTIAL)} is set
+or anything failed. docs/performance.md says what the figures mean."""
 
 
 def main() -> int:
@@ -50,7 +47,8 @@ def main() -> int:
     raw = argparse.RawDescriptionHelpFormatter
     argparse.ArgumentParser("python -m bench", description=HELP, formatter_class=raw).parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    plan, known = Plan.read(os.environ), subjects(os.environ)
+    plan, known = Plan(**QUICK if os.environ.get("BENCH_QUICK") else {}), subjects(os.environ)
+    plan = replace(plan, repeats=int(os.environ.get("BENCH_REPEATS", plan.repeats)))
     names = _chosen("BENCH_SUBJECTS", [subject.name for subject in known])
     chosen = [subject for subject in known if subject.name in names]
     failures: list[str] = []
@@ -79,24 +77,20 @@ def _measure(
     The first core is for the subject; the last for upstream and load generator.
     """
     cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[-1]})
     repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
     for number in range(plan.repeats):
         turn = number % len(chosen)
         for subject in [*chosen[turn:], *chosen[:turn]]:
             sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
-            figures: Figures = {}
-            repeats[subject.name].append(figures)
-            os.sched_setaffinity(0, {cores[-1]})
+            repeats[subject.name].append(figures := Figures())
             try:
                 with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
                     for name in measures:
-                        began_s = time.monotonic()
+                        sys.stderr.write(f"    {name}\n")
                         figures |= uvloop.run(MEASURES[name](target, plan))
-                        sys.stderr.write(f"    {name}: {time.monotonic() - began_s:.1f} s\n")
             except BROKEN as exc:
                 failures.append(f"{subject.name}: {exc!r}")
-            finally:
-                os.sched_setaffinity(0, cores)
     return repeats
 
 
@@ -104,16 +98,17 @@ def _keep(table: Table, plan: Plan) -> None:
     """Write the result over the one that is committed."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    versions = {"service": revision.strip(), "python": platform.python_version()}
     kept = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "kernel": platform.platform()},
-        "versions": {name: version(name) for name in LIBRARIES}
-        | {"service": revision.strip(), "python": platform.python_version()},
+        "versions": {name: version(name) for name in LIBRARIES} | versions,
         "plan": asdict(plan),
         "targets": targets(table),
         "subjects": table,
     }
-    RESULT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    result = ROOT / "bench" / "results" / "bench.json"
+    result.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

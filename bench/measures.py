@@ -1,27 +1,20 @@
-"""The measures: each a load, and the figures that come of it. Units are in the figures' names.
-
-A figure that a subject cannot have (CPU of no proxy) is left out.
-"""
+"""The measures: each a load, and the figures that come of it. Units are in the figures' names."""
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 
-from bench.answer import AHEAD, BEHIND, Answer
-from bench.apis import Api
-from bench.client import Client, Request, WrongAnswer
+from bench.client import Client, Request, WrongAnswer, ask_once
 from bench.pictures import jpeg, photos
-from bench.plan import Plan
-from bench.running import Running
-from bench.streams import Streams, delta_times_s, no_gc
-
-Figures = dict[str, float]
-Measure = Callable[[Running, Plan], Coroutine[Any, Any, Figures]]
+from bench.running import Running, Streams, delta_times_s
+from bench.subjects import RESPONSES, Api
+from bench.upstream import AHEAD, BEHIND, Answer
 
 MICRO, MILLI = 1e6, 1e3
 MB, KB = 1e6, 1e3
@@ -30,73 +23,99 @@ ANSWER_S = 120.0  # the longest wait for one answer
 PING = [b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"]
 PING_EVERY_S = 0.001
 UNDER_WAY_S = 0.2  # after which all streams have had their first deltas
+ENVELOPE_BYTES = 4_096  # the most that the upstream gets around a picture
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Loads and lengths; times in seconds, uploads in bytes, photos in pixels."""
+
+    repeats: int = 3
+    streams: int = 200
+    interval_s: float = 0.02
+    deltas: int = 200
+    whole_deltas: int = 90
+    ladder: tuple[int, ...] = (25, 50, 100, 200, 300, 400, 500, 600, 800, 1000, 1200)
+    ladder_deltas: int = 64
+    callers: tuple[int, ...] = (1, 32, 256)
+    search_s: float = 2.5
+    search_deltas: int = 16
+    uploads_bytes: tuple[int, ...] = (200_000, 2_000_000, 7_000_000)
+    upload_callers: tuple[int, ...] = (1, 16)
+    upload_s: float = 2
+    idle_streams: int = 500
+    warm_streams: int = 20
+    first_events: int = 200
+    intake_size: tuple[int, int] = (4_000, 3_000)
+    intake_streams: int = 20
+    intake_deltas: int = 500
+
+
+QUICK: dict[str, Any] = (
+    {"repeats": 1, "streams": 20, "deltas": 20, "whole_deltas": 9, "ladder": (2, 5)}
+    | {"ladder_deltas": 6, "callers": (1, 3), "search_s": 0.25, "upload_callers": (1,)}
+    | {"upload_s": 0.2, "idle_streams": 50, "warm_streams": 2, "first_events": 20}
+    | {"intake_size": (400, 300), "intake_streams": 2}
+)
+"""What a plan for a quick look has instead; it proves nothing."""
+
+Figures = dict[str, float]
 
 
 async def idle(target: Running, plan: Plan) -> Figures:
     """Memory at rest, and of each stream that is open and silent. First, while all is fresh."""
-    if not target.pid:
-        return {}
     await asyncio.sleep(REST_S)
-    at_rest, main = target.memory_bytes(), target.memory_bytes(children=False)
-    answer = Answer(deltas=4, held=True)
-    warm = await Streams.open(target, answer, target.streams(plan.warm_streams))
-    await warm.finish()
-    await asyncio.sleep(REST_S)
-    before = target.memory_bytes()
-    streams = await Streams.open(target, answer, target.streams(plan.idle_streams))
-    await asyncio.sleep(REST_S)
-    stream_kb = (target.memory_bytes() - before) / KB / plan.idle_streams
-    await streams.finish()
-    return {"idle_mb": at_rest / MB, "idle_main_mb": main / MB, "stream_kb": stream_kb}
+    figures = {"idle_mb": target.memory_bytes() / MB}
+    figures["idle_main_mb"] = target.memory_bytes(children=False) / MB
+    for count in (plan.warm_streams, plan.idle_streams):
+        before = target.memory_bytes()
+        streams = await Streams.open(target, Answer(deltas=4, held=True), count)
+        await asyncio.sleep(REST_S)
+        figures["stream_kb"] = (target.memory_bytes() - before) / KB / count
+        await streams.finish()
+        await asyncio.sleep(REST_S)
+    return figures
 
 
 async def first_event(target: Running, plan: Plan) -> Figures:
     """Time to a single stream's first event, in turns with a request straight to the upstream."""
     await target.set_answer(Answer(deltas=4))
-    straight, through, upstream = [], [], Api("/v1/responses")
-    for number, request in enumerate(target.streams(plan.first_events)):
-        straight.append(
-            await _first_event_ms(target.upstream_port, upstream.search(number, stream=True))
-        )
+    straight, through, upstream = [], [], Api(RESPONSES)
+    for request in target.streams(plan.first_events):
+        direct = upstream.search(next(target.numbers), stream=True)
+        straight.append(await _first_event_ms(target.upstream_port, direct))
         through.append(await _first_event_ms(target.port, request))
     figures = {}
     for percent in (50, 99):
         before, after = (quantiles(times, n=100)[percent - 1] for times in (straight, through))
         figures[f"first_event_p{percent}_ms"] = after
-        if target.pid:
-            figures[f"first_event_added_p{percent}_ms"] = after - before
+        figures[f"first_event_added_p{percent}_ms"] = after - before
     return figures
 
 
 async def paced(target: Running, plan: Plan) -> Figures:
     """CPU of an event at a steady pace, and what upstream and load generator took themselves."""
     answer = Answer(plan.deltas, plan.interval_s, held=True)
-    streams = await Streams.open(target, answer, target.streams(plan.streams))
+    streams = await Streams.open(target, answer, plan.streams)
     await streams.finish()
     spent = streams.feeding
     us_per_event = MICRO / (plan.streams * (plan.deltas + BEHIND))
-    figures = {
+    return {
         "upstream_cpu_us_per_event": spent.upstream_s * us_per_event,
         "load_cpu_us_per_event": spent.load_s * us_per_event,
         "load_core_percent": (spent.upstream_s + spent.load_s) / spent.wall_s * 100,
         "upstream_late_ms": (await target.control("GET /stats"))["late_ms"],
+        "cpu_us_per_event": spent.subject_s * us_per_event,
+        "open_cpu_ms_per_stream": streams.opening.subject_s * MILLI / plan.streams,
+        "core_percent": spent.subject_s / spent.wall_s * 100,
     }
-    if target.pid:
-        figures |= {
-            "cpu_us_per_event": spent.subject_s * us_per_event,
-            "open_cpu_ms_per_stream": streams.opening.subject_s * MILLI / plan.streams,
-            "core_percent": spent.subject_s / spent.wall_s * 100,
-        }
-    return figures
 
 
 async def whole(target: Running, plan: Plan) -> Figures:
     """Whole searches opened at once: CPU of an event with its share of the opening and the end."""
     answer = Answer(plan.whole_deltas, plan.interval_s)
-    streams = await Streams.open(target, answer, target.streams(plan.streams))
+    streams = await Streams.open(target, answer, plan.streams)
     await streams.finish()
-    if not target.pid:
-        return {}
     events = plan.streams * (AHEAD + plan.whole_deltas + BEHIND)
     cpu_s = streams.opening.subject_s + streams.feeding.subject_s
     return {"whole_cpu_us_per_event": cpu_s * MICRO / events}
@@ -107,10 +126,10 @@ async def ladder(target: Running, plan: Plan) -> Figures:
 
     A step that fails is tried once more before it counts, for the machine has pauses of its own.
     """
-    answer = Answer(plan.ladder_deltas, plan.interval_s, held=True)
 
     async def stalls(count: int) -> bool:
-        streams = await Streams.open(target, answer, target.streams(count))
+        answer = Answer(plan.ladder_deltas, plan.interval_s, held=True)
+        streams = await Streams.open(target, answer, count)
         await streams.finish()
         return streams.stalled > 0
 
@@ -124,31 +143,27 @@ async def ladder(target: Running, plan: Plan) -> Figures:
 
 async def searches(target: Running, plan: Plan) -> Figures:
     """`POST /search`, or the nearest to it, asked again and again by so many callers."""
-    figures: Figures = {}
+    figures, ask = Figures(), target.subject.api.search
     for callers in plan.callers:
-        found = await _closed_loop(
-            target, plan, target.subject.api.search, callers=callers, seconds=plan.search_s
-        )
+        found = await _closed_loop(target, plan, ask, callers=callers, seconds=plan.search_s)
         figures |= {f"search_{callers}_{name}": value for name, value in found.items()}
     return figures
 
 
 async def uploads(target: Running, plan: Plan) -> Figures:
-    """Pictures that need no work, which must arrive as they were."""
+    """Pictures that need no work, which must arrive in their size."""
     figures: Figures = {}
     for n_bytes in plan.uploads_bytes:
         picture = jpeg(n_bytes)
-
-        def ask(number: int, picture: bytes = picture) -> Request:
-            return target.subject.api.upload(number, picture)
-
+        ask = partial(target.subject.api.upload, picture=picture)
         for callers in plan.upload_callers:
             found = await _closed_loop(target, plan, ask, callers=callers, seconds=plan.upload_s)
-            digest = (await target.control("GET /stats")).get("picture_sha256")
-            if digest != hashlib.sha256(picture).hexdigest():
+            body_bytes = (await target.control("GET /stats"))["body_bytes"]
+            # A data URL has four characters for three bytes.
+            if not 0 < body_bytes - len(picture) * 4 / 3 < ENVELOPE_BYTES:
                 raise WrongAnswer(f"a picture of {n_bytes} bytes was changed on its way")
             name = f"upload_{n_bytes / MB:g}mb_{callers}"
-            figures |= {f"{name}_{unit}": found[unit] for unit in found if unit != "p50_ms"}
+            figures |= {f"{name}_{unit}": found[unit] for unit in ("per_s", "cpu_ms")}
     return figures
 
 
@@ -162,7 +177,7 @@ async def intake(target: Running, plan: Plan) -> Figures:
     made = photos(plan.intake_size)
     uploads = [target.subject.api.upload(next(target.numbers), photo) for photo in made]
     answer = Answer(plan.intake_deltas, plan.interval_s, held=True)
-    streams = await Streams.open(target, answer, target.streams(plan.intake_streams))
+    streams = await Streams.open(target, answer, plan.intake_streams)
     times_s, pings_s = list[float](), list[float]()
 
     async def upload_all() -> None:
@@ -171,11 +186,13 @@ async def intake(target: Running, plan: Plan) -> Figures:
         pinging = asyncio.create_task(_ping(target.port, pings_s))
         times_s.append(time.perf_counter())
         async with asyncio.timeout(ANSWER_S):
-            await asyncio.gather(*(_upload(target.port, upload) for upload in uploads))
+            bodies = await asyncio.gather(*(ask_once(target.port, upload) for upload in uploads))
         times_s.append(time.perf_counter())
         pinging.cancel()
         await asyncio.wait([pinging])
-        if any(client.ended.done() for client in streams.clients):
+        if any(json.loads(body)["status"] != "completed" for body in bodies):
+            raise WrongAnswer("a search with a photo was not completed")
+        if any(client.ended.is_set() for client in streams.clients):
             raise WrongAnswer("the streams ended before all photos were searched")
 
     await streams.finish(upload_all)
@@ -193,7 +210,7 @@ async def intake(target: Running, plan: Plan) -> Figures:
     }
 
 
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, Callable[[Running, Plan], Coroutine[Any, Any, Figures]]] = {
     measure.__name__: measure
     for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake)
 }
@@ -204,7 +221,7 @@ async def _first_event_ms(port: int, request: Request) -> float:
     client = await Client.connect(port)
     async with asyncio.timeout(ANSWER_S):
         await client.open(request)
-        await client.ended
+        await client.ended.wait()
     client.close()
     return (client.first_event_s - client.asked_s) * MILLI
 
@@ -225,23 +242,16 @@ async def _closed_loop(
             if text not in body:
                 raise WrongAnswer(f"the answer is not whole: …{body[-300:]!r}")
 
-    with no_gc(), target.spending() as spent:
+    with target.spending() as spent:
         until_s = time.perf_counter() + seconds
         async with asyncio.timeout(seconds + ANSWER_S), asyncio.TaskGroup() as group:
             for client in clients:
                 group.create_task(call(client))
     for client in clients:
         client.close()
-    figures = {"per_s": len(times_s) / spent.wall_s, "p50_ms": median(times_s) * MILLI}
-    return figures | ({"cpu_ms": spent.subject_s * MILLI / len(times_s)} if target.pid else {})
-
-
-async def _upload(port: int, upload: Request) -> None:
-    client = await Client.connect(port)
-    body = await client.ask(upload)
-    client.close()
-    if json.loads(body)["status"] != "completed":
-        raise WrongAnswer(f"a search with a photo ended as {body[:300]!r}")
+    cpu_ms = spent.subject_s * MILLI / len(times_s)
+    per_s, p50_ms = len(times_s) / spent.wall_s, median(times_s) * MILLI
+    return {"per_s": per_s, "p50_ms": p50_ms, "cpu_ms": cpu_ms}
 
 
 async def _ping(port: int, pings_s: list[float]) -> None:
@@ -253,6 +263,6 @@ async def _ping(port: int, pings_s: list[float]) -> None:
             pings_s.append(time.perf_counter() - client.asked_s)
             await asyncio.sleep(PING_EVERY_S)
     finally:
-        if not client.ended.done():
+        if not client.ended.is_set():
             pings_s.append(time.perf_counter() - client.asked_s)
         client.close()

@@ -34,9 +34,7 @@ def photos(size: tuple[int, int]) -> list[bytes]:
 
 
 def _photo(size: tuple[int, int], kind: str, seed: int) -> bytes:
-    coarse, fine = (
-        _noise((max(1, size[0] // by), max(1, size[1] // by)), seed).resize(size) for by in (100, 4)
-    )
+    coarse, fine = (_noise((size[0] // by, size[1] // by), seed).resize(size) for by in (100, 4))
     exif = Image.Exif()
     exif[ORIENTATION] = SIDEWAYS if kind == "JPEG" else 1
     file = io.BytesIO()

@@ -1,21 +1,22 @@
 """Servers as child processes, each on one core and ended by its id; their CPU and memory."""
 
-import http.client
 import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S, POLL_S = 10.0, 0.05
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # the caller's settings must not change anything
+# With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): in
+# nanoseconds, where /proc/PID/stat has ticks of 10 ms.
 CPUCLOCK_SCHED = 2
-"""With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): user
-and system time of all threads in nanoseconds, where /proc/PID/stat has ticks of 10 ms."""
 
 
 class ServerFailed(Exception):
@@ -56,11 +57,10 @@ def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
         yield process.pid
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # nothing happens if it has ended
+        process.wait()
 
 
 def free_port() -> int:
@@ -91,10 +91,6 @@ def memory_bytes(pid: int) -> int:
 
 
 def _answers(port: int, path: str) -> bool:
-    with suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        with closing(connection):
-            connection.request("GET", path)
-            with connection.getresponse() as response:
-                return response.status < http.client.BAD_REQUEST
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).is_success
     return False

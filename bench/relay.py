@@ -41,11 +41,8 @@ async def _payload(request: Request) -> dict[str, Any]:
     asked = await request.json()
     text = {"type": "input_text", "text": asked["prompt"]}
     content = [text, {"type": "input_image", "image_url": asked["image_url"]}]
-    return {
-        "model": "qwen3.7-plus",
-        "input": [{"role": "user", "content": content}],
-        "stream": True,
-    }
+    message = {"role": "user", "content": content}
+    return {"model": "qwen3.7-plus", "input": [message], "stream": True}
 
 
 async def _events(payload: dict[str, Any]) -> AsyncIterator[dict[str, str]]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-Spread = dict[str, Any]  # one figure over all repeats: `median`, `min`, `max`, and `runs`, a list
-Table = dict[str, dict[str, Spread]]  # subject → figure → its spread
+# Subject → figure → over all repeats `median`, `min`, `max`, and `runs`, a list.
+Table = dict[str, dict[str, dict[str, Any]]]
 TARGETS = (
     # What it says, the service's figure, the subject that it is divided by, and the limit.
     ("CPU per event, times nginx's", "cpu_us_per_event", "nginx", "≤", 4.5),
@@ -26,9 +26,11 @@ def spread(repeats: Mapping[str, list[dict[str, float]]]) -> Table:
     """Median, least and most of every figure that a subject has in any repeat."""
     table: Table = {}
     for subject, runs in repeats.items():
-        names = dict.fromkeys(name for run in runs for name in run)
-        values = {name: [run[name] for run in runs if name in run] for name in names}
-        table[subject] = {name: _spread(values[name]) for name in names}
+        table[subject] = {}
+        for name in dict.fromkeys(name for run in runs for name in run):
+            values = [float(f"{run[name]:.4g}") for run in runs if name in run]
+            table[subject][name] = {"median": median(values), "min": min(values)}
+            table[subject][name] |= {"max": max(values), "runs": values}
     return table
 
 
@@ -36,10 +38,10 @@ def targets(table: Table) -> list[dict[str, Any]]:
     """What the bench is to show, from this run's medians; `value` is `None` if not measured."""
     found = []
     for text, figure, other, sign, limit in TARGETS:
-        value = _median(table, "service", figure)
-        if value is not None and other:
-            theirs = _median(table, other, figure)
-            value = value / theirs if theirs else None
+        ours, theirs = (table.get(one, {}).get(figure) for one in ("service", other))
+        value = ours["median"] if ours and (theirs or not other) else None
+        if value is not None and theirs:
+            value /= theirs["median"]
         at_most = sign == "≤"
         met = None if value is None else (value <= limit if at_most else value >= limit)
         found.append({"text": text, "value": value, "limit": limit, "at_most": at_most, "met": met})
@@ -70,22 +72,11 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
 
 
-def _median(table: Table, subject: str, figure: str) -> float | None:
-    found = table.get(subject, {}).get(figure)
-    return found["median"] if found else None
-
-
-def _spread(values: list[float]) -> Spread:
-    runs = [float(f"{value:.4g}") for value in values]
-    return {"median": median(runs), "min": min(runs), "max": max(runs), "runs": runs}
-
-
-def _cell(one: Spread | None) -> str:
+def _cell(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return "-"
-    if one["min"] == one["max"]:
-        return short(one["median"])
-    return f"{short(one['median'])} ({short(one['min'])}-{short(one['max'])})"
+    least, middle, most = (short(one[name]) for name in ("min", "median", "max"))
+    return middle if one["min"] == one["max"] else f"{middle} ({least}-{most})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

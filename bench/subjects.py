@@ -1,34 +1,81 @@
-"""What is compared: how each subject is started in front of the upstream, and how it is asked."""
+"""What is compared: how each subject is started in front of the upstream, and how it is asked.
 
+Each request bears a number, so that all are different.
+"""
+
+import base64
+import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
-from bench.answer import MODEL
-from bench.apis import Api
+from bench.client import JSON, Request, request
 from bench.processes import ROOT, Server, ServerFailed
+from bench.upstream import MODEL
 
 RESPONSES = "/v1/responses"
 CLIENT_KEY = "bench-client-key-2f6c1e80a94d47b5"
 LITELLM_KEY = "sk-bench-proxy"
-LITELLM_HOME = ROOT / ".venv-litellm"
+LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
 DEBIAN_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
-
+IMAGE_URL = "https://pictures.example/asked.jpg"
+BOUNDARY = b"bench-5f0c1d7e"
+PART = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n"
 
 Ports = tuple[int, int]  # the port to listen on, and the upstream's
 
 
 @dataclass(frozen=True, slots=True)
+class Api:
+    """This service's own API at `/search` (the relay has it too), or the Responses API.
+
+    `last` are bytes that only the last event of a stream has. `whole`: the Responses API answers
+    whole if no stream is asked for; else a stream is asked for always, and read to its end.
+    """
+
+    path: str
+    key: str = ""
+    whole: bool = False
+    last: bytes = b'response.completed"'
+
+    def search(self, number: int, *, stream: bool = False) -> Request:
+        """Ask for a search."""
+        if self.path != "/search":
+            return self._request(self._responses_body(number, IMAGE_URL, stream=stream))
+        body = json.dumps({"image_url": IMAGE_URL, "prompt": f"Search {number}"}).encode()
+        return self._request(body, path=self.path + "/stream" * stream)
+
+    def upload(self, number: int, picture: bytes) -> Request:
+        """Ask for a search with a JPEG file, not streamed: a form, or a data URL in JSON."""
+        if self.path != "/search":
+            before, after = self._responses_body(number, "|", stream=False).split(b"|")
+            return self._request(before, _data_url(picture), after)
+        form = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+        before = PART % (BOUNDARY, b'"prompt"') + b"Search %d\r\n" % number
+        before += PART % (BOUNDARY, b'"image"; filename="a.jpg"')
+        return self._request(before, picture, b"\r\n--%b--\r\n" % BOUNDARY, media_type=form)
+
+    def _request(self, *body: bytes, path: str = "", media_type: str = JSON) -> Request:
+        return request(f"POST {path or self.path}", *body, media_type=media_type, key=self.key)
+
+    def _responses_body(self, number: int, url: str, *, stream: bool) -> bytes:
+        image = {"type": "input_image", "image_url": url}
+        text = {"type": "input_text", "text": f"Search {number}"}
+        body: dict[str, Any] = {"model": MODEL, "stream": stream or not self.whole}
+        return json.dumps(body | {"input": [{"role": "user", "content": [text, image]}]}).encode()
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """One of those compared; without a `server` the upstream is asked directly."""
+    """One of those compared."""
 
     name: str
     api: Api
-    server: Callable[[Path, Ports], Server] | None = None
+    server: Callable[[Path, Ports], Server]
     is_service: bool = False
 
 
@@ -36,7 +83,6 @@ def subjects(env: Mapping[str, str]) -> list[Subject]:
     """All that can be compared under this environment, in their order in the table."""
     api = Api("/search", last=b"event: search.completed\n", key=CLIENT_KEY)
     found = [
-        Subject("direct", Api(RESPONSES)),
         Subject("nginx", Api(RESPONSES), _nginx),
         Subject("service", api, partial(_service, ROOT, sys.executable), is_service=True),
     ]
@@ -55,19 +101,11 @@ def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
 
     Whoever asks is a trusted proxy, as nginx is in production, so connections are kept.
     """
-    env = {
-        "PYTHONPATH": str(checkout),
-        "HOST": "127.0.0.1",
-        "PORT": str(ports[0]),
-        "DASHSCOPE_API_KEY": "sk-bench",
-        "DASHSCOPE_BASE_URL": f"http://127.0.0.1:{ports[1]}/v1",
-        "CLIENT_KEYS": f"bench:{CLIENT_KEY}",
-        "TRUSTED_PROXIES": "127.0.0.1/32",
-        "RATE_LIMIT": "10000000/minute",
-        "CAPACITY": "10000",
-        "BUDGET_CLIENT_CNY_PER_DAY": "1000000000",
-        "SHUTDOWN_GRACE_S": "1",
-    }
+    env = {"PYTHONPATH": str(checkout), "HOST": "127.0.0.1", "PORT": str(ports[0])}
+    env |= {"DASHSCOPE_API_KEY": "sk-bench", "CLIENT_KEYS": f"bench:{CLIENT_KEY}"}
+    env |= {"DASHSCOPE_BASE_URL": f"http://127.0.0.1:{ports[1]}/v1", "SHUTDOWN_GRACE_S": "1"}
+    env |= {"RATE_LIMIT": "10000000/minute", "BUDGET_CLIENT_CNY_PER_DAY": "1000000000"}
+    env |= {"CAPACITY": "10000", "TRUSTED_PROXIES": "127.0.0.1/32"}
     return Server([python, "-m", "app"], ports[0], "/readyz", env)
 
 
@@ -89,15 +127,11 @@ def _relay(_: Path, ports: Ports) -> Server:
 
 
 def _litellm(folder: Path, ports: Ports) -> Server:
-    """LiteLLM's proxy with one worker, in an environment of its own that is made once."""
-    python, program = (str(LITELLM_HOME / "bin" / name) for name in ("python", "litellm"))
-    if not Path(program).exists():
-        install = [python, "-m", "pip", "install", "--quiet", "litellm[proxy]"]
-        for command in ([sys.executable, "-m", "venv", str(LITELLM_HOME)], install):
-            subprocess.run(command, check=True)  # noqa: S603 - the command is made here, not read
-        (LITELLM_HOME / ".gitignore").write_text("*\n", encoding="utf-8")
-    command = [program, "--config", _filled_in("litellm.yaml", folder, ports), "--num_workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(ports[0])]
+    """LiteLLM's proxy with one worker, from an environment of its own."""
+    if not LITELLM.exists():
+        raise ServerFailed("no .venv-litellm: make it and `pip install litellm[proxy]` there")
+    command = [str(LITELLM), "--config", _filled_in("litellm.yaml", folder, ports)]
+    command += ["--num_workers", "1", "--host", "127.0.0.1", "--port", str(ports[0])]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     return Server(command, ports[0], "/health/liveliness", env, within_s=180)
 
@@ -110,3 +144,8 @@ def _filled_in(name: str, folder: Path, ports: Ports) -> str:
         text = text.replace(word, value)
     (folder / name).write_text(text, encoding="utf-8")
     return str(folder / name)
+
+
+@lru_cache(maxsize=1)
+def _data_url(picture: bytes) -> bytes:
+    return b"data:image/jpeg;base64," + base64.b64encode(picture)

@@ -5,22 +5,28 @@ no JSON, and looks into a body only for whether a stream is asked for. Control r
 
     PUT  /answer  set the answer from now on; the body is an `Answer` as JSON
     POST /go      release the held streams
-    GET  /stats   the digest of the last large picture, and how late the clock was at most
+    GET  /stats   the size of the last body, and how late the clock was at most
+
+`events.txt` has the events as DashScope frames them: no space behind the colons, a status comment
+inside every event. The seventh is the delta, which is repeated.
 """
 
 import asyncio
-import base64
-import hashlib
 import json
 import re
 import sys
 from asyncio import StreamReader, StreamWriter
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvloop
 
-from bench.answer import Answer, encode
-
+EVENTS = (Path(__file__).parent / "events.txt").read_text(encoding="utf-8").split("\n\n")[:-1]
+AHEAD, BEHIND = 6, 4  # events before the deltas and after them
+WORD = "w{:05d} "  # the text of a delta; every one is different, so a lost one is noticed
+MODEL = "qwen3.7-plus"
+LAST_CHUNK = b"0\r\n\r\n"
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;charset=UTF-8\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
@@ -28,19 +34,65 @@ STREAM_HEAD = (
 JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 ASKS_STREAM = re.compile(rb'"stream": ?true')
-DATA_URL = re.compile(rb"data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)")
-ENDS_BYTES = 4_096
-"""Of a body's beginning and end, where `"stream"` stands."""
-
-LARGE_BYTES, READ_BYTES = 65_536, 2**20
+ENDS_BYTES = 4_096  # of a body's beginning and end, where `"stream"` stands
+READ_BYTES = 2**20
 TICK_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One kind of answer.
+
+    `interval_s` is the time between two deltas of a stream, 0 for all at once. With `held` the
+    deltas wait until they are released, so that all streams of a run are open before the first.
+    """
+
+    deltas: int
+    interval_s: float = 0
+    held: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(map(WORD.format, range(self.deltas)))
+
+
+class Chunks(NamedTuple):
+    """An answer in HTTP chunks; `whole` is the body for a request that asked for no stream."""
+
+    opening: bytes
+    deltas: tuple[bytes, ...]
+    closing: bytes
+    whole: bytes
+
+
+def events(answer: Answer) -> list[bytes]:
+    """The events of an answer, numbered, each with its blank line."""
+    deltas = [EVENTS[AHEAD].replace("TOKEN", WORD.format(n)) for n in range(answer.deltas)]
+    closing = [event.replace("TEXT", answer.text) for event in EVENTS[-BEHIND:]]
+    return [
+        event.replace("NUMBER", f"{n + 1}").replace("SEQUENCE", f"{n}").encode() + b"\n\n"
+        for n, event in enumerate(EVENTS[:AHEAD] + deltas + closing)
+    ]
+
+
+def encode(answer: Answer) -> Chunks:
+    """All bytes of an answer, made before the run."""
+    made = events(answer)
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in made]
+    completed = json.loads(made[-1].partition(b"\ndata:")[2])
+    return Chunks(
+        opening=b"".join(chunks[:AHEAD]),
+        deltas=tuple(chunks[AHEAD:-BEHIND]),
+        closing=b"".join(chunks[-BEHIND:]) + LAST_CHUNK,
+        whole=json.dumps(completed["response"], separators=(",", ":")).encode(),
+    )
 
 
 class Upstream:
     """The answer in force, the streams that are held, and how late a delta was at most."""
 
     def __init__(self) -> None:
-        self.large_body, self.late_s, self.n_paced = b"", 0.0, 0
+        self.body_bytes, self.late_s, self.n_paced = 0, 0.0, 0
         self.set(Answer(deltas=1))
 
     def set(self, answer: Answer) -> None:
@@ -53,11 +105,8 @@ class Stream:
     """A streamed answer that has begun."""
 
     def __init__(self, upstream: Upstream, writer: StreamWriter) -> None:
-        self._upstream, self._writer, self._interval_s = (
-            upstream,
-            writer,
-            upstream.answer.interval_s,
-        )
+        self._upstream, self._writer = upstream, writer
+        self._interval_s = upstream.answer.interval_s
         self._deltas, self._closing = iter(upstream.chunks.deltas), upstream.chunks.closing
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
@@ -69,13 +118,11 @@ class Stream:
             self.ended.set_result(None)
             return
         self._upstream.n_paced += 1
-        share = self._upstream.n_paced * TICK_S % self._interval_s
-        self._due_s = self._loop.time() + share
+        self._due_s = self._loop.time() + self._upstream.n_paced * TICK_S % self._interval_s
         self._loop.call_at(self._due_s, self._send_delta)
 
     def _send_delta(self) -> None:
-        late_s = self._loop.time() - self._due_s
-        self._upstream.late_s = max(self._upstream.late_s, late_s)
+        self._upstream.late_s = max(self._upstream.late_s, self._loop.time() - self._due_s)
         delta = next(self._deltas, None)
         if self._writer.transport.is_closing() or delta is None:
             self._writer.write(self._closing)
@@ -92,8 +139,7 @@ async def answer(upstream: Upstream, line: bytes, body: bytes, writer: StreamWri
         body = json.dumps(control(upstream, line, body)).encode()
         writer.write(JSON_HEAD % len(body) + body)
         return
-    if len(body) >= LARGE_BYTES:
-        upstream.large_body = body
+    upstream.body_bytes = len(body)
     if not ASKS_STREAM.search(body[:ENDS_BYTES] + body[-ENDS_BYTES:]):
         writer.write(JSON_HEAD % len(upstream.chunks.whole) + upstream.chunks.whole)
         return
@@ -113,9 +159,7 @@ def control(upstream: Upstream, line: bytes, body: bytes) -> dict[str, Any]:
     elif line.startswith(b"POST /go "):
         for stream in upstream.held:
             stream.send()
-    found = DATA_URL.search(upstream.large_body) if line.startswith(b"GET ") else None
-    digest = hashlib.sha256(base64.b64decode(found[1])).hexdigest() if found else ""
-    return {"picture_sha256": digest, "late_ms": upstream.late_s * 1000}
+    return {"body_bytes": upstream.body_bytes, "late_ms": upstream.late_s * 1000}
 
 
 async def main() -> None:

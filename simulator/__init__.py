@@ -3,7 +3,7 @@
 It imports nothing of the service, so that both can be wrong only independently.
 """
 
-from simulator.knobs import Knobs
+from simulator.plan import Knobs
 from simulator.server import create_app
 
 __all__ = ["Knobs", "create_app"]

@@ -7,12 +7,11 @@ import sys
 from typing import Final, NoReturn
 
 from simulator.catalogue import SCENARIOS
-from simulator.knobs import KnobError, Knobs
+from simulator.plan import Knobs
 from simulator.server import PREFIXES, create_app
 from simulator.serving import listen, serve_until_signal
 
 _DEFAULTS: Final = Knobs()
-_PORT_MAX: Final = 65_535
 # flag: type, default, meaning. Each is an environment variable too: --pace-s is SIMULATOR_PACE_S.
 _FLAGS: Final[dict[str, tuple[type, object, str]]] = {
     "host": (str, "127.0.0.1", "address to listen on"),
@@ -45,26 +44,20 @@ def main(arguments: list[str]) -> None:
         parser.add_argument(f"--{flag}", type=kind, default=given, help=f"{meaning} [{variable}]")
     options = vars(parser.parse_args(arguments))
     if options.pop("scenarios"):
-        width = max(map(len, SCENARIOS))
-        lines = (f"{name:{width}}  {each.description}\n" for name, each in SCENARIOS.items())
-        sys.stdout.writelines(lines)
+        rows = ((name, each.description) for name, each in SCENARIOS.items())
+        sys.stdout.writelines(f"{name:24}{description}\n" for name, description in rows)
         return
     host, port = options.pop("host"), options.pop("port")
-    if not 0 <= port <= _PORT_MAX:
-        parser.error(f"--port must be from 0 to {_PORT_MAX}")
+    if not 0 <= port <= 65_535:  # noqa: PLR2004 - TCP's highest
+        parser.error("--port must be from 0 to 65535")
     try:
         app, listener = create_app(Knobs(**options)), listen(host, port)
-    except (KnobError, OSError) as exc:
+    except (ValueError, OSError) as exc:
         parser.error(str(exc))
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listener.getsockname()[1]}{PREFIXES[0]}"
     with listener:
-        asyncio.run(serve_until_signal(app, listener, lambda: _report(address)))
-
-
-def _report(address: str) -> None:
-    sys.stdout.write(f"simulator: listening on {address}\n")
-    sys.stdout.flush()
+        asyncio.run(serve_until_signal(app, listener, f"simulator: listening on {address}"))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,19 @@ Some words are Chinese, so that not all text is ASCII.
 """
 
 import json
+import random
 import re
 import sys
+import time
+import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
 from simulator import question
-from simulator.ids import Ids, seeded_random
-from simulator.images import SearchImage
+from simulator.catalogue import without_scenarios
+from simulator.gallery import SearchImage
 from simulator.plan import Plan
 from simulator.record import Charge
-from simulator.scenarios import without_scenarios
 
 Item = dict[str, Any]
 # Of each search, the index of its image and what it found.
@@ -34,6 +36,20 @@ _RESULTS_NAMED: Final = 3
 _PIXELS_PER_TOKEN: Final = 32 * 32
 _IMAGE_TOKENS_MAX: Final = 2500
 _CALL_TOKENS: Final = 20
+_SEEDED_TIME_S: Final = 1_790_000_000
+
+
+class Ids:
+    """The identifiers and the time of one call; a seed repeats them."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.SystemRandom() if seed is None else random.Random(str(seed))  # noqa: S311
+        # Seconds since 1970.
+        self.now_s = int(time.time()) if seed is None else _SEEDED_TIME_S
+
+    def new(self, prefix: str = "") -> str:
+        """A UUID behind a prefix. The vendor's is `msg_` for every type of item."""
+        return f"{prefix}{uuid.UUID(int=self._random.getrandbits(128), version=4)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +65,9 @@ def compose(
 ) -> Answer:
     """The answer to a valid request."""
     prompt = without_scenarios(question.prompt_of(body))
-    response_id, now_s = ids.response(), ids.now_s()
+    response_id, now_s = ids.new("resp_"), ids.now_s
     text = words(_text(searches, prompt, plan))
-    length = len(text) // 2 if plan.cut_short else len(text)
+    length = len(text) // 2 if "incomplete" in plan.names else len(text)
     length = min(length, int(body.get("max_output_tokens") or sys.maxsize))
     items = _items(searches, "".join(text[:length]), body=body, plan=plan, ids=ids)
     # Results go into the prompt again after a search.
@@ -62,8 +78,9 @@ def compose(
     response |= {"model": body["model"], "object": "response", "output": items}
     response["status"] = "completed" if length == len(text) else "incomplete"
     response |= question.echoed(body)
-    if plan.usage != "missing":
-        response["usage"] = _usage(charge, images, items, with_tools=plan.usage == "full")
+    if "usage_missing" not in plan.names:
+        with_tools = "usage_without_x_tools" not in plan.names
+        response["usage"] = _usage(charge, images, items, with_tools=with_tools)
     return Answer(response, charge)
 
 
@@ -86,9 +103,9 @@ def output_tokens(item: Item) -> int:
 def _items(
     searches: Searches, text: str, *, body: dict[str, Any], plan: Plan, ids: Ids
 ) -> list[Item]:
-    reasons = plan.reasoning and question.reasons(body)
+    reasons = "no_reasoning" not in plan.names and question.reasons(body)
     items = [_reasoning(ids, _FIRST_THOUGHT)] if reasons else []
-    if plan.opening_message:
+    if "message_call_message" in plan.names:
         items.append(_message(ids, "Let me search 搜索 for that."))
     for image, found in searches:
         items.append(_call(ids, image, found))
@@ -98,12 +115,12 @@ def _items(
 
 def _reasoning(ids: Ids, text: str) -> Item:
     summary = [{"type": "summary_text", "text": text}]
-    return {"summary": summary, "type": "reasoning", "id": ids.item()}
+    return {"summary": summary, "type": "reasoning", "id": ids.new("msg_")}
 
 
 def _message(ids: Ids, text: str) -> Item:
     part: Item = {"annotations": [], "text": text, "type": "output_text", "logprobs": None}
-    head: Item = {"id": ids.item(), "content": [part], "role": "assistant"}
+    head: Item = {"id": ids.new("msg_"), "content": [part], "role": "assistant"}
     return head | {"status": "completed", "type": "message"}
 
 
@@ -111,7 +128,7 @@ def _call(ids: Ids, image: int, found: list[dict[str, Any]]) -> Item:
     # Strings inside the JSON have Python's spacing on the vendor's wire, unlike the JSON around.
     arguments = json.dumps({"img_idx": image, "bbox": [0, 0, 1000, 1000]})
     head = {"name": "image_search", "output": json.dumps(found, ensure_ascii=False)}
-    tail = {"id": ids.item(), "type": "image_search_call", "status": "completed"}
+    tail = {"id": ids.new("msg_"), "type": "image_search_call", "status": "completed"}
     return head | {"arguments": arguments} | tail
 
 
@@ -126,10 +143,11 @@ def _text(searches: Searches, prompt: str, plan: Plan) -> str:
         sentences.append(f"The search found {len(found)} pictures; the most similar are")
         named = found[:_RESULTS_NAMED]
         sentences += [f"{each['index']}. “{each['title']}” ( {each['url']} )" for each in named]
-        sentences.append(seeded_random(f"{plan.seed}:{prompt}").choice(_CLOSINGS))
-    if plan.invented_url:
+        chooser = random.Random(f"{plan.seed}:{prompt}")  # noqa: S311 - no secrets
+        sentences.append(chooser.choice(_CLOSINGS))
+    if "invented_url" in plan.names:
         sentences.append("See also https://invented.example/pictures/image1.jpg for more.")
-    if plan.echoes_key:
+    if "echo_key" in plan.names:
         sentences.append(f"(An error came back: Incorrect API key provided: {plan.key} )")
     return " ".join(sentences)
 
@@ -144,12 +162,9 @@ def _usage(
 ) -> dict[str, Any]:
     total = charge.input_tokens + charge.output_tokens
     reasoning = sum(output_tokens(item) for item in items if item["type"] == "reasoning")
-    usage: dict[str, Any] = {
-        "input_tokens": charge.input_tokens,
-        "output_tokens": charge.output_tokens,
-        "total_tokens": total,
-        "output_tokens_details": {"reasoning_tokens": reasoning},
-    }
+    usage: dict[str, Any] = {"input_tokens": charge.input_tokens}
+    usage |= {"output_tokens": charge.output_tokens, "total_tokens": total}
+    usage["output_tokens_details"] = {"reasoning_tokens": reasoning}
     detail = usage | {"x_billing_type": "response_api"}
     detail["image_tokens"] = sum(map(_image_tokens, images))
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "x_details": [detail]}

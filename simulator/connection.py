@@ -27,8 +27,8 @@ class Connection:
         # request's cycle, which has the transport, as long as nothing wraps it.
         self._transport: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
         self._gone = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
         self._sends = 0
+        self._watch: asyncio.Task[None] | None = None
 
     def release(self) -> None:
         """Stop watching for the client's leaving."""
@@ -47,9 +47,9 @@ class Connection:
         self._watch = asyncio.create_task(self._wait_for_disconnect())
         return bytes(body)
 
-    async def start(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
+    async def start(self, status: int, headers: dict[str, str]) -> None:
         """Send the status and headers."""
-        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def write(self, data: bytes) -> None:

@@ -1,9 +1,20 @@
-"""Reads request bodies. Lenient: refusing them is the business of `validation`."""
+"""Reads request bodies, and refuses bad ones in the vendor's words (its recorded 400 and 401)."""
 
+import secrets
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any, Final
 
+from starlette.datastructures import Headers
+
+from simulator.refusals import REFUSALS, Refused, invalid
+
 Body = dict[str, Any]
+
+# The vendor's Responses list as of late 2026; the tool excludes qwen3.6-27b by name.
+MODELS: Final = resources.files(__package__).joinpath("models.txt").read_text().split()
+MAX_OUTPUT_TOKENS_MIN: Final = 16
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 # Parameters that come back in the response as they were sent, and their defaults.
 _ECHOED: Final[Body] = (
@@ -12,6 +23,38 @@ _ECHOED: Final[Body] = (
     | {"service_tier": "default", "store": True, "tool_choice": "auto", "tools": []}
     | {"top_logprobs": 0}
 )
+
+
+def check_key(headers: Headers, key: str) -> None:
+    """Raise `Refused` unless the request has our bearer key."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if not given.strip() or scheme.lower() != "bearer":
+        raise Refused(REFUSALS["key_missing"])
+    if not secrets.compare_digest(given.strip().encode(), key.encode()):
+        raise Refused(REFUSALS["key_invalid"])
+
+
+def validate(body: Body) -> None:
+    """Raise `Refused` for anything wrong but images and the response that is followed."""
+    model, effort = body.get("model"), effort_of(body)
+    if not model:
+        raise Refused(REFUSALS["bracket_400"])
+    if model not in MODELS:
+        raise invalid(f"Unsupported model: '{model}'")
+    if not isinstance(body.get("input"), str | list):
+        raise invalid("[400] missing_required_parameter: Missing required parameter: 'input'.")
+    _check_numbers(body)
+    if effort is not None and effort not in _EFFORTS:
+        known = ",".join(f"'{each}'" for each in _EFFORTS)
+        raise invalid(f"Invalid 'reasoning.effort': {effort}. Supported values are: ({known}).")
+    if not isinstance(body.get("store"), bool | None):
+        raise invalid(f"Invalid 'store': {body['store']}. Must be a boolean.")
+    _check_tools(tools_of(body))
+    if body.get("previous_response_id") is not None and body.get("conversation") is not None:
+        raise invalid(
+            "Mutually exclusive parameters: Ensure you are only providing one of: "
+            "previous_response_id or conversation."
+        )
 
 
 def prompt_of(body: Body) -> str:
@@ -30,18 +73,23 @@ def image_urls(body: Body) -> Iterator[str]:
 
 
 def messages(body: Body) -> list[Body]:
-    """The input as a list of messages."""
-    if isinstance(body.get("input"), str):
-        return [{"role": "user", "content": body["input"]}]
-    return _objects(body.get("input"))
+    """The messages of the input, with their content in parts."""
+    given = body.get("input")
+    given = [{"content": given}] if isinstance(given, str) else _objects(given)
+    return [_message(each.get("role", "user"), each.get("content")) for each in given]
 
 
-def tools(body: Body) -> list[Body]:
+def _message(role: object, content: object) -> Body:
+    parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+    return {"content": _objects(parts), "role": role, "status": "completed", "type": "message"}
+
+
+def tools_of(body: Body) -> list[Body]:
     """The tools that are objects."""
     return _objects(body.get("tools"))
 
 
-def effort(body: Body) -> object:
+def effort_of(body: Body) -> object:
     """The reasoning effort, if one is given."""
     reasoning = body.get("reasoning")
     return reasoning.get("effort") if isinstance(reasoning, dict) else None
@@ -49,13 +97,13 @@ def effort(body: Body) -> object:
 
 def may_search(body: Body) -> bool:
     """Whether the tool is offered to the model."""
-    kinds = [tool.get("type") for tool in tools(body)]
+    kinds = [tool.get("type") for tool in tools_of(body)]
     return "image_search" in kinds and body.get("tool_choice") != "none"
 
 
 def reasons(body: Body) -> bool:
     """Whether the answer has reasoning items; the effort beats `enable_thinking`."""
-    given = effort(body)
+    given = effort_of(body)
     return given != "none" if given else body.get("enable_thinking") is not False
 
 
@@ -64,12 +112,47 @@ def echoed(body: Body) -> Body:
     return _ECHOED | {name: body[name] for name in _ECHOED if body.get(name) is not None}
 
 
-def _parts(body: Body) -> Iterator[Body]:
-    for message in messages(body):
-        content = message.get("content")
-        if message.get("role", "user") == "user":
-            text = [{"type": "input_text", "text": content}] if isinstance(content, str) else []
-            yield from text or _objects(content)
+def _check_numbers(body: Body) -> None:
+    if not _number(body, "max_output_tokens", MAX_OUTPUT_TOKENS_MIN) >= MAX_OUTPUT_TOKENS_MIN:
+        raise invalid(
+            "Invalid 'max_output_tokens': must be greater than or equal to "
+            f"{MAX_OUTPUT_TOKENS_MIN}, got {body['max_output_tokens']}."
+        )
+    if not 0 <= _number(body, "temperature", 1) < 2:  # noqa: PLR2004 - the message says it
+        raise _outside(body, "temperature", "[0,2)")
+    if not 0 < _number(body, "top_p", 1) <= 1:
+        raise _outside(body, "top_p", "(0,1]")
+
+
+def _number(body: Body, name: str, default: float) -> float:
+    """A number in the body; NaN, which is in no range, for anything else."""
+    value = body.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else float("nan")
+
+
+def _outside(body: Body, name: str, bounds: str) -> Refused:
+    expected = f"Expected a value between {bounds}, but got {body[name]} instead."
+    return invalid(f"Invalid '{name}': {body[name]}. {expected}")
+
+
+def _check_tools(tools: list[Body]) -> None:
+    """Unknown types pass; a lone extractor and a nested function do not."""
+    kinds = [tool.get("type") for tool in tools]
+    if "web_extractor" in kinds and "web_search" not in kinds:
+        raise Refused(REFUSALS["web_extractor"])
+    if any(isinstance(tool.get("function"), dict) for tool in tools):
+        raise invalid(
+            "<400> InternalError.Algo.InvalidParameter: The parameters, when provided as a dict, "
+            "must confirm to a valid openai-compatible JSON schema."
+        )
+
+
+def _parts(body: Body) -> list[Body]:
+    users = (each["content"] for each in messages(body) if each["role"] == "user")
+    return [part for content in users for part in content]
 
 
 def _objects(value: object) -> list[Body]:

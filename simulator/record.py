@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 CALLS_MAX: Final = 50_000
-_COUNTERS: Final = ("open", "total", "billed", "tool_calls", "input_tokens", "output_tokens")
+_SUMS: Final = ("billed", "tool_calls", "input_tokens", "output_tokens")
 
 Finished = Literal["completed", "failed", "cut", "client_gone", "refused"]
 
@@ -99,10 +99,8 @@ class Record:
         finally:
             self.open -= 1
             self.calls.append(call)
-            self.billed += call.billed
-            self.tool_calls += call.tool_calls
-            self.input_tokens += call.input_tokens
-            self.output_tokens += call.output_tokens
+            for name in _SUMS:
+                setattr(self, name, getattr(self, name) + getattr(call, name))
             self._notify()
 
     async def until(self, condition: "Callable[[Record], bool]") -> None:
@@ -116,7 +114,7 @@ class Record:
 
     def summary(self, last: int) -> dict[str, Any]:
         """The counters and the last calls, as JSON values."""
-        counters: dict[str, Any] = {name: getattr(self, name) for name in _COUNTERS}
+        counters = {name: getattr(self, name) for name in ("open", "total", *_SUMS)}
         calls = list(self.calls)[-last:] if last else []
         return counters | {"calls": [asdict(call) for call in calls]}
 

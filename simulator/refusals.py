@@ -60,10 +60,8 @@ def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _read(row: dict[str, str]) -> Refusal:
-    form = cast("Form", row["form"])
-    return Refusal(row["slug"], int(row["status"]), row["code"], row["message"], form)
-
-
 _TABLE: Final = resources.files(__package__).joinpath("errors.csv").read_text(encoding="utf-8")
-REFUSALS: Final = {row["slug"]: _read(row) for row in csv.DictReader(_TABLE.splitlines())}
+REFUSALS: Final = {
+    slug: Refusal(slug, int(status), code, message, cast("Form", form))
+    for slug, status, code, form, message in list(csv.reader(_TABLE.splitlines()))[1:]
+}

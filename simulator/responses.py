@@ -7,17 +7,15 @@ from typing import Any, Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from simulator import gallery, images, question
+from simulator import gallery, question
 from simulator.answer import Searches, compose
+from simulator.catalogue import make_plan
 from simulator.connection import ClientGone, Connection
-from simulator.ids import Ids
 from simulator.plan import Plan
 from simulator.record import Call
 from simulator.refusals import Refused, invalid
 from simulator.reply import Reply
-from simulator.scenarios import make_plan
-from simulator.state import State, Stored
-from simulator.validation import check_key, validate
+from simulator.stored import State, Stored
 
 # Decoding longer data URLs would hold up other streams for many milliseconds.
 _DECODED_IN_THREAD_CHARS: Final = 400_000
@@ -34,74 +32,61 @@ class Responses:
         self._state.connections.add(connection)
         try:
             with self._state.record.calling() as call:
-                await _Exchange(self._state, call, Headers(scope=scope)).run(connection)
+                await self._respond(connection, call, Headers(scope=scope))
         finally:
             self._state.connections.discard(connection)
             connection.release()
 
-
-class _Exchange:
-    """One call being answered."""
-
-    def __init__(self, state: State, call: Call, headers: Headers) -> None:
-        self._state = state
-        self._call = call
-        self._headers = headers
-        self._base_url = state.knobs.public_url or f"http://{headers.get('host', 'localhost')}"
-
-    async def run(self, connection: Connection) -> None:
+    async def _respond(self, connection: Connection, call: Call, headers: Headers) -> None:
         """Answer, and note how the call ended."""
-        plan = make_plan("", "", knobs=self._state.knobs, tags=self._state.tags)
-        scheme = self._headers.get("authorization", "").partition(" ")[0]
-        self._call.headers = dict(self._headers) | ({"authorization": scheme} if scheme else {})
+        scheme = headers.get("authorization", "").partition(" ")[0]
+        call.headers = dict(headers) | ({"authorization": scheme} if scheme else {})
         try:
             raw = await connection.body()
             try:
-                check_key(self._headers, self._state.knobs.key)
+                question.check_key(headers, self._state.knobs.key)
                 body = _read_json(raw)
                 self._state.record.on_body(body)
-                plan = self._plan(body)
+                plan = self._plan(body, call, headers)
             except Refused as exc:
-                await self._reply(connection, plan, Ids()).error(exc.refusal, "http")
+                await Reply(connection, call, Plan()).error(exc.refusal, "http")
                 return
-            ids = Ids(plan.seed if plan.repeatable else None)
-            reply = self._reply(connection, plan, ids)
+            reply = Reply(connection, call, plan)
             if plan.ending and plan.stop == "start":
                 await reply.end()
             elif plan.fixed:
                 await reply.fixed(*plan.fixed)
-            elif plan.refusal and not plan.ending:
+            elif plan.refusal and not (plan.ending and reply.streams):
                 await reply.error(plan.refusal, plan.form)
             else:
-                await self._answer(body, reply, plan, ids)
+                await self._answer(body, call, plan, reply)
         except ClientGone:
-            self._call.finished = "client_gone"
+            call.finished = "client_gone"
 
-    def _plan(self, body: dict[str, Any]) -> Plan:
-        call, model = self._call, body.get("model")
+    def _plan(self, body: dict[str, Any], call: Call, headers: Headers) -> Plan:
+        model = body.get("model")
         call.prompt = question.prompt_of(body)
         call.model = model if isinstance(model, str) else ""
         call.stream = body.get("stream") is True
-        header = self._headers.get("x-simulate", "")
-        plan = make_plan(header, call.prompt, knobs=self._state.knobs, tags=self._state.tags)
-        call.scenario = plan.scenario
+        state, header = self._state, headers.get("x-simulate", "")
+        plan = make_plan(header, call.prompt, knobs=state.knobs, tags=state.tags)
+        call.scenario = " ".join(plan.names) or "normal"
         return plan
 
-    def _reply(self, connection: Connection, plan: Plan, ids: Ids) -> Reply:
-        self._call.request_id = ids.plain()
-        return Reply(connection, self._call, plan=plan, ids=ids)
-
-    async def _answer(self, body: dict[str, Any], reply: Reply, plan: Plan, ids: Ids) -> None:
+    async def _answer(self, body: dict[str, Any], call: Call, plan: Plan, reply: Reply) -> None:
         try:
-            validate(body)
+            question.validate(body)
             given = await self._images(body)
         except Refused as exc:
-            await reply.error(exc.refusal, "failed" if self._call.stream else "http")
+            await reply.error(exc.refusal, "failed" if call.stream else "http")
             return
-        self._call.images = [image.seen for image in given]
-        answer = compose(body, given, self._searches(body, given, plan), plan=plan, ids=ids)
-        self._call.response_id = answer.response["id"]
-        items = [_input_item(message, ids) for message in question.messages(body)]
+        call.images = [image.seen for image in given]
+        host = call.headers.get("host", "localhost")
+        base_url = self._state.knobs.public_url or f"http://{host}"
+        searches = _searches(body, given, plan, base_url=base_url)
+        answer = compose(body, given, searches, plan=plan, ids=reply.ids)
+        call.response_id = answer.response["id"]
+        items = [{"id": reply.ids.new("msg_")} | each for each in question.messages(body)]
         # Metadata is echoed but not stored: so it was seen on the real service.
         response = answer.response | {"metadata": {}}
         stored = Stored(response, items, given, body.get("previous_response_id"))
@@ -112,7 +97,7 @@ class _Exchange:
 
         await reply.answer(answer, self._state.gate, keep)
 
-    async def _images(self, body: dict[str, Any]) -> list[images.SearchImage]:
+    async def _images(self, body: dict[str, Any]) -> list[gallery.SearchImage]:
         """The request's images, or those of the response that it follows."""
         urls, previous = list(question.image_urls(body)), body.get("previous_response_id")
         if previous is not None:
@@ -120,29 +105,26 @@ class _Exchange:
                 raise invalid(f"Not found previous_response_id: {previous}")
             if not urls:
                 return self._state.stored[previous].images
-        return [
-            await asyncio.to_thread(images.load, url)
-            if len(url) > _DECODED_IN_THREAD_CHARS
-            else images.load(url)
-            for url in urls
-        ]
+        if max(map(len, urls), default=0) < _DECODED_IN_THREAD_CHARS:
+            return [gallery.load(url) for url in urls]
+        return [await asyncio.to_thread(gallery.load, url) for url in urls]
 
-    def _searches(
-        self, body: dict[str, Any], given: list[images.SearchImage], plan: Plan
-    ) -> Searches:
-        """What each search finds, with the index of its image."""
-        if not question.may_search(body) or not given:
-            return []
-        indexes = [min(call, len(given) - 1) for call in range(plan.calls)]
-        count = plan.results if plan.found else 0
-        return [(index, self._results(given[index], count)) for index in indexes]
 
-    def _results(self, image: images.SearchImage, count: int) -> list[dict[str, Any]]:
-        base, pictures = f"{self._base_url}/gallery", gallery.nearest(image.vector, count)
-        return [
-            {"title": picture.title, "url": f"{base}/{picture.name}.jpg", "index": index}
-            for index, picture in enumerate(pictures, 1)
+def _searches(
+    body: dict[str, Any], given: list[gallery.SearchImage], plan: Plan, *, base_url: str
+) -> Searches:
+    """What each search finds, with the index of its image."""
+    if not question.may_search(body) or not given:
+        return []
+    searches: Searches = []
+    for index in (min(call, len(given) - 1) for call in range(plan.calls)):
+        pictures = gallery.nearest(given[index].vector, plan.results)
+        found: list[dict[str, Any]] = [
+            {"title": each.title, "url": f"{base_url}/gallery/{each.name}.jpg", "index": number}
+            for number, each in enumerate(pictures, 1)
         ]
+        searches.append((index, found))
+    return searches
 
 
 def _read_json(raw: bytes) -> dict[str, Any]:
@@ -153,11 +135,3 @@ def _read_json(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise invalid("The request body must be a JSON object.")
     return body
-
-
-def _input_item(message: dict[str, Any], ids: Ids) -> dict[str, Any]:
-    """A message of the request as the list of input items has it."""
-    content = message.get("content")
-    parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
-    fields = {"content": parts, "role": message.get("role", "user"), "status": "completed"}
-    return {"id": ids.item(), **fields, "type": "message"}

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from simulator import gallery, retrieval
-from simulator.knobs import Knobs
+from simulator import gallery, stored
 from simulator.pictures import PICTURES
+from simulator.plan import Knobs
 from simulator.refusals import Refusal
 from simulator.responses import Responses
-from simulator.state import State
+from simulator.stored import State
 
 # The vendor's own path, and the short one of OpenAI's clients.
 PREFIXES: Final = ("/compatible-mode/v1", "/v1")
@@ -35,10 +35,9 @@ def _api(prefix: str, state: State) -> list[Route]:
     one = f"{prefix}/responses/{{id}}"
     return [
         Route(f"{prefix}/responses", Responses(state), methods=["POST"]),
-        Route(one, retrieval.endpoint(state, retrieval.get_response)),
-        Route(one, retrieval.endpoint(state, retrieval.delete_response), methods=["DELETE"]),
-        Route(f"{one}/input_items", retrieval.endpoint(state, retrieval.get_input_items)),
-        Route(f"{prefix}/models", retrieval.endpoint(state, retrieval.get_models)),
+        Route(one, stored.endpoint(state, stored.get_response)),
+        Route(one, stored.endpoint(state, stored.delete_response), methods=["DELETE"]),
+        Route(f"{one}/input_items", stored.endpoint(state, stored.get_input_items)),
     ]
 
 
@@ -47,11 +46,6 @@ def _controls(state: State) -> list[Route]:
         last = request.query_params.get("last", "0")
         return JSONResponse(state.record.summary(int(last) if last.isdecimal() else 0))
 
-    async def reset_record(_: Request) -> Response:
-        state.record.reset()
-        state.tags.clear()
-        return Response(status_code=204)
-
     async def open_gate(request: Request) -> Response:
         await state.gate.open(request.path_params["tag"])
         return Response(status_code=204)
@@ -59,7 +53,6 @@ def _controls(state: State) -> list[Route]:
     return [
         Route("/healthz", PlainTextResponse("ok")),
         Route("/record", show_record),
-        Route("/record", reset_record, methods=["DELETE"]),
         Route("/gate/{tag}", open_gate, methods=["POST"]),
         Route("/gallery/", _gallery_page),
         Route("/gallery/{name}.jpg", _gallery_picture),
@@ -84,5 +77,5 @@ async def _not_routed(request: Request, exc: Exception) -> Response:
     """A path or method that does not exist, as recorded from the vendor."""
     if isinstance(exc, HTTPException) and exc.status_code == 405:  # noqa: PLR2004 - HTTP's number
         message = f"Method '{request.method}' is not allowed for '{request.url.path}'."
-        return retrieval.error_reply(Refusal("route", 405, "Method Not Allowed", message))
-    return retrieval.error_reply(Refusal("route", 404, "Not Found", "Not support"))
+        return stored.error_reply(Refusal("route", 405, "Method Not Allowed", message))
+    return stored.error_reply(Refusal("route", 404, "Not Found", "Not support"))

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -25,18 +26,14 @@ class LoopServer(uvicorn.Server):
         self.ready = asyncio.Event()
         self.stopping = asyncio.Event()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and set `ready`."""
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
 
     async def main_loop(self) -> None:
-        """Update the `Date` header until `stop` is called."""
+        """Set `ready`, then update the `Date` header until `stop` is called."""
+        self.ready.set()
         while not self.stopping.is_set():
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
@@ -58,7 +55,6 @@ class LoopServer(uvicorn.Server):
 
     def stop(self) -> None:
         """Stop serving soon."""
-        self.should_exit = True
         self.stopping.set()
 
 
@@ -83,15 +79,14 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def serve_until_signal(
-    app: Starlette, listener: socket.socket, ready: Callable[[], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then break open calls and return."""
+async def serve_until_signal(app: Starlette, listener: socket.socket, ready: str) -> None:
+    """Print `ready`, serve until SIGTERM or SIGINT, then break open calls and return."""
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     async with _running(app, listener):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-        ready()
+        sys.stdout.write(f"{ready}\n")
+        sys.stdout.flush()
         await stopped.wait()
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.answer import Answer
 from bench.client import Client
 from bench.processes import Server
 from bench.running import Running, running
 from bench.subjects import Ports, Subject, subjects
+from bench.upstream import Answer
 
 SEARCHES = int(os.environ.get("SOAK_SEARCHES", "0"))
 AT_ONCE, SAMPLES = 20, 10
@@ -32,7 +32,6 @@ def forgetful_service() -> Subject:
     short = {"SEARCH_RETENTION_S": RETENTION_S, "RESPONSE_OWNER_TTL_S": RETENTION_S}
 
     def server(folder: Path, ports: Ports) -> Server:
-        assert subject.server
         plain = subject.server(folder, ports)
         return replace(plain, env=plain.env | short | {"CACHE_TTL_S": "0"})
 

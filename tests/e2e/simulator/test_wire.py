@@ -69,7 +69,11 @@ async def test_an_unusable_image_is_refused(url: str, code: str, message: str) -
 
 async def test_every_endpoint_checks_the_key_and_unknown_routes_are_refused() -> None:
     async with upstream() as at, httpx.AsyncClient(trust_env=False) as other:
-        for method, path in (("POST", "responses"), ("GET", "responses/resp_0"), ("GET", "models")):
+        for method, path in (
+            ("POST", "responses"),
+            ("GET", "responses/resp_0"),
+            ("DELETE", "responses/resp_0"),
+        ):
             for key, message in (("", "No API-key"), ("Bearer sk-other", "Invalid API-key")):
                 headers = {"authorization": key}
                 answer = await other.request(method, f"{at.url}/v1/{path}", headers=headers)

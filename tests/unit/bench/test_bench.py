@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.answer import Answer, encode, events
 from bench.client import WrongAnswer
 from bench.results import spread, table_text, targets
-from bench.streams import check
+from bench.running import check
+from bench.upstream import Answer, encode, events
 
 ROOT = Path(__file__).parent.parent.parent.parent
 LAST = b'response.completed"'
@@ -37,7 +37,7 @@ def test_help_lists_every_knob_and_measures_nothing() -> None:
 def test_an_unknown_subject_is_named_and_nothing_is_run() -> None:
     done = bench(BENCH_SUBJECTS="nginx,apache")
     assert done.returncode == 1
-    assert "BENCH_SUBJECTS: no apache; there are direct, nginx, service, relay" in done.stderr
+    assert "BENCH_SUBJECTS: no apache; there are nginx, service, relay" in done.stderr
 
 
 @pytest.mark.timeout(100)
@@ -58,7 +58,7 @@ def test_another_checkout_is_measured_beside_this_one_in_the_same_run() -> None:
 def test_the_committed_results_have_figures_of_all_subjects_with_their_spread() -> None:
     kept = json.loads((ROOT / "bench" / "results" / "bench.json").read_text(encoding="utf-8"))
     assert kept.keys() == {"date", "machine", "versions", "plan", "targets", "subjects"}
-    assert {"direct", "nginx", "service", "relay"} <= kept["subjects"].keys()
+    assert {"nginx", "service", "relay"} <= kept["subjects"].keys()
     for name in ("cpu_us_per_event", "stall_free_streams", "stream_kb", "upload_7mb_1_cpu_ms"):
         found = kept["subjects"]["service"][name]
         assert found["min"] <= found["median"] <= found["max"]
