@@ -4,9 +4,9 @@ import argparse
 import gc
 import sys
 
-from app.main import create_app, installed_version
+from app.main import app, installed_version
 from app.server import DrainingServer, listen, server_config
-from app.settings import SettingsError, load
+from app.settings import Settings, SettingsError
 from app.telemetry import configure_logging
 
 GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
@@ -22,8 +22,9 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=installed_version())
     parser.parse_args()
     try:
-        settings = load()
-        app = create_app(settings)
+        if app.state.error:
+            raise app.state.error
+        settings: Settings = app.state.settings
         configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
         listener = listen(settings)
     except SettingsError as exc:
