@@ -2,12 +2,15 @@
 
 import argparse
 import gc
+import logging
 import sys
 
 from app.main import app, installed_version
-from app.server import DrainingServer, listen, server_config
+from app.server import DrainingServer, listen, server_config, url_of
 from app.settings import Settings, SettingsError
 from app.telemetry import configure_logging
+
+logger = logging.getLogger("app.server")
 
 GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
 """With Python's 700, 10 and 10 an eighth of the cost of relaying an event is garbage collection."""
@@ -31,6 +34,7 @@ def main() -> int:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
     collect_garbage_less_often()
+    logger.info("running on %s", url_of(listener))
     server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
     server.run(sockets=[listener])
     return 0 if server.started else 1
