@@ -34,7 +34,7 @@ def main() -> int:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
     collect_garbage_less_often()
-    logger.info("running on %s", url_of(listener))
+    logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
     server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
     server.run(sockets=[listener])
     return 0 if server.started else 1
