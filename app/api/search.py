@@ -193,7 +193,7 @@ def _stream(request: Request, service: Service, reader: RunReader, *, after: int
     return EventStream(
         reader,
         after=after,
-        encode=encoder_of(search_id),
+        encode=encoder_of(reader.run),
         retry_ms=RETRY_MS,
         heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
