@@ -36,9 +36,9 @@ EVENT_NUMBER_MAX = 999_999_999
 
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy")
-STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | {
-    204: {"description": "The search has ended and its last event was seen."}
-}
+STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
+    status=204, description="The search has ended and its last event was seen."
+)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
 router = APIRouter(tags=["search"])
