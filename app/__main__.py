@@ -2,12 +2,15 @@
 
 import argparse
 import gc
+import logging
 import sys
 
-from app.main import create_app, installed_version
-from app.server import DrainingServer, listen, server_config
-from app.settings import SettingsError, load
+from app.main import app, installed_version
+from app.server import DrainingServer, listen, server_config, url_of
+from app.settings import Settings, SettingsError
 from app.telemetry import configure_logging
+
+logger = logging.getLogger("app.server")
 
 GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
 """With Python's 700, 10 and 10 an eighth of the cost of relaying an event is garbage collection."""
@@ -22,14 +25,16 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=installed_version())
     parser.parse_args()
     try:
-        settings = load()
-        app = create_app(settings)
+        if app.state.error:
+            raise app.state.error
+        settings: Settings = app.state.settings
         configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
         listener = listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
     collect_garbage_less_often()
+    logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
     server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
     server.run(sockets=[listener])
     return 0 if server.started else 1

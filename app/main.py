@@ -5,8 +5,8 @@ missing it can still be imported; it then refuses to start, and says which.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False},
         generate_unique_id_function=operation_id,
     )
+    app.state.settings, app.state.error = settings, None
     for part in (search, responses, tokens, ops):
         app.include_router(part.router)
     app.add_exception_handler(ServiceError, on_service_error)
@@ -169,16 +170,20 @@ def app_from_environment() -> FastAPI:
     try:
         return create_app(load())
     except SettingsError as exc:
-        return FastAPI(lifespan=_refusing(exc), openapi_url=None)
+        return refusing_app(exc)
 
 
-def _refusing(error: SettingsError) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def refusing_app(error: SettingsError) -> FastAPI:
+    """An application that cannot start; the error is its `state.error`."""
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         raise error
         yield  # type: ignore[unreachable] # makes it a generator
 
-    return lifespan
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.state.error = error
+    return app
 
 
 app = app_from_environment()

@@ -102,6 +102,12 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    """Where a client on this machine finds the service."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _set(listener: socket.socket, option: str, value: int) -> None:
     """Set a TCP option where the system has it."""
     if number := getattr(socket, option, None):

@@ -214,9 +214,9 @@ def _names_a_host(url: SplitResult) -> bool:
     host = url.hostname or ""
     if "[" in url.netloc or host.replace(".", "").isdigit():
         ip_address(host)
-    else:
-        host.encode("idna")
-    return bool(host)
+        return True
+    # Letters and digits of any script, as names have (RFC 5890); no symbols.
+    return bool(host) and all(char.isalnum() or char in "-._" for char in host)
 
 
 def check_ca_file(path: str) -> str:

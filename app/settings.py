@@ -370,7 +370,7 @@ def _line(error: ErrorDetails) -> str:
     name, value = str(error["loc"][0]).upper(), error["input"]
     reason = error["msg"].removeprefix("Value error, ")
     if isinstance(value, UnreadableFile):
-        return f"{name}_FILE={value.path}: cannot be read as text"
+        return f"{name}_FILE: cannot be read as text (given: {value.path})"
     if name in SECRETS or value == "" or "@" in str(value):
         return f"{name}: {reason}"
-    return f"{name}={','.join(value) if isinstance(value, tuple) else value}: {reason}"
+    return f"{name}: {reason} (given: {','.join(value) if isinstance(value, tuple) else value!s})"

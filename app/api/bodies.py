@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.api.json_bounds import JsonBounds
 from app.api.middleware import has_body
@@ -22,7 +22,6 @@ from app.errors import (
     ImageTooLarge,
     InvalidRequest,
     MalformedBody,
-    ServiceError,
     UploadTimeout,
 )
 from app.images.memory import MemoryReservation
@@ -121,14 +120,10 @@ async def read_form(
     headers = Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"})
 
     async def stream() -> AsyncGenerator[bytes, None]:
-        """The body; the parser closes its files only at a `MultiPartException`."""
-        try:
-            async for chunk in _chunks(request, limits, memory):
-                yield chunk
-        except (ServiceError, ClientDisconnect) as exc:
-            raise MultiPartException("") from exc
+        async for chunk in _chunks(request, limits, memory):
+            yield chunk
         if not parser.complete:
-            raise MultiPartException("")
+            raise MultiPartException("The body ends before its closing boundary.")
 
     parser = Form(
         headers,
@@ -140,8 +135,6 @@ async def read_form(
     try:
         form = await parser.parse()
     except MultiPartException as exc:
-        if exc.__cause__:
-            raise exc.__cause__ from None
         raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
     try:
         return await _fields(form.multi_items(), limits)
@@ -163,7 +156,8 @@ class Form(MultiPartParser):
 
 async def _fields(parts: list[tuple[str, UploadFile | str]], limits: BodyLimits) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for name, part in parts:
+    for latin_1_name, part in parts:
+        name = latin_1_name.encode("latin-1").decode(errors="replace")
         if name == "image":
             if data := await _file(part, limits):
                 fields.setdefault(name, []).append(data)

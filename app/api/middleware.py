@@ -238,7 +238,7 @@ async def _unless(draining: asyncio.Event, receive: Receive) -> Message:
     try:
         await asyncio.wait({receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():
-            raise Draining("The service is shutting down.")
+            raise Draining("The service is shutting down.", retry_after_s=5)
         return receiving.result()
     finally:
         receiving.cancel()

@@ -57,9 +57,9 @@ FRAME: Json = {
 """A server-sent event on the wire (OpenAPI 3.2's `itemSchema`); typed clients read `schema`."""
 
 
-def answer(*headers: str) -> Responses:
-    """The headers of a 200, beside `X-Request-ID`."""
-    return {200: {"headers": _headers(*headers)}}
+def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
+    """A response's headers, beside `X-Request-ID`, and what `more` there is to say of it."""
+    return {status: {"headers": _headers(*headers)} | more}
 
 
 def events(model: type[BaseModel], *headers: str) -> Responses:

@@ -41,7 +41,7 @@ async def get_health() -> Health:
 @router.get(
     "/readyz",
     response_model=Readiness,
-    responses=answer() | {503: {"model": Readiness, "description": "Draining."}},
+    responses=answer() | answer("Retry-After", status=503, model=Readiness),
 )
 @router.head("/readyz", include_in_schema=False)
 async def get_readiness(service: ServiceDep) -> Response:

@@ -36,9 +36,9 @@ EVENT_NUMBER_MAX = 999_999_999
 
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy")
-STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | {
-    204: {"description": "The search has ended and its last event was seen."}
-}
+STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
+    status=204, description="The search has ended and its last event was seen."
+)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
 router = APIRouter(tags=["search"])
@@ -193,7 +193,7 @@ def _stream(request: Request, service: Service, reader: RunReader, *, after: int
     return EventStream(
         reader,
         after=after,
-        encode=encoder_of(search_id),
+        encode=encoder_of(reader.run),
         retry_ms=RETRY_MS,
         heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,

@@ -1,6 +1,7 @@
 """Server-sent events out: a run's log as the bytes of an event stream (WHATWG HTML §9.2)."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
@@ -9,11 +10,15 @@ from sse_starlette import ServerSentEvent
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from app.errors import Draining
 from app.models import Event
-from app.runs import Reader
+from app.runs import Reader, Run
 
 RETRY_MS = 2_000
 """How long a browser waits before it reconnects after a break."""
+
+DRAIN_RETRY_MS = (1_000, 10_000)
+"""The same after a shutdown, spread so that not all readers come back at once."""
 
 PIECE_BYTES = 65_536
 """Most bytes of one `send`, about: what a reader that stalls holds of the log."""
@@ -37,18 +42,18 @@ def _before_data(event_type: str) -> bytes:
     return f"event: {event_type}\ndata: ".encode()
 
 
-def frame(event: Event, id_line: bytes = b"") -> Iterable[bytes]:
+def frame(event: Event, last_lines: bytes = b"") -> Iterable[bytes]:
     """The frame of an event, its data byte for byte; a large one in pieces.
 
     The `id` comes last: some clients take it as soon as they read it, and after a break inside the
     frame they would resume behind an event that they never had.
     """
-    head, tail = _before_data(event.type), b"\n" + id_line + b"\n"
+    head, tail = _before_data(event.type), b"\n" + last_lines + b"\n"
     if len(event.data) > PIECE_BYTES:
         return _pieces(head, event.data, tail)
     if event.is_synthetic:
         text = ServerSentEvent(event.data.decode(), event=event.type, sep="\n").encode()
-        return (text[:-1] + id_line + b"\n",)
+        return (text[:-1] + last_lines + b"\n",)
     return (head + event.data.replace(b"\n", b"\ndata: ") + tail,)
 
 
@@ -59,10 +64,18 @@ def _pieces(head: bytes, data: bytes, tail: bytes) -> Iterator[bytes]:
     yield tail
 
 
-def encoder_of(search_id: str) -> Encoder:
+def encoder_of(run: Run) -> Encoder:
     """Frames with the id by which a reader can resume behind the event."""
-    prefix = f"id: {search_id}:".encode()
-    return lambda event, number: frame(event, b"%b%d\n" % (prefix, number))
+    prefix = f"id: {run.id}:".encode()
+
+    def encode(event: Event, number: int) -> Iterable[bytes]:
+        last_lines = b"%b%d\n" % (prefix, number)
+        if event.type == "search.failed" and isinstance(run.error, Draining):
+            retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
+            last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
+        return frame(event, last_lines)
+
+    return encode
 
 
 class EventStream(Response):

@@ -125,8 +125,9 @@ def _own_names(node: ast.AST) -> Iterator[str]:
 
 def _foreign_bases(tree: ast.Module, names: dict[str, str]) -> Iterator[str]:
     """Bases from libraries that are not among the documented ones."""
-    for node in ast.walk(tree):
-        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+    for node in filter(lambda one: isinstance(one, ast.ClassDef), ast.walk(tree)):
+        assert isinstance(node, ast.ClassDef)
+        for base in node.bases:
             written = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
             first, _, rest = written.partition(".")
             name = ".".join(filter(None, [names.get(first, ""), rest]))
@@ -162,7 +163,7 @@ BROKEN = [
     ("app/server.py", "class Run:\n    def go(self, task):\n        return task._state"),
     (
         "app/server.py",
-        "from uvicorn.protocols.http import httptools_impl as x\nclass Own(x.HttpToolsProtocol): ...",
+        "import uvicorn.protocols.http.h11_impl as x\nclass Own(x.H11Protocol): ...",
     ),
     ("simulator/server.py", "from app.models import Event"),
 ]
