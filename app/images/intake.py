@@ -69,8 +69,7 @@ class ImageIntake:
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
         """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
 
-        Raises:
-            ImageUrlInvalid, ImageMissing, ...: It is neither; as `prepare`.
+        Raises `ImageUrlInvalid`, and what `prepare` raises.
         """
         if not is_data_url(url):
             return check_url(url)

@@ -110,19 +110,13 @@ class Pool:
 
     async def start(self) -> None:
         """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
-        try:
-            for worker in await asyncio.gather(*(self._spawn() for _ in range(self._count))):
-                self._idle.put(worker)
-        except BaseException:
-            await self.close()
-            raise
+        for worker in await asyncio.gather(*(self._spawn() for _ in range(self._count))):
+            self._idle.put(worker)
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:
         """Return what a worker makes of a picture.
 
-        Raises:
-            ImageTooComplex: It took more memory or time than a picture may.
-            Overloaded, Draining: Too many wait, or the pool is being closed.
+        Raises `ImageTooComplex` when that takes too much memory or time, `Overloaded`, `Draining`.
         """
         worker, code = await self._borrow(caller), Code.TOO_COMPLEX
         try:

@@ -31,8 +31,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 def check_url(url: str) -> ImageInput:
     """Return an `http(s)` URL with a lower-case ASCII host, no default port and no fragment.
 
-    Raises:
-        ImageUrlInvalid: With the one rule that it breaks; the URL itself is not repeated.
+    Raises `ImageUrlInvalid` with the one rule that it breaks; the URL itself is not repeated.
     """
     url = url.strip(BLANKS)
     if len(url) > MAX_CHARS:
