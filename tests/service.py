@@ -141,6 +141,7 @@ async def running_against(
         "dashscope_base_url": base_url,
         "allow_anonymous": True,
         "rate_limit": "0",
+        "image_workers": 1,
         "_env_file": None,
     } | settings
     settings_read = load(**given)

@@ -1,7 +1,6 @@
 """What callers may hold of the memory and of the queue while others want some too."""
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
 
@@ -11,17 +10,9 @@ from app.images.memory import MemoryBudget
 from tests.clock import settle
 
 
-@dataclass
-class Clock:
-    now_s: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 def test_a_caller_alone_may_have_all_the_memory_and_beside_others_half() -> None:
-    clock = Clock()
-    budget = MemoryBudget(100, clock)
+    seconds = [0.0]
+    budget = MemoryBudget(100, lambda: seconds[-1])
     with budget.hold(caller="one") as one, budget.hold(caller="two") as two:
         one.grow(90)
         with pytest.raises(Overloaded) as refusal:
@@ -29,7 +20,7 @@ def test_a_caller_alone_may_have_all_the_memory_and_beside_others_half() -> None
         assert refusal.value.retry_after_s == 1
         with pytest.raises(Overloaded):
             one.grow(1)  # Somebody waits.
-        clock.now_s += 10
+        seconds.append(10)
         one.grow(1)
         one.shrink(51)
         two.grow(50)

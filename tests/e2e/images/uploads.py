@@ -112,7 +112,9 @@ async def uploads(**settings: Any) -> AsyncIterator[Uploads]:
     simulator.add_middleware(SentImages, urls=urls)
     async with (
         serving(simulator) as url,
-        running_against(f"{url}/compatible-mode/v1", **settings) as service,
+        running_against(
+            f"{url}/compatible-mode/v1", **({"image_workers": 2} | settings)
+        ) as service,
     ):
         service.simulator = simulator
         yield Uploads(service, urls, count())
