@@ -127,12 +127,7 @@ class Pool:
                 raise _draining() from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
         finally:  # Also when the caller has left: nothing is decoded for them.
-            if self._closing:
-                worker.socket.close()
-            elif code is Code.TOO_COMPLEX:
-                self._renew(worker)
-            else:
-                self._idle.put(worker)
+            self._give_back(worker, usable=code is not Code.TOO_COMPLEX)
         if code is Code.TOO_COMPLEX:
             raise ImageTooComplex(
                 "Decoding this image takes more memory or time than an image may; send it smaller."
@@ -152,14 +147,19 @@ class Pool:
             worker = await self._idle.get(caller, QUEUE_WAIT_S)
             if worker.process.poll() is None:
                 return worker
-            self._renew(worker)  # Somebody killed it while it was idle.
+            self._give_back(worker, usable=False)  # Somebody killed it while it was idle.
         raise _draining()
 
-    def _renew(self, worker: Worker) -> None:
+    def _give_back(self, worker: Worker, *, usable: bool) -> None:
+        if usable and not self._closing:
+            return self._idle.put(worker)
         worker.socket.close()
+        if self._closing:
+            return None  # `close` kills it.
         task = asyncio.create_task(self._replace(worker))
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)
+        return None
 
     async def _replace(self, worker: Worker) -> None:
         self._all.discard(worker)  # `close` kills those in it.

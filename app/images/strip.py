@@ -39,27 +39,16 @@ RENDERING, RENDERING_MAX_BYTES = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b
 
 @dataclass(slots=True)
 class Stripped:
-    """What the walk along a file found: where its picture is, and its size in pixels.
+    """What the walk along a file found: the parts that are its picture, and the size in pixels.
 
-    `plain`: every decoder shows it alike. It is whole, upright, in sRGB, of 8 bits a sample, and a
-    JPEG has one or three components.
+    `plain`: every decoder shows them alike. The file is whole, upright, in sRGB, of 8 bits a
+    sample, and a JPEG has one or three components.
     """
 
-    file: memoryview
-    kept: list[tuple[int, int]]
+    parts: list[memoryview]
     size: tuple[int, int] = (0, 0)
     plain: bool = True
     icc: bytes = b""
-
-    @property
-    def parts(self) -> list[memoryview]:
-        """The pieces of the file that are its picture."""
-        return [self.file[start:end] for start, end in self.kept]
-
-    def keep(self, start: int, end: int) -> None:
-        """Add a piece; neighbours become one."""
-        joined = self.kept[-1][1] == start
-        self.kept.append((self.kept.pop()[0] if joined else start, end))
 
     def ended(self, *, whole: bool) -> "Stripped":
         """Judge by what only the end shows."""
@@ -74,7 +63,7 @@ def strip_jpeg(file: memoryview) -> Stripped:
     Raises `ImageUnreadable` where it is damaged, or a scan ends at a marker that does not belong
     there; `ImageTooComplex` for more segments or scans than any encoder writes.
     """
-    found, marker, scans = Stripped(file, [(0, 2)]), 0, 0
+    found, marker, scans = Stripped([file[:2]]), 0, 0
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]
         if marker in FRAMES:  # Bits, height, width, number of components (§B.2.2).
@@ -87,7 +76,7 @@ def strip_jpeg(file: memoryview) -> Stripped:
             raise ImageTooComplex(f"This JPEG consists of more than {SCANS_MAX} scans.")
         if marker < APP0 or _application(found, marker, bytes(body)):
             found.plain &= marker not in OTHER_TABLES
-            found.keep(start, end)
+            found.parts.append(file[start:end])
     if not scans or found.size == (0, 0):
         raise _damaged("JPEG")
     return found.ended(whole=marker == EOI)
@@ -144,7 +133,7 @@ def strip_png(file: memoryview) -> Stripped | None:
     """
     if file[: len(PNG_HEAD)] != PNG_HEAD:
         return None
-    found, at, kind, has_pixels = Stripped(file, [(0, 8)]), 8, b"", False
+    found, at, kind, has_pixels = Stripped([file[:8]]), 8, b"", False
     for _ in range(PARTS_MAX):
         kind, end = bytes(file[at + 4 : at + 8]), at + 12 + _number(file[at : at + 4])
         body, checksum = file[at + 8 : end - 4], file[end - 4 : end]
@@ -154,7 +143,7 @@ def strip_png(file: memoryview) -> Stripped | None:
         if not known or zlib.crc32(body, zlib.crc32(kind)) != _number(checksum):
             return None
         if kind in PIXELS or (kind in RENDERING and len(body) <= RENDERING_MAX_BYTES):
-            found.keep(at, end)
+            found.parts.append(file[at:end])
         elif kind == b"eXIf":
             found.plain &= not _TURNED.search(body)
         elif kind == b"iCCP":
