@@ -17,11 +17,6 @@ STEP_BYTES = 3 << 18
 _HEAD = re.compile(r"\s*data:[^,]{0,1024}?;\s*base64\s*,", re.IGNORECASE)
 
 
-def is_data_url(url: str) -> bool:
-    """Whether it is one, rather than an address."""
-    return url[:64].lstrip()[:5].lower() == "data:"
-
-
 def decode_data_url(url: str, max_bytes: int) -> bytes:
     """Return the bytes inside, whatever the media type. `max_bytes=0` allows any number.
 

@@ -22,12 +22,7 @@ class FairQueue(Generic[T]):
         self._waiting: OrderedDict[str, deque[asyncio.Future[T]]] = OrderedDict()
 
     async def get(self, caller: str, within_s: float) -> T:
-        """Wait for something free.
-
-        Raises:
-            Overloaded: Too many wait, or nothing came in time.
-            ServiceError: What `close` was given.
-        """
+        """Wait for something free; raises `Overloaded`, or what `close` was given."""
         if self.free:  # Then nobody waits.
             return self.free.pop()
         own, count = len(self._waiting.get(caller, ())), sum(map(len, self._waiting.values()))
@@ -38,12 +33,9 @@ class FairQueue(Generic[T]):
         try:
             async with asyncio.timeout(within_s):
                 return await turn
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as exc:
             self._leave(caller, turn)
-            raise _overloaded() from None
-        except asyncio.CancelledError:
-            self._leave(caller, turn)
-            raise
+            raise _overloaded() if isinstance(exc, TimeoutError) else exc from None
 
     def put(self, thing: T) -> None:
         """Hand it to the next one who waits, or keep it."""

@@ -14,18 +14,19 @@ from typing import TypeVar
 
 from app.errors import ImageDimensions, ImageMissing, ImageTooLarge, ImageUnreadable
 from app.images.boxes import is_whole
-from app.images.data_url import data_url_chars, decode_data_url, encode_data_url, is_data_url
+from app.images.data_url import data_url_chars, decode_data_url, encode_data_url
 from app.images.memory import MemoryBudget
 from app.images.messages import MAX_URL_CHARS, SIZE, Code, size_problem
 from app.images.pool import Pool
 from app.images.sniff import HEAD_BYTES, Kind, sniff
-from app.images.strip import Stripped, strip_jpeg, strip_png
+from app.images.strip import strip_jpeg, strip_png
 from app.images.url import check_url
 from app.models import ImageInput
 
 SMALL_BYTES = 65_536
 """Up to this the work is done in the event loop: it takes less than a thread costs."""
 MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
+STRIP = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png}
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -69,10 +70,9 @@ class ImageIntake:
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
         """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
 
-        Raises:
-            ImageUrlInvalid, ImageMissing, ...: It is neither; as `prepare`.
+        Raises `ImageUrlInvalid`, and what `prepare` raises.
         """
-        if not is_data_url(url):
+        if url.lstrip()[:5].lower() != "data:":
             return check_url(url)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(url) * 3 // 4)
@@ -82,11 +82,8 @@ class ImageIntake:
     async def prepare(self, body: bytes | bytearray | memoryview, *, caller: str) -> ImageInput:
         """Make a file fit to send. It must not change until this returns.
 
-        Raises:
-            ImageMissing, ImageTooLarge: It has no bytes, or too many.
-            ImageTypeUnsupported, ImageDimensions, ImageUnreadable: It cannot be searched.
-            ImageTooComplex: Decoding it takes more memory or time than an image may.
-            Overloaded, Draining: Not now.
+        Raises `ImageMissing`, `ImageTooLarge`, `ImageTypeUnsupported`, `ImageDimensions`,
+        `ImageUnreadable`, `ImageTooComplex`; or `Overloaded`, `Draining`.
         """
         file, most = memoryview(body).cast("B"), self._limits.max_bytes
         if not file:
@@ -98,25 +95,23 @@ class ImageIntake:
             return ImageInput(await self._decoded(file, kind, caller), digest)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(data_url_chars(MIME[kind], len(file)))
-            url = await _run(len(file), lambda: encode_data_url(MIME[kind], parts))
-            return ImageInput(url, digest)
+            return ImageInput(
+                await _run(len(file), lambda: encode_data_url(MIME[kind], parts)), digest
+            )
 
     def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
         """What it is, its digest, and its parts if these pass unchanged."""
         kind = sniff(bytes(file[:HEAD_BYTES]))
         if kind in (Kind.HEIC, Kind.AVIF) and not is_whole(file):
             raise _unreadable(kind)
-        strip = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png}.get(kind)
-        stripped = strip(file) if strip else None
-        passes = stripped and self._passes(kind, stripped)
-        return kind, hashlib.sha256(file).hexdigest(), stripped.parts if stripped and passes else []
-
-    def _passes(self, kind: Kind, stripped: Stripped) -> bool:
-        if problem := size_problem(*stripped.size, self._limits.max_pixels):
+        digest = hashlib.sha256(file).hexdigest()
+        if kind not in MIME or not (found := STRIP[kind](file)):
+            return kind, digest, []
+        if problem := size_problem(*found.size, self._limits.max_pixels):
             raise ImageDimensions(problem)
-        longest = self._limits.max_side or max(stripped.size)
-        n_chars = data_url_chars(MIME[kind], sum(map(len, stripped.parts)))
-        return stripped.plain and max(stripped.size) <= longest and n_chars <= MAX_URL_CHARS
+        fits = max(found.size) <= (self._limits.max_side or max(found.size))
+        fits &= data_url_chars(MIME[kind], sum(map(len, found.parts))) <= MAX_URL_CHARS
+        return kind, digest, found.parts if found.plain and fits else []
 
     async def _decoded(self, file: memoryview, kind: Kind, caller: str) -> bytes:
         code, content = await self._pool.decode(file, caller)

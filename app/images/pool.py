@@ -110,19 +110,13 @@ class Pool:
 
     async def start(self) -> None:
         """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
-        try:
-            for worker in await asyncio.gather(*(self._spawn() for _ in range(self._count))):
-                self._idle.put(worker)
-        except BaseException:
-            await self.close()
-            raise
+        for worker in await asyncio.gather(*(self._spawn() for _ in range(self._count))):
+            self._idle.put(worker)
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:
         """Return what a worker makes of a picture.
 
-        Raises:
-            ImageTooComplex: It took more memory or time than a picture may.
-            Overloaded, Draining: Too many wait, or the pool is being closed.
+        Raises `ImageTooComplex` when that takes too much memory or time, `Overloaded`, `Draining`.
         """
         worker, code = await self._borrow(caller), Code.TOO_COMPLEX
         try:
@@ -133,12 +127,7 @@ class Pool:
                 raise _draining() from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
         finally:  # Also when the caller has left: nothing is decoded for them.
-            if self._closing:
-                worker.socket.close()
-            elif code is Code.TOO_COMPLEX:
-                self._renew(worker)
-            else:
-                self._idle.put(worker)
+            self._give_back(worker, usable=code is not Code.TOO_COMPLEX)
         if code is Code.TOO_COMPLEX:
             raise ImageTooComplex(
                 "Decoding this image takes more memory or time than an image may; send it smaller."
@@ -158,14 +147,19 @@ class Pool:
             worker = await self._idle.get(caller, QUEUE_WAIT_S)
             if worker.process.poll() is None:
                 return worker
-            self._renew(worker)  # Somebody killed it while it was idle.
+            self._give_back(worker, usable=False)  # Somebody killed it while it was idle.
         raise _draining()
 
-    def _renew(self, worker: Worker) -> None:
+    def _give_back(self, worker: Worker, *, usable: bool) -> None:
+        if usable and not self._closing:
+            return self._idle.put(worker)
         worker.socket.close()
+        if self._closing:
+            return None  # `close` kills it.
         task = asyncio.create_task(self._replace(worker))
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)
+        return None
 
     async def _replace(self, worker: Worker) -> None:
         self._all.discard(worker)  # `close` kills those in it.

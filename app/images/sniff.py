@@ -57,11 +57,7 @@ _OTHERS = {
 
 
 def sniff(head: bytes) -> Kind:
-    """Return the format of a file that begins like this.
-
-    Raises:
-        ImageTypeUnsupported: With what the file is, and what is accepted.
-    """
+    """Return the format of a file that begins like this, or raise `ImageTypeUnsupported`."""
     for kind, signature in _KINDS.items():
         if re.match(signature, head, re.DOTALL):
             return kind

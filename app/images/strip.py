@@ -17,12 +17,10 @@ BITS, ICC_MAX_BYTES, STEP_BYTES = 8, 1 << 20, 1 << 20
 SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")
 """As profiles of versions 2 and 4 call themselves."""
 
-EOI, SOS, DNL, COM = 0xD9, 0xDA, 0xDC, 0xFE
-APP0, APP1, APP2, APP14, APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
+EOI, SOS, APP0, APP1, APP2, APP14, COM = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PLAIN_FRAMES, PROGRESSIVE_FRAMES = {0xC0, 0xC1, 0xC2}, {0xC2, 0xC6, 0xCA, 0xCE}
-OTHER_TABLES = {0xCC, DNL}
-BETWEEN_SCANS = {0xC4, 0xDB, 0xDD, EOI, SOS, COM, *OTHER_TABLES, *range(APP0, APP15 + 1)}
+PLAIN_FRAMES, OTHER_TABLES = {0xC0, 0xC1, 0xC2}, {0xCC, 0xDC}
+BETWEEN_SCANS = {0xC4, 0xDB, 0xDD, EOI, SOS, COM, *OTHER_TABLES, *range(APP0, APP0 + 16)}
 COLOUR_MODELS = {(b"JFIF\0", 14), (b"Adobe", 12)}
 """Application segments that tell YCbCr from RGB: how they begin, and their length."""
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -41,27 +39,16 @@ RENDERING, RENDERING_MAX_BYTES = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b
 
 @dataclass(slots=True)
 class Stripped:
-    """What the walk along a file found: where its picture is, and its size in pixels.
+    """What the walk along a file found: the parts that are its picture, and the size in pixels.
 
-    `plain`: every decoder shows it alike. It is whole, upright, in sRGB, of 8 bits a sample, and a
-    JPEG has one or three components.
+    `plain`: every decoder shows them alike. The file is whole, upright, in sRGB, of 8 bits a
+    sample, and a JPEG has one or three components.
     """
 
-    file: memoryview
-    kept: list[tuple[int, int]]
+    parts: list[memoryview]
     size: tuple[int, int] = (0, 0)
     plain: bool = True
     icc: bytes = b""
-
-    @property
-    def parts(self) -> list[memoryview]:
-        """The pieces of the file that are its picture."""
-        return [self.file[start:end] for start, end in self.kept]
-
-    def keep(self, start: int, end: int) -> None:
-        """Add a piece; neighbours become one."""
-        joined = self.kept[-1][1] == start
-        self.kept.append((self.kept.pop()[0] if joined else start, end))
 
     def ended(self, *, whole: bool) -> "Stripped":
         """Judge by what only the end shows."""
@@ -73,40 +60,26 @@ class Stripped:
 def strip_jpeg(file: memoryview) -> Stripped:
     """Walk along a JPEG's segments (ITU-T T.81 Annex B).
 
-    Raises:
-        ImageUnreadable: It is damaged, or a scan ends at a marker that does not belong there.
-        ImageTooComplex: It has more segments or scans than any encoder writes.
+    Raises `ImageUnreadable` where it is damaged, or a scan ends at a marker that does not belong
+    there; `ImageTooComplex` for more segments or scans than any encoder writes.
     """
-    found = Stripped(file, [(0, 2)])
-    kind = marker = scans = missing = 0
+    found, marker, scans = Stripped([file[:2]]), 0, 0
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]
-        # When each component of a sequential picture has had its scan, the picture ends.
-        over = scans and missing <= 0 and kind not in PROGRESSIVE_FRAMES
-        if marker in FRAMES:
-            missing = 0 if kind else _frame(found, marker, body)
-            kind = marker if missing else 0
-        elif marker == SOS:
-            scans, missing = scans + 1, missing - sum(body[:1])
-        if (over and marker not in (EOI, DNL)) or (not kind and (scans or marker in FRAMES)):
-            raise _damaged("JPEG")
+        if marker in FRAMES:  # Bits, height, width, number of components (§B.2.2).
+            if found.size != (0, 0) or len(body) < 6 or len(body) != 6 + 3 * body[5]:  # noqa: PLR2004
+                raise _damaged("JPEG")
+            found.size = (_number(body[3:5]), _number(body[1:3]))
+            found.plain &= marker in PLAIN_FRAMES and body[0] == BITS and body[5] in (1, 3)
+        scans += marker == SOS
         if scans > SCANS_MAX:
             raise ImageTooComplex(f"This JPEG consists of more than {SCANS_MAX} scans.")
         if marker < APP0 or _application(found, marker, bytes(body)):
             found.plain &= marker not in OTHER_TABLES
-            found.keep(start, end)
-    if not scans:
+            found.parts.append(file[start:end])
+    if not scans or found.size == (0, 0):
         raise _damaged("JPEG")
     return found.ended(whole=marker == EOI)
-
-
-def _frame(found: Stripped, marker: int, body: memoryview) -> int:
-    """Read a frame's header (§B.2.2): bits, height, width, number of components; return that."""
-    if len(body) < 6 or len(body) != 6 + 3 * body[5]:  # noqa: PLR2004 - as above
-        return 0
-    found.size = (_number(body[3:5]), _number(body[1:3]))
-    found.plain &= marker in PLAIN_FRAMES and body[0] == BITS and body[5] in (1, 3)
-    return body[5]
 
 
 def _application(found: Stripped, marker: int, body: bytes) -> bool:
@@ -127,23 +100,19 @@ def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
 
     Junk before the first scan is passed over; behind it, it was a part of the picture.
     """
-    at, in_picture = 2, False
+    at, in_picture, marker = 2, False, 0
     for _ in range(PARTS_MAX):
         start = _next_marker(file, at)
-        marker, end = sum(file[start + 1 : start + 2]), start + 2
-        stray = in_picture and bool(bytes(file[at:start]).strip(b"\xff"))
-        if end > len(file) and not stray:
+        if marker == EOI or start + 1 >= len(file):
             return
-        if marker != EOI:
-            end += _number(file[end : end + 2])
-            stray = stray or not start + 4 <= end <= len(file)
-        if stray or (in_picture and marker not in BETWEEN_SCANS):
+        marker = file[start + 1]
+        end = start + 2 + (0 if marker == EOI else _number(file[start + 2 : start + 4]))
+        junk = bytes(file[at:start]).strip(b"\xff") or marker not in BETWEEN_SCANS
+        if end > len(file) or (in_picture and junk):
             raise _damaged("JPEG")
         if marker == SOS:
             in_picture, end = True, _next_marker(file, end)
         yield marker, start, end
-        if marker == EOI:
-            return
         at = end
     raise ImageTooComplex(f"This JPEG consists of more than {PARTS_MAX} segments.")
 
@@ -160,12 +129,11 @@ def _next_marker(file: memoryview, at: int) -> int:
 def strip_png(file: memoryview) -> Stripped | None:
     """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge.
 
-    Raises:
-        ImageUnreadable, ImageTooComplex: It is cut off, or has more chunks than any encoder writes.
+    Raises `ImageUnreadable` where it is cut off, `ImageTooComplex` for too many chunks.
     """
     if file[: len(PNG_HEAD)] != PNG_HEAD:
         return None
-    found, at, kind, has_pixels = Stripped(file, [(0, 8)]), 8, b"", False
+    found, at, kind, has_pixels = Stripped([file[:8]]), 8, b"", False
     for _ in range(PARTS_MAX):
         kind, end = bytes(file[at + 4 : at + 8]), at + 12 + _number(file[at : at + 4])
         body, checksum = file[at + 8 : end - 4], file[end - 4 : end]
@@ -175,7 +143,7 @@ def strip_png(file: memoryview) -> Stripped | None:
         if not known or zlib.crc32(body, zlib.crc32(kind)) != _number(checksum):
             return None
         if kind in PIXELS or (kind in RENDERING and len(body) <= RENDERING_MAX_BYTES):
-            found.keep(at, end)
+            found.parts.append(file[at:end])
         elif kind == b"eXIf":
             found.plain &= not _TURNED.search(body)
         elif kind == b"iCCP":

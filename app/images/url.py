@@ -31,8 +31,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 def check_url(url: str) -> ImageInput:
     """Return an `http(s)` URL with a lower-case ASCII host, no default port and no fragment.
 
-    Raises:
-        ImageUrlInvalid: With the one rule that it breaks; the URL itself is not repeated.
+    Raises `ImageUrlInvalid` with the one rule that it breaks; the URL itself is not repeated.
     """
     url = url.strip(BLANKS)
     if len(url) > MAX_CHARS:
@@ -64,19 +63,18 @@ def _authority(scheme: str, written: str) -> str:
 
 def _host(written: str) -> str:
     host = _ascii(written).lower()
-    labels = host.split(".")
-    if not host:
-        raise _invalid("has no host name")
-    if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
-        raise _invalid("names an IP address; a host name is needed")
-    if host.endswith("."):
-        raise _invalid("has a host name that ends with a dot")
-    if len(host) > MAX_HOST_CHARS or not all(map(_LABEL.fullmatch, labels)):
-        raise _invalid("has a host name that is not a valid name")
-    if len(labels) == 1:
-        raise _invalid("needs a full host name, with a dot in it")
-    if f".{host}".endswith(PRIVATE_SUFFIXES):
-        raise _invalid("names a host of a private network")
+    is_address = _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2])
+    is_name = len(host) <= MAX_HOST_CHARS and all(map(_LABEL.fullmatch, host.split(".")))
+    for refused, why in (
+        (not host, "has no host name"),
+        (is_address, "names an IP address; a host name is needed"),
+        (host.endswith("."), "has a host name that ends with a dot"),
+        (not is_name, "has a host name that is not a valid name"),
+        ("." not in host, "needs a full host name, with a dot in it"),
+        (f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network"),
+    ):
+        if refused:
+            raise _invalid(why)
     return host
 
 
@@ -85,13 +83,13 @@ def _ascii(host: str) -> str:
     for character in host:
         if character.isspace() or not character.isprintable():
             raise _invalid(f"has an invisible character in its host name, U+{ord(character):04X}")
+    if host.isascii():
+        return host
     try:
         if len(host) <= MAX_HOST_CHARS and DEVIATIONS.isdisjoint(host):
-            return host if host.isascii() else host.encode("idna").decode("ascii")
+            return host.encode("idna").decode("ascii")
     except UnicodeError:
         pass
-    if host.isascii():
-        raise _invalid("has a host name that is not a valid name")
     raise _invalid("must have its host name in punycode (xn--...)")
 
 

@@ -21,9 +21,6 @@ SPELLINGS = [
     "data:image/png;base64," + TEXT.replace("+", "%2B").replace("/", "%2f").replace("=", "%3D"),
     f"data:image/png;base64,{TEXT[:76]}\r\n{TEXT[76:]}\n",
     f"data:image/png;base64,{TEXT[:76]}%0A{TEXT[76:]}",
-]
-
-LENIENT_SPELLINGS = [
     f"data:;base64,{TEXT}",
     f"data:application/octet-stream;base64,{TEXT}",
     f"data:image/png; charset=utf-8 ; base64 ,{TEXT}",
@@ -46,9 +43,6 @@ REFUSALS = [
     (f"data:image/png;base64,{'!' * 99_000}", "image_unreadable", "base64"),
     (f"data:image/png;base64,{'A' * 140_000}", "image_too_large", str(MAX_BYTES)),
     (f"data:image/png;base64,{'%41' * 140_000}", "image_too_large", str(MAX_BYTES)),
-]
-
-REFUSED_BY_CONTENT = [
     ("data:text/html;base64,PGh0bWw+", "image_type_unsupported", "an HTML page"),
     ("data:image/svg+xml;base64,PHN2Zy8+", "image_type_unsupported", "an SVG drawing"),
 ]
@@ -72,11 +66,6 @@ async def test_the_file_inside_arrives(url: str, service: Uploads) -> None:
     assert await arrived(service, url) == FILE
 
 
-@pytest.mark.parametrize("url", LENIENT_SPELLINGS)
-async def test_its_media_type_is_not_asked(url: str, service: Uploads) -> None:
-    assert await arrived(service, url) == FILE
-
-
 async def test_it_arrives_as_the_upload_of_the_same_file_does(service: Uploads) -> None:
     for body in (jpeg(), jpeg(scene(2100, 300)), encoded(scene(), "GIF")):
         url = f"data:image/webp;base64,{base64.b64encode(body).decode()}"
@@ -92,11 +81,4 @@ async def test_the_largest_file_fits_with_its_padding(service: Uploads) -> None:
 
 @pytest.mark.parametrize(("url", "code", "saying"), REFUSALS)
 async def test_what_is_none_is_refused(url: str, code: str, saying: str, service: Uploads) -> None:
-    check_refusal(await service.post_url(url), code, saying)
-
-
-@pytest.mark.parametrize(("url", "code", "saying"), REFUSED_BY_CONTENT)
-async def test_what_is_inside_is_told_by_its_content(
-    url: str, code: str, saying: str, service: Uploads
-) -> None:
     check_refusal(await service.post_url(url), code, saying)

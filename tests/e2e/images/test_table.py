@@ -33,7 +33,6 @@ LIMITS: dict[str, Any] = {
 
 CASES = [
     *ordinary.FORMATS,
-    *ordinary.RARE,
     *ordinary.MODES,
     *ordinary.TURNED,
     *ordinary.COLOURS,

@@ -91,7 +91,9 @@ async def uploads(**settings: Any) -> AsyncIterator[Uploads]:
     simulator.state.record.on_body = note
     async with (
         serving(simulator) as url,
-        running_against(f"{url}/compatible-mode/v1", **settings) as service,
+        running_against(
+            f"{url}/compatible-mode/v1", **({"image_workers": 2} | settings)
+        ) as service,
     ):
         service.simulator = simulator
         yield Uploads(service, urls, count())

@@ -50,25 +50,21 @@ def tiff(*tags: Tag, pixels: bytes = bytes(64 * 64)) -> bytes:
     return b"II*\0" + struct.pack("<I", at) + pixels + directory + behind
 
 
-def strips(side: int, count: int, *, lengths: bool) -> bytes:
-    grey = [Tag(258, SHORT, 8), Tag(259, SHORT, 1), Tag(262, SHORT, 1), Tag(277, SHORT, 1)]
-    counts = [Tag(279, SHORT, 64, count)] if lengths else []
-    return tiff(
-        Tag(256, LONG, side),
-        Tag(257, LONG, side),
-        *grey[:3],
-        Tag(273, LONG, 8, count),
-        grey[3],
-        Tag(278, LONG, 1),
-        *counts,
-    )
+SQUARE = (Tag(256, SHORT, 64), Tag(257, SHORT, 64))
+ONE_STRIP = (Tag(278, SHORT, 64), Tag(279, LONG, 64 * 64))
 
 
-def twice(first: Tag, second: Tag) -> bytes:
-    """A TIFF with its width there twice."""
-    rest = [Tag(258, SHORT, 8), Tag(259, SHORT, 1), Tag(262, SHORT, 1), Tag(273, LONG, 8)]
-    rest += [Tag(277, SHORT, 1), Tag(278, SHORT, 64), Tag(279, LONG, 64 * 64)]
-    return tiff(first, second, Tag(257, SHORT, 64), *rest)
+def grey_tiff(sides: tuple[Tag, ...], strips: Tag, *behind: Tag) -> bytes:
+    plain = (Tag(258, SHORT, 8), Tag(259, SHORT, 1), Tag(262, SHORT, 1))
+    return tiff(*sides, *plain, strips, Tag(277, SHORT, 1), *behind)
+
+
+def many_strips(count: int, *lengths: Tag) -> bytes:
+    return grey_tiff(SQUARE, Tag(273, LONG, 8, count), Tag(278, LONG, 1), *lengths)
+
+
+def width_twice(first: Tag, second: Tag) -> bytes:
+    return grey_tiff((first, second, SQUARE[1]), Tag(273, LONG, 8), *ONE_STRIP)
 
 
 def png_of_zeros() -> bytes:
@@ -98,9 +94,7 @@ def many_segments() -> bytes:
 
 
 def icc_of_numbers() -> bytes:
-    side = [Tag(256, SHORT, 64), Tag(257, SHORT, 64), Tag(258, SHORT, 8), Tag(259, SHORT, 1)]
-    rest = [Tag(262, SHORT, 1), Tag(273, LONG, 8), Tag(277, SHORT, 1), Tag(278, SHORT, 64)]
-    return tiff(*side, *rest, Tag(279, LONG, 64 * 64), Tag(34675, SHORT, 7, 1000))
+    return grey_tiff(SQUARE, Tag(273, LONG, 8), *ONE_STRIP, Tag(34675, SHORT, 7, 1000))
 
 
 def photo_of_20_mb() -> bytes:
@@ -115,18 +109,17 @@ HOSTILE: dict[str, tuple[Make, set[str | None]]] = {
     "jpeg 65,535 x 65,535": (lambda: vast(jpeg(), JPEG_SIZE, b"\xff" * 4), {SIZE}),
     "gif 65,535 x 65,535": (lambda: vast(encoded(scene(), "GIF"), GIF_SIZE, b"\xff" * 4), {SIZE}),
     "heic 65,535 x 65,535": (vast_heic, {SIZE, UNREADABLE}),
-    "tiff of 4.9 million strips": (lambda: strips(64, 4_900_000, lengths=False), {UNREADABLE}),
-    "tiff of 3.4 million strips": (lambda: strips(64, 3_400_000, lengths=True), {None, UNREADABLE}),
-    "tiff, width twice, narrow first": (
-        lambda: twice(Tag(256, SHORT, 64), Tag(256, LONG, 10_000)),
+    "tiff of 4.9 million strips": (lambda: many_strips(4_900_000), {UNREADABLE}),
+    "tiff of 3.4 million strips": (
+        lambda: many_strips(3_400_000, Tag(279, SHORT, 64, 3_400_000)),
         {None, UNREADABLE},
     ),
-    "tiff, width twice, wide first": (
-        lambda: twice(Tag(256, LONG, 10_000), Tag(256, SHORT, 64)),
+    "tiff, width twice": (
+        lambda: width_twice(SQUARE[0], Tag(256, LONG, 10_000)),
         {None, UNREADABLE},
     ),
     "tiff, width twice, in eight bytes": (
-        lambda: twice(Tag(256, LONG, 64), Tag(256, LONG8, 1_000_000)),
+        lambda: width_twice(Tag(256, LONG, 64), Tag(256, LONG8, 1_000_000)),
         {None, UNREADABLE},
     ),
     "jpeg of 600 scans": (lambda: many_scans(600), {COMPLEX}),
