@@ -93,7 +93,7 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
     "a urlencoded form": (MALFORMED, "Content-Type", {"data": {"image_url": URL}}),
     "multipart without boundary": (
         MALFORMED,
-        "boundary",
+        "multipart",
         {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}},
     ),
     "multipart that is none": (MALFORMED, "multipart", {"content": b"hello", "headers": FORM}),
@@ -102,7 +102,7 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
         "",
         {"content": part('name="image"; filename="x"', "abc"), "headers": FORM},
     ),
-    "a part without a name": (MALFORMED, "name", {"content": NAMELESS, "headers": FORM}),
+    "a part without a name": (MALFORMED, "multipart", {"content": NAMELESS, "headers": FORM}),
     "a form field that is no text": (
         MALFORMED,
         "UTF-8",
