@@ -1,5 +1,6 @@
 """What a search and a call of `/v1` share: adding the answer up, settling its cost, its record."""
 
+import asyncio
 import json
 import logging
 import time
@@ -59,7 +60,8 @@ class UsageRecorder:
         self.model = request.model
         self.call = UpstreamCall()
         self.created_at = int(time.time())
-        self._started_at = time.monotonic()
+        self._clock = asyncio.get_running_loop().time
+        self._started_at = self._clock()
         self._client = client
         self._guards = case.guards
         self._metrics = case.metrics
@@ -83,7 +85,7 @@ class UsageRecorder:
     @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self._started_at
+        return self._clock() - self._started_at
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
