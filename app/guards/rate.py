@@ -61,7 +61,8 @@ class RateLimiter:
         now, key = self._clock(), client.rate_limit_key
         full_at = max(self._full_at.get(key, now), now) + window_s / limit
         if not status.remaining:
-            wait_s = math.ceil(full_at - now - window_s)
+            # At least 1: there may be room since a moment ago.
+            wait_s = max(1, math.ceil(full_at - now - window_s))
             raise RateLimited("Too many requests by this caller.", retry_after_s=wait_s)
         # Taken out and put in again: the dictionary is in the order of last use.
         self._full_at.pop(key, None)

@@ -47,7 +47,7 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
         "text",
         {"files": {"image": ("x.jpg", b"I am no picture, whatever my name says.")}},
     ),
-    "an empty file": (MISSING, "empty", {"files": {"image": ("x.jpg", b"")}}),
+    "an empty file": (MISSING, "image", {"files": {"image": ("x.jpg", b"")}}),
     "no file chosen": (
         MISSING,
         "image",
@@ -62,8 +62,8 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
     ),
     "a prompt too long": (INVALID, "8000", {"json": {"image_url": URL, "prompt": "x" * 8_001}}),
     "a half surrogate": (
-        INVALID,
-        "prompt",
+        MALFORMED,
+        "JSON",
         {"content": b'{"image_url": "x", "prompt": "\\ud800"}', "headers": JSON},
     ),
     "too few tokens": (
@@ -93,7 +93,7 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
     "a urlencoded form": (MALFORMED, "Content-Type", {"data": {"image_url": URL}}),
     "multipart without boundary": (
         MALFORMED,
-        "boundary",
+        "multipart",
         {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}},
     ),
     "multipart that is none": (MALFORMED, "multipart", {"content": b"hello", "headers": FORM}),
@@ -102,13 +102,13 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
         "",
         {"content": part('name="image"; filename="x"', "abc"), "headers": FORM},
     ),
-    "a part without a name": (MALFORMED, "name", {"content": NAMELESS, "headers": FORM}),
+    "a part without a name": (MALFORMED, "multipart", {"content": NAMELESS, "headers": FORM}),
     "a form field that is no text": (
         MALFORMED,
         "UTF-8",
         {"files": {"prompt": (None, b"\xff\xfe")}},
     ),
-    "too many parts": (INVALID, "parts", {"files": [("prompt", (None, "x"))] * 80}),
+    "too many parts": (INVALID, "prompt", {"files": [("prompt", (None, "x"))] * 80}),
     "an FTP URL": (BAD_URL, "http", {"json": {"image_url": "ftp://a.example/x"}}),
     "a file URL": (BAD_URL, "http", {"json": {"image_url": "file:///etc/passwd"}}),
     "a private address": (BAD_URL, "", {"json": {"image_url": "http://169.254.169.254/"}}),
