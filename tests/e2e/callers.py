@@ -1,8 +1,6 @@
 """Callers as the tests of access have them: their keys, and tokens valid and forged."""
 
 import base64
-import hashlib
-import hmac
 import json
 import time
 from typing import Any
@@ -46,11 +44,7 @@ def token(**changed: Any) -> str:
     return jwt.encode(claims(**changed), SECRET, algorithm="HS256")
 
 
-def forged(algorithm: str, *, hashed: str = "sha256") -> str:
-    """A token whose header names another algorithm; signed with the right secret all the same."""
+def forged(algorithm: str) -> str:
+    """A token whose header names another algorithm, without a signature."""
     parts = (json.dumps({"alg": algorithm, "typ": "JWT"}).encode(), json.dumps(claims()).encode())
-    text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
-    signature = hmac.digest(SECRET.encode(), text, hashlib.new(hashed).name)
-    if algorithm == "none":
-        signature = b""
-    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."

@@ -26,7 +26,7 @@ async def may_follow(service: Running, response_id: str, client: dict[str, str])
     return False
 
 
-@pytest.mark.parametrize("scenario", ["cut_after_results", "two_calls no_terminal", "incomplete"])
+@pytest.mark.parametrize("scenario", ["cut_after_results", "incomplete"])
 async def test_an_answer_that_was_cut_belongs_to_its_client_too(scenario: str) -> None:
     asked = ASKED | {"prompt": f"[sim {scenario}]"}
     async with running(**GUARDED) as service:
@@ -62,13 +62,6 @@ async def test_an_id_that_the_upstream_gives_twice_stays_with_who_got_it_first()
         assert not await may_follow(service, "resp_1", BLOG)
 
 
-@pytest.mark.parametrize("response_id", ["resp_nobodys", "r" * 5_000])
-async def test_an_answer_that_nobody_got_is_nobodys(response_id: str) -> None:
-    async with running(**GUARDED) as service:
-        assert not await may_follow(service, response_id, SHOP)
-        assert service.record.total == 0
-
-
 async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
     async with running(response_owner_ttl_s=1) as service:
         response_id = (await service.http.post("/search", json=ASKED)).json()[
@@ -80,15 +73,3 @@ async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
             return not await may_follow(service, response_id, {})
 
         await eventually(is_forgotten)
-
-
-async def test_ids_of_searches_cannot_be_guessed() -> None:
-    async with running() as service:
-        ids = set()
-        for number in range(20):
-            asked = ASKED | {"prompt": f"Question {number}"}
-            made = await service.http.post("/search", json=asked)
-            ids.add(made.headers["x-search-id"])
-    assert len(ids) == 20
-    # 22 letters of base64, the densest that may stand in an address, are 128 bits.
-    assert all(len(one.removeprefix("srch_")) >= 22 for one in ids)

@@ -122,13 +122,12 @@ async def test_the_phase_of_a_slow_answer_is_answering() -> None:
     assert live.names[-1] == "search.completed"
 
 
-@pytest.mark.parametrize("way", STREAMS)
-async def test_events_put_the_sign_of_life_off(way: Way) -> None:
+async def test_events_put_the_sign_of_life_off() -> None:
     """One delta every 40 seconds, and never 50 of silence."""
     steady = Knobs(key=KEY, pace_s=40, silence_s=0)
     async with (
         running(knobs=steady, stream_progress_s=50, upstream_total_timeout_s=0) as service,
-        following(service, "Look", way) as live,
+        following(service, "Look", STREAMS[1]) as live,
     ):
         while "search.completed" not in live.names:
             await quiet()
@@ -173,9 +172,7 @@ async def test_a_late_first_event_comes_in_a_stream_that_has_begun() -> None:
     ("words", "code", "status", "relayed"),
     [
         ("http_401", "upstream_auth_failed", 502, []),
-        ("http_400", "invalid_request", 422, []),
         ("backend_overflow", "upstream_unavailable", 502, ["response.failed"]),
-        ("data_inspection", "content_blocked", 422, []),
         ("http_502_html", "upstream_unavailable", 502, []),
     ],
 )
@@ -196,50 +193,3 @@ async def test_a_failure_has_its_status_in_the_window_and_its_event_behind_it(
         assert answer.names == ["search.created", *relayed, "search.failed"]
         assert (answer.problem["code"], answer.problem["status"]) == (code, status)
         assert answer.result["error"] == answer.problem
-
-
-@pytest.mark.parametrize("way", STREAMS)
-async def test_a_lone_failed_event_is_relayed_as_it_came(way: Way) -> None:
-    words = "[sim throttled_200 slow_headers delay=10 seed=3]"
-    async with running(upstream_retries=0, stream_progress_s=0) as service:
-        answer = await ask(service, way, words, skips_s=(2, 8))
-    assert answer.names == ["search.created", "response.failed", "search.failed"]
-    failed = answer.events[1].json()["response"]
-    assert failed["status"] == "failed"
-    assert failed["error"]["message"] == answer.problem["upstream"]["message"]
-    assert answer.outcome == ("upstream_rate_limited", True)
-
-
-@pytest.mark.parametrize(
-    ("words", "settings", "phase", "skips_s"),
-    [
-        ("hang", {}, "first event", (59, 2)),
-        ("stall_before_first", {}, "first event", (59, 2)),
-        ("slow_headers delay=61", {}, "first event", (59, 2)),
-        ("stall after=1", {}, "idle", (179, 2)),
-        ("silence s=200", {}, "idle", (179, 2)),
-        ("hang", {"upstream_first_event_timeout_s": 0}, "total", (309, 2)),
-        ("stall", {"upstream_idle_timeout_s": 0}, "total", (309, 2)),
-        ("stall", {"upstream_idle_timeout_s": 20}, "idle", (19, 2)),
-        ("stall", {"upstream_total_timeout_s": 20}, "total", (19, 2)),
-    ],
-)
-async def test_a_time_out_names_its_phase_and_closes_the_call(
-    words: str, settings: dict[str, Any], phase: str, skips_s: tuple[float, ...]
-) -> None:
-    async with running(**settings) as service:
-        answer = await ask(service, "POST /search", f"[sim {words}]", skips_s=skips_s)
-        assert (answer.status, answer.outcome) == (504, ("upstream_timeout", True))
-        assert f" {phase} " in answer.problem["detail"]
-        assert (answer.calls, answer.waited_s) == (1, 0)
-        assert service.record.open == 0
-        assert service.record.calls[-1].finished == "client_gone"
-
-
-async def test_with_every_time_out_off_an_answer_may_take_its_time() -> None:
-    off: dict[str, Any] = {"upstream_first_event_timeout_s": 0, "upstream_idle_timeout_s": 0}
-    async with running(**off, upstream_total_timeout_s=0) as service:
-        answer = await ask(
-            service, "POST /search", "[sim slow_headers delay=500]", skips_s=(309, 2, 189)
-        )
-    assert (answer.status, answer.outcome) == (200, ("completed", None))
