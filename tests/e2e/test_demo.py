@@ -108,11 +108,3 @@ def test_a_setting_reaches_the_service_and_one_that_it_refuses_is_shown(tmp_path
     assert process.returncode == 1
     assert "`python -m app` did not start" in text
     assert "MODEL" in text
-
-
-def test_help_lists_the_options_and_runs_nothing(tmp_path: Path) -> None:
-    with demo(tmp_path, "--help") as process:
-        text, _ = process.communicate()
-    assert process.returncode == 0
-    assert "DEMO_ONCE" in text
-    assert "http://" not in text

@@ -109,11 +109,17 @@ async def test_a_connection_that_was_never_established_is_tried_three_times(
 
 async def test_a_port_that_opens_meanwhile_gets_one_call() -> None:
     peer = Peer((ANSWERS,))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await peer.serve(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+
     with bound() as sock:
         async with asyncio.timeout(GUARD_S), running_against(url_of(sock)) as service:
             asking = asyncio.create_task(outcome(service, "POST /search"))
             await service.until_metric("imagesearch_upstream_retries_total", 1)
-            async with await asyncio.start_server(peer.serve, sock=sock):
+            async with await asyncio.start_server(serve, sock=sock):
                 assert (await asking)["status"] == "completed"
                 assert len(peer.requests) == 1
 
