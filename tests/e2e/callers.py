@@ -1,7 +1,5 @@
 """Callers as the tests of access have them: their keys, and tokens valid and forged."""
 
-import base64
-import json
 import time
 from typing import Any
 
@@ -42,9 +40,3 @@ def claims(**changed: Any) -> dict[str, Any]:
 def token(**changed: Any) -> str:
     """A token as a backend that has the secret makes it."""
     return jwt.encode(claims(**changed), SECRET, algorithm="HS256")
-
-
-def forged(algorithm: str) -> str:
-    """A token whose header names another algorithm, without a signature."""
-    parts = (json.dumps({"alg": algorithm, "typ": "JWT"}).encode(), json.dumps(claims()).encode())
-    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."

@@ -22,13 +22,6 @@ GUARD_S = 290
 """Many times what a run takes; how much is asked is bounded by the settings."""
 
 OPEN = {"GET /healthz", "GET /readyz", "GET /metrics"}
-COUNTED = {
-    *("POST /search", "POST /search/stream", "GET /search/stream"),
-    *("POST /v1/responses", "POST /tokens"),
-}
-FEW = ("--phases", "coverage", "--mode", "positive")
-"""Some requests for each operation, all of them well-formed."""
-
 Statuses = dict[str, Counter[int]]
 
 

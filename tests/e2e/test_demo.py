@@ -100,11 +100,3 @@ def test_sigterm_in_mid_search_leaves_no_process_and_no_traceback(tmp_path: Path
     assert "Traceback" not in rest
     assert not answering(text)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_setting_reaches_the_service_and_one_that_it_refuses_is_shown(tmp_path: Path) -> None:
-    with demo(tmp_path, MODEL="no-such-model") as process:
-        text, _ = process.communicate()
-    assert process.returncode == 1
-    assert "`python -m app` did not start" in text
-    assert "MODEL" in text

@@ -109,19 +109,6 @@ async def test_progress_names_the_phase_that_the_search_is_in() -> None:
     assert seen == phases
 
 
-async def test_the_phase_of_a_slow_answer_is_answering() -> None:
-    """Its deltas come slower than the signs of life."""
-    slow = Knobs(key=KEY, pace_s=6, silence_s=0)
-    async with running(knobs=slow) as service, following(service, "Look", STREAMS[1]) as live:
-        for _ in range(60):
-            await quiet()
-            skip(5.5)
-            await settle(50)
-        await live.to_the_end()
-    assert live.progress[-1]["phase"] == "answering"
-    assert live.names[-1] == "search.completed"
-
-
 async def test_events_put_the_sign_of_life_off() -> None:
     """One delta every 40 seconds, and never 50 of silence."""
     steady = Knobs(key=KEY, pace_s=40, silence_s=0)
@@ -136,6 +123,7 @@ async def test_events_put_the_sign_of_life_off() -> None:
         # At most a change of phase, and never the same phase again.
         phases = [progress["phase"] for progress in live.progress]
         assert all(earlier != later for earlier, later in pairwise(phases))
+        assert set(phases) <= {"waiting", "thinking", "searching", "answering"}
 
 
 @pytest.mark.parametrize("way", STREAMS)

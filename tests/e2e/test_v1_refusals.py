@@ -96,11 +96,9 @@ async def service() -> Any:
 async def test_a_request_is_refused(service: Running, refusal: str) -> None:
     body, code, field = REFUSED[refusal]
     for stream in (False, True):
-        asked_so = body if "stream" in body else body | {"stream": stream}
-        response = await create(service, asked_so)
+        response = await create(service, {"stream": stream} | body)
         error = error_of(response)
-        assert error["code"] == code, error
-        assert error["type"] == "invalid_request_error"
+        assert (error["code"], error["type"]) == (code, "invalid_request_error")
         assert (error["param"] or "").startswith(field)
         assert response.status_code == (415 if code == "image_type_unsupported" else 422)
         assert response.headers["x-should-retry"] == "false"
@@ -132,14 +130,15 @@ async def test_a_body_that_two_could_read_differently_is_none(service: Running, 
     assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body")
 
 
-@pytest.mark.parametrize("depth", [400, 930, 1_000])
-async def test_no_depth_of_nesting_breaks_anything(depth: int) -> None:
+async def test_no_depth_of_nesting_breaks_anything() -> None:
     async with running(upstream_store=False) as one:
-        nested = b"[" * depth + b"]" * depth
-        body = b'{"model":"qwen3.7-plus","input":[{"role":"user","content":%b}]}' % nested
-        assert (await create(one, body)).status_code in {400, 422}
-        body = b'{"model":"qwen3.7-plus","input":"x","metadata":%b}' % nested
-        assert (await create(one, body)).status_code in {200, 400, 422}
+        for depth in (400, 930, 1_000):
+            nested = b"[" * depth + b"]" * depth
+            body = question(b'[{"role":"user","content":%b}]' % nested)
+            assert (await create(one, body)).status_code in {400, 422}
+            body = question(b'"x","metadata":%b' % nested)
+            assert (await create(one, body)).status_code in {200, 400, 422}
+        assert (await create(one, question(b'"x", "temperature": 1e999'))).status_code == 400
 
 
 async def test_another_content_type_is_refused(service: Running) -> None:
@@ -155,7 +154,6 @@ async def test_more_tools_may_be_allowed() -> None:
 
 PATHS = [
     ("GET", "/v1/nowhere", 404, "not_found"),
-    ("GET", "/v1/responses", 405, "method_not_allowed"),
     ("PUT", "/v1/responses/resp_1", 405, "method_not_allowed"),
     ("GET", "/v1/responses/resp_1", 404, "search_not_found"),
     ("DELETE", "/v1/responses/resp_1", 404, "search_not_found"),
@@ -164,13 +162,10 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "status", "code"), PATHS)
-async def test_every_failure_has_the_shape(
-    service: Running, method: str, path: str, status: int, code: str
-) -> None:
-    response = await service.http.request(method, path)
-    assert response.status_code == status
-    assert error_of(response)["code"] == code
+async def test_every_failure_has_the_shape(service: Running) -> None:
+    for method, path, status, code in PATHS:
+        response = await service.http.request(method, path)
+        assert (response.status_code, error_of(response)["code"]) == (status, code), path
 
 
 async def test_who_asks_is_asked_first() -> None:
