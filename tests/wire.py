@@ -130,8 +130,6 @@ async def dial(
         writer.close()
 
 
-
-
 def whole_frames(stream: bytes) -> bytes:
     """The events of a stream that came whole, without the `retry:` lines of its connection."""
     complete = stream[: stream.rfind(b"\n\n") + 2] if b"\n\n" in stream else b""

@@ -20,13 +20,11 @@ SMALL: dict[str, Any] = {"budget_total_cny_per_day": Decimal("0.09")}
 
 
 async def ask(service: Running, number: int, **more: Any) -> httpx.Response:
-    """A search like no other, which waits half way until the gate is opened."""
     asked = ASKED | {"prompt": f"[sim gated tag=all] number {number}"} | more
     return await service.http.post("/search", json=asked, timeout=None)
 
 
 async def admitted_at_once(count: int, asked: dict[str, Any], **settings: Any) -> int:
-    """How many of so many searches that come at once are let in."""
     async with asyncio.timeout(GUARD_S), running(**settings, capacity=0) as service:
         searches = [asyncio.create_task(ask(service, n, **asked)) for n in range(count)]
         await until(lambda: service.record.open + sum(one.done() for one in searches) == count)
@@ -40,7 +38,6 @@ async def admitted_at_once(count: int, asked: dict[str, Any], **settings: Any) -
 
 
 async def check_balance(service: Running, answers: list[httpx.Response], admitted: int) -> None:
-    """Who was let in is charged to the last digit, and everybody else is told why not."""
     refused = [answer.json() for answer in answers if answer.status_code == 402]
     results = [answer.json() for answer in answers if answer.status_code == 200]
     assert (len(results), len(refused)) == (admitted, len(answers) - admitted)
@@ -74,7 +71,6 @@ async def test_what_is_set_aside_follows_from_images_and_tokens(
 
 
 async def use_up(service: Running, **headers: str) -> httpx.Response:
-    """Ask new questions until the budget refuses one, which the third has to be at the latest."""
     for number in range(3):
         asked = ASKED | {"prompt": f"Question {number}"}
         answer = await service.http.post("/search", json=asked, headers=headers)

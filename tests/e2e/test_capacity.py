@@ -19,13 +19,11 @@ GUARD_S = 200
 
 
 def asked(tag: str) -> dict[str, Any]:
-    """A search that runs until its gate is opened."""
     return ASKED | {"prompt": f"[sim gated tag={tag}]"}
 
 
 @asynccontextmanager
 async def full(**settings: Any) -> AsyncIterator[tuple[Running, asyncio.Task[httpx.Response]]]:
-    """A service whose only place is taken, by a search behind the gate `first`."""
     async with asyncio.timeout(GUARD_S), running(capacity=1, **settings) as service:
         first = asyncio.create_task(begin(service, "first"))
         await service.record.until(lambda record: record.open == 1)
@@ -98,20 +96,6 @@ async def test_whoever_leaves_while_waiting_takes_nobodys_place_and_starts_no_se
         assert (await service.http.post("/search", json=ASKED)).status_code == 200
         await eventually(lambda: no_search_runs(service))
         assert "gone" not in "".join(call.prompt for call in service.record.calls)
-
-
-async def test_reading_joining_and_stopping_take_no_place() -> None:
-    async with full(capacity_wait_s=0) as (service, first):
-        async with reading(service, asked("first")) as joined:
-            path = f"/search/{joined.headers['x-search-id']}"
-            events = read_events(joined)
-            assert (await anext(events)).event == "search.created"
-            assert (await service.http.get(path)).json()["status"] == "in_progress"
-            assert (await service.http.delete(path)).json()["status"] == "in_progress"
-            await service.open_gate("first")
-            assert [event.event async for event in events][-1] == "search.completed"
-        assert (await first).json()["status"] == "completed"
-        assert service.record.total == 1
 
 
 @pytest.mark.parametrize("ending", ["http_401", "cut_after_results", "stopped", "left"])

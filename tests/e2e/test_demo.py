@@ -21,7 +21,6 @@ pytestmark = pytest.mark.timeout(100)
 
 @contextmanager
 def demo(tmp_path: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """The running demo; ended whatever happens."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "demo", *arguments],
@@ -39,7 +38,6 @@ def demo(tmp_path: Path, *arguments: str, **settings: str) -> Iterator[subproces
 
 
 def answering(text: str) -> list[str]:
-    """The addresses in this output where somebody still listens."""
     found = []
     for port in set(re.findall(r"http://127\.0\.0\.1:(\d+)", text)):
         with socket.socket() as probe:
@@ -49,7 +47,6 @@ def answering(text: str) -> list[str]:
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:
-    """What was printed up to the line that holds these words."""
     assert process.stdout
     text = ""
     for line in process.stdout:

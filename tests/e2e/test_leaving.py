@@ -29,15 +29,14 @@ async def begun(
     body: dict[str, Any] = STALLED,
     headers: dict[str, str] | None = None,
 ) -> AsyncIterator[Wire]:
-    """A request whose search has got all that the upstream says, and goes on without end."""
     async with dial(service.url) as wire:
         wire.send(request("POST", path, body=body, headers=headers))
+        await service.record.until(lambda record: record.open == 1)
         await quiet()
         yield wire
 
 
 async def leave(wire: Wire) -> None:
-    """Leave as a crashed client does, and let the service notice."""
     wire.reset()
     await quiet()
 
@@ -89,8 +88,8 @@ async def test_a_caller_who_leaves_closes_the_upstream_call(way: Way, scenario: 
     asked: dict[str, Any] = {"query": body} if method == "GET" else {"body": body}
     async with running(stream_linger_s=LINGER_S) as service, dial(service.url) as wire:
         wire.send(request(method, path, **asked))
+        await service.record.until(lambda record: record.open == 1)
         await quiet()
-        assert service.record.open == 1
         if way in STREAMS:
             skip(COMMIT_S)
             await wire.head()
@@ -194,8 +193,7 @@ async def test_a_caller_who_leaves_after_a_large_upload_is_noticed() -> None:
     asked = request("POST", "/search", body=body | {"instructions": " " * 200_000})
     async with running() as service, dial(service.url) as wire:
         await wire.send_all(asked)
-        await quiet()
-        assert service.record.open == 1
+        await service.record.until(lambda record: record.open == 1)
         wire.reset()
         await service.record.idle()
         assert service.record.calls[-1].finished == OBSERVER

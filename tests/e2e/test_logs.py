@@ -37,7 +37,6 @@ async def ask_much(http: httpx.AsyncClient) -> None:
 
 @pytest.fixture(scope="module", name="lines")
 async def logged_lines() -> list[Json]:
-    """What was logged as JSON, which every line has to be."""
     async with shipped(**GUARDS) as (process, http):
         await ask_much(http)
     return [json.loads(line) for line in process.lines]

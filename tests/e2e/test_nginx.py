@@ -38,7 +38,6 @@ if NGINX is None and os.environ.get("CI") != "true":
 
 @asynccontextmanager
 async def proxied(folder: Path, part: Part = PLAIN) -> AsyncIterator[tuple[Wire, Peer]]:
-    """nginx in front of a peer, and a connection to it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,7 +62,6 @@ def listens(port: int) -> bool:
 
 
 def configured(folder: Path, *, listen: str, upstream_port: str) -> list[str]:
-    """The command for our file on these ports and with its logs in a folder."""
     assert NGINX, "nginx is needed here"
     text = CONFIGURATION.read_text(encoding="utf-8")
     for old, new in (

@@ -29,8 +29,8 @@ async def test_streams_silence_and_leaving_are_the_same_on_plain_uvicorn(http: s
         for path in ("/search/stream", "/search"):
             async with dial(service.url) as wire:
                 wire.send(request("POST", path, body=STALLED))
+                await service.record.until(lambda record: record.open == 1)
                 await quiet()
-                assert service.record.open == 1
                 if path.endswith("stream"):
                     skip(15.1)
                     stream = b""

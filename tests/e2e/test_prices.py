@@ -16,12 +16,10 @@ Json = dict[str, Any]
 
 
 def told(*used: int | None) -> Json:
-    """The last event's members for a usage of input tokens, output tokens and calls."""
     return {"usage": usage(*used)}  # type: ignore[arg-type] # the first two are numbers
 
 
 async def ask(service: Running, number: int, **more: Any) -> Json:
-    """A search's cost, or that in the failure."""
     asked = ASKED | {"prompt": f"Question {number}"} | more
     answer = (await service.http.post("/search", json=asked)).json()
     result = answer.get("result", answer)

@@ -64,28 +64,6 @@ def assert_meaning(answer: Answer, row: str, where: str) -> None:
         assert answer.waited_s == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "code"),
-    [
-        ("status=401 code=invalid_api_key", 502, "upstream_auth_failed"),
-        ("status=403 code=whatever", 502, "upstream_auth_failed"),
-        ("status=404 code=model_not_found", 502, "upstream_rejected"),
-        ("status=418 code=whatever", 502, "upstream_rejected"),
-        ("status=429 code=whatever", 503, "upstream_rate_limited"),
-        ("status=429 code=Arrearage", 502, "upstream_account"),
-        ("status=500 code=whatever", 502, "upstream_unavailable"),
-        ("status=503 code=whatever", 503, "upstream_rate_limited"),
-        ("status=599 code=whatever", 502, "upstream_unavailable"),
-    ],
-)
-async def test_a_refusal_without_known_words_goes_by_its_status(
-    words: str, status: int, code: str, service: Running
-) -> None:
-    answer = await ask(service, "POST /search", f"[sim nested_error {words}]")
-    assert (answer.status, answer.problem["code"]) == (status, code)
-    assert answer.calls == (3 if code == "upstream_rate_limited" else 1)
-
-
 async def test_retries_end_with_their_number_or_the_time_for_them() -> None:
     async with running(upstream_retries=0) as service:
         answer = await ask(service, "POST /search", "[sim http_429]")

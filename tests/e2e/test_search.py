@@ -16,7 +16,6 @@ from tests.service import GALLERY_URL, ServerSentEvent, running
 
 
 def altered(name: str) -> bytes:
-    """A gallery picture as somebody else might have it: smaller, and compressed again."""
     with Image.open(io.BytesIO(jpeg(name))) as picture:
         smaller = picture.resize((picture.width // 2, picture.height // 2))
     packed = io.BytesIO()

@@ -41,7 +41,6 @@ PRIVATE = (*CREDENTIALS, "canary", BASE64[1_000:1_100])
 
 
 def tiff() -> bytes:
-    """A picture with words in it, which decoders like to log."""
     made = io.BytesIO()
     with Image.open(io.BytesIO(PICTURE)) as picture:
         picture.save(made, "TIFF", description=MARK)
@@ -94,7 +93,6 @@ REQUESTS = (
 
 
 async def send_all(http: httpx.AsyncClient) -> list[httpx.Response]:
-    """Send what holds canaries wherever something can be put."""
     return [
         await http.request(
             method,

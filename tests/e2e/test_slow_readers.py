@@ -20,15 +20,11 @@ RECEIVE_BYTES = 4_096
 """What a client's kernel takes in unread, so that the service's kernel has to wait."""
 GUARD_S = 60
 LARGE, SMALL = "[sim big_event bytes=4000000]", "[sim endless bytes=200]"
-LIMITS = {
-    LARGE: {},
-    SMALL: {"UPSTREAM_MAX_EVENT_BYTES": "65536", "SEARCH_MAX_BYTES": "4000000"},
-}
+LIMITS = {LARGE: {}, SMALL: {"UPSTREAM_MAX_EVENT_BYTES": "65536", "SEARCH_MAX_BYTES": "4000000"}}
 
 
 @asynccontextmanager
 async def finished(prompt: str) -> AsyncIterator[tuple[str, str, bytes]]:
-    """A service with a finished search of some megabytes: its address, id and whole stream."""
     async with (
         asyncio.timeout(GUARD_S),
         simulator() as upstream,
@@ -48,7 +44,6 @@ async def streams_open(http: httpx.AsyncClient) -> bytes:
 
 
 async def stalled(stack: AsyncExitStack, url: str, search_id: str) -> Wire:
-    """A reader that asks for the stream and takes nothing of it."""
     wire = await stack.enter_async_context(dial(url, receive_bytes=RECEIVE_BYTES))
     wire.stop_reading()
     wire.send(request("GET", f"/search/{search_id}/stream"))

@@ -9,15 +9,7 @@ import pytest
 
 from tests.clock import settle, skip
 from tests.e2e.callers import ASKED
-from tests.e2e.money import (
-    FREE,
-    FREE_OR_UNKNOWN,
-    Charge,
-    no_search_runs,
-    price,
-    spent,
-    unknown,
-)
+from tests.e2e.money import FREE, FREE_OR_UNKNOWN, Charge, no_search_runs, price, spent, unknown
 from tests.service import Running, read_events, running
 from tests.waiting import eventually, hurried
 from tests.wire import EVENT_STREAM
@@ -32,7 +24,6 @@ def asked(scenario: str) -> dict[str, Any]:
 
 
 async def is_charged(service: Running, charge: Charge | None, before: Decimal) -> Decimal:
-    """Wait until no search runs; what was spent by then, which has to be as expected."""
     await service.record.idle()
     await eventually(lambda: no_search_runs(service))
     amount = await spent(service) - before
@@ -97,7 +88,6 @@ async def test_a_search_is_charged_by_how_it_ended(ending: str, way: str, servic
 
 
 async def joined(service: Running) -> None:
-    """Two ask the same at once, and then a third."""
     async with asyncio.TaskGroup() as group:
         both = [
             group.create_task(service.http.post("/search", json=asked("gated tag=j")))
@@ -119,7 +109,6 @@ async def retried(service: Running) -> None:
 
 
 async def stopped(service: Running, scenario: str, *, after: str, times: int = 1) -> Any:
-    """Read until an event has come so often, and DELETE; the result then."""
     how = service.http.stream("GET", "/search/stream", params=asked(scenario), headers=EVENT_STREAM)
     async with how as response:
         events = read_events(response)
@@ -145,7 +134,6 @@ async def cancelled_after_two_calls(service: Running) -> None:
 
 
 async def left(service: Running) -> None:
-    """The only reader of a stream goes, and does not come back."""
     how = service.http.stream("POST", "/search/stream", json=asked("gated tag=never"))
     async with how as response:
         await anext(response.aiter_bytes())
@@ -161,7 +149,6 @@ async def left(service: Running) -> None:
 
 
 async def left_waiting(service: Running) -> None:
-    """Whoever waits without a way to come back stops the search by going."""
     waiting = asyncio.create_task(service.http.post("/search", json=asked("gated tag=never")))
     await service.record.until(lambda record: record.open == 1)
     waiting.cancel()

@@ -11,18 +11,7 @@ import pytest
 from tests.clock import skipping_pauses
 from tests.dashscope import COMPLETED, CREATED, WIRE, Event, block, call, completed, delta, event
 from tests.e2e.asking import ASKED, GUARD_S, WAYS, Way, request
-from tests.peer import (
-    Part,
-    Peer,
-    answer,
-    chunk,
-    holds,
-    listening,
-    resets_after,
-    says,
-    serving,
-    stream,
-)
+from tests.peer import Part, Peer, answer, chunk, holds, says, serving, stream
 from tests.service import Running, running_against
 
 ANSWERS = says(stream(WIRE))
@@ -39,7 +28,6 @@ async def fronting(*parts: Part) -> AsyncGenerator[tuple[Running, Peer], None]:
 
 
 async def outcome(service: Running, way: Way) -> dict[str, Any]:
-    """The problem that a search ended with, or else its result; pauses are skipped."""
     method, path = way.split(" ")
     with skipping_pauses():
         response, events = await service.stream(method, path, timeout=None, **request(way, "Look"))
@@ -75,7 +63,6 @@ def url_of(sock: socket.socket) -> str:
 
 @contextmanager
 def bound(backlog: int | None = None) -> Iterator[socket.socket]:
-    """A port of our own, which refuses connections unless it listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         if backlog is not None:
@@ -85,7 +72,6 @@ def bound(backlog: int | None = None) -> Iterator[socket.socket]:
 
 @contextmanager
 def full() -> Iterator[socket.socket]:
-    """A port whose queue is full: connecting to it takes for ever."""
     with bound(0) as sock, socket.create_connection(sock.getsockname()):
         yield sock
 
@@ -105,49 +91,6 @@ async def test_a_connection_that_was_never_established_is_tried_three_times(
             assert (" connect " in got.json()["detail"]) is (port is full)
             assert least_s - 0.5 < sum(pauses_s) < least_s + 2
             assert await service.metric("imagesearch_spend_cny_total") == 0
-
-
-async def test_a_port_that_opens_meanwhile_gets_one_call() -> None:
-    peer = Peer((ANSWERS,))
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await peer.serve(reader, writer)
-        writer.close()
-        await writer.wait_closed()
-
-    with bound() as sock:
-        async with asyncio.timeout(GUARD_S), running_against(url_of(sock)) as service:
-            asking = asyncio.create_task(outcome(service, "POST /search"))
-            await service.until_metric("imagesearch_upstream_retries_total", 1)
-            async with await asyncio.start_server(serve, sock=sock):
-                assert (await asking)["status"] == "completed"
-                assert len(peer.requests) == 1
-
-
-async def test_a_peer_that_speaks_no_tls_is_tried_three_times() -> None:
-    connections = 0
-
-    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    async with (
-        asyncio.timeout(GUARD_S),
-        listening(babble) as port,
-        running_against(f"https://127.0.0.1:{port}/v1") as service,
-    ):
-        assert (await outcome(service, "POST /search"))["code"] == "upstream_unavailable"
-    assert connections == 3
-
-
-@pytest.mark.parametrize("part", [resets_after(b""), says(b"")], ids=["reset", "closed"])
-async def test_a_connection_that_breaks_after_the_request_is_not_tried_again(part: Part) -> None:
-    for way in WAYS:
-        async with fronting(part, ANSWERS) as (service, peer):
-            problem = await outcome(service, way)
-            assert (problem["code"], problem["retryable"]) == ("upstream_unavailable", True)
-            assert len(peer.requests) == 1
 
 
 EMOJI = "\U0001f5fc"

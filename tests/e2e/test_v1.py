@@ -83,17 +83,12 @@ async def test_images_may_be_written_as_in_chat_completions_or_be_left_out() -> 
 
 
 async def test_what_a_conversation_has_had_is_passed_on() -> None:
+    said = {"type": "output_text", "text": "A tower.", "annotations": []}
     history: list[dict[str, Any]] = [
         {"role": "user", "content": "What is it?"},
         {"type": "reasoning", "id": "msg_1", "summary": [{"type": "summary_text", "text": "Hm."}]},
-        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "x"},
-        {
-            "type": "message",
-            "role": "assistant",
-            "content": [{"type": "output_text", "text": "A tower.", "annotations": []}],
-        },
-        {"role": "user", "content": [{"type": "input_text", "text": "And now?"}]},
+        {"type": "message", "role": "assistant", "content": [said]},
     ]
     async with running() as service:
         response = await create(service, asked(input=history))

@@ -38,7 +38,6 @@ async def create(service: Running) -> httpx.Response:
 
 
 async def fetch(service: Running, **params: Any) -> httpx.Response:
-    """Look up the answer that the first call got."""
     return await service.http.get("/v1/responses/resp_1", params=params, timeout=None)
 
 

@@ -12,7 +12,6 @@ from tests.service import Running, running
 
 
 def parts(*more: dict[str, Any]) -> dict[str, Any]:
-    """A question with such parts."""
     content = [{"type": "input_text", "text": "What is it?"}, *more]
     return asked(input=[{"role": "user", "content": content}])
 
@@ -119,7 +118,6 @@ MALFORMED: dict[str, bytes] = {
     "other letters": question().decode().encode("utf-16"),
     "two byte order marks": b"\xef\xbb\xbf" * 2 + question(),
     "half a character": question(b'"\xe4\xbd"'),
-    "nested without end": question(b"[" * 100_000 + b"]" * 100_000),
     "nothing": b"",
 }
 
@@ -132,7 +130,7 @@ async def test_a_body_that_two_could_read_differently_is_none(service: Running, 
 
 async def test_no_depth_of_nesting_breaks_anything() -> None:
     async with running(upstream_store=False) as one:
-        for depth in (400, 930, 1_000):
+        for depth in (400, 930, 1_000, 100_000):
             nested = b"[" * depth + b"]" * depth
             body = question(b'[{"role":"user","content":%b}]' % nested)
             assert (await create(one, body)).status_code in {400, 422}

@@ -43,7 +43,6 @@ class Memory:
 
     @property
     def peak_bytes(self) -> int:
-        """At its highest since."""
         return self._bytes_of("VmHWM:") - self._before_bytes
 
     def _bytes_of(self, name: str) -> int:
@@ -64,7 +63,6 @@ async def process_with(**settings: str) -> AsyncIterator[Process]:
 
 
 async def search(process: Process, prompt: str) -> tuple[str, bytes]:
-    """A search's id, and its stream."""
     async with dial(process.url) as wire:
         body = {"image_url": IMAGE_URL, "prompt": prompt}
         wire.send(request("POST", "/search/stream", body=body))
@@ -123,7 +121,6 @@ async def test_a_refused_upload_is_kept_nowhere() -> None:
 
 
 def photo() -> bytes:
-    """12 megapixels of 8 MB, lying on their side."""
     exif = Image.Exif()
     exif[0x0112] = 6
     packed = io.BytesIO()

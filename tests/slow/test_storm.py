@@ -32,7 +32,6 @@ SCENES = {
 
 
 async def come_and_go(service: Running, chance: random.Random, number: int) -> str:
-    """Open a stream, and drop it somewhere; gives back where."""
     where = chance.choice(list(SCENES))
     asked = {"image_url": URL, "prompt": f"[sim {SCENES[where]}] {number}"}
     by_get = request("GET", "/search/stream", query=asked)
@@ -54,7 +53,6 @@ async def come_and_go(service: Running, chance: random.Random, number: int) -> s
 
 
 async def storm(service: Running) -> Counter[str]:
-    """Keep `AT_ONCE` callers coming and going until all have been."""
     chance, numbers, left = random.Random(4), iter(range(STREAMS)), Counter[str]()
 
     async def caller() -> None:
@@ -68,14 +66,12 @@ async def storm(service: Running) -> Counter[str]:
 
 
 async def calls(upstream: Process) -> dict[str, int]:
-    """What the stand-in has counted."""
     async with httpx.AsyncClient() as http:
         counted: dict[str, int] = (await http.get(f"{upstream.url}/record")).json()
         return counted
 
 
 async def rest(service: Running, upstream: Process) -> None:
-    """Wait until nothing is under way, and let idle connections end."""
     await service.until_metric("imagesearch_runs_active", 0)
     while (await calls(upstream))["open"]:
         pass
@@ -85,7 +81,6 @@ async def rest(service: Running, upstream: Process) -> None:
 
 
 def left_over() -> tuple[int, int]:
-    """How many tasks there are, and how many files and sockets are open."""
     return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
 
 
