@@ -103,10 +103,6 @@ class Wire:
         """Take nothing more from the socket, as a suspended client."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined] # a read transport too
 
-    def start_reading(self) -> None:
-        """Take what comes again."""
-        self.writer.transport.resume_reading()  # type: ignore[attr-defined] # a read transport too
-
 
 @asynccontextmanager
 async def dial(

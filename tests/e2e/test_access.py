@@ -20,7 +20,6 @@ from tests.e2e.callers import (
     bearer,
     token,
 )
-from tests.e2e.v1 import asked as asked_on_v1
 from tests.service import Running, running
 from tests.waiting import eventually
 
@@ -234,19 +233,6 @@ async def test_an_answer_that_was_cut_belongs_to_its_client_too(scenario: str) -
         # The upstream has nothing to go on with, but it is asked.
         await service.http.post("/search", json=follow_up(response_id), headers=SHOP)
         assert service.record.total == calls + 1
-
-
-async def test_answers_of_search_and_v1_are_the_same_clients() -> None:
-    async with running(**GUARDED) as service:
-        searched = await service.http.post("/search", json=ASKED, headers=SHOP)
-        response_id = searched.json()["upstream_response_id"]
-        body = asked_on_v1("More?", image=None, previous_response_id=response_id)
-        asked = await service.http.post("/v1/responses", json=body, headers=SHOP)
-        assert asked.status_code == 200
-        refused = await service.http.post("/v1/responses", json=body, headers=BLOG)
-        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_request")
-        assert await may_follow(service, asked.json()["id"], SHOP)
-        assert not await may_follow(service, asked.json()["id"], BLOG)
 
 
 async def test_whose_an_answer_is_is_forgotten_in_time() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clock import settle, skip
 from tests.e2e.callers import ASKED
-from tests.e2e.money import FREE, FREE_OR_UNKNOWN, Charge, no_search_runs, price, spent, unknown
+from tests.e2e.money import FREE, Charge, no_search_runs, price, spent, unknown
 from tests.service import Running, read_events, running
 from tests.waiting import eventually, hurried
 from tests.wire import EVENT_STREAM
@@ -53,7 +53,7 @@ PLAIN: dict[str, tuple[str, Charge | None]] = {
     "refused as the first event": ("throttled_200", FREE),
     "out of order, with the work done or not": ("http_500", unknown()),
     "out of order, with the work done": ("fails_after_billing", unknown()),
-    "out of order as the first event": ("backend_overflow", FREE_OR_UNKNOWN),
+    "out of order as the first event": ("backend_overflow", FREE),
     "reset before any answer": ("reset_before_headers", unknown()),
     "inspection refused": ("data_inspection", FREE),
     "failed after results": ("failed_mid_stream", unknown()),

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, DefaultAsyncHttpxClient, RateLimitError
 
-from simulator.__main__ import main
 from tests.e2e.simulator.asking import data_url, question
 from tests.processes import simulator
 
@@ -34,14 +33,3 @@ async def test_a_process_serves_the_official_client_and_ends_on_a_signal(number:
     assert deltas == seen[-1].response.output_text
     assert "simulated" in deltas
     assert process.lines == [f"simulator: listening on {process.url}/compatible-mode/v1"]
-
-
-@pytest.mark.parametrize("words", ["--results 101", "--pace-s nan", "--no", "--port 70000"])
-def test_a_bad_flag_is_one_line_and_status_2(
-    words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words.split())
-    said = capsys.readouterr().err
-    assert (caught.value.code, said.count("\n")) == (2, 1)
-    assert said.startswith("simulator: ")
