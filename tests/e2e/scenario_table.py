@@ -41,7 +41,7 @@ REFRAMED = (
 """Scenarios whose events differ from `normal` in nothing but how they are framed."""
 ODD = """normal two_calls message_call_message no_reasoning reasoning_summary_text sequence_gaps
     sequence_repeats id_equals_sequence drifting_output_index usage_without_x_tools usage_missing
-    echo_key big_event multi_data_lines"""
+    echo_key multi_data_lines"""
 
 ANSWERED: dict[str, Well] = {
     **{name: Well() for name in (*ODD.split(), *REFRAMED)},
@@ -49,6 +49,7 @@ ANSWERED: dict[str, Well] = {
     "no_tool_call": Well("tool_skipped"),
     "invented_url": Well(warnings=("text_mentions_unlisted_url",)),
     "incomplete": Well(status="incomplete"),
+    "big_event": Well(words="bytes=300000"),
     "gated": Well(words="tag=open"),
     "slow_headers": Well(words="delay=3", skips_s=(3,)),
     "silence": Well(words="s=60", skips_s=(60,)),
@@ -90,6 +91,6 @@ BROKEN: dict[str, Failed] = {
     "stall": LATE._replace(detail="idle", skips_s=(179, 2)),
     "failed_mid_stream": DOWN._replace(partial=True, relayed=True),
     "error_frame_mid_stream": BUSY._replace(calls=1),
-    "endless": PROTOCOL._replace(partial=True, words="bytes=500000"),
+    "endless": PROTOCOL._replace(partial=True, words="bytes=100000"),
     "event_without_end": PROTOCOL._replace(words="bytes=65536"),
 }

@@ -18,9 +18,9 @@ async def open_service() -> AsyncGenerator[Running, None]:
     async with running(
         cache_ttl_s=0,
         stream_commit_s=COMMIT_S,
-        # Room for the event of 3 MB and for little more, so that what is endless is soon over.
-        upstream_max_event_bytes=3_100_000,
-        search_max_bytes=4 * 3_100_000 + 2**20,
+        # Room for the large event and for little more, so that what is endless is soon over.
+        upstream_max_event_bytes=400_000,
+        search_max_bytes=4 * 400_000 + 2**20,
     ) as service:
         await service.open_gate("open")
         yield service
