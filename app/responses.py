@@ -126,14 +126,21 @@ class ResponsesCall:
             return []
         if error.upstream_event and error.upstream_event[0] == FAILED:
             return [Event(*error.upstream_event)]
-        failure = made_failure(
-            self._recorder.log.events,
+        return [self._failure(error, self._recorder.log.events)]
+
+    def give_up(self, error: ServiceError) -> list[Event]:
+        """A made failure without the items that had come."""
+        self._recorder.give_up(error)
+        return [self._failure(error, [])] if self._stream else []
+
+    def _failure(self, error: ServiceError, events: Sequence[Event]) -> Event:
+        return made_failure(
+            events,
             error,
             model=self._recorder.model,
             unknown_id=f"resp_{secrets.token_hex(16)}",
             created_at=self._recorder.created_at,
         )
-        return [failure]
 
     def result(self) -> SearchResult:
         """What has come so far, or the final state."""

@@ -153,7 +153,7 @@ class SearchResult(ApiModel):
     """How far the search is, or how it ended."""
     outcome: Outcome | None
     """Whether pictures were found, or the model did not search; null while unknown."""
-    model: str
+    model: Text
     """The model that answers."""
     text: Text
     """The model's answer so far."""
@@ -170,7 +170,7 @@ class SearchResult(ApiModel):
     search failed after results had come."""
     error: Problem | None = None
     """Why it failed; null otherwise."""
-    upstream_response_id: str | None = None
+    upstream_response_id: Text | None = None
     """Id for `previous_response_id` of a follow-up question; null until known."""
     created_at: int
     """Start of the search, in seconds since 1970."""

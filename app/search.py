@@ -111,6 +111,11 @@ class Search:
         relayed = [Event(*error.upstream_event)] if error.upstream_event else []
         return [*relayed, SearchFailed(error=result.error, result=result).as_event()]
 
+    def give_up(self, error: ServiceError) -> list[Event]:
+        """A terminal event without what was found."""
+        result, problem = self._recorder.give_up(error)
+        return [SearchFailed(error=problem, result=result).as_event()]
+
     def result(self) -> SearchResult:
         """What has come so far, or the final state."""
         return self._recorder.result()

@@ -135,6 +135,28 @@ class UsageRecorder:
             self._record(final)
         return final
 
+    def give_up(self, error: ServiceError) -> tuple[SearchResult, Problem]:
+        """Make a final result that holds nothing but the error."""
+        error.billed = "maybe" if self.call.written else "no"
+        problem = self._problem(error)
+        self._final = SearchResult(
+            id=self.run_id,
+            status="failed",
+            outcome=None,
+            model=self.model,
+            text="",
+            results=[],
+            searches=[],
+            error=problem,
+            created_at=self.created_at,
+            completed_at=int(time.time()),
+        )
+        return self._final, problem
+
+    def _problem(self, error: ServiceError) -> Problem:
+        request_id = telemetry.request_id.get()
+        return Problem.of(error, request_id=request_id, search_id=self.run_id)
+
     def _note_ending(self, permit: Permit, error: ServiceError | None) -> None:
         """Note what the settlement goes by."""
         if error and error.upstream_event:
@@ -158,10 +180,7 @@ class UsageRecorder:
         answer = self._answer.answer(self.log.events)
         if status == "completed":
             status = "failed" if error else answer.status or status
-        problem = None
-        if error:
-            request_id = telemetry.request_id.get()
-            problem = Problem.of(error, request_id=request_id, search_id=self.run_id)
+        problem = self._problem(error) if error else None
         results = answer.results
         warnings: list[SearchWarning] = []
         if unlisted_links(answer.text, results):

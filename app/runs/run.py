@@ -29,6 +29,7 @@ ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
 
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
+UNEXPECTED = "An unexpected error occurred; it was logged."
 
 
 class Work(Protocol):
@@ -47,6 +48,10 @@ class Work(Protocol):
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """Make the last events, the terminal event included. Called once."""
+        ...
+
+    def give_up(self, error: ServiceError) -> list[Event]:
+        """Make a terminal event out of nothing but the error, where `conclude` has failed."""
         ...
 
     def result(self) -> SearchResult:
@@ -190,7 +195,7 @@ class Run:
             self.error = exc
         except Exception:
             logger.exception("search failed with an unexpected error")
-            self.error = Internal("An unexpected error occurred; it was logged.")
+            self.error = Internal(UNEXPECTED)
 
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
@@ -245,10 +250,10 @@ class Run:
         try:
             return self._work.conclude(self.error, cancelled=self.cancelled)
         except Exception:
-            # The log has to be closed all the same, or its readers wait for ever.
+            # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
-            self.error = Internal("An unexpected error occurred; it was logged.")
-            return []
+            self.error, self.cancelled = Internal(UNEXPECTED), False
+            return self._work.give_up(self.error)
 
     def _cancel_linger(self) -> None:
         if self._linger:
