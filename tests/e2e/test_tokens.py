@@ -82,7 +82,7 @@ BODIES: list[tuple[Any, int, str]] = [
     *(({"ttl_s": ttl_s}, 422, "ttl_s") for ttl_s in (901, 0, "60")),
     *(({"origin": origin}, 422, "origin") for origin in ORIGINS),
     ({"sub": "blog"}, 422, "sub"),
-    ([], 422, ""),
+    ([], 400, ""),
     ("{", 400, ""),
 ]
 
