@@ -14,8 +14,9 @@ class Event(NamedTuple):
 
 
 def data(value: Json) -> bytes:
-    """JSON as it stands on the wire."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """JSON as it stands on the wire; half a character stands there by its number."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")
 
 
 def event(name: str, **members: Any) -> Event:

@@ -64,11 +64,8 @@ class Wire:
     async def body(self) -> tuple[int, dict[str, str], Any]:
         """The head of a response with a known length, and its JSON."""
         status, headers = await self.head()
-        return (
-            status,
-            headers,
-            json.loads(await self.reader.readexactly(int(headers["content-length"]))),
-        )
+        content = await self.reader.readexactly(int(headers["content-length"]))
+        return status, headers, json.loads(content)
 
     async def all(self) -> bytes:
         """What comes until the connection ends, however it does."""
@@ -106,10 +103,6 @@ class Wire:
         """Take nothing more from the socket, as a suspended client."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined] # a read transport too
 
-    def start_reading(self) -> None:
-        """Take what comes again."""
-        self.writer.transport.resume_reading()  # type: ignore[attr-defined] # a read transport too
-
 
 @asynccontextmanager
 async def dial(
@@ -131,12 +124,6 @@ async def dial(
         yield Wire(reader, writer)
     finally:
         writer.close()
-
-
-def send_at_once(wire: Wire) -> None:
-    """Have small pieces sent without waiting for an acknowledgement of the one before."""
-    sock = wire.writer.get_extra_info("socket")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def whole_frames(stream: bytes) -> bytes:

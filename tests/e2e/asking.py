@@ -1,15 +1,13 @@
 """Asking the service the three ways there are, and what every answer must be like."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from simulator.pictures import PICTURES
 from tests.clock import quiet, skip, skipping_pauses
-from tests.e2e.peer import Part, Peer, serving
-from tests.service import GALLERY_URL, Running, ServerSentEvent, running_against
+from tests.service import GALLERY_URL, Running, ServerSentEvent
 
 Way = Literal["POST /search", "POST /search/stream", "GET /search/stream"]
 WAYS: tuple[Way, ...] = ("POST /search", "POST /search/stream", "GET /search/stream")
@@ -35,10 +33,10 @@ class Answer:
     status: int
     headers: dict[str, str]
     events: list[ServerSentEvent]
-    problem: dict[str, Any]
-    result: dict[str, Any]
     calls: int
     waited_s: float
+    problem: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -84,15 +82,9 @@ async def ask(service: Running, way: Way, prompt: str, *, skips_s: Sequence[floa
             with skipping_pauses() as pauses_s:
                 response, events = await sent
         await service.record.idle()
-    answer = Answer(
-        status=response.status_code,
-        headers=dict(response.headers),
-        events=events,
-        problem={},
-        result={},
-        calls=service.record.total - before,
-        waited_s=sum(pauses_s),
-    )
+    calls = service.record.total - before
+    headers = dict(response.headers)
+    answer = Answer(response.status_code, headers, events, calls=calls, waited_s=sum(pauses_s))
     if events:
         read_whole_stream(answer)
     else:
@@ -128,27 +120,3 @@ def read_body(answer: Answer, body: dict[str, Any]) -> None:
     assert body["code"] != "internal"
     assert ("retry-after" in answer.headers) is (answer.status == 503)
     answer.problem, answer.result = body, body.get("result", {})
-
-
-@asynccontextmanager
-async def fronting(*parts: Part, **settings: Any) -> AsyncGenerator[tuple[Running, Peer], None]:
-    """The service in front of a peer that serves its connections by these parts."""
-    async with (
-        asyncio.timeout(GUARD_S),
-        serving(*parts) as peer,
-        running_against(peer.url, **settings) as service,
-    ):
-        yield service, peer
-
-
-async def outcome(service: Running, way: Way) -> dict[str, Any]:
-    """The problem that a search ended with, or else its result; pauses are skipped."""
-    method, path = way.split(" ")
-    with skipping_pauses():
-        response, events = await service.stream(method, path, timeout=None, **request(way, "Look"))
-    if not events:
-        body: dict[str, Any] = response.json()
-        return body
-    assert [one.event for one in events if one.event in TERMINAL] == [events[-1].event]
-    last: dict[str, Any] = events[-1].json()
-    return last.get("error") or last

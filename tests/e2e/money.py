@@ -40,10 +40,6 @@ def unknown(calls: int = 1) -> Charge:
     return Charge(calls * FEE + UNKNOWN_TOKENS, calls * FEE + UNKNOWN_TOKENS + QUESTION)
 
 
-FREE_OR_UNKNOWN = Charge(Decimal(0), unknown().most)
-"""A failure in a body without usage: the one place that lets it be free, for nothing was billed."""
-
-
 def price(calls: Iterable[Call]) -> Decimal:
     """The sum over calls that were answered to their end."""
     return sum(

@@ -1,4 +1,4 @@
-"""What a caller gets in each scenario of the stand-in, written by hand. One line a scenario."""
+"""What a caller gets in each scenario of the stand-in, written by hand."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ class Well(NamedTuple):
     words: str = ""
 
 
-class Refused(NamedTuple):
-    """Failed before the first event: a real status by POST, `search.failed` by GET.
+class Failed(NamedTuple):
+    """A real status by POST, `search.failed` by GET, and in both streams once events had come.
 
     `calls`: more than one when it was tried again. `relayed`: the upstream's `response.failed`
-    stands in the GET stream before the end. `skips_s`: how the clock is put forward meanwhile.
+    stands in the stream before the end. `skips_s`: how the clock is put forward meanwhile.
+    `partial`: results had come, and come with the failure.
     """
 
     status: int
@@ -27,129 +28,69 @@ class Refused(NamedTuple):
     relayed: bool = False
     detail: str = ""
     skips_s: tuple[float, ...] = ()
-
-
-class Broken(NamedTuple):
-    """Failed after events: a real status by `POST /search`, `search.failed` in both streams.
-
-    It is never tried again. `partial`: results had come, and come with the failure.
-    """
-
-    status: int
-    code: str
-    retryable: bool
     partial: bool = False
-    relayed: bool = False
-    detail: str = ""
-    skips_s: tuple[float, ...] = ()
     words: str = ""
 
 
 NO, YES = False, True
+REFRAMED = (
+    *("crlf", "cr", "split_utf8", "one_byte_chunks", "glued_event_name", "no_event_name", "bom"),
+    *("done_marker", "comments", "no_final_blank_line", "space_after_colon", "extra_blank_lines"),
+    "after_terminal",
+)
+"""Scenarios whose events differ from `normal` in nothing but how they are framed."""
+ODD = """normal two_calls message_call_message no_reasoning reasoning_summary_text sequence_gaps
+    sequence_repeats id_equals_sequence drifting_output_index usage_without_x_tools usage_missing
+    echo_key multi_data_lines"""
 
 ANSWERED: dict[str, Well] = {
-    "normal": Well(),
+    **{name: Well() for name in (*ODD.split(), *REFRAMED)},
     "no_results": Well("no_match"),
     "no_tool_call": Well("tool_skipped"),
-    "two_calls": Well(),
-    "message_call_message": Well(),
-    "no_reasoning": Well(),
-    "reasoning_summary_text": Well(),
-    "sequence_gaps": Well(),
-    "sequence_repeats": Well(),
-    "id_equals_sequence": Well(),
-    "drifting_output_index": Well(),
-    "usage_without_x_tools": Well(),
-    "usage_missing": Well(),
     "invented_url": Well(warnings=("text_mentions_unlisted_url",)),
     "incomplete": Well(status="incomplete"),
-    "echo_key": Well(),
+    "big_event": Well(words="bytes=300000"),
     "gated": Well(words="tag=open"),
-    "crlf": Well(),
-    "cr": Well(),
-    "split_utf8": Well(),
-    "one_byte_chunks": Well(),
-    "big_event": Well(),
-    "glued_event_name": Well(),
-    "no_event_name": Well(),
-    "multi_data_lines": Well(),
-    "bom": Well(),
-    "done_marker": Well(),
-    "comments": Well(),
-    "no_final_blank_line": Well(),
-    "space_after_colon": Well(),
-    "extra_blank_lines": Well(),
-    "after_terminal": Well(),
     "slow_headers": Well(words="delay=3", skips_s=(3,)),
     "silence": Well(words="s=60", skips_s=(60,)),
 }
 
-REFUSED: dict[str, Refused] = {
-    "http_400": Refused(422, "invalid_request", NO),
-    "http_401": Refused(502, "upstream_auth_failed", NO),
-    "http_403": Refused(502, "upstream_auth_failed", NO),
-    "http_404": Refused(502, "upstream_rejected", NO),
-    "http_405": Refused(502, "upstream_rejected", NO),
-    "http_429": Refused(503, "upstream_rate_limited", YES, calls=3),
-    "http_500": Refused(502, "upstream_unavailable", YES),
-    "http_503": Refused(503, "upstream_rate_limited", YES, calls=3),
-    "http_502_html": Refused(502, "upstream_unavailable", YES),
-    "http_504_html": Refused(502, "upstream_unavailable", YES),
-    "nested_error": Refused(503, "upstream_rate_limited", YES, calls=3),
-    "sse_framed_error": Refused(422, "invalid_request", NO),
-    "retry_after": Refused(503, "upstream_rate_limited", YES, calls=3),
-    "redirect": Refused(502, "upstream_rejected", NO),
-    "error": Refused(502, "upstream_unavailable", YES),
-    "echo_key_error": Refused(502, "upstream_auth_failed", NO),
-    "throttled_200": Refused(503, "upstream_rate_limited", YES, calls=3, relayed=True),
-    "throttled_tag": Refused(503, "upstream_rate_limited", YES, calls=3, relayed=True),
-    "bracket_400": Refused(502, "upstream_rejected", NO, relayed=True),
-    "backend_overflow": Refused(502, "upstream_unavailable", YES, relayed=True),
-    "data_inspection": Refused(422, "content_blocked", NO),
-    "arrearage": Refused(502, "upstream_account", NO),
-    "fails_after_billing": Refused(502, "upstream_unavailable", YES),
-    "garbage": Refused(502, "upstream_protocol", NO),
-    "html_200": Refused(502, "upstream_protocol", NO),
-    "json_200": Refused(502, "upstream_protocol", NO),
-    "binary_200": Refused(502, "upstream_protocol", NO),
-    "empty_200": Refused(502, "upstream_interrupted", YES),
-    "reset_before_headers": Refused(502, "upstream_unavailable", YES),
-    "reset_after_headers": Refused(502, "upstream_interrupted", YES),
-    "hang": Refused(504, "upstream_timeout", YES, detail="first event", skips_s=(59, 2)),
-    "stall_before_first": Refused(
-        504, "upstream_timeout", YES, detail="first event", skips_s=(59, 2)
-    ),
+AUTH = Failed(502, "upstream_auth_failed", NO)
+BUSY = Failed(503, "upstream_rate_limited", YES, calls=3)
+DOWN = Failed(502, "upstream_unavailable", YES)
+INVALID = Failed(422, "invalid_request", NO)
+PROTOCOL = Failed(502, "upstream_protocol", NO)
+REJECTED = Failed(502, "upstream_rejected", NO)
+CUT = Failed(502, "upstream_interrupted", YES)
+LATE = Failed(504, "upstream_timeout", YES, detail="first event", skips_s=(59, 2))
+
+REFUSED: dict[str, Failed] = {
+    # before the first event
+    **dict.fromkeys(("http_400", "sse_framed_error"), INVALID),
+    **dict.fromkeys(("http_401", "http_403", "echo_key_error"), AUTH),
+    **dict.fromkeys(("http_404", "http_405", "redirect"), REJECTED),
+    **dict.fromkeys(("http_429", "http_503", "nested_error", "retry_after"), BUSY),
+    **dict.fromkeys(("http_500", "http_502_html", "http_504_html", "error"), DOWN),
+    **dict.fromkeys(("fails_after_billing", "reset_before_headers"), DOWN),
+    **dict.fromkeys(("throttled_200", "throttled_tag"), BUSY._replace(relayed=True)),
+    **dict.fromkeys(("garbage", "html_200", "json_200", "binary_200"), PROTOCOL),
+    **dict.fromkeys(("empty_200", "reset_after_headers"), CUT),
+    **dict.fromkeys(("hang", "stall_before_first"), LATE),
+    "bracket_400": REJECTED._replace(relayed=True),
+    "backend_overflow": DOWN._replace(relayed=True),
+    "data_inspection": Failed(422, "content_blocked", NO),
+    "arrearage": Failed(502, "upstream_account", NO),
 }
 
-BROKEN: dict[str, Broken] = {
-    "stall": Broken(504, "upstream_timeout", YES, detail="idle", skips_s=(179, 2)),
-    "failed_mid_stream": Broken(502, "upstream_unavailable", YES, partial=True, relayed=True),
-    "error_frame_mid_stream": Broken(503, "upstream_rate_limited", YES),
-    "cut_between_events": Broken(502, "upstream_interrupted", YES),
-    "cut_inside_event": Broken(502, "upstream_interrupted", YES),
-    "cut_inside_utf8": Broken(502, "upstream_interrupted", YES),
-    "cut_after_results": Broken(502, "upstream_interrupted", YES, partial=True),
-    "reset_mid_stream": Broken(502, "upstream_interrupted", YES),
-    "unterminated_chunked": Broken(502, "upstream_interrupted", YES),
-    "partial_180": Broken(502, "upstream_interrupted", YES, detail="time limit"),
-    "no_terminal": Broken(502, "upstream_interrupted", YES, partial=True),
-    "endless": Broken(502, "upstream_protocol", NO, partial=True, words="bytes=500000"),
-    "event_without_end": Broken(502, "upstream_protocol", NO, words="bytes=65536"),
+BROKEN: dict[str, Failed] = {
+    # after events: never tried again
+    **dict.fromkeys(("cut_between_events", "cut_inside_event", "cut_inside_utf8"), CUT),
+    **dict.fromkeys(("reset_mid_stream", "unterminated_chunked"), CUT),
+    **dict.fromkeys(("cut_after_results", "no_terminal"), CUT._replace(partial=True)),
+    "partial_180": CUT._replace(detail="time limit"),
+    "stall": LATE._replace(detail="idle", skips_s=(179, 2)),
+    "failed_mid_stream": DOWN._replace(partial=True, relayed=True),
+    "error_frame_mid_stream": BUSY._replace(calls=1),
+    "endless": PROTOCOL._replace(partial=True, words="bytes=500000"),
+    "event_without_end": PROTOCOL._replace(words="bytes=65536"),
 }
-
-REFRAMED = (
-    "crlf",
-    "cr",
-    "split_utf8",
-    "one_byte_chunks",
-    "glued_event_name",
-    "no_event_name",
-    "bom",
-    "done_marker",
-    "comments",
-    "no_final_blank_line",
-    "space_after_colon",
-    "extra_blank_lines",
-    "after_terminal",
-)
-"""Scenarios whose events differ from `normal` in nothing but how they are framed."""

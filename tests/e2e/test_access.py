@@ -1,5 +1,6 @@
 """Who may do what: every endpoint with every kind of credential."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +17,10 @@ from tests.e2e.callers import (
     SHOP,
     SHOP_KEY,
     bearer,
-    forged,
     token,
 )
 from tests.service import Running, running
+from tests.waiting import eventually
 
 SEARCHES = ("POST /search", "POST /search/stream", "GET /search/stream")
 ONE_SEARCH = ("GET /search/{id}", "GET /search/{id}/stream", "DELETE /search/{id}")
@@ -65,15 +66,8 @@ TABLE: dict[str, tuple[Shown, tuple[str, ...]]] = {
     "a token": (by_token(token()), BY_TOKEN),
     "a token that has ended": (by_token(token(exp=1_700_000_000)), NOBODY),
     "a token bound to its page": (by_token(token(origin=EVIL), Origin=EVIL), BY_TOKEN),
-    "a token bound to a page, from none": (by_token(token(origin=EVIL)), BY_TOKEN),
     "a token of another page": (by_token(token(origin=PAGE), Origin=EVIL), ELSEWHERE),
-    "a token of another page, from an allowed one": (
-        by_token(token(origin=EVIL), Origin=PAGE),
-        ELSEWHERE,
-    ),
-    "a forged token, alg none": (by_token(forged("none")), NOBODY),
-    "a forged token, alg HS512": (by_token(forged("HS512", hashed="sha512")), NOBODY),
-    "a forged token, alg RS256": (by_token(forged("RS256")), NOBODY),
+    "a forged token": (by_token(token()[:-2]), NOBODY),
     "a key in the query": (Shown(query={"access_token": SHOP_KEY}), NOBODY),
     "a key in the query, and one in its place": (
         Shown(SHOP, query={"access_token": SHOP_KEY}),
@@ -83,18 +77,10 @@ TABLE: dict[str, tuple[Shown, tuple[str, ...]]] = {
         Shown(query={"access_token": token()}),
         ("401", "401", "200", "401", "200", "401", "401"),
     ),
-    "a token that has ended in the query": (
-        Shown(query={"access_token": token(exp=1_700_000_000)}),
-        NOBODY,
-    ),
-    "a forged token in the query": (Shown(query={"access_token": forged("none")}), NOBODY),
     "a key from a foreign page": (Shown(SHOP | {"Origin": EVIL}), NO_NEW_SEARCH),
-    "a key from a page without an origin": (Shown(SHOP | {"Origin": "null"}), NO_NEW_SEARCH),
-    "a key, and an origin that is none": (Shown(SHOP | {"Origin": "http://["}), NO_NEW_SEARCH),
     "a key, and an empty origin": (Shown(SHOP | {"Origin": ""}), NO_NEW_SEARCH),
     "a key from an allowed page": (Shown(SHOP | {"Origin": PAGE}), EVERYTHING),
     "a key from our own page": (Shown(SHOP | {"Origin": "http://HOST"}), EVERYTHING),
-    "a key from our own page behind TLS": (Shown(SHOP | {"Origin": "https://HOST"}), EVERYTHING),
     "a free token from a foreign page": (
         by_token(token(), Origin=EVIL),
         (*NO_NEW_SEARCH[:6], "403 token"),
@@ -118,21 +104,17 @@ TABLE: dict[str, tuple[Shown, tuple[str, ...]]] = {
         ("422",) * 3 + ("200",) * 4,
     ),
     "one's own response": (Shown(SHOP, body={"previous_response_id": "RESPONSE"}), EVERYTHING),
-    "one's own response, by token": (
-        Shown(bearer(token()), body={"previous_response_id": "RESPONSE"}),
-        BY_TOKEN,
-    ),
 }
 
 
 async def ask(
     service: Running, endpoint: str, shown: Shown, made: dict[str, Any]
 ) -> httpx.Response:
-    """Send one request of the table, with what it stands for filled in."""
+
+    host = service.url.removeprefix("http://")
+    known = {"HOST": host, "SEARCH": made["id"], "RESPONSE": made["upstream_response_id"]}
 
     def filled(texts: dict[str, str]) -> dict[str, str]:
-        host = service.url.removeprefix("http://")
-        known = {"HOST": host, "SEARCH": made["id"], "RESPONSE": made["upstream_response_id"]}
         for name, value in known.items():
             texts = {key: text.replace(name, value) for key, text in texts.items()}
         return texts
@@ -150,22 +132,27 @@ async def ask(
     )
 
 
-@pytest.mark.parametrize("kind", TABLE)
-async def test_every_endpoint_lets_in_whom_it_should(kind: str) -> None:
-    shown, wanted = TABLE[kind]
+@pytest.fixture(scope="module", name="service")
+async def open_service() -> AsyncGenerator[Running, None]:
     async with running(**GUARDED) as service:
-        made = (await service.http.post("/search", json=ASKED, headers=SHOP)).json()
-        for endpoint, want in zip(ENDPOINTS, wanted, strict=True):
-            response = await ask(service, endpoint, shown, made)
-            code = response.json()["code"] if response.is_error else ""
-            assert str(response.status_code) == want[:3], endpoint
-            ended = want == "401" and "ended" in kind
-            assert code == ("token_expired" if ended else CODES[want]), endpoint
-            assert response.headers.get("www-authenticate") == ("Bearer" if want == "401" else None)
-            if want == "422":
-                assert response.json()["errors"][0]["field"] == "previous_response_id"
-        for endpoint in OPEN:
-            assert (await ask(service, endpoint, shown, made)).status_code == 200
+        yield service
+
+
+@pytest.mark.parametrize("kind", TABLE)
+async def test_every_endpoint_lets_in_whom_it_should(kind: str, service: Running) -> None:
+    shown, wanted = TABLE[kind]
+    made = (await service.http.post("/search", json=ASKED, headers=SHOP)).json()
+    for endpoint, want in zip(ENDPOINTS, wanted, strict=True):
+        response = await ask(service, endpoint, shown, made)
+        code = response.json()["code"] if response.is_error else ""
+        assert str(response.status_code) == want[:3], endpoint
+        ended = want == "401" and "ended" in kind
+        assert code == ("token_expired" if ended else CODES[want]), endpoint
+        assert response.headers.get("www-authenticate") == ("Bearer" if want == "401" else None)
+        if want == "422":
+            assert response.json()["errors"][0]["field"] == "previous_response_id"
+    for endpoint in OPEN:
+        assert (await ask(service, endpoint, shown, made)).status_code == 200
 
 
 KEYS, TOKENS = {"client_keys": GUARDED["client_keys"]}, {"client_token_secret": SECRET}
@@ -186,19 +173,10 @@ SHOWN: dict[str, tuple[dict[str, str], dict[str, str], tuple[int, ...]]] = {
     "a wrong key": (bearer("sk-wrong"), {}, (NO, NO, NO, IN, IN)),
     "a token": (bearer(token()), {}, (IN, IN, IN, IN, IN)),
     "an ended token": (bearer(token(exp=1)), {}, (NO, NO, NO, IN, IN)),
-    "another page's token": (
-        bearer(token(origin=PAGE)),
-        {},
-        (FOREIGN, FOREIGN, FOREIGN, FOREIGN, IN),
-    ),
-    "a key in the URL": ({}, {"access_token": SHOP_KEY}, (NO, NO, NO, NO, NO)),
-    "a token in the URL": ({}, {"access_token": token()}, (IN, IN, IN, IN, NO)),
-    "an ended token in the URL": ({}, {"access_token": token(exp=1)}, (NO, NO, NO, NO, NO)),
-    "another page's token in the URL": (
-        {},
-        {"access_token": token(origin=PAGE)},
-        (FOREIGN, FOREIGN, FOREIGN, FOREIGN, NO),
-    ),
+    "another page's token": (bearer(token(origin=PAGE)), {}, (*(FOREIGN,) * 4, IN)),
+    "a key in the URL": ({}, {"access_token": SHOP_KEY}, (NO,) * 5),
+    "a token in the URL": ({}, {"access_token": token()}, (*(IN,) * 4, NO)),
+    "an ended token in the URL": ({}, {"access_token": token(exp=1)}, (NO,) * 5),
 }
 
 
@@ -213,34 +191,57 @@ async def test_who_is_let_in_follows_from_the_settings_and_what_is_shown(setup: 
     assert answers == {kind: statuses[setup] for kind, (*_, statuses) in SHOWN.items()}
 
 
-async def test_for_anonymous_callers_the_id_is_the_capability() -> None:
-    async with running() as service:
-        made = (await service.http.post("/search", json=ASKED)).json()
-        assert (await service.http.get(f"/search/{made['id']}")).json() == made
-        follow_up = {"prompt": "And?", "previous_response_id": made["upstream_response_id"]}
-        assert (await service.http.post("/search", json=follow_up)).json()["status"] == "completed"
-
-
-NO_STREAMS = (("GET", "/search/srch_x"), ("POST", "/search/stream"), ("POST", "/v1/responses"))
-
-
-@pytest.mark.parametrize(("method", "path"), NO_STREAMS)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/search/srch_x"), ("POST", "/search/stream"), ("POST", "/v1/responses")],
+)
 async def test_a_token_in_a_url_that_takes_none_is_referred_to_the_header(
-    method: str, path: str
+    method: str, path: str, service: Running
 ) -> None:
-    async with running(**GUARDED) as service:
-        for credential in (token(), SHOP_KEY, "nonsense"):
-            query = {"access_token": credential}
-            refused = await service.http.request(method, path, params=query)
-            assert refused.status_code == 401
-            body = refused.json()
-            assert "Authorization" in (body.get("detail") or body["error"]["message"])
-            assert credential not in refused.text
-
-
-async def test_a_key_in_the_url_of_a_stream_is_refused_as_a_key() -> None:
-    async with running(**GUARDED) as service:
-        refused, _ = await service.stream("GET", params=ASKED | {"access_token": SHOP_KEY})
+    for credential in (token(), SHOP_KEY, "nonsense"):
+        query = {"access_token": credential}
+        refused = await service.http.request(method, path, params=query)
         assert refused.status_code == 401
-        assert "client key" in refused.json()["detail"]
-        assert SHOP_KEY not in refused.text
+        body = refused.json()
+        assert "Authorization" in (body.get("detail") or body["error"]["message"])
+        assert credential not in refused.text
+
+
+def follow_up(response_id: str, prompt: str = "And then?") -> dict[str, Any]:
+    return {"prompt": prompt, "previous_response_id": response_id}
+
+
+async def may_follow(service: Running, response_id: str, client: dict[str, str]) -> bool:
+    headers = client | {"Cache-Control": "no-cache"}
+    answer = await service.http.post("/search", json=follow_up(response_id), headers=headers)
+    if answer.status_code != 422:
+        return True
+    assert [one["field"] for one in answer.json()["errors"]] == ["previous_response_id"]
+    return False
+
+
+@pytest.mark.parametrize("scenario", ["cut_after_results", "incomplete"])
+async def test_an_answer_that_was_cut_belongs_to_its_client_too(scenario: str) -> None:
+    asked = ASKED | {"prompt": f"[sim {scenario}]"}
+    async with running(**GUARDED) as service:
+        found = (await service.http.post("/search", json=asked, headers=SHOP)).json()
+        response_id = found.get("result", found)["upstream_response_id"]
+        calls = service.record.total
+        assert not await may_follow(service, response_id, BLOG)
+        assert service.record.total == calls
+        # The upstream has nothing to go on with, but it is asked.
+        await service.http.post("/search", json=follow_up(response_id), headers=SHOP)
+        assert service.record.total == calls + 1
+
+
+async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
+    async with running(response_owner_ttl_s=1) as service:
+        response_id = (await service.http.post("/search", json=ASKED)).json()[
+            "upstream_response_id"
+        ]
+        assert await may_follow(service, response_id, {})
+
+        async def is_forgotten() -> bool:
+            return not await may_follow(service, response_id, {})
+
+        await eventually(is_forgotten)

@@ -26,7 +26,6 @@ BOTH = [(one["title"], one["url"]) for one in FOUND]
 
 
 async def results_of(*answers: list[Event]) -> list[Json]:
-    """The result of a search for each answer that the upstream gives."""
     parts: list[Part] = [says(stream(*map(block, events))) for events in answers]
     async with serving(*parts) as peer, running_against(peer.url) as service:
         results = []
@@ -37,7 +36,6 @@ async def results_of(*answers: list[Event]) -> list[Json]:
 
 
 def searched(**item: Any) -> list[Event]:
-    """An answer with one call of the tool, whose item has these members."""
     made = call(FOUND) | item
     return [CREATED, event("response.output_item.done", item=made), completed(made, MESSAGE)]
 

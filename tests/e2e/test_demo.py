@@ -21,7 +21,6 @@ pytestmark = pytest.mark.timeout(100)
 
 @contextmanager
 def demo(tmp_path: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """The running demo; ended whatever happens."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "demo", *arguments],
@@ -39,7 +38,6 @@ def demo(tmp_path: Path, *arguments: str, **settings: str) -> Iterator[subproces
 
 
 def answering(text: str) -> list[str]:
-    """The addresses in this output where somebody still listens."""
     found = []
     for port in set(re.findall(r"http://127\.0\.0\.1:(\d+)", text)):
         with socket.socket() as probe:
@@ -49,7 +47,6 @@ def answering(text: str) -> list[str]:
 
 
 def until(process: subprocess.Popen[str], words: str) -> str:
-    """What was printed up to the line that holds these words."""
     assert process.stdout
     text = ""
     for line in process.stdout:
@@ -100,19 +97,3 @@ def test_sigterm_in_mid_search_leaves_no_process_and_no_traceback(tmp_path: Path
     assert "Traceback" not in rest
     assert not answering(text)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_setting_reaches_the_service_and_one_that_it_refuses_is_shown(tmp_path: Path) -> None:
-    with demo(tmp_path, MODEL="no-such-model") as process:
-        text, _ = process.communicate()
-    assert process.returncode == 1
-    assert "`python -m app` did not start" in text
-    assert "MODEL" in text
-
-
-def test_help_lists_the_options_and_runs_nothing(tmp_path: Path) -> None:
-    with demo(tmp_path, "--help") as process:
-        text, _ = process.communicate()
-    assert process.returncode == 0
-    assert "DEMO_ONCE" in text
-    assert "http://" not in text

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.dashscope import CREATED, DONE, MESSAGE, Event, block, call, completed, event, usage
+from tests.dashscope import CREATED, DONE, MESSAGE, Event, block, completed, event, usage
 from tests.e2e.callers import ASKED
-from tests.e2e.money import spent, unknown
+from tests.e2e.money import spent
 from tests.peer import says, serving, stream
 from tests.service import Running, running_against
 
@@ -16,12 +16,10 @@ Json = dict[str, Any]
 
 
 def told(*used: int | None) -> Json:
-    """The last event's members for a usage of input tokens, output tokens and calls."""
     return {"usage": usage(*used)}  # type: ignore[arg-type] # the first two are numbers
 
 
 async def ask(service: Running, number: int, **more: Any) -> Json:
-    """A search's cost, or that in the failure."""
     asked = ASKED | {"prompt": f"Question {number}"} | more
     answer = (await service.http.post("/search", json=asked)).json()
     result = answer.get("result", answer)
@@ -30,28 +28,22 @@ async def ask(service: Running, number: int, **more: Any) -> Json:
 
 
 def exactly(cost: Json, *, tokens: Decimal | str, tools: Decimal | str) -> None:
-    shown = {name: Decimal(str(cost[name])) for name in ("total", "tokens", "tools")}
     tokens, tools = Decimal(tokens), Decimal(tools)
-    assert shown == {"total": tokens + tools, "tokens": tokens, "tools": tools}
-    assert cost["currency"] == "CNY"
+    shown = [Decimal(str(cost[name])) for name in ("total", "tokens", "tools")]
+    assert [*shown, cost["currency"]] == [tokens + tools, tokens, tools, "CNY"]
 
 
 TIERS: list[tuple[str, int, str, str]] = [
     # model, input tokens, CNY for a million of input and of output
     ("qwen3.7-max", 1, "12", "36"),
-    ("qwen3.7-max", 900_000, "12", "36"),
     ("qwen3.7-plus", 262_144, "2", "8"),
     ("qwen3.7-plus", 262_145, "6", "24"),
-    ("qwen3.6-plus", 262_144, "2", "12"),
     ("qwen3.6-plus", 262_145, "8", "48"),
     ("qwen3.6-flash", 262_144, "1.2", "7.2"),
     ("qwen3.6-flash", 262_145, "4.8", "28.8"),
     ("qwen3.5-flash", 131_072, "0.2", "2"),
     ("qwen3.5-flash", 131_073, "0.8", "8"),
-    ("qwen3.5-flash", 262_144, "0.8", "8"),
     ("qwen3.5-flash", 262_145, "1.2", "12"),
-    ("qwen3.7-plus-2026-05-26", 1, "2", "8"),
-    ("qwen3.7-max-2026-06-08", 1, "12", "36"),
     ("qwen3.6-flash-2026-04-16", 262_145, "4.8", "28.8"),
 ]
 
@@ -69,19 +61,8 @@ async def test_tokens_are_priced_by_model_and_by_tier_of_the_input() -> None:
 USAGES: dict[str, tuple[list[Event], str, str]] = {
     # the events after the first, and what tokens and tools cost
     "as the contract has it": ([DONE, completed(**told(2_753, 181, 1))], "0.006954", "0.048"),
-    "no call": ([completed(MESSAGE, **told(1_000, 0, 0))], "0.002", "0"),
-    "two calls": ([DONE, completed(**told(1_000, 0, 2))], "0.002", "0.096"),
     "more calls than were seen": ([DONE, completed(**told(1_000, 0, 3))], "0.002", "0.144"),
     "calls not counted, one seen": ([DONE, completed(**told(1_000, 0))], "0.002", "0.048"),
-    "calls not counted, two seen": (
-        [
-            DONE,
-            event("response.output_item.done", item=call([], name="msg_2")),
-            completed(call([]), call([], name="msg_2"), **told(1_000, 0)),
-        ],
-        "0.002",
-        "0.096",
-    ),
     "calls not counted, none seen": ([completed(MESSAGE, **told(1_000, 0))], "0.002", "0"),
     "nothing used": ([completed(MESSAGE, **told(0, 0, 0))], "0", "0"),
     "incomplete": (
@@ -104,27 +85,8 @@ async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
             assert await spent(service) == paid, kind
 
 
-@pytest.mark.parametrize(("calls_seen", "calls_charged"), [(0, 1), (1, 1), (2, 2)])
-async def test_where_no_usage_is_told_the_calls_that_were_seen_are_charged(
-    calls_seen: int, calls_charged: int
-) -> None:
-    calls = [call([], name=f"msg_{number}") for number in range(calls_seen)]
-    seen = [event("response.output_item.done", item=one) for one in calls]
-    end = completed(*calls, MESSAGE, usage=None)
-    part = says(stream(block(CREATED), *map(block, seen), block(end)))
-    async with serving(part) as peer, running_against(peer.url) as service:
-        cost = await ask(service, 0)
-    assert unknown(calls_charged).holds(Decimal(str(cost["total"])))
-
-
 @pytest.mark.parametrize(
-    ("region", "fee"),
-    [
-        ("cn-beijing", "0.048"),
-        ("us-east-1", "0.048"),
-        ("eu-central-1", "0.048"),
-        ("ap-southeast-1", "0.058713905"),
-    ],
+    ("region", "fee"), [("cn-beijing", "0.048"), ("ap-southeast-1", "0.058713905")]
 )
 async def test_the_tools_fee_is_the_regions(region: str, fee: str) -> None:
     part = says(stream(block(CREATED), block(DONE), block(completed())))
@@ -158,11 +120,3 @@ async def test_given_prices_stand_over_the_built_in_ones() -> None:
     async with serving(*parts) as peer, running_against(peer.url, **settings) as service:
         for number, ((model, _), tokens) in enumerate(GIVEN.items()):
             exactly(await ask(service, number, model=model), tokens=tokens, tools="0.101")
-
-
-async def test_a_model_without_a_price_has_no_cost_and_none_is_guessed() -> None:
-    part = says(stream(block(CREATED), block(DONE), block(completed())))
-    async with serving(part) as peer, running_against(peer.url) as service:
-        for number, model in enumerate(("qwen3.8-27b", "qwen3.5-27b")):
-            assert await ask(service, number, model=model) is None
-        assert await spent(service) == 0

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -33,7 +32,6 @@ BODIES = {
 
 
 def upload(path: str, n_bytes: int | None, kind: str = FORM, *fields: str) -> bytes:
-    """The head of a request whose body has so many bytes, or comes in chunks (None)."""
     framing = "Transfer-Encoding: chunked" if n_bytes is None else f"Content-Length: {n_bytes}"
     lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {kind}", framing, *fields]
     return "\r\n".join([*lines, "", ""]).encode()
@@ -41,7 +39,6 @@ def upload(path: str, n_bytes: int | None, kind: str = FORM, *fields: str) -> by
 
 REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no key": ([], 401, "unauthorized"),
-    "a wrong key": (["Authorization: Bearer sk-wrong"], 401, "unauthorized"),
     "a foreign page": (
         [f"Authorization: Bearer {BLOG_KEY}", f"Origin: {EVIL}"],
         403,
@@ -52,11 +49,10 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
 
 
 @asynccontextmanager
-async def strict(**settings: Any) -> AsyncIterator[tuple[Running, Wire]]:
-    """A service whose client `shop` has used up its rate, and a connection to it."""
+async def strict() -> AsyncIterator[tuple[Running, Wire]]:
     async with (
         asyncio.timeout(GUARD_S),
-        running(**GUARDED, rate_limit="1/day", **settings) as service,
+        running(**GUARDED, rate_limit="1/day") as service,
         dial(service.url) as wire,
     ):
         used = await service.http.post("/search", headers={"Authorization": f"Bearer {SHOP_KEY}"})
@@ -82,39 +78,12 @@ async def test_a_refusal_reaches_a_caller_who_sends_everything_first() -> None:
         assert (status, problem["code"]) == (401, "unauthorized")
 
 
-async def test_a_refused_caller_may_hang_up_in_mid_upload() -> None:
-    async with strict() as (service, wire):
-        wire.send(upload("/search", UPLOAD_BYTES))
-        await wire.send_all(PIECE, 20)
-        assert (await wire.body())[0] == 401
-        wire.reset()
-        await quiet()
-        assert (await service.http.get("/readyz")).status_code == 200
-
-
-def sized() -> Iterator[bytes]:
-    """A body with a length that is far off."""
-    yield upload("/search", 10**12)
-    while True:
-        yield PIECE
-
-
-def chunked() -> Iterator[bytes]:
-    """One in chunks without end."""
-    yield upload("/search", None)
-    while True:
-        yield b"c350\r\n" + PIECE + b"\r\n"
-
-
-@pytest.mark.parametrize("body", [sized, chunked])
-async def test_a_refused_caller_who_stops_sending_is_dropped(
-    body: Callable[[], Iterator[bytes]],
-) -> None:
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_refused_caller_who_stops_sending_is_dropped(*, chunked: bool) -> None:
     async with strict() as (_, wire):
-        pieces = body()
-        wire.send(next(pieces))
+        wire.send(upload("/search", None if chunked else 10**12))
         assert (await wire.body())[0] == 401
-        wire.send(next(pieces))
+        wire.send(b"c350\r\n" + PIECE + b"\r\n" if chunked else PIECE)
         await quiet()
         skip(IDLE_S)
         assert await wire.all() == b""
@@ -145,21 +114,6 @@ async def test_an_upload_may_take_its_time_as_long_as_something_comes(kind: str)
         assert (await wire.body())[0] == 200
 
 
-async def test_where_time_is_not_limited_an_upload_may_pause_for_ever() -> None:
-    body = BODIES[JSON]
-    off = {"upload_idle_timeout_s": 0}
-    async with (
-        asyncio.timeout(2 * GUARD_S),
-        running(**off) as service,  # type: ignore[arg-type] # no knobs among them
-        dial(service.url) as wire,
-    ):
-        wire.send(upload("/search", len(body), JSON) + body[:20])
-        await quiet()
-        skip(60)
-        wire.send(body[20:])
-        assert (await wire.body())[0] == 200
-
-
 async def test_limits_of_size_are_enforced_while_the_body_still_arrives() -> None:
     async with running(body_max_bytes=50_000, image_max_bytes=20_000) as service:
         whole = await service.http.post("/search", json={"image_url": "x" * 60_000})
@@ -175,14 +129,6 @@ async def test_limits_of_size_are_enforced_while_the_body_still_arrives() -> Non
         kind = {"Content-Type": JSON}
         chunked = await service.http.post("/search", content=endless(), headers=kind)
         assert (chunked.status_code, chunked.json()["code"]) == (413, "image_too_large")
-
-
-async def test_a_body_may_come_in_chunks_of_one_byte() -> None:
-    body = json.dumps({"image_url": IMAGE_URL, "prompt": "x" * 5_000}).encode()
-    chunks = b"".join(b"1;x=y\r\n%c\r\n" % byte for byte in body)
-    async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
-        wire.send(upload("/search", None, JSON) + chunks + b"0\r\n\r\n")
-        assert (await wire.body())[0] == 200
 
 
 async def test_a_stream_that_is_resumed_takes_the_upload_while_it_goes_on() -> None:
@@ -201,13 +147,13 @@ async def test_a_stream_that_is_resumed_takes_the_upload_while_it_goes_on() -> N
             assert events_of(await wire.rest())[-1] == b"search.completed"
 
 
-async def test_a_caller_may_hang_up_in_mid_upload() -> None:
-    async with asyncio.timeout(GUARD_S), running() as service:
-        async with dial(service.url) as wire:
-            wire.send(upload("/search", UPLOAD_BYTES, JSON))
-            await wire.send_all(PIECE, 20)
-            await quiet()
-            wire.reset()
+@pytest.mark.parametrize("fields", [[], [f"Authorization: Bearer {BLOG_KEY}"]])
+async def test_a_caller_may_hang_up_in_mid_upload(fields: list[str]) -> None:
+    async with strict() as (service, wire):
+        wire.send(upload("/search", UPLOAD_BYTES, JSON, *fields))
+        await wire.send_all(PIECE, 20)
+        await quiet()
+        wire.reset()
         await quiet()
         assert service.record.total == 0
-        assert (await service.http.post("/search", json=ASKED)).status_code == 200
+        assert (await service.http.get("/readyz")).status_code == 200

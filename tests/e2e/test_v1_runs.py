@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+from collections.abc import AsyncGenerator
 
 import pytest
 from PIL import Image
@@ -17,6 +18,12 @@ from tests.service import Running, running
 KEYED = {"Idempotency-Key": "order-1"}
 FEE, INPUT, OUTPUT = 0.048, 0.000002, 0.000008
 """CNY for a call of the tool, and for a token of qwen3.7-plus."""
+
+
+@pytest.fixture(scope="module", name="service")
+async def open_service() -> AsyncGenerator[Running, None]:
+    async with running(upstream_retries=0, stream_commit_s=30) as service:
+        yield service
 
 
 async def spent(service: Running) -> float:
@@ -44,18 +51,6 @@ async def test_what_may_have_been_billed_is_charged(scenario: str, *, stream: bo
         await create(service, asked(f"[sim {scenario}]", stream=stream))
         # The fee, and the estimate for tokens: 10,000 of input, and at least 2,000 of output.
         assert await spent(service) >= FEE + 10_000 * INPUT + 2_000 * OUTPUT
-
-
-@pytest.mark.parametrize(("tokens", "refused"), [(None, False), (20_000, True)])
-async def test_more_output_tokens_reserve_more(tokens: int | None, *, refused: bool) -> None:
-    """Two calls at once fit into the budget, unless the first may write a great deal."""
-    async with running(budget_total_cny_per_day="0.2") as service:
-        body = asked("[sim gated tag=b]", stream=True, max_output_tokens=tokens)
-        first = asyncio.create_task(create(service, body))
-        await quiet()
-        second = await create(service, asked("Another?"))
-        await service.open_gate("b")
-        assert (402 in {(await first).status_code, second.status_code}) is refused
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -102,14 +97,16 @@ async def test_a_key_repeats_the_answer_instead_of_the_call(*, stream: bool) -> 
         assert (await create(service, body, **another, **SHOP)).headers["x-cache"] == "miss"
 
 
-async def test_a_key_knows_a_picture_by_its_content() -> None:
+async def test_a_key_knows_a_picture_by_its_content_and_a_large_one_is_made_smaller() -> None:
     packed = io.BytesIO()
     Image.new("RGB", (40, 40), "blue").save(packed, "PNG")
     encoded = base64.b64encode(packed.getvalue()).decode()
-    async with running() as service:
+    async with running(image_max_side=32) as service:
         for number, head in enumerate(("data:image/png;base64,", "DATA:image/png;base64,")):
             answer = await create(service, asked(image=head + encoded), **KEYED)
             assert answer.headers["x-cache"] == ("hit" if number else "miss")
+        [sent] = service.record.calls[0].images
+        assert (sent.width, sent.height) == (32, 32)
 
 
 async def test_a_failed_call_frees_its_key() -> None:
@@ -117,12 +114,6 @@ async def test_a_failed_call_frees_its_key() -> None:
     async with running() as service:
         assert (await create(service, body, **KEYED)).status_code == 502
         assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
-
-
-async def test_a_bad_key_is_refused() -> None:
-    async with running() as service:
-        refused = await create(service, asked(), **{"Idempotency-Key": "x" * 300})
-        assert error_of(refused)["param"] == "Idempotency-Key"
 
 
 async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
@@ -144,47 +135,36 @@ async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
         ("http_400", "false"),
         ("http_401", "false"),
         ("http_429", "true"),
-        ("http_503", "true"),
         ("throttled_200", "true"),
         ("http_500", "false"),
         ("reset_before_headers", "false"),
-        ("empty_200", "false"),
         ("html_200", "false"),
         ("error row=download_timeout", "true"),
     ],
 )
-async def test_sdks_learn_whether_to_try_again(scenario: str, again: str, *, stream: bool) -> None:
-    async with running(upstream_retries=0) as service:
-        response = await create(service, asked(f"[sim {scenario}]", stream=stream))
-        assert response.status_code >= 400
-        assert response.headers["x-should-retry"] == again
-        assert ("retry-after" in response.headers) is (response.status_code == 503)
-        assert error_of(response)["code"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("form", ["http", "nested", "sse", "failed"])
-async def test_what_the_upstream_finds_not_valid_is_the_callers_own(
-    form: str, *, stream: bool
+async def test_sdks_learn_whether_to_try_again(
+    scenario: str, again: str, *, stream: bool, service: Running
 ) -> None:
-    async with running() as service:
-        words = f"[sim error row=web_extractor as={form}]"
-        response = await create(service, asked(words, stream=stream))
-        assert response.status_code == 422
-        assert error_of(response)["code"] == "invalid_request"
-        assert service.record.total == 1
+    response = await create(service, asked(f"[sim {scenario}]", stream=stream))
+    assert response.status_code >= 400
+    assert response.headers["x-should-retry"] == again
+    assert ("retry-after" in response.headers) is (response.status_code == 503)
+    assert error_of(response)["code"]
 
 
-@pytest.mark.parametrize("scenario", ["http_404", "http_405", "redirect"])
-async def test_an_upstream_that_is_not_where_it_should_be_is_nobodys_own(scenario: str) -> None:
-    async with running() as service:
-        response = await create(service, asked(f"[sim {scenario}]"))
-        assert response.status_code == 502
-        assert error_of(response)["code"] == "upstream_rejected"
-
-
-async def test_a_throttled_answer_is_asked_for_again_before_anybody_hears_of_it() -> None:
-    async with running() as service:
-        response = await create(service, asked("[sim http_429 times=1]"))
-        assert response.status_code == 200
-        assert service.record.total == 2
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        *(
+            (f"error row=web_extractor as={form}", 422, "invalid_request")
+            for form in ("http", "nested", "sse", "failed")
+        ),
+        *((name, 502, "upstream_rejected") for name in ("http_404", "http_405", "redirect")),
+    ],
+)
+async def test_what_the_upstream_finds_not_valid_is_the_callers_own(
+    words: str, status: int, code: str, service: Running
+) -> None:
+    for stream in (False, True):
+        response = await create(service, asked(f"[sim {words}]", stream=stream))
+        assert (response.status_code, error_of(response)["code"]) == (status, code)

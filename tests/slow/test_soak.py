@@ -27,7 +27,6 @@ pytestmark = [
 
 
 def forgetful_service() -> Subject:
-    """The service as the bench runs it, but that it soon forgets what it keeps on purpose."""
     subject = next(one for one in subjects({}) if one.name == "service")
     short = {"SEARCH_RETENTION_S": RETENTION_S, "RESPONSE_OWNER_TTL_S": RETENTION_S}
 
@@ -39,7 +38,6 @@ def forgetful_service() -> Subject:
 
 
 async def search(target: Running, count: int) -> None:
-    """Streams, waiting requests, and streams whose reader leaves early."""
     numbers = iter(range(count))
 
     async def caller() -> None:
@@ -55,7 +53,6 @@ async def search(target: Running, count: int) -> None:
 
 
 async def samples(target: Running) -> list[int]:
-    """Resident memory after each part of the searches, a quarter of them ahead to warm up."""
     found = []
     await target.set_answer(Answer(deltas=90))
     await search(target, SEARCHES // 4)

@@ -13,7 +13,7 @@ from tests.clock import settle, skip
 from tests.e2e.asking import IMAGE_URL as URL
 from tests.processes import KEY, Process, simulator
 from tests.service import Running, running_against
-from tests.wire import Wire, dial, events_of, request
+from tests.wire import dial, events_of, request
 
 STREAMS = 10_000
 AT_ONCE = 200
@@ -31,63 +31,47 @@ SCENES = {
 }
 
 
-class Storm:
-    """Streams that are opened and dropped, each somewhere else."""
-
-    def __init__(self, service: Running, seed: int) -> None:
-        self.service = service
-        self.chance = random.Random(seed)
-        self.statuses: Counter[int] = Counter()
-        self.left: Counter[str] = Counter()
-
-    async def blow(self) -> None:
-        """Keep `AT_ONCE` callers coming and going until all have been."""
-        numbers = iter(range(STREAMS))
-
-        async def caller() -> None:
-            for number in numbers:
-                await self._come_and_go(number)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(caller())
-
-    async def _come_and_go(self, number: int) -> None:
-        where = self.chance.choice(list(SCENES))
-        asked = {"image_url": URL, "prompt": f"[sim {SCENES[where]}] {number}"}
-        async with dial(self.service.url) as wire:
-            if self.chance.random() < 0.5:
-                data = request("GET", "/search/stream", query=asked)
-            else:
-                data = request("POST", "/search/stream", body=asked)
-            if where == "before it has asked":
-                data = data[: self.chance.randrange(len(data))]
-            wire.send(data)
-            await self._read_on(wire, where)
-            self.left[where] += 1
-            if self.chance.random() < 0.5:
-                wire.reset()
-
-    async def _read_on(self, wire: Wire, where: str) -> None:
+async def come_and_go(service: Running, chance: random.Random, number: int) -> str:
+    where = chance.choice(list(SCENES))
+    asked = {"image_url": URL, "prompt": f"[sim {SCENES[where]}] {number}"}
+    by_get = request("GET", "/search/stream", query=asked)
+    data = chance.choice([by_get, request("POST", "/search/stream", body=asked)])
+    if where == "before it has asked":
+        data = data[: chance.randrange(len(data))]
+    async with dial(service.url) as wire:
+        wire.send(data)
         if where.startswith("before"):
-            await settle(self.chance.randrange(200))
-            return
-        head = await wire.head()
-        self.statuses[head.status] += 1
-        wanted, stream = self.chance.choice([0, 100, 1_000, 2_000]), b""
-        while len(stream) < wanted and (piece := await wire.piece()):
-            stream += piece
+            await settle(chance.randrange(200))
+        else:
+            assert (await wire.head()).status == 200
+            wanted, stream = chance.choice([0, 100, 1_000, 2_000]), b""
+            while len(stream) < wanted and (piece := await wire.piece()):
+                stream += piece
+        if chance.random() < 0.5:
+            wire.reset()
+    return where
+
+
+async def storm(service: Running) -> Counter[str]:
+    chance, numbers, left = random.Random(4), iter(range(STREAMS)), Counter[str]()
+
+    async def caller() -> None:
+        for number in numbers:
+            left[await come_and_go(service, chance, number)] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(caller())
+    return left
 
 
 async def calls(upstream: Process) -> dict[str, int]:
-    """What the stand-in has counted."""
     async with httpx.AsyncClient() as http:
         counted: dict[str, int] = (await http.get(f"{upstream.url}/record")).json()
         return counted
 
 
 async def rest(service: Running, upstream: Process) -> None:
-    """Wait until nothing is under way, and let idle connections end."""
     await service.until_metric("imagesearch_runs_active", 0)
     while (await calls(upstream))["open"]:
         pass
@@ -97,7 +81,6 @@ async def rest(service: Running, upstream: Process) -> None:
 
 
 def left_over() -> tuple[int, int]:
-    """How many tasks there are, and how many files and sockets are open."""
     return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -125,11 +108,9 @@ async def test_ten_thousand_dropped_streams_leave_nothing_behind() -> None:
         assert await search_afresh(service, -1) == "search.completed"
         await rest(service, upstream)
         before = left_over()
-        storm = Storm(service, seed=4)
-        await storm.blow()
+        left = await storm(service)
         await rest(service, upstream)
-        assert sum(storm.left.values()) == STREAMS
-        assert set(storm.statuses) == {200}
+        assert (left.keys(), left.total()) == (SCENES.keys(), STREAMS)
         assert (await calls(upstream))["total"] > STREAMS // 2
         assert await service.metric("imagesearch_store_bytes") == 0
         assert await service.metric("imagesearch_streams_open") == 0

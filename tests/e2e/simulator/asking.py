@@ -36,8 +36,8 @@ class Upstream:
     async def ask(self, body: dict[str, Any], **headers: str) -> httpx.Response:
         return await self.client.post("/responses", json=body, headers=headers)
 
-    async def stream(self, prompt: str, **more: Any) -> httpx.Response:
-        return await self.ask(question(prompt, stream=True, **more))
+    async def stream(self, prompt: str) -> httpx.Response:
+        return await self.ask(question(prompt, stream=True))
 
 
 @asynccontextmanager
@@ -57,24 +57,20 @@ def question(prompt: str = "What is like it?", *urls: str, **more: Any) -> dict[
     parts: list[dict[str, Any]] = [{"type": "input_text", "text": prompt}]
     given = urls or (f"{GALLERY_URL}red-sails",)
     parts += [{"type": "input_image", "image_url": url} for url in given]
-    body = {
-        "model": "qwen3.7-plus",
-        "input": [{"role": "user", "content": parts}],
-        "tools": [{"type": "image_search"}],
-    }
-    return body | more
+    asked = [{"role": "user", "content": parts}]
+    return {"model": "qwen3.7-plus", "input": asked, "tools": [{"type": "image_search"}], **more}
 
 
 def data_url(name: str, *, scale: float = 1.0) -> str:
     """A gallery picture, resized and compressed again."""
     with Image.open(io.BytesIO(jpeg(name))) as picture:
         size = (round(picture.width * scale), round(picture.height * scale))
-        return as_data_url(picture.resize(size), "JPEG", quality=40)
+        return as_data_url(picture.resize(size), "JPEG")
 
 
-def as_data_url(image: Image.Image, kind: str, **options: Any) -> str:
+def as_data_url(image: Image.Image, kind: str) -> str:
     target = io.BytesIO()
-    image.save(target, kind, **options)
+    image.save(target, kind, quality=40)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(target.getvalue()).decode()}"
 
 

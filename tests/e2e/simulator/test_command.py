@@ -1,22 +1,20 @@
 """`python -m simulator` as a process, asked by the official client."""
 
 import json
+import signal
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, DefaultAsyncHttpxClient, RateLimitError
 
-from simulator.__main__ import main
-from simulator.catalogue import SCENARIOS
 from tests.e2e.simulator.asking import data_url, question
 from tests.processes import simulator
 
-MODEL = "qwen3.7-plus"
 
-
-@pytest.mark.parametrize("number", [15, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_process_serves_the_official_client_and_ends_on_a_signal(number: int) -> None:
     asked: Any = question("Alike?", data_url("plums"))
+    hello: Any = {"model": "qwen3.7-plus", "input": "Hello [sim http_429]"}
     async with simulator() as process, DefaultAsyncHttpxClient(trust_env=False) as http:
         given: dict[str, Any] = {"base_url": f"{process.url}/v1", "http_client": http}
         client = AsyncOpenAI(api_key="sk-simulated", max_retries=0, **given)
@@ -24,13 +22,9 @@ async def test_a_process_serves_the_official_client_and_ends_on_a_signal(number:
         stream: Any = await client.responses.create(**asked, stream=True)
         seen = [event async for event in stream]
         with pytest.raises(RateLimitError):
-            await client.responses.create(model=MODEL, input="Hello [sim http_429]")
+            await client.responses.create(**hello)
         with pytest.raises(AuthenticationError):
-            await AsyncOpenAI(api_key="x", **given).responses.create(model=MODEL, input="Hello")
-        stalled: Any = await client.responses.create(
-            model=MODEL, input="Hello [sim stall]", stream=True
-        )
-        assert (await anext(aiter(stalled))).type == "response.created"
+            await AsyncOpenAI(api_key="x", **given).responses.create(**hello)
         process.signal(number)
         assert await process.ended() == 0
     call: Any = next(item for item in whole.output if item.type != "reasoning")
@@ -39,19 +33,3 @@ async def test_a_process_serves_the_official_client_and_ends_on_a_signal(number:
     assert deltas == seen[-1].response.output_text
     assert "simulated" in deltas
     assert process.lines == [f"simulator: listening on {process.url}/compatible-mode/v1"]
-
-
-def test_it_lists_its_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--scenarios"])
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(SCENARIOS)
-
-
-@pytest.mark.parametrize("words", ["--results 101", "--pace-s nan", "--no", "--port 70000"])
-def test_a_bad_flag_is_one_line_and_status_2(
-    words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words.split())
-    said = capsys.readouterr().err
-    assert (caught.value.code, said.count("\n")) == (2, 1)
-    assert said.startswith("simulator: ")
