@@ -148,8 +148,8 @@ class RequestContext:
             fields["search_id"] = run.id
         if error := state.get("error"):
             fields["code"] = error.code
-        if isinstance(error, REFUSALS):
-            self.metrics.rejected.labels(error.code).inc()
+            if isinstance(error, REFUSALS):
+                self.metrics.rejected.labels(error.code).inc()
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
 

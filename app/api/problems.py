@@ -39,15 +39,11 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}  # noqa: PLR2004
     if error.status in (429, 503):
         headers["Retry-After"] = str(error.wait_s)
-    if not f"{path_of(scope)}/".startswith("/v1/"):
-        return Response(_problem(scope, error), error.status, headers, PROBLEM)
-    # Some SDKs repeat a request by themselves unless told not to.
-    repeat = error.retryable and error.billed == "no"
-    headers["X-Should-Retry"] = str(repeat).lower()
-    return Response(json_bytes(openai_error(error)), error.status, headers, "application/json")
-
-
-def _problem(scope: Scope, error: ServiceError) -> bytes:
+    if f"{path_of(scope)}/".startswith("/v1/"):
+        # Some SDKs repeat a request by themselves unless told not to.
+        repeat = error.retryable and error.billed == "no"
+        headers["X-Should-Retry"] = str(repeat).lower()
+        return Response(json_bytes(openai_error(error)), error.status, headers, "application/json")
     run = run_of(scope)
     # What had been found before the failure was paid for.
     partial = run.result if run and run.ended and run.error is error else None
@@ -57,7 +53,7 @@ def _problem(scope: Scope, error: ServiceError) -> bytes:
         search_id=run.id if run else None,
         result=partial.model_dump(mode="json") if partial and partial.results else None,
     )
-    return json_bytes(body)
+    return Response(json_bytes(body), error.status, headers, PROBLEM)
 
 
 def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0) -> InvalidRequest:
