@@ -17,16 +17,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import telemetry
 from app.api import ops, responses, search, tokens
-from app.api.closing import CloseAfterAnswer
-from app.api.middleware import (
-    HeadChecks,
-    InternalErrors,
-    RefuseBodiesWhileDraining,
-    RequestContext,
-    RootPath,
-)
+from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import add_models, operation_id
-from app.api.problems import on_http_error, on_service_error, on_validation_error
+from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
 from app.api.service import Service
 from app.errors import ServiceError
@@ -50,8 +43,7 @@ EXPOSED_HEADERS = (
 def create_app(settings: Settings) -> FastAPI:
     """Build the application; what needs an event loop is made when it starts.
 
-    Raises:
-        SettingsError: The upstream's address, proxy or certificates cannot be used.
+    Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
     metrics = telemetry.Metrics()
     upstream = UpstreamClient(settings, metrics)
@@ -78,9 +70,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.error = settings, None
     for part in (search, responses, tokens, ops):
         app.include_router(part.router)
-    app.add_exception_handler(ServiceError, on_service_error)
-    app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_exception_handler(HTTPException, on_http_error)
+    for error in (ServiceError, RequestValidationError, HTTPException):
+        app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody)
     add_middleware(app, settings, metrics)
     return app
@@ -88,9 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
-    app.add_middleware(RefuseBodiesWhileDraining)
-    app.add_middleware(HeadChecks)
-    app.add_middleware(InternalErrors)
+    app.add_middleware(ErrorResponses)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -100,16 +89,11 @@ def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics)
         allow_headers=["*"],
         expose_headers=EXPOSED_HEADERS,
     )
-    app.add_middleware(RequestContext, metrics=metrics)
-    app.add_middleware(RootPath, prefix=settings.root_path)
+    app.add_middleware(RequestContext, metrics=metrics, root_path=settings.root_path)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     # Outside of what replaces the peer's address by the forwarded one.
-    app.add_middleware(
-        CloseAfterAnswer,
-        trusted_proxies=settings.trusted_proxies,
-        linger_bytes=settings.body_max_bytes,
-    )
+    app.add_middleware(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies)
 
 
 @asynccontextmanager
@@ -121,39 +105,26 @@ async def running_service(
     for note in guards.notes():
         logger.warning(note)
     runs = Runs(settings)
-    intake = ImageIntake(image_limits(settings))
+    intake = ImageIntake(
+        ImageLimits(
+            max_bytes=settings.image_max_bytes,
+            max_pixels=settings.image_max_pixels,
+            max_side=settings.image_max_side,
+            workers=settings.image_workers,
+            worker_memory_bytes=settings.image_worker_memory_bytes,
+            timeout_s=settings.image_timeout_s,
+            inflight_max_bytes=settings.image_inflight_max_bytes,
+        )
+    )
+    searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
+    answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     await intake.start()
     try:
-        yield Service(
-            settings=settings,
-            metrics=metrics,
-            guards=guards,
-            intake=intake,
-            runs=runs,
-            searches=Searches(
-                settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics
-            ),
-            responses=Responses(
-                settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics
-            ),
-        )
+        yield Service(settings, metrics, guards, intake, runs, searches, answers)
     finally:
         await intake.close()
         await runs.close()
         await upstream.aclose()
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    """The settings that concern images."""
-    return ImageLimits(
-        max_bytes=settings.image_max_bytes,
-        max_pixels=settings.image_max_pixels,
-        max_side=settings.image_max_side,
-        workers=settings.image_workers,
-        worker_memory_bytes=settings.image_worker_memory_bytes,
-        timeout_s=settings.image_timeout_s,
-        inflight_max_bytes=settings.image_inflight_max_bytes,
-    )
 
 
 def installed_version() -> str:
@@ -165,23 +136,19 @@ def installed_version() -> str:
 
 
 def app_from_environment() -> FastAPI:
-    """The application, or one that raises the `SettingsError` when a server starts it."""
+    """The application, or one whose start raises the `SettingsError` that is its `state.error`."""
     telemetry.keep_queries_out()
     try:
         return create_app(load())
     except SettingsError as exc:
-        return refusing_app(exc)
-
-
-def refusing_app(error: SettingsError) -> FastAPI:
-    """An application that cannot start; the error is its `state.error`."""
+        error = exc
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def refuse(_: FastAPI) -> AsyncIterator[None]:
         raise error
         yield  # type: ignore[unreachable] # makes it a generator
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app = FastAPI(lifespan=refuse, openapi_url=None)
     app.state.error = error
     return app
 

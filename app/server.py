@@ -12,7 +12,6 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.service import Service
 from app.settings import Settings, SettingsError
 
 LAST_EVENTS_S = 5
@@ -42,23 +41,21 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin the drain. uvicorn calls this from its signal handler, while its loop runs."""
-        loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(self._on_signal)
+        asyncio.get_running_loop().call_soon_threadsafe(self._on_signal)
 
     def _on_signal(self) -> None:
-        if self.should_exit:
-            self.force_exit = True
-        elif not self.started:
+        self.force_exit = self.should_exit
+        if not self.started:
             self.should_exit = True
-        elif self._drain_task is None:
-            self._drain_task = asyncio.create_task(self._drain(self._grace_s))
-        else:
+            return
+        grace_s = self._grace_s
+        if self._drain_task:
             self._drain_task.cancel()
-            self._drain_task = asyncio.create_task(self._drain(0))
+            grace_s = 0
+        self._drain_task = asyncio.create_task(self._drain(grace_s))
 
     async def _drain(self, grace_s: float) -> None:
-        service: Service = self._app.state.service
-        await service.drain(grace_s)
+        await self._app.state.service.drain(grace_s)
         self.should_exit = True
 
 
@@ -83,11 +80,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Listen on HOST and PORT. Accepted connections inherit the options that are set here.
-
-    Raises:
-        SettingsError: Nothing can listen there.
-    """
+    """Listen on HOST and PORT, or raise `SettingsError`."""
     host, port = settings.host, settings.port
     listener: socket.socket | None = None
     try:
@@ -105,8 +98,12 @@ def listen(settings: Settings) -> socket.socket:
             listener.close()
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc
-    _set(listener, "TCP_USER_TIMEOUT", min(int(settings.stream_send_timeout_s * 1_000), INT_MAX))
-    _set(listener, "TCP_NOTSENT_LOWAT", NOT_SENT_LOWAT_BYTES)
+    # Accepted connections inherit these.
+    send_timeout_ms = min(int(settings.stream_send_timeout_s * 1_000), INT_MAX)
+    options = {"TCP_USER_TIMEOUT": send_timeout_ms, "TCP_NOTSENT_LOWAT": NOT_SENT_LOWAT_BYTES}
+    for name, value in options.items():
+        if option := getattr(socket, name, None):  # Not every system has it.
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
     return listener
 
 
@@ -114,9 +111,3 @@ def url_of(listener: socket.socket) -> str:
     """Where a client on this machine finds the service."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _set(listener: socket.socket, option: str, value: int) -> None:
-    """Set a TCP option where the system has it."""
-    if number := getattr(socket, option, None):
-        listener.setsockopt(socket.IPPROTO_TCP, number, value)

@@ -3,8 +3,7 @@
 import asyncio
 import sys
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Coroutine
 from io import BytesIO
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,50 +13,21 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from app import errors
+from app.api.disconnects import wait_unless
 from app.api.json_bounds import JsonBounds
-from app.api.middleware import has_body
 from app.api.problems import invalid_fields
-from app.errors import (
-    EncodingUnsupported,
-    ImageTooLarge,
-    InvalidRequest,
-    MalformedBody,
-    UploadTimeout,
-)
+from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.images.memory import MemoryReservation
 from app.settings import Settings
 
+T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 FOREVER_S = 31_536_000
 PARTS_MAX = 512
 """Most files, and most fields, that are parsed; how many are allowed is checked later."""
-
-
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
-    """Bytes and seconds; 0 disables a limit."""
-
-    body_bytes: int
-    file_bytes: int
-    idle_s: float
-    total_s: float
-
-    @classmethod
-    def of(cls, settings: Settings, *, body_bytes: int | None = None) -> "BodyLimits":
-        """The limits that the settings give."""
-        return cls(
-            body_bytes=settings.body_max_bytes if body_bytes is None else body_bytes,
-            file_bytes=settings.image_max_bytes,
-            idle_s=settings.upload_idle_timeout_s,
-            total_s=settings.upload_timeout_s,
-        )
-
-
-def media_type_of(request: Request) -> str:
-    """The body's media type, without parameters; empty if there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 class JsonBody(NamedTuple):
@@ -67,27 +37,23 @@ class JsonBody(NamedTuple):
     text: bytes
 
 
-async def read_json(
-    request: Request, limits: BodyLimits, memory: MemoryReservation, *, optional: bool = False
-) -> JsonBody:
-    """Read a JSON object; an empty one where the body is `optional` and missing.
+def media_type_of(request: Request) -> str:
+    """The body's media type, without parameters; empty if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    Raises:
-        MalformedBody: It is not JSON, not an object, or a name stands twice in an object, of which
-            two readers may take either value.
-        InvalidRequest, ImageTooLarge: It has too many members, or too much text.
-        UploadTimeout, EncodingUnsupported, Overloaded: As `_chunks`.
+
+async def read_json(
+    request: Request, memory: MemoryReservation, *, max_bytes: int | None = None
+) -> JsonBody:
+    """Read a JSON object of `max_bytes` at most, or as the settings say.
+
+    A name that stands twice in an object is refused: two readers may take either value.
     """
-    if optional and not has_body(request.headers):
-        return JsonBody({}, b"")
     if media_type_of(request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    buffer, bounds = BytesIO(), JsonBounds()
-    async for chunk in _chunks(request, limits, memory):
-        bounds.feed(chunk)
-        buffer.write(chunk)
-    # Of all ways to get the bytes, this one does not copy them.
-    text = buffer.getvalue().removeprefix(BOM_UTF8)
+    bounds = JsonBounds()
+    chunks = _chunks(request, memory, max_bytes)
+    text = await _unless_draining(request, _joined(chunks, bounds))
     memory.grow(len(text))  # What is made of it takes as much again.
     try:
         found = from_json(text, allow_inf_nan=False)
@@ -100,44 +66,45 @@ async def read_json(
     return JsonBody(found, text)
 
 
+async def _joined(chunks: AsyncGenerator[bytes, None], bounds: JsonBounds) -> bytes:
+    buffer = BytesIO()
+    async for chunk in chunks:
+        bounds.feed(chunk)
+        buffer.write(chunk)
+    # Of all ways to get the bytes, this one does not copy them.
+    return buffer.getvalue().removeprefix(BOM_UTF8)
+
+
 def _pairs(value: object) -> int:
     if isinstance(value, dict):
-        return len(value) + sum(_pairs(inner) for inner in value.values())
-    return sum(_pairs(inner) for inner in value) if isinstance(value, list) else 0
+        return len(value) + sum(map(_pairs, value.values()))
+    return sum(map(_pairs, value)) if isinstance(value, list) else 0
 
 
-async def read_form(
-    request: Request, limits: BodyLimits, memory: MemoryReservation
-) -> dict[str, Any]:
-    """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory.
-
-    Raises:
-        MalformedBody: It is not multipart/form-data, or ends early.
-        InvalidRequest: A field is given twice, or as a file.
-        ImageTooLarge, UploadTimeout, EncodingUnsupported, Overloaded: As `_chunks`.
-    """
-    # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
-    headers = Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"})
+async def read_form(request: Request, memory: MemoryReservation) -> dict[str, Any]:
+    """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory."""
+    file_max_bytes = _settings(request).image_max_bytes or sys.maxsize
 
     async def stream() -> AsyncGenerator[bytes, None]:
-        async for chunk in _chunks(request, limits, memory):
+        async for chunk in _chunks(request, memory):
             yield chunk
         if not parser.complete:
             raise MultiPartException("The body ends before its closing boundary.")
 
+    # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
     parser = Form(
-        headers,
+        Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"}),
         stream(),
         max_files=PARTS_MAX,
         max_fields=PARTS_MAX,
-        max_part_size=limits.file_bytes or sys.maxsize,
+        max_part_size=file_max_bytes,
     )
     try:
-        form = await parser.parse()
+        form = await _unless_draining(request, parser.parse())
     except MultiPartException as exc:
         raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
     try:
-        return await _fields(form.multi_items(), limits)
+        return await _fields(form.multi_items(), file_max_bytes)
     finally:
         await form.close()
 
@@ -154,88 +121,83 @@ class Form(MultiPartParser):
         self.complete = True
 
 
-async def _fields(parts: list[tuple[str, UploadFile | str]], limits: BodyLimits) -> dict[str, Any]:
+async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for latin_1_name, part in parts:
         name = latin_1_name.encode("latin-1").decode(errors="replace")
+        data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":
-            if data := await _file(part, limits):
+            if len(data) > file_max_bytes:
+                raise ImageTooLarge(f"An image may have {file_max_bytes} bytes.")
+            if data:  # There are none if a form was sent with no file chosen.
                 fields.setdefault(name, []).append(data)
         elif isinstance(part, UploadFile):
             raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
         elif name == "image_url":
-            fields.setdefault(name, []).append(_text(name, part))
+            fields.setdefault(name, []).append(_text(name, data))
         elif name in fields:
             raise InvalidRequest.of(name, "Was given more than once.")
         else:
-            fields[name] = _text(name, part)
+            fields[name] = _text(name, data)
     return fields
 
 
-async def _file(part: UploadFile | str, limits: BodyLimits) -> bytes:
-    """The bytes of an image; none of a form that was sent with no file chosen."""
-    if isinstance(part, str):
-        return part.encode("latin-1")
-    if 0 < limits.file_bytes < (part.size or 0):
-        raise ImageTooLarge(f"An image may have {limits.file_bytes} bytes.")
-    data = await part.read()
-    await part.close()
-    return data
-
-
-def _text(name: str, part: str) -> str:
+def _text(name: str, data: bytes) -> str:
     try:
-        return part.encode("latin-1").decode()
+        return data.decode()
     except UnicodeDecodeError as exc:
         raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
 
 
-async def _chunks(
-    request: Request, limits: BodyLimits, memory: MemoryReservation
-) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, counted.
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
 
-    Raises:
-        EncodingUnsupported: It is compressed.
-        ImageTooLarge: It is larger than allowed, also when its Content-Length says so.
-        UploadTimeout: It arrives too slowly.
-        Overloaded: Other uploads leave no memory for it.
-    """
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
-    declared = request.headers.get("content-length", "")
-    _check_size(int(declared) if declared.isascii() and declared.isdigit() else 0, limits)
+
+async def _unless_draining(request: Request, reading: Coroutine[Any, Any, T]) -> T:
+    """End the wait for a body that is still arriving when the service begins to shut down."""
+    begins = request.app.state.service.draining.wait()
+    error = errors.Draining("The service is shutting down.", retry_after_s=5)
+    return await wait_unless(begins, reading, error=error)
+
+
+async def _chunks(
+    request: Request, memory: MemoryReservation, max_bytes: int | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives, counted."""
+    settings, headers = _settings(request), request.headers
+    most = max_bytes or settings.body_max_bytes or sys.maxsize
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
+    declared = headers.get("content-length", "")
+    _check_size(int(declared) if declared.isdecimal() else 0, most)
     loop, chunks, n_bytes = asyncio.get_running_loop(), request.stream(), 0
-    ends_at = loop.time() + (limits.total_s or FOREVER_S)
+    ends_at = loop.time() + (settings.upload_timeout_s or FOREVER_S)
     while True:
-        idle_at = loop.time() + (limits.idle_s or FOREVER_S)
+        idle_at = loop.time() + (settings.upload_idle_timeout_s or FOREVER_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)):
                 chunk = await anext(chunks, None)
         except TimeoutError as exc:
-            raise UploadTimeout(
-                f"The body must arrive within {limits.total_s:g} s, "
-                f"with no pause of {limits.idle_s:g} s."
+            raise errors.UploadTimeout(
+                f"The body must arrive within {settings.upload_timeout_s:g} s, "
+                f"with no pause of {settings.upload_idle_timeout_s:g} s."
             ) from exc
         if chunk is None:
             return
         n_bytes += len(chunk)
-        _check_size(n_bytes, limits)
+        _check_size(n_bytes, most)
         memory.grow(len(chunk))
         yield chunk
 
 
-def _check_size(n_bytes: int, limits: BodyLimits) -> None:
-    if 0 < limits.body_bytes < n_bytes:
-        raise ImageTooLarge(f"A request's body may have {limits.body_bytes} bytes.")
+def _check_size(n_bytes: int, most: int) -> None:
+    if n_bytes > most:
+        raise ImageTooLarge(f"A request's body may have {most} bytes.")
 
 
 def validated(model: type[Model], fields: Any, *, strict: bool) -> Model:
-    """Make a model of fields.
-
-    Raises:
-        InvalidRequest: It names each field that is refused.
-    """
+    """Make a model of fields, or raise `InvalidRequest`, which names each one that is refused."""
     try:
         return model.model_validate(fields, strict=strict)
     except ValidationError as exc:

@@ -6,11 +6,10 @@ from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.service import Service, ServiceDep
-from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound, Unauthorized
+from app.errors import NotAcceptable, OriginNotAllowed, RouteNotFound, Unauthorized
 from app.guards import Identity
 from app.setting_types import normal_origin
 
-EVENT_STREAM = "text/event-stream"
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
@@ -52,22 +51,10 @@ def header_of(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name)).lower()
 
 
-def last_seen(request: Request) -> str:
-    """Id of the last event that a returning reader has seen; empty if it does not return."""
-    by_header = request.headers.get("last-event-id", "")
-    by_query = request.query_params.get("lastEventId", "") if request.method == "GET" else ""
-    return by_header or by_query
-
-
 async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Identity:
-    """Identify the caller by its Authorization header.
-
-    Raises:
-        Unauthorized: No credential where one is required, or not a valid one.
-        OriginNotAllowed: The token is bound to another origin.
-    """
+    """The caller, by its Authorization header."""
     try:
-        return _identify(request, service, shown, None)
+        return _identify(request, service, shown)
     except Unauthorized as exc:
         if shown is None and "access_token" in request.query_params:
             raise Unauthorized(USE_THE_HEADER) from exc
@@ -77,83 +64,58 @@ async def identify(request: Request, service: ServiceDep, shown: Credentials) ->
 async def identify_reader(
     request: Request, service: ServiceDep, shown: Credentials, token: UrlToken
 ) -> Identity:
-    """Do the same on event streams by GET, where the URL may hold a browser token."""
+    """The caller of an event stream by GET, where the URL may hold a browser token."""
     return _identify(request, service, shown, token)
 
 
 async def identify_key_holder(
     request: Request, service: ServiceDep, shown: Credentials
 ) -> Identity:
-    """Identify a caller who wants a token, for which only a client key will do; count the request.
-
-    Raises:
-        RouteNotFound: No tokens are made here.
-        Unauthorized, Forbidden, RateLimited: As the guards say.
-    """
+    """A caller who wants a token, for which only a client key will do; the request is counted."""
     if not service.guards.credentials.mints:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
-    caller = service.guards.credentials.identify_key_holder(
-        shown.credentials.strip() if shown else None
-    )
+    caller = service.guards.credentials.identify_key_holder(_text_of(shown))
     request.state.caller = caller
     _charge(request, service, caller)
     return caller
 
 
-async def admit(
-    request: Request, service: ServiceDep, caller: Annotated[Identity, Depends(identify)]
-) -> Identity:
-    """Let a caller start a search, and count the request to its rate.
-
-    Raises:
-        OriginNotAllowed, RateLimited: It may not, or not now.
-    """
-    return _admit(request, service, caller)
-
-
-async def admit_or_resume(
-    request: Request, service: ServiceDep, caller: Annotated[Identity, Depends(identify)]
-) -> Identity:
-    """Do the same on streams; one that is resumed is free."""
-    return caller if last_seen(request) else _admit(request, service, caller)
-
-
-async def admit_or_resume_reader(
-    request: Request, service: ServiceDep, caller: Annotated[Identity, Depends(identify_reader)]
-) -> Identity:
-    """Do the same on streams by GET."""
-    return caller if last_seen(request) else _admit(request, service, caller)
-
-
 Caller = Annotated[Identity, Depends(identify)]
 Reader = Annotated[Identity, Depends(identify_reader)]
 KeyHolder = Annotated[Identity, Depends(identify_key_holder)]
+
+
+async def admit(request: Request, service: ServiceDep, caller: Caller) -> Identity:
+    """A caller who may start a search; the request is counted to its rate.
+
+    Routes on which a resumed stream is free call this themselves.
+    """
+    _check_origin(request, service, caller)
+    _charge(request, service, caller)
+    return caller
+
+
 Admitted = Annotated[Identity, Depends(admit)]
-AdmittedOrResuming = Annotated[Identity, Depends(admit_or_resume)]
-AdmittedOrResumingReader = Annotated[Identity, Depends(admit_or_resume_reader)]
 
 
 async def require_event_stream(request: Request) -> None:
-    """Keep link previews, prefetching and address bars from starting a search that costs money.
-
-    Raises:
-        NotAcceptable: No event stream was asked for, or no user has asked for it yet.
-    """
-    if EVENT_STREAM not in header_of(request, "accept"):
-        raise NotAcceptable(f"Ask with 'Accept: {EVENT_STREAM}', as an EventSource does.")
+    """Keep link previews, prefetching and address bars from starting a search that costs money."""
+    if "text/event-stream" not in header_of(request, "accept"):
+        raise NotAcceptable("Ask with 'Accept: text/event-stream', as an EventSource does.")
     purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
     if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
         raise NotAcceptable("A prefetch does not start a search.")
 
 
+def _text_of(shown: Credentials) -> str | None:
+    return shown.credentials.strip() if shown else None
+
+
 def _identify(
-    request: Request,
-    service: Service,
-    shown: HTTPAuthorizationCredentials | None,
-    token: str | None,
+    request: Request, service: Service, shown: Credentials, token: str | None = None
 ) -> Identity:
     caller = service.guards.credentials.identify(
-        bearer=shown.credentials.strip() if shown else None,
+        bearer=_text_of(shown),
         token=token,
         address=request.client.host if request.client else "",
         origin=request.headers.get("origin"),
@@ -162,21 +124,12 @@ def _identify(
     return caller
 
 
-def _admit(request: Request, service: Service, caller: Identity) -> Identity:
-    _check_origin(request, service, caller)
-    _charge(request, service, caller)
-    return caller
-
-
 def _charge(request: Request, service: Service, caller: Identity) -> None:
     """Count one request, and have the response say what is left."""
     try:
-        rate = service.guards.rate.charge(caller)
-    except RateLimited:
-        rate = service.guards.rate.status(caller)
-        raise
+        service.guards.rate.charge(caller)
     finally:
-        if rate:
+        if rate := service.guards.rate.status(caller):
             request.state.headers["RateLimit"] = rate.limit_field
             request.state.headers["RateLimit-Policy"] = rate.policy_field
 

@@ -1,34 +1,41 @@
-"""Waiting on behalf of a client that may leave meanwhile."""
+"""Waiting for work that is of no use any more when something else happens first."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 T = TypeVar("T")
 
 
 async def wait_unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, and cancel it if the client leaves. The request's body must have been read.
+    """Await `work`, or cancel it and raise `ClientDisconnect` when the client leaves.
 
-    Raises:
-        ClientDisconnect: It left.
+    The request's body must have been read.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(request))
+    return await wait_unless(disconnected(request.receive), work, error=ClientDisconnect())
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def wait_unless(
+    happens: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T], *, error: Exception
+) -> T:
+    """Await `work`, or cancel it and raise `error` when something `happens` first."""
+    working, happening = asyncio.ensure_future(work), asyncio.ensure_future(happens)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, happening}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientDisconnect
+            raise error
         return working.result()
     finally:
-        leaving.cancel()
+        happening.cancel()
         if working.cancel():
             # What it holds is given back before anything else happens.
             await asyncio.wait({working})
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -19,28 +19,20 @@ MEMBERS: dict[str, Any] = {
     "text": (str, Field(description="The whole text.")),
 }
 UPSTREAM_EVENTS = {
-    "response.created": ["response"],
-    "response.in_progress": ["response"],
-    "response.output_item.added": ["output_index", "item"],
-    "response.output_item.done": ["output_index", "item"],
-    "response.content_part.added": ["output_index", "part"],
-    "response.content_part.done": ["output_index", "part"],
-    "response.output_text.delta": ["output_index", "delta"],
-    "response.output_text.done": ["output_index", "text"],
-    "response.reasoning_text.delta": ["output_index", "delta"],
-    "response.reasoning_text.done": ["output_index", "text"],
-    "response.reasoning_summary_text.delta": ["output_index", "delta"],
-    "response.reasoning_summary_text.done": ["output_index", "text"],
-    "response.completed": ["response"],
-    "response.incomplete": ["response"],
-    "response.failed": ["response"],
+    ("response",): "created in_progress completed incomplete failed",
+    ("output_index", "item"): "output_item.added output_item.done",
+    ("output_index", "part"): "content_part.added content_part.done",
+    ("output_index", "delta"): (
+        "output_text.delta reasoning_text.delta reasoning_summary_text.delta"
+    ),
+    ("output_index", "text"): "output_text.done reasoning_text.done reasoning_summary_text.done",
 }
-"""The upstream's events that are documented or were seen, and the members to rely on. They have
-more members, and other events are relayed as well; none is listed for those, since a member of the
-union that fits any event would keep typed clients from telling events apart."""
+"""The upstream's `response.*` events that are documented or were seen, by the members to rely on.
+Others are relayed as well; none is listed for those, since a member of the union that fits any
+event would keep typed clients from telling events apart."""
 
 
-def _upstream_event(name: str, members: list[str]) -> type[BaseModel]:
+def _upstream_event(name: str, members: tuple[str, ...]) -> type[BaseModel]:
     """The model of an event: `ResponseOutputTextDelta` for `response.output_text.delta`."""
     title = name.replace("_", ".").title().replace(".", "")
     fields: Json = {"type": (Literal[name], Field(description="Name of the event."))}
@@ -51,7 +43,11 @@ def _upstream_event(name: str, members: list[str]) -> type[BaseModel]:
     return model
 
 
-RELAYED = tuple(_upstream_event(name, members) for name, members in UPSTREAM_EVENTS.items())
+RELAYED = tuple(
+    _upstream_event(f"response.{name}", members)
+    for members, names in UPSTREAM_EVENTS.items()
+    for name in names.split()
+)
 BY_TYPE = Field(discriminator="type")
 
 

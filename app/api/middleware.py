@@ -4,22 +4,17 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import telemetry
+from app import errors, telemetry
 from app.api.problems import path_of, problem_response, run_of
-from app.errors import (
-    CallerError,
-    Draining,
-    HeadTooLarge,
-    Internal,
-    MalformedRequest,
-    Overloaded,
-    ServiceError,
-)
+from app.errors import ServiceError
 
 logger = logging.getLogger("app.access")
 
@@ -30,11 +25,14 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Polled every few seconds by machines: logged at debug level."""
 
-REFUSALS = (CallerError, Overloaded, Draining)
+REFUSALS = (errors.CallerError, errors.Overloaded, errors.Draining)
 """Errors that are counted as refusals; the others are failures of requests that were accepted."""
 
 HEAD_MAX_BYTES = 65_536
-LOGGED_PATH_MAX_CHARS = 1_024
+
+LINGER_S = 2
+"""How long what still arrives of a body is read and dropped, so that the client gets its response:
+closing a socket with unread bytes resets the connection."""
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -44,48 +42,81 @@ SECURITY_HEADERS = {
 }
 """Responses are data: nothing in them may run or be framed."""
 
-DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
-)
-"""For FastAPI's own page at `/docs`."""
 
+class CloseAfterAnswer:
+    """Says `Connection: close` in every response but event streams and those to trusted proxies.
 
-class RootPath:
-    """Sets the path prefix of a proxy in front, whether that keeps it in the path or strips it."""
+    uvicorn reads pipelined requests without bound while it answers; on a connection that is closed
+    behind the first response it drops them. A body that nobody read closes a proxy's too.
+    """
 
-    def __init__(self, app: ASGIApp, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
         self.app = app
-        self.prefix = prefix
+        self.trusted = [ip_network(network) for network in trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if self.prefix and not scope.get("root_path"):
-            scope = {**scope, "root_path": self.prefix}
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        unread, trusted = has_body(Headers(scope=scope)), self._is_trusted(scope)
+
+        async def receive_and_note() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                streamed = headers.get("content-type", "").startswith("text/event-stream")
+                if not streamed and (unread or not trusted):
+                    headers["Connection"] = "close"
+            elif unread and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await _drop_body(receive_and_note)
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self.app(scope, receive_and_note, send_and_close)
+
+    def _is_trusted(self, scope: Scope) -> bool:
+        try:
+            peer = ip_address((scope.get("client") or ("",))[0])
+        except ValueError:
+            return False
+        return any(peer in network for network in self.trusted)
+
+
+async def _drop_body(receive: Receive) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while (await receive()).get("more_body"):
+                pass
 
 
 class RequestContext:
     """Gives each request an id and its response the headers of `state["headers"]`, and logs it.
 
-    Dependencies cannot set headers by themselves where a route returns a `Response`.
+    Dependencies cannot set headers by themselves where a route returns a `Response`. `root_path`
+    is the path prefix of a proxy in front, whether that keeps it in the path or strips it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics, root_path: str) -> None:
         self.app = app
         self.metrics = metrics
+        self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else telemetry.make_request_id()
         telemetry.request_id.set(request_id)
-        state = scope.setdefault("state", {})
-        state["headers"] = {"X-Request-ID": request_id}
+        state = {**scope.get("state", {}), "headers": {"X-Request-ID": request_id}}
+        root_path = scope.get("root_path") or self.root_path
+        scope = {**scope, "root_path": root_path, "state": state}
         status, started_at = CLIENT_CLOSED_REQUEST, time.perf_counter()
 
         async def send_with_headers(message: Message) -> None:
@@ -104,10 +135,9 @@ class RequestContext:
 
     def _log(self, scope: Scope, status: int, duration_s: float) -> None:
         state, path = scope["state"], path_of(scope)
-        error: ServiceError | None = state.get("error")
         fields = {
             "method": scope["method"],
-            "path": path[:LOGGED_PATH_MAX_CHARS],
+            "path": path,
             "status": status,
             "duration_s": round(duration_s, 4),
             "client_address": (scope.get("client") or ("", 0))[0],
@@ -116,10 +146,10 @@ class RequestContext:
             fields["client"] = caller.name
         if run := run_of(scope):
             fields["search_id"] = run.id
-        if error:
+        if error := state.get("error"):
             fields["code"] = error.code
-        if isinstance(error, REFUSALS):
-            self.metrics.rejected.labels(error.code).inc()
+            if isinstance(error, REFUSALS):
+                self.metrics.rejected.labels(error.code).inc()
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
 
@@ -131,11 +161,11 @@ def _add_headers(scope: Scope, message: Message) -> None:
     if run := run_of(scope):
         headers["X-Search-ID"] = run.id
     if path_of(scope) == "/docs":
-        headers["Content-Security-Policy"] = DOCS_POLICY
+        del headers["Content-Security-Policy"]  # FastAPI's page loads scripts of another host.
 
 
-class InternalErrors:
-    """Turns errors that no route handled into responses.
+class ErrorResponses:
+    """Refuses bad heads, and turns errors that no route handled into responses.
 
     Starlette's own handler for them stands outside of all middleware, where CORS and the request
     id are missing.
@@ -145,7 +175,9 @@ class InternalErrors:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         started = False
 
         async def send_and_note(message: Message) -> None:
@@ -154,6 +186,7 @@ class InternalErrors:
             await send(message)
 
         try:
+            _check_head(scope)
             await self.app(scope, receive, send_and_note)
         except ClientDisconnect:
             raise
@@ -161,42 +194,27 @@ class InternalErrors:
             await problem_response(scope, exc)(scope, receive, send)
         except Exception:
             logger.exception("unexpected error")
-            if scope["type"] != "http" or started:
+            if started:
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)
-            error = Internal("An unexpected error occurred; it was logged.")
+            error = errors.Internal("An unexpected error occurred; it was logged.")
             await problem_response(scope, error)(scope, receive, send)
-
-
-class HeadChecks:
-    """Refuses requests whose head is too large, ambiguous, or hides the body from the server."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on.
-
-        Raises:
-            HeadTooLarge, MalformedRequest: It is refused.
-        """
-        if scope["type"] == "http":
-            _check_head(scope)
-        await self.app(scope, receive, send)
 
 
 def _check_head(scope: Scope) -> None:
     headers = Headers(scope=scope)
     target_bytes = len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
     if target_bytes + sum(len(name) + len(value) for name, value in headers.raw) > HEAD_MAX_BYTES:
-        raise HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
+        raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
     hosts = len(headers.getlist("host"))
     if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
-        raise MalformedRequest("The request must have exactly one Host header (RFC 9112 §3.2).")
+        raise errors.MalformedRequest(
+            "The request must have exactly one Host header (RFC 9112 §3.2)."
+        )
     if "upgrade" in headers and has_body(headers):
         # The server takes what follows the head for the other protocol.
-        raise MalformedRequest(
+        raise errors.MalformedRequest(
             "The body cannot be read behind an Upgrade header: send the request without it "
             "(curl: --http1.1; Java: HttpClient.Version.HTTP_1_1)."
         )
@@ -205,41 +223,3 @@ def _check_head(scope: Scope) -> None:
 def has_body(headers: Headers) -> bool:
     """Whether a request announces a body."""
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-class RefuseBodiesWhileDraining:
-    """Ends the wait for a body that is still arriving when the service begins to shut down."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] != "http" or not has_body(Headers(scope=scope)):
-            await self.app(scope, receive, send)
-            return
-        draining: asyncio.Event = scope["app"].state.service.draining
-        arriving = True
-
-        async def receive_unless_draining() -> Message:
-            nonlocal arriving
-            if not arriving:  # All that can come is http.disconnect.
-                return await receive()
-            message = await _unless(draining, receive)
-            arriving = message.get("more_body", False)
-            return message
-
-        await self.app(scope, receive_unless_draining, send)
-
-
-async def _unless(draining: asyncio.Event, receive: Receive) -> Message:
-    receiving = asyncio.ensure_future(receive())
-    waiting = asyncio.ensure_future(draining.wait())
-    try:
-        await asyncio.wait({receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not receiving.done():
-            raise Draining("The service is shutting down.", retry_after_s=5)
-        return receiving.result()
-    finally:
-        receiving.cancel()
-        waiting.cancel()

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
@@ -11,45 +11,35 @@ from app.api.openapi import answer, refusals
 from app.api.service import ServiceDep
 from app.results import ApiModel
 
-RETRY_AFTER_S = 5
+RETRY_AFTER_S = "5"
 """By then another replica, or the new process, answers."""
 
 router = APIRouter(tags=["operations"], responses=refusals())
 
 
 class Health(ApiModel):
-    """The process answers."""
+    """How the process is."""
 
-    status: Literal["ok"] = "ok"
-    """Always `ok`."""
-
-
-class Readiness(ApiModel):
-    """Whether new searches are accepted."""
-
-    status: Literal["ready", "draining"]
-    """`draining` from the first moment of a shutdown."""
+    status: Literal["ok", "ready", "draining"]
+    """`ok` if it answers; on `/readyz` whether new searches are accepted."""
 
 
 @router.get("/healthz", responses=answer())
 @router.head("/healthz", include_in_schema=False)
 async def get_health() -> Health:
     """Say that the process answers; the upstream is not asked."""
-    return Health()
+    return Health(status="ok")
 
 
-@router.get(
-    "/readyz",
-    response_model=Readiness,
-    responses=answer() | answer("Retry-After", status=503, model=Readiness),
-)
+@router.get("/readyz", responses=answer() | answer("Retry-After", status=503, model=Health))
 @router.head("/readyz", include_in_schema=False)
-async def get_readiness(service: ServiceDep) -> Response:
+async def get_readiness(service: ServiceDep, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
-    if service.draining.is_set() or service.runs.draining:
-        retry_after = {"Retry-After": str(RETRY_AFTER_S)}
-        return JSONResponse({"status": "draining"}, status_code=503, headers=retry_after)
-    return JSONResponse({"status": "ready"})
+    if not service.draining.is_set():
+        return Health(status="ready")
+    response.status_code = 503
+    response.headers["Retry-After"] = RETRY_AFTER_S
+    return Health(status="draining")
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=answer())

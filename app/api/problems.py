@@ -14,7 +14,6 @@ from app.problems import openai_error, problem
 from app.runs import Run
 
 PROBLEM = "application/problem+json"
-TOO_OFTEN_OR_BUSY = frozenset({429, 503})
 
 FIELD_ERRORS_MAX = 20
 """Most refused fields that are listed; who sends more has another problem."""
@@ -30,37 +29,31 @@ def path_of(scope: Scope) -> str:
 
 def run_of(scope: Scope) -> Run | None:
     """The search that a request is about, unless it was refused and so does not exist."""
-    run: Run | None = scope.get("state", {}).get("run")
+    run: Run | None = scope["state"].get("run")
     return None if run is None or (run.error and not run.was_admitted) else run
 
 
 def problem_response(scope: Scope, error: ServiceError) -> Response:
     """The response that says what went wrong, in the shape that clients of this path read."""
-    scope.setdefault("state", {})["error"] = error
+    scope["state"]["error"] = error
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}  # noqa: PLR2004
-    if error.status in TOO_OFTEN_OR_BUSY:
+    if error.status in (429, 503):
         headers["Retry-After"] = str(error.wait_s)
     if f"{path_of(scope)}/".startswith("/v1/"):
         # Some SDKs repeat a request by themselves unless told not to.
         repeat = error.retryable and error.billed == "no"
         headers["X-Should-Retry"] = str(repeat).lower()
-        content, media_type = json_bytes(openai_error(error)), "application/json"
-    else:
-        content, media_type = _problem(scope, error), PROBLEM
-    return Response(content, error.status, headers, media_type)
-
-
-def _problem(scope: Scope, error: ServiceError) -> bytes:
+        return Response(json_bytes(openai_error(error)), error.status, headers, "application/json")
     run = run_of(scope)
+    # What had been found before the failure was paid for.
     partial = run.result if run and run.ended and run.error is error else None
     body = problem(
         error,
         request_id=telemetry.request_id.get(),
         search_id=run.id if run else None,
-        # What had been found before the failure was paid for.
         result=partial.model_dump(mode="json") if partial and partial.results else None,
     )
-    return json_bytes(body)
+    return Response(json_bytes(body), error.status, headers, PROBLEM)
 
 
 def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0) -> InvalidRequest:
@@ -75,34 +68,24 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
     return InvalidRequest("A field is not valid.", fields=fields)
 
 
-async def on_service_error(request: Request, exc: Exception) -> Response:
-    """FastAPI's handler for `ServiceError`."""
-    assert isinstance(exc, ServiceError)  # noqa: S101 - for the type checker
-    return problem_response(request.scope, exc)
+async def on_error(request: Request, exc: Exception) -> Response:
+    """FastAPI's handler for our errors, its own of parameters, and Starlette's of addresses."""
+    match exc:
+        case ServiceError():
+            return problem_response(request.scope, exc)
+        case RequestValidationError():
+            return problem_response(request.scope, invalid_fields(exc, skip=1))
+        case HTTPException(status_code=405):
+            error = MethodNotAllowed("This address does not have that method.")
+            response = problem_response(request.scope, error)
+            response.headers["Allow"] = _methods(request, exc)
+            return response
+    return problem_response(request.scope, RouteNotFound("There is nothing at this address."))
 
 
-async def on_validation_error(request: Request, exc: Exception) -> Response:
-    """FastAPI's handler for parameters that it found invalid."""
-    assert isinstance(exc, RequestValidationError)  # noqa: S101 - for the type checker
-    return problem_response(request.scope, invalid_fields(exc, skip=1))
-
-
-async def on_http_error(request: Request, exc: Exception) -> Response:
-    """FastAPI's handler for requests that match no route."""
-    assert isinstance(exc, HTTPException)  # noqa: S101 - for the type checker
-    if exc.status_code != 405:  # noqa: PLR2004
-        error: ServiceError = RouteNotFound("There is nothing at this address.")
-        return problem_response(request.scope, error)
-    response = problem_response(
-        request.scope, MethodNotAllowed("This address does not have that method.")
-    )
-    response.headers["Allow"] = ", ".join(_methods(request, exc))
-    return response
-
-
-def _methods(request: Request, exc: HTTPException) -> list[str]:
+def _methods(request: Request, exc: HTTPException) -> str:
     """All methods of an address (RFC 9110 §10.2.1): Starlette names those of its first route."""
     first = (exc.headers or {}).get("Allow", "").split(", ")
-    route = request.scope.get("route")
-    documented = request.app.openapi()["paths"].get(getattr(route, "path", ""), {})
-    return sorted({*first, *map(str.upper, documented)})
+    path = getattr(request.scope.get("route"), "path", "")
+    documented = request.app.openapi()["paths"].get(path, {})
+    return ", ".join(sorted({*first, *map(str.upper, documented)}))

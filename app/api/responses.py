@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from app.api.bodies import JSON, BodyLimits, read_json
+from app.api.bodies import JSON, read_json
 from app.api.dependencies import Admitted, Caller, IdempotencyKey
 from app.api.disconnects import wait_unless_disconnected
 from app.api.events import ResponseEvent
@@ -171,7 +171,7 @@ async def _open(
 ) -> tuple[Opened, bool]:
     """Read the body and begin the call; nothing of the body is held here afterwards."""
     with service.intake.memory.hold(caller=client.name) as memory:
-        sent = await read_json(request, BodyLimits.of(service.settings), memory)
+        sent = await read_json(request, memory)
         preparing = prepare_request(sent, service, client, with_digest=key is not None)
         wanted = await wait_unless_disconnected(request, preparing)
         return service.responses.open(client, wanted, memory=memory, key=key), wanted.stream

@@ -7,29 +7,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from app.api.dependencies import (
-    Admitted,
-    AdmittedOrResuming,
-    AdmittedOrResumingReader,
-    Caller,
-    IdempotencyKey,
-    LastEventId,
-    Reader,
-    last_seen,
-    require_event_stream,
-)
+from app.api import bodies, checks, dependencies
+from app.api.dependencies import Admitted, Caller, IdempotencyKey, LastEventId, Reader
 from app.api.disconnects import wait_unless_disconnected
 from app.api.events import StreamEvent
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
-from app.api.schemas import SearchForm, SearchRequest, StreamQuery
-from app.api.search_input import open_query, open_upload
+from app.api.schemas import SearchForm, SearchRequest, StreamQuery, TextFields
 from app.api.service import Service, ServiceDep
-from app.api.sse import RETRY_MS, EventStream, encoder_of
-from app.errors import InvalidRequest, NotAcceptable, SearchNotFound
-from app.models import Client
+from app.api.sse import EventStream, search_encoder
+from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
+from app.images.memory import MemoryReservation
+from app.models import Client, SearchSpec
 from app.results import SearchResult
-from app.runs import Opened, Run
 from app.runs import Reader as RunReader
+from app.runs import Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
 EVENT_NUMBER_MAX = 999_999_999
@@ -54,15 +45,12 @@ async def create_search(
     request: Request, service: ServiceDep, client: Admitted, idempotency_key: IdempotencyKey = None
 ) -> SearchResult:
     """Search by image, and wait for the end."""
-    opened = await open_upload(request, service, client, key=idempotency_key, resumable=False)
-    run = opened.reader.run
-    try:
-        await wait_unless_disconnected(request, run.finished())
-    finally:
-        opened.reader.close()
-    if run.error:
-        raise run.error
-    return run.result
+    reader = await _open(request, service, client, idempotency_key, resumable=False)
+    await _wait(request, reader, reader.run.finished())
+    reader.close()
+    if reader.run.error:
+        raise reader.run.error
+    return reader.run.result
 
 
 @router.post(
@@ -74,38 +62,41 @@ async def create_search(
 async def stream_search(
     request: Request,
     service: ServiceDep,
-    client: AdmittedOrResuming,
+    client: Caller,
     idempotency_key: IdempotencyKey = None,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Search by image, and follow the events; an early failure has its own status."""
     if last_event_id:
         return _resume(request, service, client, last_event_id)
-    opened = await open_upload(request, service, client, key=idempotency_key, resumable=True)
-    first_event = opened.reader.run.opened(service.settings.stream_commit_s)
-    return await _follow(request, service, opened, first_event)
+    await dependencies.admit(request, service, client)
+    reader = await _open(request, service, client, idempotency_key)
+    await _wait(request, reader, reader.run.opened(service.settings.stream_commit_s))
+    return _stream(request, service, reader)
 
 
 @router.get(
     "/search/stream",
     response_class=EventStream,
-    dependencies=[Depends(require_event_stream)],
+    dependencies=[Depends(dependencies.require_event_stream)],
     responses=STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound),
 )
 async def open_search_stream(
     request: Request,
     service: ServiceDep,
-    client: AdmittedOrResumingReader,
+    client: Reader,
     fields: Annotated[StreamQuery, Query()],
     *,
     idempotency_key: IdempotencyKey = None,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
-    if event_id := last_event_id or last_seen(request):
+    if event_id := last_event_id or _last_seen(request):
         return _resume(request, service, client, event_id)
-    opened = await open_query(request, service, client, fields, key=idempotency_key)
-    return await _follow(request, service, opened, opened.reader.run.admitted())
+    await dependencies.admit(request, service, client)
+    reader = await _open(request, service, client, idempotency_key, query=fields)
+    await _wait(request, reader, reader.run.admitted())
+    return _stream(request, service, reader)
 
 
 @router.get("/search/{search_id}", responses=FOUND)
@@ -133,12 +124,8 @@ async def resume_search(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Follow a search again: first what was missed, then live."""
-    run = _find(request, service, client, search_id)
-    if event_id := last_event_id or last_seen(request):
-        of, after = _parse(event_id)
-        if of != run.id:
-            raise SearchNotFound("This Last-Event-ID is of another search.")
-    return _stream_from(request, service, run, after)
+    event_id = last_event_id or _last_seen(request) or f"{search_id}:{after}"
+    return _resume(request, service, client, event_id, of=search_id)
 
 
 @router.delete("/search/{search_id}", responses=FOUND)
@@ -152,29 +139,99 @@ async def cancel_search(
     return run.result
 
 
-async def _follow(
-    request: Request, service: Service, opened: Opened, status_known: Coroutine[Any, Any, None]
-) -> Response:
-    """Begin the stream once its status is known."""
+async def _open(
+    request: Request,
+    service: Service,
+    client: Client,
+    key: str | None,
+    *,
+    query: StreamQuery | None = None,
+    resumable: bool = True,
+) -> RunReader:
+    """Open the search of a body or a query; nothing of the body is held here afterwards."""
+    with service.intake.memory.hold(caller=client.name) as memory:
+        fields, files = (query, []) if query else await _read(request, memory)
+        _check(service, client, fields, len(files))
+        spec = await wait_unless_disconnected(request, _spec(service, client, fields, files))
+        # EventSource libraries send this header too, but by GET only.
+        no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")
+        fresh = bool(fields.fresh) or no_cache
+        opened = service.searches.open(
+            client, spec, memory=memory, key=key, fresh=fresh, resumable=resumable
+        )
+    request.state.run = opened.reader.run
+    request.state.headers["X-Cache"] = opened.cache
+    return opened.reader
+
+
+async def _read(request: Request, memory: MemoryReservation) -> tuple[SearchRequest, list[bytes]]:
+    media_type = bodies.media_type_of(request)
+    if media_type == bodies.JSON:
+        sent = await bodies.read_json(request, memory)
+        return bodies.validated(SearchRequest, sent.found, strict=True), []
+    if media_type == bodies.MULTIPART:
+        form = await bodies.read_form(request, memory)
+        files = form.pop("image", [])
+        return bodies.validated(TextFields, form, strict=False), files
+    raise MalformedBody(f"The Content-Type must be {bodies.JSON} or {bodies.MULTIPART}.")
+
+
+def _check(service: Service, client: Client, fields: SearchRequest, n_files: int) -> None:
+    """Check all that can be refused before an image is looked at."""
+    count = len(fields.image_url) + n_files
+    checks.check_image_count(service, count)
+    checks.check_length(service, "prompt", len(fields.prompt))
+    checks.check_length(service, "instructions", len(fields.instructions or ""))
+    checks.check_model(service, fields.model or service.settings.model)
+    checks.check_follow_up(service, client, fields.previous_response_id)
+    if not (count or fields.previous_response_id):
+        raise ImageMissing("Give an image: 'image_url', or a file in the multipart field 'image'.")
+
+
+async def _spec(
+    service: Service, client: Client, fields: SearchRequest, files: list[bytes]
+) -> SearchSpec:
+    intake, caller = service.intake, client.name
+    images = [await intake.prepare_url(url, caller=caller) for url in fields.image_url]
+    while files:  # Each is freed as soon as it is prepared.
+        images.append(await intake.prepare(files.pop(0), caller=caller))
+    return SearchSpec(
+        images=tuple(images),
+        prompt=fields.prompt,
+        model=fields.model or service.settings.model,
+        instructions=fields.instructions,
+        previous_response_id=fields.previous_response_id,
+        max_output_tokens=fields.max_output_tokens,
+        thinking=fields.thinking is not False,
+    )
+
+
+async def _wait(request: Request, reader: RunReader, happens: Coroutine[Any, Any, None]) -> None:
     try:
-        await wait_unless_disconnected(request, status_known)
+        await wait_unless_disconnected(request, happens)
     except BaseException:
-        opened.reader.close()
+        reader.close()
         raise
-    return _stream(request, service, opened.reader, after=0)
 
 
-def _resume(request: Request, service: Service, client: Client, event_id: str) -> Response:
+def _last_seen(request: Request) -> str | None:
+    """Id of the last event that a reader who returns by GET has seen."""
+    return request.headers.get("last-event-id") or request.query_params.get("lastEventId")
+
+
+def _resume(
+    request: Request, service: Service, client: Client, event_id: str, *, of: str | None = None
+) -> Response:
     """Go on behind the last event that a reader has seen; nothing is paid for again."""
-    search_id, after = _parse(event_id)
-    return _stream_from(request, service, _find(request, service, client, search_id), after)
-
-
-def _parse(event_id: str) -> tuple[str, int]:
-    found = EVENT_ID.fullmatch(event_id)
-    if found is None:
-        raise SearchNotFound("This Last-Event-ID is none of this service's.")
-    return found[1], int(found[2])
+    seen = EVENT_ID.fullmatch(event_id)
+    if seen is None or seen[1] != (of or seen[1]):
+        raise SearchNotFound("This Last-Event-ID is none of this search's.")
+    run = _find(request, service, client, seen[1])
+    # With a number that was never given out a reader would miss the last event.
+    after = min(int(seen[2]), len(run.log.events))
+    if run.ended and after == len(run.log.events):
+        return Response(status_code=204)
+    return _stream(request, service, run.read(resumable=True), after)
 
 
 def _find(request: Request, service: Service, client: Client, search_id: str) -> Run:
@@ -183,23 +240,13 @@ def _find(request: Request, service: Service, client: Client, search_id: str) ->
     return run
 
 
-def _stream_from(request: Request, service: Service, run: Run, after: int) -> Response:
-    if run.ended and after >= len(run.log.events):
-        return Response(status_code=204)
-    # With a number that was never given out a reader would miss the last event.
-    seen = min(after, len(run.log.events))
-    return _stream(request, service, run.read(resumable=True), after=seen)
-
-
-def _stream(request: Request, service: Service, reader: RunReader, *, after: int) -> EventStream:
-    settings, search_id = service.settings, reader.run.id
-    prefix = request.scope.get("root_path", "")
+def _stream(request: Request, service: Service, reader: RunReader, after: int = 0) -> EventStream:
+    settings, prefix = service.settings, request.scope.get("root_path", "")
     return EventStream(
         reader,
         after=after,
-        encode=encoder_of(reader.run),
-        retry_ms=RETRY_MS,
+        encode=search_encoder(reader.run, after),
         heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
-        headers={"Location": f"{prefix}/search/{search_id}/stream"},
+        headers={"Location": f"{prefix}/search/{reader.run.id}/stream"},
     )

@@ -37,7 +37,6 @@ class Service:
 
 
 async def get_service(request: Request) -> Service:
-    """The service of the application that a request came to."""
     service: Service = request.app.state.service
     return service
 

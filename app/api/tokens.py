@@ -2,24 +2,13 @@
 
 from fastapi import APIRouter, Request
 
-from app.api.bodies import BodyLimits, read_json, validated
+from app import errors
+from app.api.bodies import read_json, validated
 from app.api.dependencies import KeyHolder
+from app.api.middleware import has_body
 from app.api.openapi import answer, body, refusals
 from app.api.schemas import Token, TokenRequest
 from app.api.service import ServiceDep
-from app.errors import (
-    EncodingUnsupported,
-    Forbidden,
-    ImageTooLarge,
-    InvalidRequest,
-    MalformedBody,
-    Overloaded,
-    RateLimited,
-    RouteNotFound,
-    TokenExpired,
-    Unauthorized,
-    UploadTimeout,
-)
 
 BODY_MAX_BYTES = 4_096
 
@@ -27,16 +16,9 @@ BODY = body(json=TokenRequest)
 BODY["requestBody"]["required"] = False
 CREATED = answer("RateLimit", "RateLimit-Policy")
 REFUSED = refusals(
-    *(
-        Unauthorized,
-        TokenExpired,
-        Forbidden,
-        RouteNotFound,
-        RateLimited,
-        Overloaded,
-        InvalidRequest,
-    ),
-    *(MalformedBody, UploadTimeout, ImageTooLarge, EncodingUnsupported),
+    *(errors.Unauthorized, errors.TokenExpired, errors.Forbidden, errors.RouteNotFound),
+    *(errors.RateLimited, errors.Overloaded, errors.InvalidRequest, errors.MalformedBody),
+    *(errors.UploadTimeout, errors.ImageTooLarge, errors.EncodingUnsupported),
 )
 
 router = APIRouter(tags=["tokens"])
@@ -45,9 +27,10 @@ router = APIRouter(tags=["tokens"])
 @router.post("/tokens", openapi_extra=BODY, responses=CREATED | REFUSED)
 async def create_token(request: Request, service: ServiceDep, client: KeyHolder) -> Token:
     """Make a browser token for the client whose key is shown."""
-    limits = BodyLimits.of(service.settings, body_bytes=BODY_MAX_BYTES)
-    with service.intake.memory.hold(caller=client.name) as memory:
-        sent = await read_json(request, limits, memory, optional=True)
-    wanted = validated(TokenRequest, sent.found, strict=True)
+    fields = {}
+    if has_body(request.headers):
+        with service.intake.memory.hold(caller=client.name) as memory:
+            fields = (await read_json(request, memory, max_bytes=BODY_MAX_BYTES)).found
+    wanted = validated(TokenRequest, fields, strict=True)
     minted = service.guards.credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
     return Token(token=minted.token, expires_at=minted.expires_at)
