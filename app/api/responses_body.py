@@ -7,10 +7,14 @@ to be replaced, or `store` where answers are not kept.
 
 import hashlib
 import json
+import math
 import secrets
-from typing import Annotated, Any, NamedTuple
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
+from pydantic_core import to_json
 
 from app.api.bodies import JsonBody, validated
 from app.api.checks import check_follow_up, check_image_count, check_length, check_model
@@ -29,99 +33,75 @@ TOOL = """type name description parameters strict search_context_size filters al
     value user_location city country region timezone vector_store_ids max_num_results
     ranking_options ranker score_threshold container server_label server_url server_protocol
     server_description headers allowed_tools tool_names require_approval always never read_only"""
-SCALARS = """background conversation enable_thinking include max_output_tokens max_tool_calls
-    metadata model parallel_tool_calls previous_response_id prompt_cache_key prompt_cache_retention
-    safety_identifier service_tier store stream temperature top_logprobs top_p truncation user"""
-
-MEMBERS = {name: frozenset[str]() for name in SCALARS.split()} | {
-    name: frozenset(below.split())
-    for name, below in {
-        "access_programs": "cyber",
-        "background_options": "completion_window continuation_id",
-        "context_management": "compact_threshold type",
-        "image": "context_compression",
-        "input": ITEM,
-        "instructions": ITEM,
-        "moderation": "input mode model output policy",
-        "prompt": f"{CONTENT} id version variables",
-        "prompt_cache_options": "comparison_response_id mode prewarm ttl",
-        "reasoning": "context effort generate_summary mode summary",
-        "stream_options": "include_obfuscation",
-        "text": "format type name description strict schema verbosity",
-        "tool_choice": "type mode name server_label tools",
-        "tools": TOOL,
-    }.items()
+SCALARS = """background conversation enable_thinking include instructions max_output_tokens
+    max_tool_calls metadata model parallel_tool_calls previous_response_id prompt_cache_key
+    prompt_cache_retention safety_identifier service_tier store stream temperature top_logprobs
+    top_p truncation user"""
+OBJECTS = {
+    "access_programs": "cyber",
+    "background_options": "completion_window continuation_id",
+    "context_management": "compact_threshold type",
+    "image": "context_compression",
+    "input": ITEM,
+    "moderation": "input mode model output policy",
+    "prompt": f"{CONTENT} id version variables",
+    "prompt_cache_options": "comparison_response_id mode prewarm ttl",
+    "reasoning": "context effort generate_summary mode summary",
+    "stream_options": "include_obfuscation",
+    "text": "format type name description strict schema verbosity",
+    "tool_choice": "type mode name server_label tools",
+    "tools": TOOL,
 }
+MEMBERS = {name: frozenset(OBJECTS.get(name, "").split()) for name in [*SCALARS.split(), *OBJECTS]}
 """What is passed on: each member, and the members that objects below it may have. These are the
 parameters of openai-python's `responses.create` (`conversation` as null only), and DashScope's
 `enable_thinking`. `docs/api.md` lists which of them DashScope ignores."""
 
 FREE_FORM = frozenset({"metadata", "text.format.schema", "tools.parameters", "tools.headers"})
 """Objects whose members are the caller's own."""
-
 FREE_NAMES = frozenset({"prompt.variables"})
 """Objects whose names are the caller's own, but not their values."""
-
-CONTENT_LISTS = frozenset({"content", "summary"})
-CONTENT_TYPES = frozenset(
-    {
-        *("input_text", "text", "output_text", "summary_text", "reasoning_text", "refusal"),
-        *("input_image", "image_url"),
-    }
-)
+TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
+CHOICE_OF_SEVERAL = "allowed_tools"
+"""The type of a `tool_choice` that is no tool but lists some."""
 NAME_MAX_CHARS = 128
 
 
 def _text_or_items(value: Any) -> Any:
-    if not isinstance(value, str | list):
-        raise ValueError("Must be a string or a list.")  # noqa: TRY004 - pydantic's way
+    for item in [] if isinstance(value, str) else value if isinstance(value, list) else [None]:
+        kind = item.get("type", "role" in item and "message") if isinstance(item, dict) else None
+        if not isinstance(kind, str) or kind == "item_reference":
+            raise ValueError("Must be a text, or whole items with a role or type; no references.")
     return value
 
 
 INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
-TYPED: dict[str, Any] = {
+INPUT = Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)]
+TYPED: dict[str, tuple[Any, str]] = {
+    "instructions": (str | None, "Instructions for the model, at most as long as a prompt."),
+    "stream": (bool | None, "Whether to answer with events."),
+    "max_output_tokens": (OutputTokens | None, "Most tokens of the answer, reasoning included."),
+    "previous_response_id": (str | None, "The response to follow up."),
+    "tools": (list[Json] | None, "The tools that the model may call."),
+    "conversation": (None, "Not offered; see previous_response_id."),
+}
+FIELDS: Json = {
+    name: (kind, Field(None, description=text))
+    for name in MEMBERS
+    for kind, text in [TYPED.get(name, (Any, f"As OpenAI's `{name}`."))]
+} | {
     "model": (str, Field(description="One of the models that this service offers.")),
-    "input": (
-        Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)],
-        Field(description="A text, or items."),
-    ),
-    "stream": (bool | None, Field(None, description="Whether to answer with events.")),
-    "max_output_tokens": (
-        OutputTokens | None,
-        Field(None, description="Upper bound of the answer, in tokens, reasoning included."),
-    ),
-    "previous_response_id": (str | None, Field(None, description="The response to follow up.")),
-    "tools": (list[Json] | None, Field(None, description="The tools that the model may call.")),
-    "conversation": (None, Field(None, description="Not offered; see previous_response_id.")),
+    "input": (INPUT, Field(description="A text, or items.")),
 }
 ResponsesBody = create_model(
     "ResponsesBody",
     __base__=RequestModel,
     __doc__="As in the Responses API of OpenAI and DashScope.",
-    **{name: (Any, Field(None, description=f"As OpenAI's `{name}`.")) for name in MEMBERS} | TYPED,
+    **FIELDS,
 )
 
 
-class Picture(NamedTuple):
-    """Where an image's URL stands in a body: `holder[name]`."""
-
-    holder: Json
-    name: str
-
-    @property
-    def url(self) -> str:
-        """The URL that stands there."""
-        url: str = self.holder[self.name]
-        return url
-
-    def replace(self, url: str) -> None:
-        """Put another one there."""
-        self.holder[self.name] = url
-
-
-async def prepare_request(
-    sent: JsonBody, service: Service, client: Client, *, with_digest: bool
-) -> ResponsesRequest:
+async def prepare_request(sent: JsonBody, service: Service, client: Client) -> ResponsesRequest:
     """Check a body and prepare its images; what was made of it is changed.
 
     Raises:
@@ -132,125 +112,103 @@ async def prepare_request(
     if isinstance(model := body.get("model"), str):
         check_model(service, model)
     fields: Any = validated(ResponsesBody, body, strict=True)
-    service.guards.check_tools(_tool_types(body))
+    read = BodyReader()
+    for name, value in body.items():
+        read.walk(value, name, name, MEMBERS[name])
+    service.guards.check_tools(read.tools)
     check_follow_up(service, client, fields.previous_response_id)
-    pictures, chars = find_pictures(body)
-    check_image_count(service, len(pictures), "input")
-    check_length(service, "instructions", chars.get("instructions", 0))
-    prepare = service.intake.prepare_url
-    images = [await prepare(picture.url, caller=client.name) for picture in pictures]
-    changed = any(
-        picture.url.encode() != image.url for picture, image in zip(pictures, images, strict=True)
-    )
-    digest = _digest(body, pictures, images) if with_digest else ""
+    check_image_count(service, len(read.holders), "input")
+    check_length(service, "instructions", len(fields.instructions or ""))
+    urls = [holder[name] for holder, name in read.holders]
+    images = [await service.intake.prepare_url(url, caller=client.name) for url in urls]
+    digest = _digest(body, read, images)
+    changed = any(url.encode() != image.url for url, image in zip(urls, images, strict=True))
     if not service.settings.upstream_store and body.get("store") is not False:
         changed, body["store"] = True, False
     return ResponsesRequest(
-        payload=_payload(body, pictures, images) if changed else sent.text,
+        payload=_payload(body, read, images) if changed else sent.text,
         model=fields.model,
         stream=fields.stream is True,
         image_count=len(images),
-        input_chars=chars.get("input", 0) + chars.get("instructions", 0),
+        input_chars=read.input_chars + len(fields.instructions or ""),
         max_output_tokens=fields.max_output_tokens,
         previous_response_id=fields.previous_response_id,
         digest=digest,
     )
 
 
-def _payload(body: Json, pictures: list[Picture], images: list[ImageInput]) -> bytes:
-    """The body as JSON text. Images are put in at the end: writing them as JSON takes seconds."""
-    marks = [secrets.token_hex() for _ in pictures]
-    for picture, mark in zip(pictures, marks, strict=True):
-        picture.replace(mark)
-    try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-    except ValueError as exc:
-        raise MalformedBody("A number in the body is out of range.") from exc
-    parts: list[bytes] = []
-    for mark, image in zip(marks, images, strict=True):
-        before, _, text = text.partition(mark.encode())
-        parts += [before, image.url]
-    return b"".join([*parts, text])
+@dataclass(slots=True)
+class BodyReader:
+    """Finds what a body holds, and refuses (`InvalidRequest`) what is not in the table.
 
-
-def _tool_types(body: Json) -> list[str]:
-    """The types of all tools that a body names, in `tools` and in `tool_choice`."""
-    choice = body.get("tool_choice")
-    tools = list(body.get("tools") or ())
-    if isinstance(choice, dict):
-        tools += choice.get("tools") or () if choice.get("type") == "allowed_tools" else [choice]
-    types = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
-    if not all(isinstance(one, str) for one in types):
-        raise InvalidRequest.of("tools", "Each must be an object with a type.")
-    return [str(one) for one in types]
-
-
-def find_pictures(body: Json) -> tuple[list[Picture], dict[str, int]]:
-    """The images of a body in their order, and the characters of its texts by top-level member.
-
-    The depth is bounded by `JsonBounds`.
-
-    Raises:
-        InvalidRequest: There is a member that is not in the table, or content that is no text and
-            no image.
+    `holders` are the places of image URLs: an object, and the name of the member.
     """
-    pictures: list[Picture] = []
-    chars = dict.fromkeys(body, 0)
 
-    def walk(value: object, place: str, path: str) -> None:
-        """`place` is the table's path (`tools.parameters`), `path` the body's (`tools[0].…`)."""
-        top = place.partition(".")[0]
-        if isinstance(value, str):
-            chars[top] += len(value)
+    holders: list[tuple[Json, str]] = field(default_factory=list)
+    tools: set[str] = field(default_factory=set)
+    input_chars: int = 0
+
+    def walk(self, value: object, place: str, path: str, known: frozenset[str]) -> None:
+        """Read a value; `place` is the table's path (`tools.parameters`), `path` the body's.
+
+        The depth is bounded by `JsonBounds`.
+        """
+        if isinstance(value, float) and math.isinf(value):
+            raise MalformedBody("A number in the body is out of range.")
+        if isinstance(value, str) and place.partition(".")[0] == "input":
+            self.input_chars += len(value)
         elif isinstance(value, list):
             for number, one in enumerate(value):
-                walk(one, place, f"{path}[{number}]")
+                self.walk(one, place, f"{path}[{number}]", known)
         elif isinstance(value, dict) and place not in FREE_FORM:
+            if place in TOOL_PLACES:
+                self._note_tool(value)
             for name, inner in value.items():
-                shown = name[:NAME_MAX_CHARS]
-                if name not in MEMBERS[top] and place not in FREE_NAMES:
-                    raise InvalidRequest.of(f"{path}.{shown}", "This field is not passed on.")
-                if name == "image_url" and inner is not None:
-                    pictures.append(_picture(value, inner, f"{path}.{name}"))
-                else:
-                    _check_content(name, inner, f"{path}.{name}")
-                    walk(inner, f"{place}.{shown}", f"{path}.{shown}")
+                self._member(value, name, inner, place=place, path=path, known=known)
 
-    _check_items(body["input"])
-    for name, value in body.items():
-        walk(value, name, name)
-    return pictures, chars
+    def _member(
+        self,
+        holder: Json,
+        name: str,
+        value: object,
+        *,
+        place: str,
+        path: str,
+        known: frozenset[str],
+    ) -> None:
+        path = f"{path}.{name[:NAME_MAX_CHARS]}"
+        if name not in known and place not in FREE_NAMES:
+            raise InvalidRequest.of(path, "This field is not passed on.")
+        if name != "image_url" or value is None:
+            self.walk(value, f"{place}.{name[:NAME_MAX_CHARS]}", path, known)
+        elif isinstance(value, str):
+            self.holders.append((holder, name))
+        elif (  # As in the Chat Completions API.
+            isinstance(value, dict) and isinstance(value.get("url"), str)
+        ) and value.keys() <= {"url", "detail"}:
+            self.holders.append((value, "url"))
+        else:
+            raise InvalidRequest.of(path, "Must be a URL, or an object with one.")
 
-
-def _check_items(items: str | list[Any]) -> None:
-    for number, item in enumerate(items if isinstance(items, list) else ()):
-        members: Json = item if isinstance(item, dict) else {}
-        kind = members.get("type", "message" if "role" in members else None)
-        if not isinstance(kind, str) or kind == "item_reference":
-            reason = "Must be a whole item with a role or a type; references are not read."
-            raise InvalidRequest.of(f"input[{number}]", reason)
-
-
-def _check_content(name: str, value: object, path: str) -> None:
-    parts = value if name in CONTENT_LISTS and isinstance(value, list) else ()
-    for number, part in enumerate(parts):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if not isinstance(part, str) and not (isinstance(kind, str) and kind in CONTENT_TYPES):
-            raise InvalidRequest.of(f"{path}[{number}].type", "Only text and images are passed on.")
-
-
-def _picture(holder: Json, value: object, path: str) -> Picture:
-    """An image's URL, as it is or in an object, as in OpenAI's Chat Completions API."""
-    if isinstance(value, str):
-        return Picture(holder, "image_url")
-    inner: Json = value if isinstance(value, dict) else {}
-    if not isinstance(inner.get("url"), str) or not inner.keys() <= {"url", "detail"}:
-        raise InvalidRequest.of(path, "Must be a URL, or an object with one.")
-    return Picture(inner, "url")
+    def _note_tool(self, tool: Json) -> None:
+        kind = tool.get("type")
+        if not isinstance(kind, str):
+            raise InvalidRequest.of("tools", "Each must be an object with a type.")
+        if kind != CHOICE_OF_SEVERAL:
+            self.tools.add(kind)
 
 
-def _digest(body: Json, pictures: list[Picture], images: list[ImageInput]) -> str:
+def _digest(body: Json, read: BodyReader, images: list[ImageInput]) -> str:
     """Equal for bodies that ask the same about the same images, however they are written."""
-    for picture, image in zip(pictures, images, strict=True):
-        picture.replace(image.digest)
+    for (holder, name), image in zip(read.holders, images, strict=True):
+        holder[name] = image.digest
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _payload(body: Json, read: BodyReader, images: list[ImageInput]) -> bytes:
+    """The body as JSON text. Images are put in at the end: writing megabytes as JSON takes long."""
+    mark = secrets.token_hex()
+    for holder, name in read.holders:
+        holder[name] = mark
+    urls = [*(image.url for image in images), b""]
+    return b"".join(chain.from_iterable(zip(to_json(body).split(mark.encode()), urls, strict=True)))
