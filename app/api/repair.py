@@ -8,8 +8,9 @@ Seen with openai-node 7.57, which applies every event to a copy of the response:
 """
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
+from app.api.sse import frame
 from app.models import Event
 from app.upstream.lenient import as_object, as_text, parse_object
 
@@ -17,20 +18,17 @@ Json = dict[str, Any]
 ITEM_ADDED = "response.output_item.added"
 
 
-class Part(NamedTuple):
-    """How a kind of reasoning is announced: the event, the part's type, and what numbers it."""
-
-    event: str
-    type: str
-    number: str
-
-
-CONTENT = Part("response.content_part.added", "reasoning_text", "content_index")
-SUMMARY = Part("response.reasoning_summary_part.added", "summary_text", "summary_index")
-PARTS = {CONTENT.event: CONTENT, SUMMARY.event: SUMMARY}
-for _end in ("delta", "done"):
-    PARTS[f"response.reasoning_text.{_end}"] = CONTENT
-    PARTS[f"response.reasoning_summary_text.{_end}"] = SUMMARY
+CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
+SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
+PARTS = {
+    CONTENT[0]: CONTENT,
+    SUMMARY[0]: SUMMARY,
+    "response.reasoning_text.delta": CONTENT,
+    "response.reasoning_text.done": CONTENT,
+    "response.reasoning_summary_text.delta": SUMMARY,
+    "response.reasoning_summary_text.done": SUMMARY,
+}
+"""The part that an event needs: how it is announced, its type, and the member that numbers it."""
 
 
 class StreamRepair:
@@ -40,6 +38,10 @@ class StreamRepair:
         self._index_of: dict[str, int] = {}
         self._item_at: dict[int, str] = {}
         self._announced: set[tuple[str, str, str]] = set()
+
+    def encode(self, event: Event, _: int) -> list[bytes]:
+        """The frames of an event and of what must be before it."""
+        return [piece for one in self.apply(event) for piece in frame(one)]
 
     def apply(self, event: Event) -> list[Event]:
         """The event, as it came if it does no harm, and what must be before it."""
@@ -63,18 +65,17 @@ class StreamRepair:
 
     def _announcement(self, name: str, data: Json) -> list[Event]:
         """The part that a piece of reasoning belongs to, if nobody has announced it."""
-        part = PARTS.get(name)
-        if part is None:
+        if name not in PARTS:
             return []
-        place = (data["item_id"], part.number, str(data.setdefault(part.number, 0)))
-        if place in self._announced:
+        announcement, kind, number = PARTS[name]
+        place = (data["item_id"], number, str(data.setdefault(number, 0)))
+        if name == announcement or place in self._announced:
+            self._announced.add(place)
             return []
         self._announced.add(place)
-        if name == part.event:
-            return []
-        shared = {key: data[key] for key in ("item_id", "output_index", part.number)}
-        shared |= {"type": part.event, "sequence_number": data.get("sequence_number", 0)}
-        return [_event(part.event, shared | {"part": {"type": part.type, "text": ""}})]
+        shared = {key: data[key] for key in ("item_id", "output_index", number)}
+        shared |= {"type": announcement, "sequence_number": data.get("sequence_number", 0)}
+        return [_event(announcement, shared | {"part": {"type": kind, "text": ""}})]
 
 
 def _event(name: str, data: Json) -> Event:

@@ -1,6 +1,5 @@
 """`/v1`: the Responses API as OpenAI's clients speak it, passed on to the upstream."""
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -17,9 +16,9 @@ from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import OpenAIError
 from app.api.service import Service, ServiceDep
-from app.api.sse import Encoder, EventStream, frame
+from app.api.sse import EventStream, frame
 from app.errors import InvalidRequest, SearchNotFound
-from app.models import Client, Event
+from app.models import Client
 from app.results import ApiModel
 from app.runs import Opened
 
@@ -93,7 +92,7 @@ async def create_response(
     if streamed:
         return EventStream(
             opened.reader,
-            encode=_encoder(StreamRepair() if repair else None),
+            encode=StreamRepair().encode if repair else lambda event, _: frame(event),
             heartbeat_s=settings.stream_heartbeat_s,
             streams_open=service.metrics.streams_open,
         )
@@ -108,18 +107,22 @@ async def get_response(
     service: ServiceDep,
     client: Caller,
     response_id: ResponseId,
-    _stream: Annotated[
+    _: Annotated[
         Literal["false"] | None, Query(alias="stream", description="Only `false`.")
     ] = None,
 ) -> Response:
     """Get a response that the upstream keeps."""
-    return await _fetch(service, client, "GET", response_id)
+    return Response(
+        await service.responses.fetch(client, "GET", response_id, params={}), media_type=JSON
+    )
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
 async def delete_response(service: ServiceDep, client: Caller, response_id: ResponseId) -> Response:
     """Have the upstream forget a response."""
-    return await _fetch(service, client, "DELETE", response_id)
+    return Response(
+        await service.responses.fetch(client, "DELETE", response_id, params={}), media_type=JSON
+    )
 
 
 @router.get("/responses/{response_id}/input_items", responses=STORED, response_model=Json)
@@ -132,8 +135,12 @@ async def list_input_items(  # noqa: PLR0917 - FastAPI passes them by name
     order: Annotated[str | None, Query(description="`asc` or `desc`.")] = None,
 ) -> Response:
     """List the items that a response was made from."""
-    params = {"after": after, "limit": limit, "order": order}
-    return await _fetch(service, client, "GET", response_id, tail="/input_items", **params)
+    page = {"after": after, "limit": limit, "order": order}
+    params = {name: value for name, value in page.items() if value is not None}
+    found = await service.responses.fetch(
+        client, "GET", response_id, tail="/input_items", params=params
+    )
+    return Response(found, media_type=JSON)
 
 
 @router.get("/models", responses=answer() | refused(*IDENTIFIED))
@@ -150,28 +157,3 @@ async def _open(
         sent = await read_json(request, BodyLimits.of(service.settings), memory)
         wanted = await wait_unless_disconnected(request, prepare_request(sent, service, client))
         return service.responses.open(client, wanted, memory=memory, key=key), wanted.stream
-
-
-def _encoder(repair: StreamRepair | None) -> Encoder:
-    """Frames without ids."""
-
-    def encode(event: Event, _: int) -> Iterable[bytes]:
-        shown = repair.apply(event) if repair else [event]
-        return [piece for one in shown for piece in frame(one)]
-
-    return encode
-
-
-async def _fetch(
-    service: Service,
-    client: Client,
-    method: str,
-    response_id: str,
-    *,
-    tail: str = "",
-    **params: str | None,
-) -> Response:
-    """Ask the upstream about a response of this caller's."""
-    given = {name: value for name, value in params.items() if value is not None}
-    found = await service.responses.fetch(client, method, response_id, tail=tail, params=given)
-    return Response(found, media_type=JSON)

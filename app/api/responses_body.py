@@ -7,14 +7,13 @@ to be replaced, or `store` where answers are not kept.
 
 import hashlib
 import json
-import math
+import re
 import secrets
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
-from pydantic_core import to_json
 
 from app.api.bodies import JsonBody, validated
 from app.api.checks import check_follow_up, check_image_count, check_length, check_model
@@ -24,6 +23,8 @@ from app.errors import InvalidRequest, MalformedBody
 from app.models import Client, ImageInput, ResponsesRequest
 
 Json = dict[str, Any]
+Place = tuple[Json, str]
+"""An object in a body, and the name of the member that is an image's URL."""
 
 CONTENT = """type text image_url url detail refusal annotations title start_index end_index index
     logprobs token bytes logprob top_logprobs prompt_cache_breakpoint mode ttl"""
@@ -64,34 +65,38 @@ FREE_NAMES = frozenset({"prompt.variables"})
 TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
 CHOICE_OF_SEVERAL = "allowed_tools"
 """The type of a `tool_choice` that is no tool but lists some."""
+INPUT_TEXTS = ("input", "instructions")
 NAME_MAX_CHARS = 128
+INDEX = re.compile(r"\[\d+\]")
 
 
 def _text_or_items(value: Any) -> Any:
-    for item in [] if isinstance(value, str) else value if isinstance(value, list) else [None]:
-        kind = item.get("type", "role" in item and "message") if isinstance(item, dict) else None
-        if not isinstance(kind, str) or kind == "item_reference":
-            raise ValueError("Must be a text, or whole items with a role or type; no references.")
+    items = [] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(map(_is_whole, items)):
+        raise ValueError("Must be a text, or whole items with a role or a type; no references.")
     return value
 
 
+def _is_whole(item: Any) -> bool:
+    kind = (
+        item.get("type", "message" if "role" in item else None) if isinstance(item, dict) else None
+    )
+    return isinstance(kind, str) and kind != "item_reference"
+
+
 INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
-INPUT = Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)]
-TYPED: dict[str, tuple[Any, str]] = {
-    "instructions": (str | None, "Instructions for the model, at most as long as a prompt."),
-    "stream": (bool | None, "Whether to answer with events."),
-    "max_output_tokens": (OutputTokens | None, "Most tokens of the answer, reasoning included."),
-    "previous_response_id": (str | None, "The response to follow up."),
-    "tools": (list[Json] | None, "The tools that the model may call."),
-    "conversation": (None, "Not offered; see previous_response_id."),
-}
+Input = Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)]
 FIELDS: Json = {
-    name: (kind, Field(None, description=text))
-    for name in MEMBERS
-    for kind, text in [TYPED.get(name, (Any, f"As OpenAI's `{name}`."))]
+    name: (Any, Field(None, description=f"As OpenAI's `{name}`.")) for name in MEMBERS
 } | {
     "model": (str, Field(description="One of the models that this service offers.")),
-    "input": (INPUT, Field(description="A text, or items.")),
+    "input": (Input, Field(description="A text, or items.")),
+    "instructions": (str | None, Field(None, description="At most as long as a prompt.")),
+    "stream": (bool | None, Field(None, description="Whether to answer with events.")),
+    "max_output_tokens": (OutputTokens | None, Field(None, description="Reasoning included.")),
+    "previous_response_id": (str | None, Field(None, description="The response to follow up.")),
+    "tools": (list[Json] | None, Field(None, description="The tools that the model may call.")),
+    "conversation": (None, Field(None, description="Not offered; see previous_response_id.")),
 }
 ResponsesBody = create_model(
     "ResponsesBody",
@@ -108,29 +113,28 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
         ModelNotAllowed, InvalidRequest: Something in it is not allowed here.
         ImageUrlInvalid, ImageTooLarge, ...: As `ImageIntake.prepare_url`.
     """
-    body = sent.found
+    body, read = sent.found, BodyReader()
     if isinstance(model := body.get("model"), str):
         check_model(service, model)
     fields: Any = validated(ResponsesBody, body, strict=True)
-    read = BodyReader()
     for name, value in body.items():
-        read.walk(value, name, name, MEMBERS[name])
+        read.walk(value, name)
     service.guards.check_tools(read.tools)
     check_follow_up(service, client, fields.previous_response_id)
-    check_image_count(service, len(read.holders), "input")
+    check_image_count(service, len(read.places), "input")
     check_length(service, "instructions", len(fields.instructions or ""))
-    urls = [holder[name] for holder, name in read.holders]
+    urls = [holder[name] for holder, name in read.places]
     images = [await service.intake.prepare_url(url, caller=client.name) for url in urls]
-    digest = _digest(body, read, images)
+    digest = _digest(body, read.places, images)
     changed = any(url.encode() != image.url for url, image in zip(urls, images, strict=True))
     if not service.settings.upstream_store and body.get("store") is not False:
         changed, body["store"] = True, False
     return ResponsesRequest(
-        payload=_payload(body, read, images) if changed else sent.text,
+        payload=_payload(body, read.places, images) if changed else sent.text,
         model=fields.model,
         stream=fields.stream is True,
         image_count=len(images),
-        input_chars=read.input_chars + len(fields.instructions or ""),
+        input_chars=read.chars,
         max_output_tokens=fields.max_output_tokens,
         previous_response_id=fields.previous_response_id,
         digest=digest,
@@ -139,76 +143,58 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
 
 @dataclass(slots=True)
 class BodyReader:
-    """Finds what a body holds, and refuses (`InvalidRequest`) what is not in the table.
+    """What a body holds: places of image URLs, types of tools, characters that become input."""
 
-    `holders` are the places of image URLs: an object, and the name of the member.
-    """
-
-    holders: list[tuple[Json, str]] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     tools: set[str] = field(default_factory=set)
-    input_chars: int = 0
+    chars: int = 0
 
-    def walk(self, value: object, place: str, path: str, known: frozenset[str]) -> None:
-        """Read a value; `place` is the table's path (`tools.parameters`), `path` the body's.
-
-        The depth is bounded by `JsonBounds`.
-        """
-        if isinstance(value, float) and math.isinf(value):
-            raise MalformedBody("A number in the body is out of range.")
-        if isinstance(value, str) and place.partition(".")[0] == "input":
-            self.input_chars += len(value)
+    def walk(self, value: object, path: str) -> None:
+        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth."""
+        place = INDEX.sub("", path)
+        if isinstance(value, str) and path.startswith(INPUT_TEXTS):
+            self.chars += len(value)
         elif isinstance(value, list):
             for number, one in enumerate(value):
-                self.walk(one, place, f"{path}[{number}]", known)
+                self.walk(one, f"{path}[{number}]")
         elif isinstance(value, dict) and place not in FREE_FORM:
-            if place in TOOL_PLACES:
-                self._note_tool(value)
+            if place in TOOL_PLACES and value.get("type") != CHOICE_OF_SEVERAL:
+                self.tools.add(str(value.get("type")))
             for name, inner in value.items():
-                self._member(value, name, inner, place=place, path=path, known=known)
-
-    def _member(
-        self,
-        holder: Json,
-        name: str,
-        value: object,
-        *,
-        place: str,
-        path: str,
-        known: frozenset[str],
-    ) -> None:
-        path = f"{path}.{name[:NAME_MAX_CHARS]}"
-        if name not in known and place not in FREE_NAMES:
-            raise InvalidRequest.of(path, "This field is not passed on.")
-        if name != "image_url" or value is None:
-            self.walk(value, f"{place}.{name[:NAME_MAX_CHARS]}", path, known)
-        elif isinstance(value, str):
-            self.holders.append((holder, name))
-        elif (  # As in the Chat Completions API.
-            isinstance(value, dict) and isinstance(value.get("url"), str)
-        ) and value.keys() <= {"url", "detail"}:
-            self.holders.append((value, "url"))
-        else:
-            raise InvalidRequest.of(path, "Must be a URL, or an object with one.")
-
-    def _note_tool(self, tool: Json) -> None:
-        kind = tool.get("type")
-        if not isinstance(kind, str):
-            raise InvalidRequest.of("tools", "Each must be an object with a type.")
-        if kind != CHOICE_OF_SEVERAL:
-            self.tools.add(kind)
+                inner_path = f"{path}.{name[:NAME_MAX_CHARS]}"
+                if name not in MEMBERS[place.partition(".")[0]] and place not in FREE_NAMES:
+                    raise InvalidRequest.of(inner_path, "This field is not passed on.")
+                if name == "image_url" and inner is not None:
+                    self.places.append(_image_place(value, inner, inner_path))
+                else:
+                    self.walk(inner, inner_path)
 
 
-def _digest(body: Json, read: BodyReader, images: list[ImageInput]) -> str:
+def _image_place(holder: Json, value: object, path: str) -> Place:
+    """Where an image's URL stands: as it is or in an object, as in the Chat Completions API."""
+    if isinstance(value, str):
+        return holder, "image_url"
+    inner: Json = value if isinstance(value, dict) else {}
+    if not isinstance(inner.get("url"), str) or not inner.keys() <= {"url", "detail"}:
+        raise InvalidRequest.of(path, "Must be a URL, or an object with one.")
+    return inner, "url"
+
+
+def _digest(body: Json, places: list[Place], images: list[ImageInput]) -> str:
     """Equal for bodies that ask the same about the same images, however they are written."""
-    for (holder, name), image in zip(read.holders, images, strict=True):
+    for (holder, name), image in zip(places, images, strict=True):
         holder[name] = image.digest
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _payload(body: Json, read: BodyReader, images: list[ImageInput]) -> bytes:
+def _payload(body: Json, places: list[Place], images: list[ImageInput]) -> bytes:
     """The body as JSON text. Images are put in at the end: writing megabytes as JSON takes long."""
     mark = secrets.token_hex()
-    for holder, name in read.holders:
+    for holder, name in places:
         holder[name] = mark
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+    except ValueError as exc:
+        raise MalformedBody("A number in the body is out of range.") from exc
     urls = [*(image.url for image in images), b""]
-    return b"".join(chain.from_iterable(zip(to_json(body).split(mark.encode()), urls, strict=True)))
+    return b"".join(chain.from_iterable(zip(text.encode().split(mark.encode()), urls, strict=True)))
