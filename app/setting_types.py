@@ -36,7 +36,7 @@ WINDOWS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
-RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(second|minute|hour|day)\s*")
+RATE = r"^(0|\d{1,9}/(second|minute|hour|day))$"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:_]+")
 """Of any scheme: pages of app shells have such as `capacitor://localhost`. Never `null`."""
 CLIENT_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([!-~]{1,512})")
@@ -68,14 +68,6 @@ class Rate(NamedTuple):
 
     limit: int
     window_s: int
-
-
-def parse_rate(text: str) -> Rate | None:
-    """A limit such as `60/minute`; `None` for `0`, which is no limit."""
-    found = RATE.fullmatch(text)
-    if not found and text.strip() != "0":
-        raise ValueError("must be such as 60/minute (or second, hour, day), or 0")
-    return Rate(int(found[1]), WINDOWS_S[found[2]]) if found and int(found[1]) else None
 
 
 class PriceTier(BaseModel, frozen=True, extra="forbid"):

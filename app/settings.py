@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     """Who may search: `name:key`, comma-separated."""
     cors_origins: Annotated[Words, AfterValidator(types.check_origins)] = ()
     """Comma-separated origins whose pages may search, or `*`."""
-    rate_limit: Annotated[str, checked(types.parse_rate)] = "60/minute"
+    rate_limit: Annotated[str, Field(pattern=types.RATE)] = "60/minute"
     """Requests a caller may make; 0: any number."""
     capacity: Count = 200
     """Most searches under way at once."""
@@ -260,7 +260,8 @@ class Settings(BaseSettings):
     @property
     def rate(self) -> types.Rate | None:
         """The rate of one caller; `None` is no limit."""
-        return types.parse_rate(self.rate_limit)
+        limit, _, window = self.rate_limit.partition("/")
+        return types.Rate(int(limit), types.WINDOWS_S[window]) if int(limit) else None
 
     @property
     def price_table(self) -> types.PriceTable:

@@ -17,7 +17,6 @@ from app.upstream.lenient import as_object, as_text, parse_object
 Json = dict[str, Any]
 ITEM_ADDED = "response.output_item.added"
 
-
 CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
 SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
 PARTS = {
