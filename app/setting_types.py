@@ -1,40 +1,33 @@
-"""Parsers of the settings that are more than a number or a text: what each takes, and refuses.
+"""Types and parsers of the settings that are more than a number or a text.
 
 Every function raises `ValueError` with one sentence that holds nothing of the value.
 """
 
+import math
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
+    AnyUrl,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
-    TypeAdapter,
     ValidationError,
 )
 from pydantic_settings import NoDecode
 
 YEAR_S = 31_536_000
 """Upper bound of all times: a longer one is a typing error, and timers overflow at some length."""
-
-PRICE_MAX = 10_000_000
-"""Upper bound of a price in CNY, so that sums stay within the 28 digits of `decimal`."""
-
 TOKEN_SECRET_MIN_BYTES = 32
 """RFC 7518 §3.2: an HMAC key is at least as long as the hash."""
-
 TOOL_FEE = "image_search"
 """The name under which `PRICES` has the tool's fee, in CNY per 1,000 calls."""
-
 ANONYMOUS = "anonymous"
 """The name under which all callers without a key are one client."""
 
@@ -43,15 +36,31 @@ WINDOWS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*")
-RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(second|minute|hour|day)\s*")
+RATE = r"^(0|\d{1,9}/(second|minute|hour|day))$"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:_]+")
 """Of any scheme: pages of app shells have such as `capacitor://localhost`. Never `null`."""
-
 CLIENT_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([!-~]{1,512})")
-VISIBLE_ASCII = re.compile(r"[!-~]*")
-"""What an Authorization field can carry (RFC 9110 §5.5)."""
+HOST = r"([\w.-]+|\[[\da-fA-F:.]+\])(:[1-9]\d*)?"
+BASE_URL = re.compile(rf"https?://{HOST}(/[\w.~%/-]*)?")
+PROXY_URL = re.compile(rf"(https?|socks5)://([^@/\s]+@)?{HOST}/?")
 
-NOT_IN_URLS = re.compile(r"[\s\x00-\x20\x7f]")
+
+def _seconds(value: object) -> float:
+    found = TIME.fullmatch(str(value))
+    if not found or found[2] not in UNITS_S:
+        raise ValueError("must be a time, such as 20, 20s, 250ms, 5m or 2h")
+    return float(found[1]) * UNITS_S[found[2]]
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    words = value.split(",") if isinstance(value, str) else value
+    return tuple(word.strip() for word in words if word.strip())
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=YEAR_S)]
+Count = Annotated[int, Field(ge=0)]
+Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Rate(NamedTuple):
@@ -61,107 +70,68 @@ class Rate(NamedTuple):
     window_s: int
 
 
-def parse_seconds(value: object) -> object:
-    """A number of seconds from `20`, `20s`, `1.5m`, `250ms`, `2h` or `1d`."""
-    if not isinstance(value, str):
-        return value
-    found = TIME.fullmatch(value)
-    if not found or found[2] not in UNITS_S:
-        raise ValueError("must be a time, such as 20, 20s, 250ms, 5m or 2h")
-    return float(found[1]) * UNITS_S[found[2]]
-
-
-def parse_words(value: object) -> object:
-    """The parts of a comma-separated text."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-def parse_rate(text: str) -> Rate | None:
-    """A limit such as `60/minute`; `None` for `0`, which is no limit."""
-    if text.strip() == "0":
-        return None
-    found = RATE.fullmatch(text)
-    if not found:
-        raise ValueError("must be such as 60/minute (or second, hour, day), or 0")
-    return Rate(int(found[1]), WINDOWS_S[found[2]]) if int(found[1]) else None
-
-
-def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:
-    """Pairs of name and key from `name:key,name:key`; a name may have several keys."""
-    pairs: list[tuple[str, str]] = []
-    owners: dict[str, str] = {}
-    for number, part in enumerate(text.split(","), 1):
-        if not part.strip():
-            continue
-        found = CLIENT_KEY.fullmatch(part.strip())
-        if not found:
-            raise ValueError(f"entry {number} must be name:key, the name of A-Z a-z 0-9 . _ -")
-        name, key = found.groups()
-        if name == ANONYMOUS:
-            raise ValueError(f"{ANONYMOUS} is the name of callers without a key")
-        if owners.setdefault(key, name) != name:
-            raise ValueError(f"{owners[key]} and {name} must not share a key")
-        pairs.append((name, key))
-    return tuple(pairs)
-
-
-def parse_token_secrets(text: str) -> tuple[str, ...]:
-    """The secrets of a comma-separated text: the first signs, all verify."""
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if any(len(secret.encode()) < TOKEN_SECRET_MIN_BYTES for secret in found):
-        raise ValueError(
-            f"each secret needs {TOKEN_SECRET_MIN_BYTES} bytes or more (openssl rand -hex 32)"
-        )
-    return found
-
-
-Price = Annotated[Decimal, Field(ge=0, le=PRICE_MAX, allow_inf_nan=False)]
-
-
-class PriceTier(BaseModel):
+class PriceTier(BaseModel, frozen=True, extra="forbid"):
     """CNY per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input: Price
-    output: Price
+    input: Money
+    output: Money
     up_to: Annotated[int, Field(gt=0)] | None = None
 
 
-class PriceTable(NamedTuple):
+def _rising(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
+    bounds = [tier.up_to or math.inf for tier in tiers]
+    if not bounds or bounds != sorted(set(bounds)):
+        raise ValueError("up_to must rise")
+    return tiers
+
+
+Tiers = Annotated[
+    tuple[PriceTier, ...],
+    BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
+    AfterValidator(_rising),
+]
+
+
+class PriceTable(BaseModel, frozen=True, extra="allow"):
     """What `PRICES` gives: the tool's fee, `None` where it is not given, and tiers by model."""
 
-    fee: Decimal | None
-    models: Mapping[str, tuple[PriceTier, ...]]
+    fee: Money | None = Field(None, alias="image_search")
+    __pydantic_extra__: dict[str, Tiers]
 
-
-FEE: TypeAdapter[Decimal] = TypeAdapter(Price)
-TIERS: TypeAdapter[tuple[PriceTier, ...]] = TypeAdapter(
-    Annotated[
-        tuple[PriceTier, ...],
-        BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
-        Field(min_length=1),
-    ]
-)
-PRICES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+    @property
+    def models(self) -> dict[str, tuple[PriceTier, ...]]:
+        """The tiers by model."""
+        return self.__pydantic_extra__
 
 
 def parse_prices(text: str) -> PriceTable:
     """Prices by model from JSON: one object of `input` and `output`, or a list of tiers."""
     try:
-        given = PRICES.validate_json(text or "{}")
-        fee = FEE.validate_python(str(given.pop(TOOL_FEE))) if TOOL_FEE in given else None
-        models = {model: TIERS.validate_python(rows) for model, rows in given.items()}
+        return PriceTable.model_validate_json(text or "{}")
     except ValidationError as exc:
-        raise ValueError('must be JSON like {"a-model": {"input": 2, "output": 8}}') from exc
-    for model, tiers in models.items():
-        bounds = [tier.up_to for tier in tiers]
-        limits = [bound for bound in bounds if bound is not None]
-        if None in bounds[:-1] or sorted(set(limits)) != limits:
-            raise ValueError(f"the tiers of {model} need rising up_to; the last may omit it")
-    return PriceTable(fee, models)
+        example = '{"a-model": {"input": 2, "output": 8}}'
+        raise ValueError(f"must be JSON like {example}, or tiers of rising up_to") from exc
+
+
+def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of name and key from `name:key,name:key`; a name may have several keys."""
+    names: dict[str, str] = {}
+    for number, part in enumerate(_words(text), 1):
+        found = CLIENT_KEY.fullmatch(part)
+        if not found or found[1] == ANONYMOUS:
+            raise ValueError(f"entry {number} must be name:key (A-Z a-z 0-9 . _ -, not anonymous)")
+        name, key = found.groups()
+        if names.setdefault(key, name) != name:
+            raise ValueError(f"{names[key]} and {name} must not share a key")
+    return tuple((name, key) for key, name in names.items())
+
+
+def parse_token_secrets(text: str) -> tuple[str, ...]:
+    """The secrets of a comma-separated text: the first signs, all verify."""
+    found = _words(text)
+    if any(len(secret.encode()) < TOKEN_SECRET_MIN_BYTES for secret in found):
+        raise ValueError(f"each needs {TOKEN_SECRET_MIN_BYTES} bytes (openssl rand -hex 32)")
+    return found
 
 
 def normal_origin(origin: str) -> str:
@@ -179,62 +149,32 @@ def check_origins(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Addresses and networks as CIDRs."""
     try:
         return tuple(str(ip_network(word)) for word in words)
     except ValueError as exc:
         raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from exc
 
 
-def check_base_url(text: str) -> str:
-    """An `http(s)` URL without credentials, query or fragment; or nothing."""
-    if text and not _is_usable(text, ("http", "https"), credentials=False):
-        raise ValueError("must be an http or https URL with a host, no credentials and no query")
-    return text
-
-
-def check_proxy(text: str) -> None:
-    """The URL of a proxy, which may have credentials; or nothing."""
-    if text and not _is_usable(text, ("http", "https", "socks5"), credentials=True):
-        raise ValueError("must be an http, https or socks5 URL")
-
-
-def _is_usable(text: str, schemes: tuple[str, ...], *, credentials: bool) -> bool:
+def check_url(text: str, pattern: re.Pattern[str] = BASE_URL) -> None:
     try:
-        url = urlsplit(text)
-        well_formed = url.scheme in schemes and url.port != 0 and _names_a_host(url)
-    except ValueError:
-        return False
-    if NOT_IN_URLS.search(text) or url.query or url.fragment:
-        return False
-    return well_formed and (credentials or "@" not in url.netloc)
+        valid = not text or bool(pattern.fullmatch(text) and AnyUrl(text))
+    except ValidationError:  # Of the address or port.
+        valid = False
+    if not valid:
+        raise ValueError("must be a URL with a possible host and port, and without a query")
 
 
-def _names_a_host(url: SplitResult) -> bool:
-    host = url.hostname or ""
-    if "[" in url.netloc or host.replace(".", "").isdigit():
-        ip_address(host)
-        return True
-    # Letters and digits of any script, as names have (RFC 5890); no symbols.
-    return bool(host) and all(char.isalnum() or char in "-._" for char in host)
-
-
-def check_ca_file(path: str) -> str:
-    """The path of a file of certificates; or nothing."""
+def check_ca_file(path: str) -> None:
     try:
         if path:
             ssl.create_default_context(cafile=path)
     except OSError as exc:  # ssl.SSLError is one
         raise ValueError("must be a file of certificates in PEM") from exc
-    return path
 
 
 def check_upstream_key(key: str) -> None:
-    """A key that fits the Authorization field."""
-    if not key:
-        raise ValueError("is required (or DASHSCOPE_API_KEY_FILE)")
-    if not VISIBLE_ASCII.fullmatch(key):
-        raise ValueError("must be visible ASCII without spaces")
+    if not re.fullmatch("[!-~]+", key):  # What an Authorization field can carry (RFC 9110 §5.5).
+        raise ValueError("is required (or DASHSCOPE_API_KEY_FILE), as visible ASCII without spaces")
 
 
 def checked(parse: Callable[[str], object]) -> AfterValidator:
@@ -245,16 +185,3 @@ def checked(parse: Callable[[str], object]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-Lower = BeforeValidator(_lower)
-Seconds = Annotated[
-    float, BeforeValidator(parse_seconds), Field(ge=0, le=YEAR_S, allow_inf_nan=False)
-]
-Count = Annotated[int, Field(ge=0)]
-Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_words)]

@@ -2,17 +2,17 @@
 
 Read once at start, from the environment, `NAME_FILE` variables (for secrets), `.env` and
 `/run/secrets`. `0` disables a limit. An empty variable counts as not set. Sizes may be written
-`20MB` or `20MiB`, times `20s`. `load` is the whole interface; it reports every bad value at once.
+`20MB` or `20MiB`, times `20s`.
 """
 
 import os
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ByteSize,
     Field,
     SecretStr,
@@ -20,45 +20,20 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from app.setting_types import (
-    YEAR_S,
-    Count,
-    Lower,
-    Money,
-    PriceTable,
-    Rate,
-    Seconds,
-    Words,
-    check_base_url,
-    check_ca_file,
-    check_networks,
-    check_origins,
-    check_proxy,
-    check_upstream_key,
-    checked,
-    parse_client_keys,
-    parse_prices,
-    parse_rate,
-    parse_token_secrets,
-)
+from app import setting_types as types
+from app.setting_types import Count, Money, Seconds, Words, checked
 
 SECRETS_DIR = Path("/run/secrets")
+NOT_SET = SecretStr("")
 
 IMAGE_SEARCH_MODELS = (
     *("qwen3.8-max", "qwen3.8-flash", "qwen3.8-27b"),
     *("qwen3.7-max", "qwen3.7-max-2026-06-08", "qwen3.7-plus", "qwen3.7-plus-2026-05-26"),
     *("qwen3.7-flash", "qwen3.7-flash-2026-07-15"),
     *("qwen3.6-plus", "qwen3.6-plus-2026-04-02", "qwen3.6-flash", "qwen3.6-flash-2026-04-16"),
-    "qwen3.6-35b-a3b",
-    *("qwen3.5-plus", "qwen3.5-plus-2026-04-20", "qwen3.5-plus-2026-02-15"),
+    *("qwen3.6-35b-a3b", "qwen3.5-plus", "qwen3.5-plus-2026-04-20", "qwen3.5-plus-2026-02-15"),
     *("qwen3.5-flash", "qwen3.5-flash-2026-02-23", "qwen3.5-397b-a17b", "qwen3.5-122b-a10b"),
     *("qwen3.5-27b", "qwen3.5-35b-a3b"),
 )
@@ -72,13 +47,9 @@ SHARED_HOSTS = {
 }
 """Hosts that need no workspace id; the other regions have none."""
 
-OPEN_RELAY = (
-    "nobody may search yet, and an open relay spends its owner's money; set "
-    "CLIENT_KEYS=web:<a long random key>, or CLIENT_TOKEN_SECRET=<32 random characters or more>, "
-    "or ALLOW_ANONYMOUS=true"
-)
-
-NOT_SET = SecretStr("")
+OPEN_RELAY = """nobody may search yet, and an open relay spends its owner's money; set \
+CLIENT_KEYS=web:<a long random key>, or CLIENT_TOKEN_SECRET=<32 random characters or more>, \
+or ALLOW_ANONYMOUS=true"""
 
 
 class SettingsError(Exception):
@@ -109,20 +80,22 @@ class Settings(BaseSettings):
     """Path prefix under which a proxy in front serves this service, such as `/images`."""
     shutdown_grace_s: Seconds = 20
     """How long searches under way may go on at shutdown."""
-    trusted_proxies: Annotated[Words, AfterValidator(check_networks)] = ()
+    trusted_proxies: Annotated[Words, AfterValidator(types.check_networks)] = ()
     """Comma-separated CIDRs whose `X-Forwarded-For` is believed."""
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = "info"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
+    ] = "info"
     """Least level that is logged."""
-    log_format: Annotated[Literal["json", "text"], Lower] = "json"
+    log_format: Annotated[Literal["json", "text"], BeforeValidator(str.lower)] = "json"
     """One JSON object a line, or plain text."""
     log_prompts: bool = False
     """Log the prompt of each search when it ends."""
     docs: bool = False
     """Serve the interactive API page at `/docs`."""
 
-    dashscope_api_key: Annotated[SecretStr, checked(check_upstream_key)] = NOT_SET
+    dashscope_api_key: Annotated[SecretStr, checked(types.check_upstream_key)] = NOT_SET
     """The key for DashScope. It never leaves the server."""
-    dashscope_base_url: Annotated[str, AfterValidator(check_base_url)] = ""
+    dashscope_base_url: Annotated[str, checked(types.check_url)] = ""
     """Base URL of the Responses API; wins over workspace and region."""
     dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     """Workspace, such as `ws-0123456789abcdef`."""
@@ -132,9 +105,11 @@ class Settings(BaseSettings):
     """Comma-separated models callers may name; empty: the documented list."""
     model: str = "qwen3.7-plus"
     """Model of requests that name none."""
-    upstream_proxy: Annotated[SecretStr, checked(check_proxy)] = NOT_SET
+    upstream_proxy: Annotated[
+        SecretStr, checked(lambda text: types.check_url(text, types.PROXY_URL))
+    ] = NOT_SET
     """Proxy for calls to the upstream: an `http`, `https` or `socks5` URL."""
-    upstream_ca_file: Annotated[str, AfterValidator(check_ca_file)] = ""
+    upstream_ca_file: Annotated[str, checked(types.check_ca_file)] = ""
     """File of certificates (PEM) that the upstream's is checked with; empty: the public ones."""
     upstream_connect_timeout_s: Seconds = 5
     """Longest wait for a connection."""
@@ -200,17 +175,17 @@ class Settings(BaseSettings):
     response_owner_ttl_s: Seconds = 604_800
     """How long an upstream response can be followed up by its client."""
 
-    client_token_secret: Annotated[SecretStr, checked(parse_token_secrets)] = NOT_SET
+    client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
     """Signs browser tokens; comma-separated: the first signs, all verify."""
-    client_token_ttl_s: Annotated[int, Field(ge=1, le=YEAR_S)] = 900
+    client_token_ttl_s: Annotated[int, Field(ge=1, le=types.YEAR_S)] = 900
     """Longest life of a browser token, in seconds."""
     allow_anonymous: bool = False
     """Serve callers without a key."""
-    client_keys: Annotated[SecretStr, checked(parse_client_keys)] = NOT_SET
+    client_keys: Annotated[SecretStr, checked(types.parse_client_keys)] = NOT_SET
     """Who may search: `name:key`, comma-separated."""
-    cors_origins: Annotated[Words, AfterValidator(check_origins)] = ()
+    cors_origins: Annotated[Words, AfterValidator(types.check_origins)] = ()
     """Comma-separated origins whose pages may search, or `*`."""
-    rate_limit: Annotated[str, checked(parse_rate)] = "60/minute"
+    rate_limit: Annotated[str, Field(pattern=types.RATE)] = "60/minute"
     """Requests a caller may make; 0: any number."""
     capacity: Count = 200
     """Most searches under way at once."""
@@ -222,7 +197,7 @@ class Settings(BaseSettings):
     """Most that all together may spend in a UTC day, in CNY."""
     tools_allowed: Words = ("image_search",)
     """Comma-separated tools that `/v1` callers may name."""
-    prices: Annotated[str, checked(parse_prices)] = ""
+    prices: Annotated[str, checked(types.parse_prices)] = ""
     """Prices in JSON, over the built-in table."""
 
     @field_validator("dashscope_region")
@@ -236,11 +211,8 @@ class Settings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _is_allowed(cls, model: str, info: ValidationInfo) -> str:
-        allowed = info.data.get("allowed_models")
-        if allowed and model not in allowed:
-            raise ValueError("must be one of ALLOWED_MODELS")
-        if not allowed and model not in IMAGE_SEARCH_MODELS:
-            raise ValueError("is none that is documented; name it in ALLOWED_MODELS too")
+        if model not in (info.data.get("allowed_models") or IMAGE_SEARCH_MODELS):
+            raise ValueError("must be one of ALLOWED_MODELS, or without those a documented one")
         return model
 
     @field_validator("search_max_bytes")
@@ -278,39 +250,27 @@ class Settings(BaseSettings):
     @property
     def client_key_pairs(self) -> tuple[tuple[str, str], ...]:
         """Names and keys of the clients."""
-        return parse_client_keys(self.client_keys.get_secret_value())
+        return types.parse_client_keys(self.client_keys.get_secret_value())
 
     @property
     def token_secrets(self) -> tuple[str, ...]:
         """The secrets of browser tokens: the first signs, all verify."""
-        return parse_token_secrets(self.client_token_secret.get_secret_value())
+        return types.parse_token_secrets(self.client_token_secret.get_secret_value())
 
     @property
-    def rate(self) -> Rate | None:
+    def rate(self) -> types.Rate | None:
         """The rate of one caller; `None` is no limit."""
-        return parse_rate(self.rate_limit)
+        limit, _, window = self.rate_limit.partition("/")
+        return types.Rate(int(limit), types.WINDOWS_S[window]) if int(limit) else None
 
     @property
-    def price_table(self) -> PriceTable:
+    def price_table(self) -> types.PriceTable:
         """What `PRICES` puts over the built-in table."""
-        return parse_prices(self.prices)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, environment, named files, `.env`, then `/run/secrets`."""
-        files = SecretFiles(settings_cls, _variables(dotenv_settings) | os.environ)
-        return init_settings, env_settings, files, dotenv_settings, file_secret_settings
+        return types.parse_prices(self.prices)
 
 
 SECRETS = tuple(
-    name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr
+    name for name, field in Settings.model_fields.items() if field.annotation is SecretStr
 )
 """Settings that may also be given as the path of a file, in `NAME_FILE`."""
 
@@ -321,56 +281,33 @@ def load(**values: Any) -> Settings:
     Raises:
         SettingsError: One line for each bad value, which names the variable.
     """
+    wrong: dict[str, str] = {}
     try:
-        return Settings(**values)
+        settings = Settings(**(_from_files(values, wrong) | values))
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(".env: cannot be read as text") from exc
     except ValidationError as exc:
-        lines = [_line(error) for error in exc.errors(include_url=False)]
+        for error in exc.errors(include_url=False):
+            name, value = str(error["loc"][0]), error["input"]
+            # Neither a secret nor a URL that may hold one is shown.
+            given = "" if name in SECRETS or value == "" or "@" in str(value) else f" ({value!s})"
+            reason = error["msg"].removeprefix("Value error, ")
+            wrong.setdefault(name, f"{name.upper()}: {reason}{given}")
     # Outside the handler, whose exception holds the values.
-    raise SettingsError("\n".join(dict.fromkeys(lines)))
+    if wrong:
+        raise SettingsError("\n".join(wrong.values()))
+    return settings
 
 
-class UnreadableFile(NamedTuple):
-    """Stands for a secret whose file cannot be read; no text, so the field refuses it."""
-
-    path: str
-
-
-class SecretFiles(PydanticBaseSettingsSource):
-    """Reads `NAME_FILE` for every secret, as is the custom of container images."""
-
-    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
-        super().__init__(settings_cls)
-        self._variables = variables
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the library's signature
-        """The text of the file that a variable names for this field."""
-        path = self._variables.get(f"{field_name.upper()}_FILE")
-        if not path:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, UnicodeDecodeError):
-            return UnreadableFile(path), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        fields = {name: self.get_field_value(None, name.lower())[0] for name in SECRETS}
-        return {name.lower(): value for name, value in fields.items() if value is not None}
-
-
-def _variables(dotenv: PydanticBaseSettingsSource) -> dict[str, str]:
-    """What `.env` holds, by upper-case name."""
-    assert isinstance(dotenv, DotEnvSettingsSource)  # noqa: S101 - for the type checker
-    return {name.upper(): value for name, value in dotenv.env_vars.items() if value}
-
-
-def _line(error: ErrorDetails) -> str:
-    """What is wrong with one setting; the value of a secret, or of a URL with one, is left out."""
-    name, value = str(error["loc"][0]).upper(), error["input"]
-    reason = error["msg"].removeprefix("Value error, ")
-    if isinstance(value, UnreadableFile):
-        return f"{name}_FILE: cannot be read as text (given: {value.path})"
-    if name in SECRETS or value == "" or "@" in str(value):
-        return f"{name}: {reason}"
-    return f"{name}: {reason} (given: {','.join(value) if isinstance(value, tuple) else value!s})"
+def _from_files(values: dict[str, Any], wrong: dict[str, str]) -> dict[str, Any]:
+    """The secrets of files that `NAME_FILE` names; those that cannot be read go to `wrong`."""
+    dotenv = DotEnvSettingsSource(Settings, env_file=values.get("_env_file", ".env")).env_vars
+    found: dict[str, Any] = {}
+    for name in SECRETS:
+        path = os.environ.get(f"{name.upper()}_FILE") or dotenv.get(f"{name}_file")
+        if path and not os.environ.get(name.upper()) and name not in values:
+            try:
+                found[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                wrong[name] = f"{name.upper()}_FILE: cannot be read as text ({path})"
+    return found

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from app import errors
 from app.api.events import ResponseEvent, StreamEvent
-from app.api.problems import PROBLEM
+from app.api.problems import PROBLEM, TOO_OFTEN_OR_BUSY
 from app.api.schemas import OpenAIError, SearchForm, SearchRequest, TokenRequest
 from app.errors import ServiceError, UpstreamError, leaves
 from app.results import Problem
@@ -64,36 +64,28 @@ def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
 
 def events(model: type[BaseModel], *headers: str) -> Responses:
     """A 200 with an event stream; `schema` is the data of any event."""
-    content = {"text/event-stream": _schema(model) | {"itemSchema": FRAME}}
-    return {200: {"description": "Events.", "headers": _headers(*headers), "content": content}}
+    content = {"text/event-stream": {"schema": _reference(model), "itemSchema": FRAME}}
+    return answer(*headers, description="Events.", content=content)
 
 
 def body(**media_types: type[BaseModel]) -> Json:
     """`openapi_extra` for a body that the route reads itself: `body(json=…, form=…)`."""
     names = {"json": "application/json", "form": "multipart/form-data"}
-    content = {names[name]: _schema(model) for name, model in media_types.items()}
+    content = {names[name]: {"schema": _reference(model)} for name, model in media_types.items()}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def refusals(*kinds: type[ServiceError]) -> Responses:
-    """The errors of an operation by status, as problems; and any other as `default`."""
-    return _refusals(kinds, PROBLEM, Problem)
-
-
-def openai_refusals(*kinds: type[ServiceError]) -> Responses:
-    """The same in OpenAI's shape."""
-    return _refusals(kinds, "application/json", OpenAIError)
-
-
-def _refusals(kinds: Leaves, media_type: str, model: type[BaseModel]) -> Responses:
-    found: dict[int | str, list[type[ServiceError]]] = {"default": []}
+def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Responses:
+    """The errors of an operation by status, in the shape of `model`; and any other as `default`."""
+    media_type = PROBLEM if model is Problem else "application/json"
+    found: dict[int | str, Leaves] = {"default": ()}
     for kind in (*kinds, *ALWAYS):
-        found.setdefault(kind.status, []).append(kind)
+        found[kind.status] = (*found.get(kind.status, ()), kind)
     return {
         status: {
             "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in some)
             or "Other.",
-            "headers": _headers(*(["Retry-After"] if status in (429, 503) else [])),
+            "headers": _headers(*(["Retry-After"] if status in TOO_OFTEN_OR_BUSY else [])),
             "content": {media_type: {"schema": _narrowed(model, [kind.code for kind in some])}},
         }
         for status, some in found.items()
@@ -101,17 +93,15 @@ def _refusals(kinds: Leaves, media_type: str, model: type[BaseModel]) -> Respons
 
 
 def _narrowed(model: type[BaseModel], codes: list[str]) -> Json:
-    schema: Json = _schema(model)["schema"]
-    if not codes:
-        return schema
     members: Json = {"code": {"type": "string", "enum": list(dict.fromkeys(codes))}}
     if model is OpenAIError:
         members = {"error": {"type": "object", "properties": members}}
-    return {"allOf": [schema, {"type": "object", "properties": members}]}
+    reference = _reference(model)
+    return {"allOf": [reference, {"type": "object", "properties": members}]} if codes else reference
 
 
-def _schema(model: type[BaseModel]) -> Json:
-    return {"schema": {"$ref": REF.format(model=model.__name__)}}
+def _reference(model: type[BaseModel]) -> Json:
+    return {"$ref": REF.format(model=model.__name__)}
 
 
 def _headers(*names: str) -> Json:
@@ -141,17 +131,12 @@ def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> 
             schemas = generate()["components"]["schemas"]
             _, found = models_json_schema([*received, *sent], ref_template=REF)  # type: ignore[list-item] # literals
             schemas.update(found["$defs"])
+            model = {"type": "string", "enum": list(settings.models)}
             for name in ("SearchRequest", "SearchForm"):
-                _set_bounds(schemas[name]["properties"], settings)
+                schemas[name]["properties"]["model"]["anyOf"] = [model, {"type": "null"}]
+                if settings.prompt_max_chars:
+                    schemas[name]["properties"]["prompt"]["maxLength"] = settings.prompt_max_chars
+            schemas["SearchForm"]["properties"]["image"]["maxItems"] = settings.image_max_count
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # as documented
-
-
-def _set_bounds(fields: Json, settings: Settings) -> None:
-    model = {"type": "string", "enum": list(settings.models)}
-    fields["model"]["anyOf"] = [model, {"type": "null"}]
-    if settings.prompt_max_chars:
-        fields["prompt"]["maxLength"] = settings.prompt_max_chars
-    if "image" in fields:
-        fields["image"]["maxItems"] = settings.image_max_count

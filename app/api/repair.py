@@ -1,43 +1,33 @@
 """Puts right what makes the `responses.stream()` helper of openai-node throw; nothing else. Pure.
 
-Seen with openai-node 7.57 (`internal/responses/response-accumulator.mjs`), which keeps a copy of
-the response and applies every event to it:
+Seen with openai-node 7.57, which applies every event to a copy of the response:
 
-- a piece of reasoning needs its part to be there, and DashScope neither announces it nor numbers
-  it: the announcement is put before the first piece, and `content_index` (`summary_index`) is 0;
-- an item must keep the `output_index` that it was added under, and DashScope's drifts: it is held;
-- a piece must name its item: where `item_id` is missing, the item last added under that index is
-  meant.
+- reasoning text needs a part that was announced, and a number; DashScope sends neither;
+- an item must keep the `output_index` that it was added under, and DashScope's drifts;
+- a piece must name its item: where `item_id` is missing, the item last added there is meant.
 """
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
+from app.api.sse import frame
 from app.models import Event
-from app.upstream.answer import ITEM_DONE
+from app.upstream.lenient import as_object, as_text, parse_object
 
 Json = dict[str, Any]
 ITEM_ADDED = "response.output_item.added"
 
-
-class Part(NamedTuple):
-    """How a kind of reasoning is announced: the event, the part's type, and what numbers it."""
-
-    event: str
-    type: str
-    number: str
-
-
-CONTENT = Part("response.content_part.added", "reasoning_text", "content_index")
-SUMMARY = Part("response.reasoning_summary_part.added", "summary_text", "summary_index")
+CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
+SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
 PARTS = {
-    CONTENT.event: CONTENT,
-    SUMMARY.event: SUMMARY,
+    CONTENT[0]: CONTENT,
+    SUMMARY[0]: SUMMARY,
     "response.reasoning_text.delta": CONTENT,
     "response.reasoning_text.done": CONTENT,
     "response.reasoning_summary_text.delta": SUMMARY,
     "response.reasoning_summary_text.done": SUMMARY,
 }
+"""The part that an event needs: how it is announced, its type, and the member that numbers it."""
 
 
 class StreamRepair:
@@ -48,64 +38,44 @@ class StreamRepair:
         self._item_at: dict[int, str] = {}
         self._announced: set[tuple[str, str, str]] = set()
 
+    def encode(self, event: Event, _: int) -> list[bytes]:
+        """The frames of an event and of what must be before it."""
+        return [piece for one in self.apply(event) for piece in frame(one)]
+
     def apply(self, event: Event) -> list[Event]:
         """The event, as it came if it does no harm, and what must be before it."""
-        found = _object(event.data)
-        if found is None or type(found.get("output_index")) is not int:
+        data = parse_object(event.data) or {}
+        index = data.get("output_index")
+        if not isinstance(index, int):
             return [event]
-        before = dict(found)
-        self._settle(event.type, found)
-        announced = self._announcement(event.type, found)
-        mended = event if found == before else _event(event.type, found)
-        return [*announced, mended]
-
-    def _settle(self, name: str, found: Json) -> None:
-        """Give the event the index and the item that its item was added with."""
-        index = found["output_index"]
-        if name in (ITEM_ADDED, ITEM_DONE):
-            item = found.get("item")
-            item_id = item.get("id") if isinstance(item, dict) else None
+        before = dict(data)
+        if "item" in data:
+            item_id = as_text(as_object(data["item"]).get("id"))
         else:
-            item_id = found.get("item_id") or self._item_at.get(index)
-            if item_id is not None:
-                found["item_id"] = item_id
-        if not isinstance(item_id, str):
-            return
-        if name == ITEM_ADDED:
-            self._index_of[item_id] = index
-            self._item_at[index] = item_id
-        found["output_index"] = self._index_of.get(item_id, index)
+            item_id = as_text(data.get("item_id")) or self._item_at.get(index, "")
+            data["item_id"] = item_id
+        if event.type == ITEM_ADDED and item_id:
+            self._index_of[item_id], self._item_at[index] = index, item_id
+        if item_id not in self._index_of:
+            return [event]
+        data["output_index"] = self._index_of[item_id]
+        announced = self._announcement(event.type, data)
+        return [*announced, event if data == before else _event(event.type, data)]
 
-    def _announcement(self, name: str, found: Json) -> list[Event]:
+    def _announcement(self, name: str, data: Json) -> list[Event]:
         """The part that a piece of reasoning belongs to, if nobody has announced it."""
-        part = PARTS.get(name)
-        item_id = str(found.get("item_id"))
-        if part is None or item_id not in self._index_of:
+        if name not in PARTS:
             return []
-        number = found.setdefault(part.number, 0)
-        place = (item_id, part.number, str(number))
-        known = place in self._announced
+        announcement, kind, number = PARTS[name]
+        place = (data["item_id"], number, str(data.setdefault(number, 0)))
+        if name == announcement or place in self._announced:
+            self._announced.add(place)
+            return []
         self._announced.add(place)
-        if known or name == part.event:
-            return []
-        announced = {
-            "type": part.event,
-            "sequence_number": found.get("sequence_number", 0),
-            "item_id": item_id,
-            "output_index": found["output_index"],
-            part.number: number,
-            "part": {"type": part.type, "text": ""},
-        }
-        return [_event(part.event, announced)]
+        shared = {key: data[key] for key in ("item_id", "output_index", number)}
+        shared |= {"type": announcement, "sequence_number": data.get("sequence_number", 0)}
+        return [_event(announcement, shared | {"part": {"type": kind, "text": ""}})]
 
 
-def _event(name: str, found: Json) -> Event:
-    return Event(name, json.dumps(found, ensure_ascii=True, separators=(",", ":")).encode())
-
-
-def _object(data: bytes) -> Json | None:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+def _event(name: str, data: Json) -> Event:
+    return Event(name, json.dumps(data, separators=(",", ":")).encode())

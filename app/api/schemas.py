@@ -2,15 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.results import ApiModel
 
@@ -49,55 +41,38 @@ def _blank_is_default(value: object) -> object:
     return DEFAULT_PROMPT if blank else value
 
 
-def _encodable(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as exc:
-        raise ValueError("Must be valid Unicode.") from exc
-    return value
-
-
 def _whole(value: object) -> object:
     """To JSON Schema 32.0 is an integer; to strict validation it is none."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 OutputTokens = Annotated[int, Field(ge=16, le=65_536), BeforeValidator(_whole)]
-Url: Json = {"type": "string"}
-UrlObject: Json = {
+URL: Json = {"type": "string"}
+URL_OBJECT: Json = {
     "type": "object",
     "required": ["url"],
     "additionalProperties": False,
-    "properties": {"url": Url},
+    "properties": {"url": URL},
 }
-OneOrMoreUrls = WithJsonSchema(
-    {
-        "anyOf": [
-            Url,
-            UrlObject,
-            {"type": "array", "items": {"anyOf": [Url, UrlObject]}},
-            {"type": "null"},
-        ]
-    }
-)
+URLS: Json = {"type": "array", "items": {"anyOf": [URL, URL_OBJECT]}}
+OneOrMoreUrls = WithJsonSchema({"anyOf": [URL, URL_OBJECT, URLS, {"type": "null"}]})
 
 
 class SearchRequest(RequestModel):
     """A search, in JSON."""
 
-    image_url: Annotated[list[Text], BeforeValidator(_as_url_list), OneOrMoreUrls] = []
+    image_url: Annotated[list[str], BeforeValidator(_as_url_list), OneOrMoreUrls] = []
     """The image, or several: `http(s)` URLs, or `data:` URLs that hold it; each also as an object
     with a `url`."""
     prompt: Annotated[
-        Text, BeforeValidator(_blank_is_default), WithJsonSchema({"type": ["string", "null"]})
+        str, BeforeValidator(_blank_is_default), WithJsonSchema({"type": ["string", "null"]})
     ] = DEFAULT_PROMPT
     """The question about the image. Default: "Find visually similar images and describe what they
     have in common."."""
     model: str | None = None
     """One of the models that this service offers. Default: the service's."""
-    instructions: Text | None = None
+    instructions: str | None = None
     """Instructions for the model, at most as long as a prompt."""
     previous_response_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = None
     """`upstream_response_id` of an earlier search: a follow-up question, which needs no image."""
