@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
@@ -22,28 +21,23 @@ class _Entry:
 
 
 class Ownership:
-    """Owners of response ids, each for `ttl_s` seconds (0: without end) of `clock`."""
+    """Owners of response ids, each for `ttl_s` seconds (0: without end)."""
 
-    def __init__(self, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, ttl_s: float) -> None:
         self._ttl_s = ttl_s or math.inf
-        self._clock = clock
         self._entries: dict[str, _Entry] = {}
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
         """Note who got a response first, and the tokens that a follow-up of it sends again."""
         self._forget()
         if len(response_id) <= ID_MAX_CHARS:
-            new = _Entry(owner, self._clock() + self._ttl_s)
+            new = _Entry(owner, time.monotonic() + self._ttl_s)
             entry = self._entries.setdefault(response_id, new)
             if entry.owner == owner:
                 entry.total_tokens = total_tokens
 
     def check(self, response_id: str, owner: str) -> None:
-        """Let only the owner pass.
-
-        Raises:
-            InvalidRequest: Unknown, expired, or another's: no difference is shown.
-        """
+        """Raise `InvalidRequest` if unknown, expired, or another's: no difference is shown."""
         self._forget()
         entry = self._entries.get(response_id)
         if entry is None or entry.owner != owner:
@@ -51,7 +45,7 @@ class Ownership:
 
     def total_tokens(self, response_id: str | None) -> int:
         """Tokens that following this response up sends again; 0 when it is not known."""
-        entry = self._entries.get(response_id) if response_id else None
+        entry = self._entries.get(response_id or "")
         return entry.total_tokens if entry else 0
 
     def _forget(self) -> None:
@@ -59,6 +53,6 @@ class Ownership:
         while self._entries:
             oldest = next(iter(self._entries))
             fits = len(self._entries) < ENTRIES_MAX
-            if fits and self._entries[oldest].expires_at > self._clock():
+            if fits and self._entries[oldest].expires_at > time.monotonic():
                 return
             del self._entries[oldest]

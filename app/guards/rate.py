@@ -6,7 +6,6 @@ again. A full bucket holds `limit` requests, and refills evenly over the window.
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import RateLimited
@@ -41,27 +40,23 @@ class RateStatus:
 
 
 class RateLimiter:
-    """Counts requests by `Client.rate_limit_key`. `clock` gives seconds that never go back."""
+    """Counts requests by `Client.rate_limit_key`."""
 
-    def __init__(self, rate: Rate | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Rate | None) -> None:
         self._rate = rate
-        self._clock = clock
         self._full_at: dict[str, float] = {}
 
     def charge(self, client: Client) -> RateStatus | None:
         """Count one request; `None` when there is no limit.
 
-        Raises:
-            RateLimited: The bucket is empty; `retry_after_s` says when there is room again.
+        Raises `RateLimited` if the bucket is empty; `retry_after_s` says when there is room again.
         """
-        status = self.status(client)
-        if status is None:
+        if self._rate is None or (status := self.status(client)) is None:
             return None
-        limit, window_s = status.rate
-        now, key = self._clock(), client.rate_limit_key
-        full_at = max(self._full_at.get(key, now), now) + window_s / limit
+        now, key = time.monotonic(), client.rate_limit_key
+        full_at = max(self._full_at.get(key, now), now) + self._rate.window_s / self._rate.limit
         if not status.remaining:
-            wait_s = math.ceil(full_at - now - window_s)
+            wait_s = math.ceil(full_at - now - self._rate.window_s)
             raise RateLimited("Too many requests by this caller.", retry_after_s=wait_s)
         # Taken out and put in again: the dictionary is in the order of last use.
         self._full_at.pop(key, None)
@@ -73,7 +68,7 @@ class RateLimiter:
         """What is left, without counting; `None` when there is no limit."""
         if self._rate is None:
             return None
-        used_s = max(0.0, self._full_at.get(client.rate_limit_key, 0.0) - self._clock())
+        used_s = max(0.0, self._full_at.get(client.rate_limit_key, 0.0) - time.monotonic())
         used = math.ceil(used_s * self._rate.limit / self._rate.window_s - ROUNDING)
         return RateStatus(self._rate, max(0, self._rate.limit - used), math.ceil(used_s))
 
