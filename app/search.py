@@ -7,12 +7,7 @@ from functools import partial
 from app.errors import ServiceError
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, SearchSpec
-from app.results import (
-    SearchCancelled,
-    SearchCompleted,
-    SearchCreated,
-    SearchFailed,
-)
+from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchFailed
 from app.runs import Opened
 from app.upstream.answer import phase
 from app.upstream.payload import build_payload

@@ -31,32 +31,26 @@ class Metrics:
 
     def __init__(self, version: str = "") -> None:
         self.registry = CollectorRegistry()
-        counter, gauge, histogram = self._counter, self._gauge, self._histogram
-        self.searches = counter("searches_total", "Searches ended.", "status", "outcome")
-        self.streams_open = gauge("streams_open", "Event streams that are being read.")
-        self.runs_active = gauge("runs_active", "Searches under way.")
-        self.upstream_calls = counter("upstream_calls_total", "Calls written, by end.", "result")
-        self.upstream_retries = counter("upstream_retries_total", "Retries, by error.", "reason")
-        self.first_event_s = histogram(
-            "first_event_seconds", "Start to first upstream event.", FIRST_EVENT_BUCKETS_S
+        own: dict[str, Any] = {"namespace": "imagesearch", "registry": self.registry}
+        self.searches = Counter("searches_total", "Searches ended.", ["status", "outcome"], **own)
+        self.streams_open = Gauge("streams_open", "Event streams that are being read.", **own)
+        self.runs_active = Gauge("runs_active", "Searches under way.", **own)
+        self.upstream_calls = Counter("upstream_calls_total", "Calls, by end.", ["result"], **own)
+        self.upstream_retries = Counter("upstream_retries_total", "Retries.", ["reason"], **own)
+        self.first_event_s = Histogram(
+            "first_event_seconds", "Start to first event.", buckets=FIRST_EVENT_BUCKETS_S, **own
         )
-        self.search_s = histogram("search_seconds", "Start to end of a search.", SEARCH_BUCKETS_S)
-        self.tool_calls = counter("tool_calls_total", "Calls of the search tool.")
-        self.tokens = counter("tokens_total", "Tokens, as the upstream counts.", "direction")
-        self.spend_cny = counter("spend_cny_total", "Money spent, in CNY.", "client")
-        self.cache = counter("cache_total", "Requests by where the answer is from.", "result")
-        self.rejected = counter("rejected_total", "Requests refused, by error.", "code")
-        self.store_bytes = gauge("store_bytes", "Bytes of events in memory.")
-        gauge("build_info", "1, with the version.", "version").labels(version).set(1)
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"imagesearch_{name}", text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"imagesearch_{name}", text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets_s: tuple[float, ...]) -> Histogram:
-        return Histogram(f"imagesearch_{name}", text, buckets=buckets_s, registry=self.registry)
+        self.search_s = Histogram(
+            "search_seconds", "Start to end.", buckets=SEARCH_BUCKETS_S, **own
+        )
+        self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
+        self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
+        self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
+        self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
+        self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
+        self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)
+        build_info = Gauge("build_info", "1, with the version.", ["version"], **own)
+        build_info.labels(version).set(1)
 
 
 class JsonFormatter(logging.Formatter):

@@ -7,7 +7,7 @@ and budgets (`guards`).
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass
 from typing import Generic, TypeVar
@@ -77,7 +77,6 @@ class AnswerWork(Generic[Request]):
         self._answer = AnswerBuilder()
         self._permit: Permit | None = None
         self._opened = False
-        self._so_far: tuple[int, SearchResult] | None = None
         self._final: SearchResult | None = None
 
     @property
@@ -130,22 +129,17 @@ class AnswerWork(Generic[Request]):
         return SearchProgress(phase=self.phase, elapsed_s=round(self.elapsed_s, 1)).as_event()
 
     def result(self) -> SearchResult:
-        """What has come so far, or the final state; made once for each length of the log."""
-        if self._final:
-            return self._final
-        n_events = len(self.log_events)
-        if self._so_far is None or self._so_far[0] != n_events:
-            self._so_far = n_events, self._make_result("in_progress", None)
-        return self._so_far[1]
+        """What has come so far, or the final state."""
+        return self._final or self._make_result("in_progress", None)
 
     def finish(self, error: ServiceError | None, *, cancelled: bool) -> SearchResult:
         """Make the final result, count it and log it."""
         self._memory.release()
         if isinstance(error, OwnError) and self.call.written:
             error.billed = "maybe"
-        first = self._final is None
+        recorded = self._final is not None
         self._final = self._make_result("cancelled" if cancelled else "completed", error)
-        if self._permit and first:
+        if self._permit and not recorded:
             self._record(self._final)
         return self._final
 
@@ -163,8 +157,8 @@ class AnswerWork(Generic[Request]):
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"
         if permit.usage is None and permit.billed == "maybe":
-            most = self._estimate.usage.output_tokens
-            permit.shown_chars = _shown_chars(self.log_events, at_most=most)
+            deltas = [json.loads(one.data) for one in self.log_events if one.type.endswith(DELTA)]
+            permit.shown_chars = sum(len(delta.get("delta", "")) for delta in deltas)
 
     def _make_result(self, status: Status, error: ServiceError | None) -> SearchResult:
         answer = self._answer.answer(self.log_events)
@@ -218,14 +212,3 @@ class AnswerWork(Generic[Request]):
         if self.case.settings.log_prompts and self._prompt is not None:
             fields["prompt"] = self._prompt
         logger.info("search ended", extra={"fields": fields})
-
-
-def _shown_chars(events: Iterable[Event], *, at_most: int) -> int:
-    """Characters of output that these events show; the count ends at `at_most`."""
-    shown = 0
-    for event in events:
-        if event.type.endswith(DELTA):
-            shown += len(json.loads(event.data).get("delta", ""))
-            if shown >= at_most:
-                break
-    return shown

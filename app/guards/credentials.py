@@ -6,21 +6,14 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import jwt
 from jwt.types import Options
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from app.errors import (
-    Forbidden,
-    InvalidRequest,
-    OriginNotAllowed,
-    RouteNotFound,
-    TokenExpired,
-    Unauthorized,
-)
+from app.errors import Forbidden, InvalidRequest, OriginNotAllowed, TokenExpired, Unauthorized
 from app.models import Client
 from app.setting_types import ANONYMOUS, check_origins, normal_origin
 from app.settings import Settings
@@ -33,46 +26,32 @@ ALGORITHM = "HS256"
 CLOCK_SKEW_S = 5
 """How far the clock of a backend that makes its own tokens may be from ours."""
 
-ADDRESS_MAX_CHARS = 64
-"""Longer than any address; anything else is cut to this."""
-
 CLAIM_MAX_CHARS = 256
-CHECKS: Options = {"require": ["exp", "sub", "jti"], "verify_iat": False}
+CHECKS: Options = {"require": ["exp", "sub", "jti"]}
 ANY_ORIGIN = "*"
-KEY_IN_URL = (
-    "A client key must not be in a URL, because URLs are logged: use a browser token, which "
-    "POST /tokens makes."
-)
 
 Text = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX_CHARS)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Claims(BaseModel):
-    """What a token says, of the types that RFC 7519 gives them; PyJWT checks less."""
-
-    model_config = ConfigDict(strict=True)
+    """Who a token acts for, its id, and the origin that it is bound to; PyJWT checks the rest."""
 
     sub: Text
     jti: Text
-    exp: Seconds
-    nbf: Seconds | None = None
     origin: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity(Client):
-    """A client, and how it showed who it is. `origin` is the one its token is bound to, if any."""
+    """A client, and the origin that its token is bound to, if any."""
 
-    kind: Literal["key", "token", "anonymous"]
     origin: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A browser token, and the second since 1970 when it expires."""
 
-    token: str = field(repr=False)
+    token: str
     expires_at: int
 
 
@@ -106,8 +85,8 @@ class Credentials:
     ) -> Identity:
         """Say who calls.
 
-        `bearer` is a client key or a browser token, `token` a browser token from the URL, `origin`
-        the page that calls, if a browser says so. Anonymous callers are told apart by `address`.
+        `bearer` is a client key or a browser token. `token` is from the URL, which is logged: never
+        a key. `origin` is the page that calls. Anonymous callers are told apart by `address`.
 
         Raises:
             Unauthorized: No credential where one is required, or one that is not valid.
@@ -122,11 +101,9 @@ class Credentials:
                 if self._names or not self._allow_anonymous:
                     raise
         if token is not None:
-            if self._key_holder(token):
-                raise Unauthorized(KEY_IN_URL)
             return self._token_holder(token, origin)
         if self._allow_anonymous:
-            return Identity(ANONYMOUS, f"address:{_network(address)}", "anonymous")
+            return Identity(ANONYMOUS, f"address:{_network(address)}")
         raise Unauthorized("A client key or a browser token is required.")
 
     def identify_key_holder(self, bearer: str | None) -> Identity:
@@ -141,12 +118,8 @@ class Credentials:
     def mint(self, client: Client, *, origin: str | None, ttl_s: int | None) -> Token:
         """Make a browser token that acts for `client`, on pages of `origin` (`None`: of any).
 
-        Raises:
-            RouteNotFound: No secret is set, so there are no tokens.
-            InvalidRequest: The origin is none, or the life is too long.
+        Raises `InvalidRequest` if the origin is none, or the life is too long.
         """
-        if not self._secrets:
-            raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
         if ttl_s is not None and not 1 <= ttl_s <= self._ttl_s:
             raise InvalidRequest.of("ttl_s", f"Must be 1 to {self._ttl_s} seconds.")
         expires_at = int(time.time()) + (ttl_s or self._ttl_s)
@@ -157,7 +130,7 @@ class Credentials:
 
     def _key_holder(self, key: str) -> Identity | None:
         name = self._names.get(_digest(key))
-        return Identity(name, f"key:{name}", "key") if name is not None else None
+        return Identity(name, f"key:{name}") if name is not None else None
 
     def _token_holder(self, token: str, origin: str | None) -> Identity:
         """The token's client. A request without an origin does not come from a foreign page."""
@@ -174,7 +147,7 @@ class Credentials:
         bound = normal_origin((claims.origin or "").removesuffix("/")) or None
         if bound and origin is not None and normal_origin(origin) != bound:
             raise OriginNotAllowed("The token is bound to another origin.")
-        return Identity(claims.sub, f"token:{claims.jti}", "token", bound)
+        return Identity(claims.sub, f"token:{claims.jti}", bound)
 
     def _claims(self, token: str) -> Claims:
         error: Exception = jwt.InvalidTokenError("CLIENT_TOKEN_SECRET is not set")
@@ -207,7 +180,7 @@ def _network(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return address[:ADDRESS_MAX_CHARS]
+        return address
     if isinstance(parsed, ipaddress.IPv6Address) and not parsed.ipv4_mapped:
         return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)

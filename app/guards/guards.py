@@ -104,17 +104,13 @@ class Guards:
 
     def notes(self) -> list[str]:
         """What an operator should know at start, a sentence each."""
-        other_tools = set(self._settings.tools_allowed) - {TOOL_FEE}
-        unpriced = [model for model in self._settings.models if not self.prices.known(model)]
-        limited = self.budget.limited
-        notes = {
-            "ALLOW_ANONYMOUS: everybody who can reach this service may search": (
-                self._settings.allow_anonymous
-            ),
-            "budgets are kept in memory: per process, and anew at a restart": limited,
-            "TOOLS_ALLOWED: only the fee of image_search counts to budgets": (
-                limited and other_tools
-            ),
-            f"PRICES: none known for {', '.join(unpriced)}": unpriced,
-        }
-        return [note for note, applies in notes.items() if applies]
+        settings, notes = self._settings, []
+        if settings.allow_anonymous:
+            notes.append("ALLOW_ANONYMOUS: everybody who can reach this service may search")
+        if self.budget.limited:
+            notes.append("budgets are kept in memory: per process, and anew at a restart")
+            if set(settings.tools_allowed) - {TOOL_FEE}:
+                notes.append("TOOLS_ALLOWED: only the fee of image_search counts to budgets")
+        if unpriced := [model for model in settings.models if not self.prices.known(model)]:
+            notes.append(f"PRICES: none known for {', '.join(unpriced)}")
+        return notes

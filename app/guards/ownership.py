@@ -29,30 +29,30 @@ class Ownership:
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
         """Note who got a response first, and the tokens that a follow-up of it sends again."""
-        self._forget()
-        if len(response_id) <= ID_MAX_CHARS:
-            new = _Entry(owner, time.monotonic() + self._ttl_s)
-            entry = self._entries.setdefault(response_id, new)
-            if entry.owner == owner:
-                entry.total_tokens = total_tokens
+        if len(response_id) > ID_MAX_CHARS:
+            return
+        entry = self._known(response_id)
+        if entry is None:
+            entry = self._entries[response_id] = _Entry(owner, time.monotonic() + self._ttl_s)
+        if entry.owner == owner:
+            entry.total_tokens = total_tokens
+        if len(self._entries) > ENTRIES_MAX:
+            del self._entries[next(iter(self._entries))]
 
     def check(self, response_id: str, owner: str) -> None:
         """Raise `InvalidRequest` if unknown, expired, or another's: no difference is shown."""
-        self._forget()
-        entry = self._entries.get(response_id)
+        entry = self._known(response_id)
         if entry is None or entry.owner != owner:
             raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")
 
     def total_tokens(self, response_id: str | None) -> int:
         """Tokens that following this response up sends again; 0 when it is not known."""
-        entry = self._entries.get(response_id or "")
+        entry = self._known(response_id or "")
         return entry.total_tokens if entry else 0
 
-    def _forget(self) -> None:
-        """Drop what has expired, and the oldest of too many; entries are in order of claim."""
-        while self._entries:
-            oldest = next(iter(self._entries))
-            fits = len(self._entries) < ENTRIES_MAX
-            if fits and self._entries[oldest].expires_at > time.monotonic():
-                return
-            del self._entries[oldest]
+    def _known(self, response_id: str) -> _Entry | None:
+        entry = self._entries.get(response_id)
+        if entry and entry.expires_at <= time.monotonic():
+            del self._entries[response_id]
+            return None
+        return entry

@@ -21,22 +21,13 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """A caller's bucket, in the terms of draft-ietf-httpapi-ratelimit-headers-10."""
+    """What is left of a caller's bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
 
-    rate: Rate
     remaining: int
-    reset_s: int
-    """Seconds until the bucket is full again."""
-
-    @property
-    def policy_field(self) -> str:
-        """Value of the `RateLimit-Policy` field."""
-        return f'"default";q={self.rate.limit};w={self.rate.window_s}'
-
-    @property
-    def limit_field(self) -> str:
-        """Value of the `RateLimit` field."""
-        return f'"default";r={self.remaining};t={self.reset_s}'
+    limit_field: str
+    """Value of `RateLimit`; its `t` counts the seconds until the bucket is full again."""
+    policy_field: str
+    """Value of `RateLimit-Policy`."""
 
 
 class RateLimiter:
@@ -61,21 +52,19 @@ class RateLimiter:
         # Taken out and put in again: the dictionary is in the order of last use.
         self._full_at.pop(key, None)
         self._full_at[key] = full_at
-        self._forget(now)
+        if len(self._full_at) > BUCKETS_MAX:
+            del self._full_at[next(iter(self._full_at))]
         return self.status(client)
 
     def status(self, client: Client) -> RateStatus | None:
         """What is left, without counting; `None` when there is no limit."""
         if self._rate is None:
             return None
+        limit, window_s = self._rate
         used_s = max(0.0, self._full_at.get(client.rate_limit_key, 0.0) - time.monotonic())
-        used = math.ceil(used_s * self._rate.limit / self._rate.window_s - ROUNDING)
-        return RateStatus(self._rate, max(0, self._rate.limit - used), math.ceil(used_s))
-
-    def _forget(self, now: float) -> None:
-        """Drop the buckets at the front that are full, and the first of too many."""
-        while self._full_at:
-            key = next(iter(self._full_at))
-            if self._full_at[key] > now and len(self._full_at) <= BUCKETS_MAX:
-                return
-            del self._full_at[key]
+        remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
+        return RateStatus(
+            remaining,
+            limit_field=f'"default";r={remaining};t={math.ceil(used_s)}',
+            policy_field=f'"default";q={limit};w={window_s}',
+        )

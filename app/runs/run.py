@@ -29,27 +29,19 @@ UNEXPECTED = "An unexpected error occurred; it was logged."
 
 
 class Work(Protocol):
-    """What a run does. It is handed in: the run knows nothing else of it."""
+    """What a run does; the run knows nothing else of it.
 
-    def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Yield events as they come; the first list, which may be empty, means admission."""
-        ...
+    `events` yields events as they come: the first list, which may be empty, means admission.
+    `progress` makes a sign of life for a silence. `conclude` makes the last events, with the
+    terminal one; where that fails, `forget` drops what has come, and it is called again. `result`
+    is what has come so far or, after `conclude`, the final state.
+    """
 
-    def progress(self) -> Event:
-        """Make a sign of life for a silence."""
-        ...
-
-    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
-        """Make the last events, the terminal event included."""
-        ...
-
-    def forget(self) -> None:
-        """Drop what has come, since `conclude` failed over it and is called again."""
-        ...
-
-    def result(self) -> SearchResult:
-        """What has come so far or, after `conclude`, the final state."""
-        ...
+    def events(self) -> AsyncGenerator[Sequence[Event], None]: ...
+    def progress(self) -> Event: ...
+    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]: ...
+    def forget(self) -> None: ...
+    def result(self) -> SearchResult: ...
 
 
 @dataclass(eq=False, kw_only=True)
