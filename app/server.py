@@ -89,12 +89,20 @@ def listen(settings: Settings) -> socket.socket:
         SettingsError: Nothing can listen there.
     """
     host, port = settings.host, settings.port
+    listener: socket.socket | None = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server(
-            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::"
-        )
+        known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = known[0]
+        # With its protocol named, asyncio sets TCP_NODELAY on the connections.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+        listener.bind(address)
+        listener.listen(BACKLOG)
     except (OSError, UnicodeError, ValueError) as exc:
+        if listener:
+            listener.close()
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc
     _set(listener, "TCP_USER_TIMEOUT", min(int(settings.stream_send_timeout_s * 1_000), INT_MAX))

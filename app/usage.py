@@ -4,6 +4,7 @@ Not here: HTTP (`api`), the log and its readers (`runs`), the upstream's wire (`
 and budgets (`guards`).
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -69,7 +70,8 @@ class AnswerWork(Generic[Request]):
         self.call = UpstreamCall()
         self.created_at = int(time.time())
         self.phase: Phase = "waiting"
-        self._started_at = time.monotonic()
+        self._clock = asyncio.get_running_loop().time
+        self._started_at = self._clock()
         self._client = client
         self._memory = memory.transfer(request.size_bytes)
         self._prompt = request.prompt if isinstance(request, SearchSpec) else None
@@ -82,7 +84,7 @@ class AnswerWork(Generic[Request]):
     @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self._started_at
+        return self._clock() - self._started_at
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
         """Be admitted, then pass the answer on; its cost is settled behind it."""

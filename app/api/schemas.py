@@ -64,7 +64,7 @@ def _whole(value: object) -> object:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Whole = Annotated[int, BeforeValidator(_whole)]
-OutputTokens = Annotated[Whole, Field(ge=16, le=65_536)]
+OutputTokens = Annotated[int, Field(ge=16, le=65_536), BeforeValidator(_whole)]
 Url: Json = {"type": "string"}
 UrlObject: Json = {
     "type": "object",

@@ -97,10 +97,12 @@ async def open_search_stream(
     service: ServiceDep,
     client: AdmittedOrResumingReader,
     fields: Annotated[StreamQuery, Query()],
+    *,
     idempotency_key: IdempotencyKey = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
-    if event_id := last_seen(request):
+    if event_id := last_event_id or last_seen(request):
         return _resume(request, service, client, event_id)
     opened = await open_query(request, service, client, fields, key=idempotency_key)
     return await _follow(request, service, opened, opened.reader.run.admitted())
@@ -127,10 +129,12 @@ async def resume_search(
     after: Annotated[
         int, Query(ge=0, le=EVENT_NUMBER_MAX, description="How many events were seen already.")
     ] = 0,
+    *,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """Follow a search again: first what was missed, then live."""
     run = _find(request, service, client, search_id)
-    if event_id := last_seen(request):
+    if event_id := last_event_id or last_seen(request):
         of, after = _parse(event_id)
         if of != run.id:
             raise SearchNotFound("This Last-Event-ID is of another search.")

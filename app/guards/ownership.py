@@ -1,7 +1,7 @@
 """Which client got which upstream response: only that one may follow it up. In memory."""
 
+import asyncio
 import math
-import time
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
@@ -33,7 +33,9 @@ class Ownership:
             return
         entry = self._known(response_id)
         if entry is None:
-            entry = self._entries[response_id] = _Entry(owner, time.monotonic() + self._ttl_s)
+            entry = self._entries[response_id] = _Entry(
+                owner, asyncio.get_running_loop().time() + self._ttl_s
+            )
         if entry.owner == owner:
             entry.total_tokens = total_tokens
         if len(self._entries) > ENTRIES_MAX:
@@ -52,7 +54,7 @@ class Ownership:
 
     def _known(self, response_id: str) -> _Entry | None:
         entry = self._entries.get(response_id)
-        if entry and entry.expires_at <= time.monotonic():
+        if entry and entry.expires_at <= asyncio.get_running_loop().time():
             del self._entries[response_id]
             return None
         return entry

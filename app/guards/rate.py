@@ -4,8 +4,8 @@ GCRA (the generic cell rate algorithm): one number a caller, the time at which i
 again. A full bucket holds `limit` requests, and refills evenly over the window.
 """
 
+import asyncio
 import math
-import time
 from dataclasses import dataclass
 
 from app.errors import RateLimited
@@ -44,7 +44,7 @@ class RateLimiter:
         """
         if self._rate is None or (status := self.status(client)) is None:
             return None
-        now, key = time.monotonic(), client.rate_limit_key
+        now, key = asyncio.get_running_loop().time(), client.rate_limit_key
         full_at = max(self._full_at.get(key, now), now) + self._rate.window_s / self._rate.limit
         if not status.remaining:
             wait_s = math.ceil(full_at - now - self._rate.window_s)
@@ -61,7 +61,9 @@ class RateLimiter:
         if self._rate is None:
             return None
         limit, window_s = self._rate
-        used_s = max(0.0, self._full_at.get(client.rate_limit_key, 0.0) - time.monotonic())
+        used_s = max(
+            0.0, self._full_at.get(client.rate_limit_key, 0.0) - asyncio.get_running_loop().time()
+        )
         remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
         return RateStatus(
             remaining,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol, UpstreamReport
+from app.models import well_formed
 from app.upstream.error_table import UpstreamFailure, classify
 from app.upstream.lenient import Json, as_object, parse_object
 from app.upstream.sse import Decoder
@@ -115,7 +116,7 @@ def _failure(content: Json, headers: Headers, http_status: int) -> UpstreamFailu
 def _word(content: Json, name: str) -> str:
     """A member as text; codes are numbers at times, and messages missing."""
     value = content.get(name)
-    return str(value) if isinstance(value, str | int) else ""
+    return well_formed(str(value)) if isinstance(value, str | int) else ""
 
 
 def _request_id(content: Json, headers: Headers) -> str | None:

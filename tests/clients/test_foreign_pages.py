@@ -8,7 +8,7 @@ from typing import Any
 from tests.clients.chromium import needed, showing
 from tests.clients.cutting_proxy import cutting
 from tests.clients.page import Page
-from tests.e2e.callers import ASKED, ENDED_CODES, GUARDED, token
+from tests.e2e.callers import ASKED, GUARDED, token
 from tests.service import running, served
 
 WITHOUT_LEAVE = """<!doctype html><title>A page that was not asked</title>
@@ -130,7 +130,7 @@ async def test_a_page_reads_why_its_token_is_refused(tmp_path: Path) -> None:
         }
         async with showing(origin, tmp_path):
             answers = await page.told
-            assert answers[1][1] in ENDED_CODES
+            assert answers[1][1] == "token_expired"
             assert answers == [
                 [200, "completed"],
                 [401, answers[1][1]],

@@ -33,10 +33,6 @@ def bearer(credential: str) -> dict[str, str]:
 SHOP, BLOG = bearer(SHOP_KEY), bearer(BLOG_KEY)
 
 
-ENDED_CODES = ("unauthorized", "token_expired")
-"""The one place that lets the code of a token that has ended be the old one or the new one."""
-
-
 def claims(**changed: Any) -> dict[str, Any]:
     return {"sub": "shop", "exp": int(time.time()) + 600, "jti": "j-1", **changed}
 

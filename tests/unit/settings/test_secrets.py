@@ -82,7 +82,7 @@ def test_a_file_that_cannot_be_read_is_named(
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for path in ("missing", "binary", "."):
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / path))
-        with pytest.raises(SettingsError, match=f"^{name}_FILE\\b"):
+        with pytest.raises(SettingsError, match=rf"(?m)^{name}_FILE: .*{path}"):
             load()
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.main import create_app
 from app.settings import Settings, SettingsError, load
 
 KEY = "sk-canary"
@@ -23,9 +22,7 @@ LONG_AGO = "1e300"
 def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
     for name, value in (LEAST | variables).items():
         monkeypatch.setenv(name, value)
-    settings = load()
-    create_app(settings)
-    return settings
+    return load()
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
@@ -37,6 +34,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 BAD: dict[str, tuple[str, ...]] = {
     "HOST": ("not a host", "http://0.0.0.0"),
     "PORT": ("http", "70000", "-1"),
+    "ROOT_PATH": ("images", "/images/", "/a b", "/a?b", "//a"),
     "SHUTDOWN_GRACE_S": ("soon", "-1", "inf", "nan", LONG_AGO),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("xml",),
@@ -54,6 +52,8 @@ BAD: dict[str, tuple[str, ...]] = {
     ),
     "MODEL": ("gpt-4o",),
     "ALLOWED_MODELS": ("gpt-4o",),
+    "UPSTREAM_PROXY": ("proxy.example:8080", "ftp://canary@a.example", "http://", "http://a:b"),
+    "UPSTREAM_CA_FILE": ("/no/such/file", __file__),
     "UPSTREAM_CONNECT_TIMEOUT_S": ("-1", "x", LONG_AGO),
     "UPSTREAM_FIRST_EVENT_TIMEOUT_S": ("-1", "x", LONG_AGO),
     "UPSTREAM_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
@@ -72,6 +72,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "IMAGE_WORKER_MEMORY_BYTES": ("-1", "x"),
     "IMAGE_INFLIGHT_MAX_BYTES": ("-1", "x"),
     "UPLOAD_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
+    "UPLOAD_TIMEOUT_S": ("-1", "x", LONG_AGO),
     "PROMPT_MAX_CHARS": ("-1", "x"),
     "STREAM_COMMIT_S": ("-1", "x", LONG_AGO),
     "STREAM_PROGRESS_S": ("-1", "x", LONG_AGO),
@@ -117,16 +118,39 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = refusal(monkeypatch, **{name: value})
-    assert re.match(rf"{ELSEWHERE.get(name, name)}\b", line)
+    assert re.match(rf"{ELSEWHERE.get(name, name)}: \w", line)
     assert "\n" not in line
-    if isinstance(Settings.model_fields[name.lower()].default, SecretStr):
+    if isinstance(Settings.model_fields[name.lower()].default, SecretStr) or "u:p@" in value:
+        assert "given" not in line
         assert "canary" not in line
+    elif name not in ELSEWHERE:
+        assert line.endswith(f"(given: {value})")
+
+
+def test_every_bad_value_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = {name: values[0] for name, values in BAD.items() if values and name not in ELSEWHERE}
+    lines = refusal(monkeypatch, **first).splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(first)
+
+
+SIZES = {"20MB": 20_000_000, "20MiB": 20_971_520, "20971520": 20_971_520, "1 GB": 10**9}
+TIMES = {"20s": 20, "20": 20, "1.5m": 90, "250ms": 0.25, "2h": 7_200, "1d": 86_400}
+
+
+@pytest.mark.parametrize("text", SIZES)
+def test_a_size_may_have_a_unit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, IMAGE_MAX_BYTES=text).image_max_bytes == SIZES[text]
+
+
+@pytest.mark.parametrize("text", TIMES)
+def test_a_time_may_have_a_unit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, STREAM_LINGER_S=text).stream_linger_s == TIMES[text]
 
 
 NUMBERS = [
     name
     for name, field in Settings.model_fields.items()
-    if type(field.default) in {int, float, Decimal}
+    if isinstance(field.default, int | float | Decimal) and not isinstance(field.default, bool)
 ]
 NO_ZERO = {"upstream_max_event_bytes", "image_max_count", "client_token_ttl_s"}
 
