@@ -62,6 +62,11 @@ class ImageIntake:
         )
         self.start, self.close = self._pool.start, self._pool.close
 
+    @property
+    def ready(self) -> bool:
+        """Whether images can be decoded."""
+        return self._pool.ready
+
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
         """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
 

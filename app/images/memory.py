@@ -38,11 +38,11 @@ class MemoryBudget:
     def fits(self, caller: str, n_bytes: int) -> bool:
         """Whether a caller may have `n_bytes` more now; if not, they count as one who waits."""
         now, most = self._clock(), self.max_bytes
-        waiting = {who: until for who, until in self._waiting_until.items() if until > now}
-        waiting.pop(caller, None)
-        alone = waiting.keys() | self._used_by.keys() <= {caller}
+        waiting = {name: until for name, until in self._waiting_until.items() if until > now}
+        alone = (waiting.keys() | self._used_by.keys()) <= {caller}
         fits = self.used_bytes + n_bytes <= most
         fits &= alone or self._used_by[caller] + n_bytes <= most // 2
+        waiting.pop(caller, None)
         self._waiting_until = waiting if fits else waiting | {caller: now + WAITING_S}
         return fits or not most
 
