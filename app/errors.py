@@ -1,31 +1,13 @@
-"""Every way a request can fail, and how it is reported.
+"""Every way a request can fail, as a tree, and how callers read it.
 
-The class says whose fault it is, the leaf says what happened::
-
-    ServiceError
-    ├── CallerError   the request itself, or the caller's share
-    │   ├── MalformedRequest 400   ├── MethodNotAllowed     405   ├── ImageTooComplex      422
-    │   ├── MalformedBody    400   ├── NotAcceptable        406   ├── ImageUrlInvalid      422
-    │   ├── Unauthorized     401   ├── UploadTimeout        408   ├── ImageUnfetchable     422
-    │   ├── TokenExpired     401   ├── ImageTooLarge        413   ├── ContentBlocked       422
-    │   ├── BudgetExceeded   402   ├── ImageTypeUnsupported 415   ├── ModelNotAllowed      422
-    │   ├── OriginNotAllowed 403   ├── EncodingUnsupported  415   ├── IdempotencyMismatch  422
-    │   ├── Forbidden        403   ├── ImageMissing         422   ├── InvalidRequest       422
-    │   ├── SearchNotFound   404   ├── ImageUnreadable      422   ├── RateLimited          429
-    │   └── RouteNotFound    404   └── ImageDimensions      422   └── HeadTooLarge         431
-    ├── UpstreamError   DashScope, or the connection to it
-    │   ├── UpstreamAuthFailed 502   ├── UpstreamUnavailable 502   ├── UpstreamRateLimited 503
-    │   ├── UpstreamAccount    502   ├── UpstreamInterrupted 502   └── UpstreamTimeout     504
-    │   └── UpstreamRejected   502   └── UpstreamProtocol    502
-    └── OwnError   this service
-        └── Overloaded 503, Draining 503, Internal 500
-
-An error of another library becomes one of these where it crosses into our layer; `problems` renders
-them for callers.
+The branch says whose fault it is: the caller's, the upstream's or this service's. An error of
+another library becomes one of these where it crosses into our layer.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -38,6 +20,13 @@ FIELD_MAX_CHARS = 128
 DEFAULT_RETRY_AFTER_S = {429: 2, 503: 2}
 """By status: these two always carry `Retry-After`, also when the wait is not known."""
 
+OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+SERVER_ERRORS = 500
 DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
@@ -71,11 +60,11 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """The root: a failure with a fixed `code` and HTTP `status`, and a sentence for the caller.
+    """A failure with a fixed `code` and HTTP `status`, and a sentence for the caller.
 
-    `detail` is ours and never holds what the caller sent. `retry_after_s` is in whole seconds.
-    `billed` is `maybe` when the upstream may have charged for the failed call. `upstream_event` is
-    the upstream's own failure event (type, data), if any: it is relayed before the stream ends.
+    `detail` is ours and never holds what the caller sent. `billed` is `maybe` when the upstream may
+    have charged for the failed call. `upstream_event` is the upstream's own failure event (type,
+    data), if any: it is relayed before the stream ends.
     """
 
     code: ClassVar[str]
@@ -84,6 +73,20 @@ class ServiceError(Exception):
     retryable: bool = False
     billed: Billed = "no"
     upstream_event: tuple[str, bytes] | None = None
+
+    def __init_subclass__(
+        cls,
+        *,
+        status: int = 0,
+        title: str = "",
+        code: str = "",
+        retryable: bool = False,
+        billed: Billed = "no",
+    ) -> None:
+        """Make a leaf of a class with a status; its code is its name in snake case."""
+        if status:
+            cls.code = code or re.sub(r"\B([A-Z])", r"_\1", cls.__name__).lower()
+            cls.status, cls.title, cls.retryable, cls.billed = status, title, retryable, billed
 
     def __init__(
         self,
@@ -113,72 +116,64 @@ class ServiceError(Exception):
 
 
 class CallerError(ServiceError):
-    """The request is at fault."""
+    """The request is at fault, or the caller's share is used up."""
 
 
-class MalformedRequest(CallerError):
-    code, status, title = "malformed_request", 400, "The request cannot be read"
+class UpstreamError(ServiceError):
+    """DashScope failed, or could not be reached."""
 
 
-class MalformedBody(CallerError):
-    code, status, title = "malformed_body", 400, "The body cannot be read"
+class OwnError(ServiceError):
+    """This service is at fault, or at its limit."""
 
 
-class Unauthorized(CallerError):
-    code, status, title = "unauthorized", 401, "A valid key or token is required"
+class MalformedRequest(CallerError, status=400, title="The request cannot be read"): ...
 
 
-class TokenExpired(Unauthorized):
-    code, title = "token_expired", "The token has expired"
+class MalformedBody(CallerError, status=400, title="The body cannot be read"): ...
 
 
-class BudgetExceeded(CallerError):
-    code, status, title = "budget_exceeded", 402, "The budget is used up"
+class Unauthorized(CallerError, status=401, title="A valid key or token is required"): ...
 
 
-class OriginNotAllowed(CallerError):
-    code, status, title = "origin_not_allowed", 403, "This origin is not allowed"
+class TokenExpired(Unauthorized, status=401, title="The token has expired"): ...
 
 
-class Forbidden(CallerError):
-    code, status, title = "forbidden", 403, "This credential is not allowed here"
+class BudgetExceeded(CallerError, status=402, title="The budget is used up"): ...
 
 
-class SearchNotFound(CallerError):
-    code, status, title = "search_not_found", 404, "No such search"
+class OriginNotAllowed(CallerError, status=403, title="This origin is not allowed"): ...
 
 
-class RouteNotFound(CallerError):
-    code, status, title = "not_found", 404, "No such address"
+class Forbidden(CallerError, status=403, title="This credential is not allowed here"): ...
 
 
-class MethodNotAllowed(CallerError):
-    code, status, title = "method_not_allowed", 405, "Method not allowed"
+class SearchNotFound(CallerError, status=404, title="No such search"): ...
 
 
-class NotAcceptable(CallerError):
-    code, status, title = "not_acceptable", 406, "This address only serves event streams"
+class RouteNotFound(CallerError, status=404, title="No such address", code="not_found"): ...
 
 
-class UploadTimeout(CallerError):
-    code, status, title = "upload_timeout", 408, "The body did not arrive in time"
-    retryable = True
+class MethodNotAllowed(CallerError, status=405, title="Method not allowed"): ...
 
 
-class ImageTooLarge(CallerError):
-    code, status, title = "image_too_large", 413, "The upload is too large"
+class NotAcceptable(CallerError, status=406, title="This address only serves event streams"): ...
 
 
-class ImageTypeUnsupported(CallerError):
-    code, status, title = "image_type_unsupported", 415, "This file type is not supported"
+class UploadTimeout(CallerError, status=408, title="The body came too late", retryable=True): ...
 
 
-class EncodingUnsupported(CallerError):
-    code, status, title = "encoding_unsupported", 415, "Compressed bodies are not supported"
+class ImageTooLarge(CallerError, status=413, title="The upload is too large"): ...
 
 
-class InvalidRequest(CallerError):
-    code, status, title = "invalid_request", 422, "The request is not valid"
+class ImageTypeUnsupported(CallerError, status=415, title="This file type is not supported"): ...
+
+
+class EncodingUnsupported(CallerError, status=415, title="Compressed bodies are not supported"): ...
+
+
+class InvalidRequest(CallerError, status=422, title="The request is not valid"):
+    """A field, or several, cannot be as sent."""
 
     @classmethod
     def of(cls, field: str, reason: str) -> Self:
@@ -186,114 +181,119 @@ class InvalidRequest(CallerError):
         return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
 
 
-class ImageMissing(CallerError):
-    code, status, title = "image_missing", 422, "An image is required"
+class ImageMissing(CallerError, status=422, title="An image is required"): ...
 
 
-class ImageUnreadable(CallerError):
-    code, status, title = "image_unreadable", 422, "The image cannot be read"
+class ImageUnreadable(CallerError, status=422, title="The image cannot be read"): ...
 
 
-class ImageDimensions(CallerError):
-    code, status, title = "image_dimensions", 422, "The image's dimensions are not accepted"
+class ImageDimensions(CallerError, status=422, title="The image's dimensions are not accepted"): ...
 
 
-class ImageTooComplex(CallerError):
-    code, status, title = "image_too_complex", 422, "The image takes too much to decode"
+class ImageTooComplex(CallerError, status=422, title="The image takes too much to decode"): ...
 
 
-class ImageUrlInvalid(CallerError):
-    code, status, title = "image_url_invalid", 422, "The image URL is not accepted"
+class ImageUrlInvalid(CallerError, status=422, title="The image URL is not accepted"): ...
 
 
-class ImageUnfetchable(CallerError):
-    code, status, title = "image_unfetchable", 422, "The image could not be fetched or decoded"
+class ImageUnfetchable(CallerError, status=422, title="The image could not be fetched"): ...
 
 
-class ContentBlocked(CallerError):
-    code, status, title = "content_blocked", 422, "Refused by content inspection"
+class ContentBlocked(CallerError, status=422, title="Refused by content inspection"): ...
 
 
-class ModelNotAllowed(CallerError):
-    code, status, title = "model_not_allowed", 422, "This model is not available"
+class ModelNotAllowed(CallerError, status=422, title="This model is not available"): ...
 
 
-class IdempotencyMismatch(CallerError):
-    code, status, title = "idempotency_mismatch", 422, "The key belongs to another request"
+class IdempotencyMismatch(CallerError, status=422, title="The key belongs to another request"): ...
 
 
-class RateLimited(CallerError):
-    code, status, title = "rate_limited", 429, "Too many requests"
-    retryable = True
+class RateLimited(CallerError, status=429, title="Too many requests", retryable=True): ...
 
 
-class HeadTooLarge(CallerError):
-    code, status, title = "head_too_large", 431, "The request's address and headers are too large"
+class HeadTooLarge(CallerError, status=431, title="Address and headers are too large"): ...
 
 
-class UpstreamError(ServiceError):
-    """DashScope failed, or could not be reached."""
+class UpstreamAuthFailed(UpstreamError, status=502, title="The upstream refused our key"): ...
 
 
-class UpstreamAuthFailed(UpstreamError):
-    code, status, title = "upstream_auth_failed", 502, "The upstream refused this service's key"
+class UpstreamAccount(UpstreamError, status=502, title="The upstream account cannot be used"): ...
 
 
-class UpstreamAccount(UpstreamError):
-    code, status, title = "upstream_account", 502, "The upstream account cannot be used"
+class UpstreamRejected(UpstreamError, status=502, title="The upstream refused the request"): ...
 
 
-class UpstreamRejected(UpstreamError):
-    code, status, title = "upstream_rejected", 502, "The upstream refused the request"
+class UpstreamUnavailable(UpstreamError, status=502, title="Upstream is down", retryable=True): ...
 
 
-class UpstreamUnavailable(UpstreamError):
-    code, status, title = "upstream_unavailable", 502, "The upstream is not available"
-    retryable = True
+class UpstreamInterrupted(
+    UpstreamError, status=502, title="The upstream broke off", retryable=True, billed="maybe"
+): ...
 
 
-class UpstreamInterrupted(UpstreamError):
-    code, status, title = "upstream_interrupted", 502, "The upstream connection broke"
-    retryable = True
-    billed = "maybe"
+class UpstreamProtocol(
+    UpstreamError, status=502, title="The upstream's answer is not valid", billed="maybe"
+): ...
 
 
-class UpstreamProtocol(UpstreamError):
-    code, status, title = "upstream_protocol", 502, "The upstream's answer is not valid"
-    billed = "maybe"
+class UpstreamRateLimited(UpstreamError, status=503, title="Upstream is busy", retryable=True): ...
 
 
-class UpstreamRateLimited(UpstreamError):
-    code, status, title = "upstream_rate_limited", 503, "The upstream is busy"
-    retryable = True
+class UpstreamTimeout(
+    UpstreamError, status=504, title="The upstream took too long", retryable=True, billed="maybe"
+): ...
 
 
-class UpstreamTimeout(UpstreamError):
-    code, status, title = "upstream_timeout", 504, "The upstream took too long"
-    retryable = True
-    billed = "maybe"
+class Overloaded(OwnError, status=503, title="The service is at capacity", retryable=True): ...
 
 
-class OwnError(ServiceError):
-    """This service is at fault, or at its limit."""
+class Draining(OwnError, status=503, title="The service is shutting down", retryable=True): ...
 
 
-class Overloaded(OwnError):
-    code, status, title = "overloaded", 503, "The service is at capacity"
-    retryable = True
-
-
-class Draining(OwnError):
-    code, status, title = "draining", 503, "The service is shutting down"
-    retryable = True
-
-
-class Internal(OwnError):
-    code, status, title = "internal", 500, "Internal error"
-    retryable = True
+class Internal(OwnError, status=500, title="Internal error", retryable=True): ...
 
 
 def leaves(kind: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
     """Every error at or below `kind` that has a code, in the tree's order."""
     own = (kind,) if "code" in vars(kind) else ()
     return own + tuple(leaf for below in kind.__subclasses__() for leaf in leaves(below))
+
+
+def problem(
+    error: ServiceError,
+    *,
+    request_id: str,
+    search_id: str | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The `application/problem+json` body of an error (RFC 9457 §3); absent members left out."""
+    body = {
+        "type": f"urn:imagesearch:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "retryable": error.retryable,
+        "billed": error.billed,
+        "retry_after": error.wait_s,
+        "request_id": request_id,
+        "search_id": search_id,
+        "errors": [asdict(field) for field in error.fields] or None,
+        "upstream": error.upstream and asdict(error.upstream),
+        "result": result,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def openai_error(error: ServiceError) -> dict[str, Any]:
+    """The body of an error in OpenAI's shape, with our codes; `param` is the first field."""
+    other = "server_error" if error.status >= SERVER_ERRORS else "invalid_request_error"
+    reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
+    return {
+        "error": {
+            "message": f"{error.detail} {reasons}".rstrip(),
+            "type": OPENAI_TYPES.get(error.status, other),
+            "param": error.fields[0].field if error.fields else None,
+            "code": error.code,
+        }
+    }

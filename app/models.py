@@ -78,17 +78,10 @@ class SearchSpec:
 
     def fingerprint(self, client: Client) -> str:
         """Equal for requests of one client that may share one answer."""
-        parts = [
-            client.name,
-            [image.digest for image in self.images],
-            self.prompt,
-            self.model,
-            self.instructions,
-            self.previous_response_id,
-            self.max_output_tokens,
-            self.thinking,
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        texts = (self.prompt, self.model, self.instructions, self.previous_response_id)
+        options = (self.max_output_tokens, self.thinking)
+        images = [image.digest for image in self.images]
+        return digest_of(client.name, images, *texts, *options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +128,8 @@ class UpstreamCall:
     """
 
     written: bool = False
+
+
+def digest_of(*parts: object) -> str:
+    """SHA-256 of values that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,24 +1,21 @@
 """The use case behind `/v1`: a caller's own request to the Responses API, passed on.
 
-Same guards, upstream, runs and settlement as a search, but the log holds only what the upstream
-sent: its events as they came, or its one JSON body. Nobody joins such a run, except by repeating
-an `Idempotency-Key`.
+The log holds only what the upstream sent: its events as they came, or its one JSON body. Nobody
+joins such a run, except by repeating an `Idempotency-Key`.
 """
 
-import hashlib
-import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRejected
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, ResponsesRequest
-from app.results import SearchResult
-from app.runs import EventLog, Opened
+from app.models import Client, Event, ResponsesRequest, digest_of
+from app.runs import Opened
 from app.upstream.failed_event import made_failure
 from app.upstream.failures import FAILED
-from app.usage import UsageRecorder, UseCase
+from app.usage import AnswerWork, UseCase
 
 BODY = "response"
 """Type under which the log holds an answer that came as one JSON body."""
@@ -42,15 +39,13 @@ class Responses(UseCase):
 
         `memory` is what the caller holds for the request; the call keeps the payload's part of it.
         """
-
-        def start(run_id: str, log: EventLog) -> ResponsesCall:
-            recorder = UsageRecorder(self, client, request, run_id=run_id, log=log, memory=memory)
-            return ResponsesCall(self, request, recorder)
-
+        repeatable = (
+            [client.name, key, request.digest] if key is not None else [secrets.token_hex()]
+        )
         opened = self.runs.open(
             client,
-            _fingerprint(client, request, key),
-            start,
+            digest_of("/v1", *repeatable),
+            partial(ResponsesCall, self, client, request, memory=memory),
             key=key,
             resumable=False,
             listed=False,
@@ -70,9 +65,7 @@ class Responses(UseCase):
     ) -> bytes:
         """Ask the upstream about an answer that it keeps for this client; JSON text.
 
-        Raises:
-            SearchNotFound: There is none, or it is another's: no difference is shown.
-            ServiceError: No place came free, or the upstream failed.
+        Raises `SearchNotFound` when there is none, or it is another's: no difference is shown.
         """
         try:
             self.guards.responses.check(response_id, client.name)
@@ -82,75 +75,44 @@ class Responses(UseCase):
             return await self.upstream.fetch(method, f"/responses/{response_id}{tail}", params)
 
 
-class ResponsesCall:
+class ResponsesCall(AnswerWork[ResponsesRequest]):
     """The work of one such call's run."""
 
-    def __init__(self, case: UseCase, request: ResponsesRequest, recorder: UsageRecorder) -> None:
-        self._stream = request.stream
-        self._payload = [request.payload]
-        self._recorder = recorder
-        self._upstream = case.upstream
+    _streams = False
 
-    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Be admitted, then pass on what the upstream sends."""
-        async with self._recorder.admitted():
-            yield []
-            try:
-                async with aclosing(self._answer()) as batches:
-                    async for batch in batches:
-                        yield batch
-            except UpstreamRejected as exc:
-                raise _as_callers_error(exc) from exc
-
-    async def _answer(self) -> AsyncGenerator[Sequence[Event], None]:
-        recorder = self._recorder
-        if not self._stream:
-            body = await self._upstream.create(self._payload, recorder.call)
-            recorder.add(Event("response.completed", b'{"response":%b}' % body))
-            yield [Event(BODY, body)]
-            return
-        async with aclosing(self._upstream.stream(self._payload, recorder.call)) as batches:
-            async for batch in batches:
-                for event in batch:
-                    recorder.add(event)
-                yield batch
-
-    def progress(self) -> Event:
-        """Never asked for: these runs are opened without it."""
-        raise NotImplementedError
+    async def answer(self) -> AsyncGenerator[Sequence[Event], None]:
+        """What the upstream sends, as it comes."""
+        self._streams = self.unsent[0].stream
+        payload, upstream = [self.unsent.pop().payload], self.case.upstream
+        try:
+            if not self._streams:
+                body = await upstream.create(payload, self.call)
+                self.add(Event("response.completed", b'{"response":%b}' % body))
+                yield [Event(BODY, body)]
+                return
+            async with aclosing(upstream.stream(payload, self.call)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        self.add(event)
+                    yield batch
+        except UpstreamRejected as exc:
+            raise _as_callers_error(exc) from exc
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's failure event, or one made in its place; nothing after another end."""
-        self._recorder.conclude(error, cancelled=cancelled)
-        if error is None or not self._stream:
+        self.finish(error, cancelled=cancelled)
+        if error is None or not self._streams:
             return []
         if error.upstream_event and error.upstream_event[0] == FAILED:
             return [Event(*error.upstream_event)]
-        return [self._failure(error, self._recorder.log.events)]
-
-    def give_up(self, error: ServiceError) -> list[Event]:
-        """A made failure without the items that had come."""
-        self._recorder.give_up(error)
-        return [self._failure(error, [])] if self._stream else []
-
-    def _failure(self, error: ServiceError, events: Sequence[Event]) -> Event:
-        return made_failure(
-            events,
+        failure = made_failure(
+            self.log_events,
             error,
-            model=self._recorder.model,
+            model=self.model,
             unknown_id=f"resp_{secrets.token_hex(16)}",
-            created_at=self._recorder.created_at,
+            created_at=self.created_at,
         )
-
-    def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
-        return self._recorder.result()
-
-
-def _fingerprint(client: Client, request: ResponsesRequest, key: str | None) -> str:
-    """Equal only for repetitions with one idempotency key."""
-    parts = [client.name, key, request.digest] if key is not None else [secrets.token_hex()]
-    return hashlib.sha256(json.dumps(["/v1", *parts]).encode()).hexdigest()
+        return [failure]
 
 
 def _as_callers_error(rejected: UpstreamRejected) -> ServiceError:

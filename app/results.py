@@ -5,20 +5,12 @@ Each type is written once: these models validate, serialize and document. Money 
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves
+from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves, problem
 from app.models import Event, Outcome, Phase, Status, well_formed
-from app.problems import problem
 
 Text = Annotated[str, AfterValidator(well_formed)]
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]
@@ -98,11 +90,6 @@ class Cost(ApiModel):
     estimated: bool = False
     """Whether the upstream did not report its usage, so that the cost is our estimate."""
 
-    @classmethod
-    def of(cls, *, tokens: Decimal, tools: Decimal, estimated: bool = False) -> Self:
-        """The cost with its total."""
-        return cls(total=tokens + tools, tokens=tokens, tools=tools, estimated=estimated)
-
 
 class Problem(ApiModel):
     """An error (RFC 9457)."""
@@ -178,6 +165,10 @@ class SearchResult(ApiModel):
     """End of the search, in seconds since 1970; null while it runs."""
 
 
+Name = TypeVar("Name")
+Named = Annotated[Name, Field(description="Name of the event.")]
+
+
 class SyntheticEvent(ApiModel):
     """An event that this service adds to the upstream's; its name stands in `type`."""
 
@@ -192,8 +183,7 @@ class SyntheticEvent(ApiModel):
 class SearchCreated(SyntheticEvent):
     """The first event of every stream."""
 
-    type: Literal["search.created"] = "search.created"
-    """Name of the event."""
+    type: Named[Literal["search.created"]] = "search.created"
     search_id: str
     """Id of the search."""
     model: str
@@ -205,8 +195,7 @@ class SearchCreated(SyntheticEvent):
 class SearchProgress(SyntheticEvent):
     """Another phase has begun, or nothing else was heard for a while."""
 
-    type: Literal["search.progress"] = "search.progress"
-    """Name of the event."""
+    type: Named[Literal["search.progress"]] = "search.progress"
     phase: Phase
     """What the model is doing."""
     elapsed_s: float
@@ -216,8 +205,7 @@ class SearchProgress(SyntheticEvent):
 class SearchResults(SyntheticEvent):
     """What one call of the search tool found."""
 
-    type: Literal["search.results"] = "search.results"
-    """Name of the event."""
+    type: Named[Literal["search.results"]] = "search.results"
     image: int
     """Number of the request's image that was searched, from 0."""
     bbox: BoundingBox
@@ -229,15 +217,13 @@ class SearchResults(SyntheticEvent):
 class SearchCompleted(SearchResult, SyntheticEvent):
     """The last event of a search that ended by itself."""
 
-    type: Literal["search.completed"] = "search.completed"
-    """Name of the event."""
+    type: Named[Literal["search.completed"]] = "search.completed"
 
 
 class SearchFailed(SyntheticEvent):
     """The last event of a search that failed."""
 
-    type: Literal["search.failed"] = "search.failed"
-    """Name of the event."""
+    type: Named[Literal["search.failed"]] = "search.failed"
     error: Problem
     """Why it failed."""
     result: SearchResult
@@ -247,18 +233,10 @@ class SearchFailed(SyntheticEvent):
 class SearchCancelled(SearchResult, SyntheticEvent):
     """The last event of a search that was cancelled."""
 
-    type: Literal["search.cancelled"] = "search.cancelled"
-    """Name of the event."""
+    type: Named[Literal["search.cancelled"]] = "search.cancelled"
 
 
-SYNTHETIC_EVENTS: tuple[type[SyntheticEvent], ...] = (
-    SearchCreated,
-    SearchProgress,
-    SearchResults,
-    SearchCompleted,
-    SearchFailed,
-    SearchCancelled,
-)
+SYNTHETIC_EVENTS = tuple(SyntheticEvent.__subclasses__())
 
 
 @dataclass(frozen=True, slots=True)

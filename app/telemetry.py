@@ -31,42 +31,26 @@ class Metrics:
 
     def __init__(self, version: str = "") -> None:
         self.registry = CollectorRegistry()
-        self.searches = self._counter("searches_total", "Searches ended.", "status", "outcome")
-        self.streams_open = self._gauge("streams_open", "Event streams that are being read.")
-        self.runs_active = self._gauge("runs_active", "Searches under way.")
-        self.upstream_calls = self._counter(
-            "upstream_calls_total", "Upstream calls that were written, by their end.", "result"
+        own: dict[str, Any] = {"namespace": "imagesearch", "registry": self.registry}
+        self.searches = Counter("searches_total", "Searches ended.", ["status", "outcome"], **own)
+        self.streams_open = Gauge("streams_open", "Event streams that are being read.", **own)
+        self.runs_active = Gauge("runs_active", "Searches under way.", **own)
+        self.upstream_calls = Counter("upstream_calls_total", "Calls, by end.", ["result"], **own)
+        self.upstream_retries = Counter("upstream_retries_total", "Retries.", ["reason"], **own)
+        self.first_event_s = Histogram(
+            "first_event_seconds", "Start to first event.", buckets=FIRST_EVENT_BUCKETS_S, **own
         )
-        self.upstream_retries = self._counter(
-            "upstream_retries_total", "Upstream calls that were repeated, by error.", "reason"
+        self.search_s = Histogram(
+            "search_seconds", "Start to end.", buckets=SEARCH_BUCKETS_S, **own
         )
-        self.first_event_s = self._histogram(
-            "first_event_seconds",
-            "From the start of a search to its first upstream event.",
-            FIRST_EVENT_BUCKETS_S,
-        )
-        self.search_s = self._histogram(
-            "search_seconds", "From the start of a search to its end.", SEARCH_BUCKETS_S
-        )
-        self.tool_calls = self._counter("tool_calls_total", "Calls of the search tool.")
-        self.tokens = self._counter("tokens_total", "Tokens, as the upstream counts.", "direction")
-        self.spend_cny = self._counter("spend_cny_total", "Money spent, in CNY.", "client")
-        self.cache = self._counter("cache_total", "Requests by where the answer is from.", "result")
-        self.rejected = self._counter("rejected_total", "Requests refused, by error.", "code")
-        self.store_bytes = self._gauge("store_bytes", "Bytes of events in memory.")
-        build_info = self._gauge("build_info", "1, with the version.", "version")
+        self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
+        self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
+        self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
+        self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
+        self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
+        self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)
+        build_info = Gauge("build_info", "1, with the version.", ["version"], **own)
         build_info.labels(version).set(1)
-
-    def _counter(self, name: str, description: str, *labels: str) -> Counter:
-        return Counter(f"imagesearch_{name}", description, labels, registry=self.registry)
-
-    def _gauge(self, name: str, description: str, *labels: str) -> Gauge:
-        return Gauge(f"imagesearch_{name}", description, labels, registry=self.registry)
-
-    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(
-            f"imagesearch_{name}", description, buckets=buckets, registry=self.registry
-        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -74,30 +58,25 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without a line feed."""
-        line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-            + f".{int(record.msecs):03d}Z",
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
+            **_fields(record),
         }
-        line.update(_fields(record))
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _json(line)
 
 
 class TextFormatter(logging.Formatter):
     """The same for reading; the fields are JSON, so that no value breaks the line."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
-
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """The line before any trace."""
-        line = super().formatMessage(record)
-        fields = _fields(record)
-        return f"{line} {json.dumps(fields, ensure_ascii=False, default=str)}" if fields else line
+        return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -107,10 +86,15 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return known | getattr(record, "fields", {})
 
 
+def _json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, default=str)
+
+
 def configure_logging(*, level: str, as_json: bool) -> None:
     """Send the logs of the service and the server to stdout, in one form."""
+    text = TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(JsonFormatter() if as_json else text)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -118,26 +102,17 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-class PathsOnly(logging.Filter):
-    """Cuts the query off the addresses in a record: that of a GET stream may hold a token."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
-        if isinstance(record.args, tuple):
-            record.args = tuple(_without_query(value) for value in record.args)
-        return True
-
-
-def _without_query(value: object) -> object:
-    if isinstance(value, str) and value.startswith("/"):
-        return value.partition("?")[0]
-    return value
-
-
-PATHS_ONLY = PathsOnly()
+def without_queries(record: logging.LogRecord) -> bool:
+    """Cut the query off the addresses in a record: that of a GET stream may hold a token."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            value.partition("?")[0] if isinstance(value, str) and value.startswith("/") else value
+            for value in record.args
+        )
+    return True
 
 
 def keep_queries_out() -> None:
     """Have uvicorn log paths without queries, where its logging is not configured by us."""
     for name in ("uvicorn.access", "uvicorn.error"):
-        logging.getLogger(name).addFilter(PATHS_ONLY)
+        logging.getLogger(name).addFilter(without_queries)

@@ -1,20 +1,24 @@
-"""What a search and a call of `/v1` share: adding the answer up, settling its cost, its record."""
+"""What a search and a call of `/v1` share: admission, the sum of the answer, its cost, its record.
+
+Not here: HTTP (`api`), the log and its readers (`runs`), the upstream's wire (`upstream`), prices
+and budgets (`guards`).
+"""
 
 import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass
+from typing import Generic, TypeVar
 
 from app import telemetry
 from app.errors import OwnError, ServiceError
-from app.guards import Guards
-from app.guards.admission import Permit
+from app.guards import Guards, Permit
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, ResponsesRequest, SearchSpec, Status, UpstreamCall
-from app.results import Problem, SearchResult, SearchResults, SearchWarning
+from app.models import Client, Event, Phase, ResponsesRequest, SearchSpec, Status, UpstreamCall
+from app.results import Problem, SearchProgress, SearchResult, SearchResults, SearchWarning
 from app.runs import EventLog, Runs
 from app.settings import Settings
 from app.upstream.answer import TERMINAL_EVENTS, AnswerBuilder
@@ -22,6 +26,8 @@ from app.upstream.client import UpstreamClient
 from app.upstream.links import unlisted_links
 
 logger = logging.getLogger("app.search")
+
+Request = TypeVar("Request", bound=SearchSpec | ResponsesRequest)
 
 DELTA = ".delta"
 """How the types of events with a piece of output end."""
@@ -39,47 +45,40 @@ class UseCase:
     metrics: telemetry.Metrics
 
 
-class UsageRecorder:
-    """Follows one answer of the upstream, from the admission to its record.
+class AnswerWork(Generic[Request]):
+    """The work of one run: an answer of the upstream, from the admission to its record.
 
-    It keeps the request's part of `memory` until the first event, or the end.
+    It keeps the request's part of `memory` until the first event, or the end. A use case says what
+    is asked (`answer`), what comes first (`beginning`) and what comes last (`conclude`).
     """
 
     def __init__(
         self,
         case: UseCase,
         client: Client,
-        request: SearchSpec | ResponsesRequest,
-        *,
+        request: Request,
         run_id: str,
         log: EventLog,
+        *,
         memory: MemoryReservation,
     ) -> None:
-        self.run_id = run_id
-        self.log = log
+        self.case = case
+        self.unsent: list[Request] = [request]
+        """To be taken out when it is sent: the work outlives its upload."""
+        self.run_id, self.log_events = run_id, log.events
         self.model = request.model
         self.call = UpstreamCall()
         self.created_at = int(time.time())
+        self.phase: Phase = "waiting"
         self._clock = asyncio.get_running_loop().time
         self._started_at = self._clock()
         self._client = client
-        self._guards = case.guards
-        self._metrics = case.metrics
         self._memory = memory.transfer(request.size_bytes)
-        self._prompt: str | None = None
-        if case.settings.log_prompts and isinstance(request, SearchSpec):
-            self._prompt = request.prompt
-        followed_up = case.guards.responses.total_tokens(request.previous_response_id)
-        self._estimate = case.guards.prices.estimate(
-            model=request.model,
-            images=request.image_count,
-            input_tokens=request.input_chars + followed_up,
-            max_output_tokens=request.max_output_tokens,
-        )
+        self._prompt = request.prompt if isinstance(request, SearchSpec) else None
+        self._estimate = case.guards.estimate(request)
         self._answer = AnswerBuilder()
         self._permit: Permit | None = None
         self._opened = False
-        self._so_far: tuple[int, SearchResult] | None = None
         self._final: SearchResult | None = None
 
     @property
@@ -87,77 +86,68 @@ class UsageRecorder:
         """Seconds since the start."""
         return self._clock() - self._started_at
 
-    @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """Hold the admission while the upstream is called; the cost is settled behind it.
-
-        Raises:
-            ServiceError: As `Admission.admit`.
-        """
+    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Be admitted, then pass the answer on; its cost is settled behind it."""
         telemetry.search_id.set(self.run_id)
-        async with self._guards.admission.admit(self._client, self._estimate) as permit:
+        async with self.case.guards.admit(self._client, self._estimate) as permit:
             self._permit = permit
             error: ServiceError | None = None
             try:
-                yield
+                yield self.beginning()
+                async with aclosing(self.answer()) as batches:
+                    async for batch in batches:
+                        yield batch
             except ServiceError as exc:
                 error = exc
                 raise
             finally:
                 self._note_ending(permit, error)
 
+    def beginning(self) -> list[Event]:
+        """The events that come before the upstream's."""
+        return []
+
+    def answer(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Ask the upstream; events as they come, each of which was added."""
+        raise NotImplementedError
+
     def add(self, event: Event) -> SearchResults | None:
         """Take in an event of the upstream; what a call of the tool found, where it ended one."""
         if not self._opened:
             self._opened = True
             self._memory.release()
-            self._metrics.first_event_s.observe(self.elapsed_s)
+            self.case.metrics.first_event_s.observe(self.elapsed_s)
         known = self._answer.response_id
         found = self._answer.add(event)
         if self._answer.response_id and (not known or event.type in TERMINAL_EVENTS):
-            self._claim(self._answer.response_id)
+            usage = self._answer.usage or self._estimate.usage
+            self.case.guards.responses.claim(
+                self._answer.response_id, self._client.name, total_tokens=usage.total_tokens
+            )
         return found
 
-    def result(self) -> SearchResult:
-        """What has come so far, or the final state; made once for each length of the log."""
-        if self._final:
-            return self._final
-        n_events = len(self.log.events)
-        if self._so_far is None or self._so_far[0] != n_events:
-            self._so_far = n_events, self._make_result("in_progress", None)
-        return self._so_far[1]
+    def progress(self) -> Event:
+        """What the model is doing."""
+        return SearchProgress(phase=self.phase, elapsed_s=round(self.elapsed_s, 1)).as_event()
 
-    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> SearchResult:
+    def result(self) -> SearchResult:
+        """What has come so far, or the final state."""
+        return self._final or self._make_result("in_progress", None)
+
+    def finish(self, error: ServiceError | None, *, cancelled: bool) -> SearchResult:
         """Make the final result, count it and log it."""
         self._memory.release()
         if isinstance(error, OwnError) and self.call.written:
             error.billed = "maybe"
-        self._final = final = self._make_result("cancelled" if cancelled else "completed", error)
-        if self._permit:
-            self._record(final)
-        return final
+        recorded = self._final is not None
+        self._final = self._make_result("cancelled" if cancelled else "completed", error)
+        if self._permit and not recorded:
+            self._record(self._final)
+        return self._final
 
-    def give_up(self, error: ServiceError) -> tuple[SearchResult, Problem]:
-        """Make a final result that holds nothing but the error."""
-        error.billed = "maybe" if self.call.written else "no"
-        problem = self._problem(error)
-        self._final = SearchResult(
-            id=self.run_id,
-            status="failed",
-            outcome=None,
-            model=self.model,
-            text="",
-            results=[],
-            searches=[],
-            error=problem,
-            created_at=self.created_at,
-            completed_at=int(time.time()),
-        )
-        return self._final, problem
-
-    def _problem(self, error: ServiceError) -> Problem:
-        request_id = telemetry.request_id.get()
-        return Problem.of(error, request_id=request_id, search_id=self.run_id)
+    def forget(self) -> None:
+        """Drop what has come, where it cannot be shown; what it cost is settled already."""
+        self._answer, self.log_events = AnswerBuilder(), []
 
     def _note_ending(self, permit: Permit, error: ServiceError | None) -> None:
         """Note what the settlement goes by."""
@@ -169,33 +159,29 @@ class UsageRecorder:
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"
         if permit.usage is None and permit.billed == "maybe":
-            most = self._estimate.usage.output_tokens
-            permit.shown_chars = _shown_chars(self.log.events, at_most=most)
-
-    def _claim(self, response_id: str) -> None:
-        """Let this client, and no other, follow the answer up."""
-        usage, reserved = self._answer.usage, self._estimate.usage
-        tokens = usage.total_tokens if usage else reserved.total_tokens
-        self._guards.responses.claim(response_id, self._client.name, total_tokens=tokens)
+            deltas = [json.loads(one.data) for one in self.log_events if one.type.endswith(DELTA)]
+            permit.shown_chars = sum(len(delta.get("delta", "")) for delta in deltas)
 
     def _make_result(self, status: Status, error: ServiceError | None) -> SearchResult:
-        answer = self._answer.answer(self.log.events)
+        answer = self._answer.answer(self.log_events)
         if status == "completed":
             status = "failed" if error else answer.status or status
-        problem = self._problem(error) if error else None
-        results = answer.results
         warnings: list[SearchWarning] = []
-        if unlisted_links(answer.text, results):
+        if unlisted_links(answer.text, answer.results):
             warnings.append("text_mentions_unlisted_url")
-        if problem and results:
+        if error and answer.results:
             warnings.append("partial")
+        problem = None
+        if error:
+            request_id = telemetry.request_id.get()
+            problem = Problem.of(error, request_id=request_id, search_id=self.run_id)
         return SearchResult(
             id=self.run_id,
             status=status,
             outcome=answer.outcome,
             model=answer.model or self.model,
             text=answer.text,
-            results=results,
+            results=answer.results,
             searches=answer.searches,
             usage=answer.usage,
             cost=self._permit.cost if self._permit else None,
@@ -207,7 +193,7 @@ class UsageRecorder:
         )
 
     def _record(self, final: SearchResult) -> None:
-        metrics, usage = self._metrics, final.usage
+        metrics, usage = self.case.metrics, final.usage
         metrics.searches.labels(final.status, final.outcome or "unknown").inc()
         metrics.search_s.observe(self.elapsed_s)
         # As it is charged: by the upstream's count or, where that is missing, by what was seen.
@@ -225,17 +211,6 @@ class UsageRecorder:
             "cost_cny": final.cost and str(final.cost.total),
             "duration_s": round(self.elapsed_s, 3),
         }
-        if self._prompt is not None:
+        if self.case.settings.log_prompts and self._prompt is not None:
             fields["prompt"] = self._prompt
         logger.info("search ended", extra={"fields": fields})
-
-
-def _shown_chars(events: Iterable[Event], *, at_most: int) -> int:
-    """Characters of output that these events show; the count ends at `at_most`."""
-    shown = 0
-    for event in events:
-        if event.type.endswith(DELTA):
-            shown += len(json.loads(event.data).get("delta", ""))
-            if shown >= at_most:
-                break
-    return shown

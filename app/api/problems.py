@@ -8,9 +8,16 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app import telemetry
-from app.errors import FieldError, InvalidRequest, MethodNotAllowed, RouteNotFound, ServiceError
+from app.errors import (
+    FieldError,
+    InvalidRequest,
+    MethodNotAllowed,
+    RouteNotFound,
+    ServiceError,
+    openai_error,
+    problem,
+)
 from app.models import json_bytes
-from app.problems import openai_error, problem
 from app.runs import Run
 
 PROBLEM = "application/problem+json"

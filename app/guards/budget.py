@@ -6,7 +6,6 @@ belong to the day of admission.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -30,41 +29,23 @@ class Account:
     reserved: Decimal = NOTHING
     searches: int = 0
 
-    def allows(self, amount: Decimal, *, budget: Decimal) -> bool:
-        """Whether `amount` more stays within the budget; 0 is no limit."""
-        return not budget or self.spent + self.reserved + amount <= budget
-
-
-class Reservation:
-    """Money reserved for one search, until it is settled. Settling again does nothing."""
-
-    def __init__(self, accounts: tuple[Account, ...], amount: Decimal) -> None:
-        self._accounts = accounts
-        self._amount = amount
-        for account in accounts:
-            account.reserved += amount
-            account.searches += 1
-
-    def settle(self, cost: Decimal) -> None:
-        """Spend `cost` in place of what was reserved, be it more or less."""
-        for account in self._accounts:
-            account.reserved -= self._amount
-            account.spent += cost
-        self._accounts = ()
+    def settle(self, reserved: Decimal, spent: Decimal) -> None:
+        """Spend the second in place of the first, be it more or less."""
+        self.reserved -= reserved
+        self.spent += spent
 
 
 class Budget:
-    """Budgets in CNY per UTC day; 0 is no limit. `wall` gives seconds since 1970.
+    """Budgets in CNY per UTC day; 0 is no limit.
 
     Nothing is awaited between the look at an account and the reservation, so callers in parallel
     overspend only by what searches cost above their reservations.
     """
 
-    def __init__(self, settings: Settings, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
-        self._wall = wall
-        self._days: defaultdict[int, defaultdict[str, Account]] = defaultdict(_new_day)
+        self._days: dict[int, defaultdict[str, Account]] = {}
 
     @property
     def limited(self) -> bool:
@@ -73,28 +54,26 @@ class Budget:
 
     def account(self, client: str = ALL) -> Account:
         """The account of a client, or of all together, of today."""
-        number = int(self._wall() // DAY_S)
-        today = self._days[number]
+        number = int(time.time() // DAY_S)
+        today = self._days.setdefault(number, defaultdict(Account))
         for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
             del self._days[day]
         return today[client]
 
-    def reserve(self, client: str, amount: Decimal) -> Reservation:
-        """Reserve `amount` for `client`.
+    def reserve(self, client: str, amount: Decimal) -> list[Account]:
+        """Reserve `amount` for `client`, and return the accounts to settle.
 
-        Raises:
-            BudgetExceeded: A budget is used up; `retry_after_s` is the time to UTC midnight.
+        Raises `BudgetExceeded` if a budget is used up; `retry_after_s` is the time to UTC midnight.
         """
-        own, total = self.account(client), self.account()
-        if not own.allows(amount, budget=self._per_client):
-            raise self._used_up("This client's budget for today does not cover this search.")
-        if not total.allows(amount, budget=self._total):
-            raise self._used_up("This service's budget for today does not cover this search.")
-        return Reservation((own, total), amount)
-
-    def _used_up(self, detail: str) -> BudgetExceeded:
-        return BudgetExceeded(detail, retry_after_s=DAY_S - int(self._wall() % DAY_S))
-
-
-def _new_day() -> defaultdict[str, Account]:
-    return defaultdict(Account)
+        accounts = [self.account(client), self.account()]
+        budgets = {"client": self._per_client, "service": self._total}
+        for account, (whose, budget) in zip(accounts, budgets.items(), strict=True):
+            if 0 < budget < account.spent + account.reserved + amount:
+                raise BudgetExceeded(
+                    f"This {whose}'s budget for today does not cover this search.",
+                    retry_after_s=DAY_S - int(time.time() % DAY_S),
+                )
+        for account in accounts:
+            account.reserved += amount
+            account.searches += 1
+        return accounts

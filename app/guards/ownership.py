@@ -1,8 +1,7 @@
 """Which client got which upstream response: only that one may follow it up. In memory."""
 
+import asyncio
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
@@ -22,43 +21,40 @@ class _Entry:
 
 
 class Ownership:
-    """Owners of response ids, each for `ttl_s` seconds (0: without end) of `clock`."""
+    """Owners of response ids, each for `ttl_s` seconds (0: without end)."""
 
-    def __init__(self, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, ttl_s: float) -> None:
         self._ttl_s = ttl_s or math.inf
-        self._clock = clock
         self._entries: dict[str, _Entry] = {}
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
         """Note who got a response first, and the tokens that a follow-up of it sends again."""
-        self._forget()
-        if len(response_id) <= ID_MAX_CHARS:
-            new = _Entry(owner, self._clock() + self._ttl_s)
-            entry = self._entries.setdefault(response_id, new)
-            if entry.owner == owner:
-                entry.total_tokens = total_tokens
+        if len(response_id) > ID_MAX_CHARS:
+            return
+        entry = self._known(response_id)
+        if entry is None:
+            entry = self._entries[response_id] = _Entry(
+                owner, asyncio.get_running_loop().time() + self._ttl_s
+            )
+        if entry.owner == owner:
+            entry.total_tokens = total_tokens
+        if len(self._entries) > ENTRIES_MAX:
+            del self._entries[next(iter(self._entries))]
 
     def check(self, response_id: str, owner: str) -> None:
-        """Let only the owner pass.
-
-        Raises:
-            InvalidRequest: Unknown, expired, or another's: no difference is shown.
-        """
-        self._forget()
-        entry = self._entries.get(response_id)
+        """Raise `InvalidRequest` if unknown, expired, or another's: no difference is shown."""
+        entry = self._known(response_id)
         if entry is None or entry.owner != owner:
             raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")
 
     def total_tokens(self, response_id: str | None) -> int:
         """Tokens that following this response up sends again; 0 when it is not known."""
-        entry = self._entries.get(response_id) if response_id else None
+        entry = self._known(response_id or "")
         return entry.total_tokens if entry else 0
 
-    def _forget(self) -> None:
-        """Drop what has expired, and the oldest of too many; entries are in order of claim."""
-        while self._entries:
-            oldest = next(iter(self._entries))
-            fits = len(self._entries) < ENTRIES_MAX
-            if fits and self._entries[oldest].expires_at > self._clock():
-                return
-            del self._entries[oldest]
+    def _known(self, response_id: str) -> _Entry | None:
+        entry = self._entries.get(response_id)
+        if entry and entry.expires_at <= asyncio.get_running_loop().time():
+            del self._entries[response_id]
+            return None
+        return entry

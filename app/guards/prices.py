@@ -5,10 +5,8 @@ Discounts for cached input are left out, so a cost can only be too high. Fees of
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, NamedTuple
 
 from app.results import Cost, Usage
 from app.setting_types import PriceTable, PriceTier
@@ -27,33 +25,22 @@ MAINLAND, INTERNATIONAL = "cn-beijing", "ap-southeast-1"
 K = 1_024
 """Tokens in the "K" of price tiers, as in these models' windows (256K is 262,144)."""
 
-
-class PriceRow(NamedTuple):
-    """A public price of a series of models: in, out, and up to so many input tokens, per million.
-
-    All rows are from third parties' copies of the vendor's price list.
-    """
-
-    series: str
-    tiers: tuple[tuple[str, str, int | None], ...]
-    read_on: str
-    region: str = MAINLAND
-    currency: Literal["CNY", "USD"] = "CNY"
-
-
-TOKEN_PRICES = (
-    PriceRow("qwen3.7-max", (("12", "36", None),), "2026-11-22"),
-    PriceRow("qwen3.7-plus", (("2", "8", 256 * K), ("6", "24", None)), "2026-11-22"),
-    PriceRow("qwen3.6-plus", (("2", "12", 256 * K), ("8", "48", None)), "2026-11-22"),
-    PriceRow("qwen3.6-flash", (("1.2", "7.2", 256 * K), ("4.8", "28.8", None)), "2026-11-22"),
-    PriceRow(
-        "qwen3.5-flash",
-        (("0.2", "2", 128 * K), ("0.8", "8", 256 * K), ("1.2", "12", None)),
-        "2026-11-22",
-    ),
-    PriceRow("qwen3.7-plus", (("0.4", "1.6", None),), "2026-11-22", INTERNATIONAL, "USD"),
-    PriceRow("qwen3.8-max", (("2", "6", None),), "2026-11-28", INTERNATIONAL, "USD"),
-)
+TOKEN_PRICES: dict[str, dict[str, list[tuple[str, str, int | None]]]] = {
+    MAINLAND: {
+        "qwen3.7-max": [("12", "36", None)],
+        "qwen3.7-plus": [("2", "8", 256 * K), ("6", "24", None)],
+        "qwen3.6-plus": [("2", "12", 256 * K), ("8", "48", None)],
+        "qwen3.6-flash": [("1.2", "7.2", 256 * K), ("4.8", "28.8", None)],
+        "qwen3.5-flash": [("0.2", "2", 128 * K), ("0.8", "8", 256 * K), ("1.2", "12", None)],
+    },
+    INTERNATIONAL: {
+        "qwen3.7-plus": [("0.4", "1.6", None)],
+        "qwen3.8-max": [("2", "6", None)],
+    },
+}
+"""Per million tokens in and out, up to so many input tokens, by series: in CNY, the international
+ones in USD. From third parties' copies of the vendor's price list, read on 2026-11-22 (qwen3.8-max
+on 2026-11-28)."""
 
 TOOL_FEES = {
     MAINLAND: Decimal(48),
@@ -80,14 +67,17 @@ class Estimate:
 class Prices:
     """Prices of one region, with those of `PRICES` over the public ones."""
 
-    def __init__(
-        self, *, region: str, table: PriceTable, cny_per_usd: Decimal = CNY_PER_USD
-    ) -> None:
+    def __init__(self, *, region: str, table: PriceTable) -> None:
         self._fee = TOOL_FEES.get(region) if table.fee is None else table.fee
+        factor = CNY_PER_USD if region == INTERNATIONAL else Decimal(1)
         public = {
-            row.series: _tiers(row, cny_per_usd) for row in TOKEN_PRICES if row.region == region
+            series: tuple(
+                PriceTier(input=Decimal(i) * factor, output=Decimal(o) * factor, up_to=up_to)
+                for i, o, up_to in tiers
+            )
+            for series, tiers in TOKEN_PRICES.get(region, {}).items()
         }
-        self._models: Mapping[str, tuple[PriceTier, ...]] = {**public, **table.models}
+        self._models = public | dict(table.models)
 
     def known(self, model: str) -> bool:
         """Whether this model's answers have a price."""
@@ -101,13 +91,11 @@ class Prices:
         tiers = self._models.get(model) or self._models.get(SNAPSHOT.sub("", model))
         if self._fee is None or not tiers:
             return None
-        tier = next(
-            (row for row in tiers if row.up_to is None or usage.input_tokens <= row.up_to),
-            tiers[-1],
-        )
+        fitting = (row for row in tiers if row.up_to is None or usage.input_tokens <= row.up_to)
+        tier = next(fitting, tiers[-1])
         tokens = usage.input_tokens * tier.input + usage.output_tokens * tier.output
-        tools = usage.image_search_calls * self._fee
-        return Cost.of(tokens=tokens.scaleb(-6), tools=tools.scaleb(-3), estimated=estimated)
+        tokens, tools = tokens.scaleb(-6), (usage.image_search_calls * self._fee).scaleb(-3)
+        return Cost(total=tokens + tools, tokens=tokens, tools=tools, estimated=estimated)
 
     def estimate(
         self, *, model: str, images: int, input_tokens: int, max_output_tokens: int | None
@@ -140,11 +128,3 @@ class Prices:
             image_search_calls=max(1, calls),
         )
         return self.cost_of(estimate.model, usage, estimated=True)
-
-
-def _tiers(row: PriceRow, cny_per_usd: Decimal) -> tuple[PriceTier, ...]:
-    factor = cny_per_usd if row.currency == "USD" else Decimal(1)
-    return tuple(
-        PriceTier(input=Decimal(paid_in) * factor, output=Decimal(paid_out) * factor, up_to=up_to)
-        for paid_in, paid_out, up_to in row.tiers
-    )

@@ -4,9 +4,8 @@ GCRA (the generic cell rate algorithm): one number a caller, the time at which i
 again. A full bucket holds `limit` requests, and refills evenly over the window.
 """
 
+import asyncio
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import RateLimited
@@ -22,66 +21,53 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """A caller's bucket, in the terms of draft-ietf-httpapi-ratelimit-headers-10."""
+    """What is left of a caller's bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
 
-    rate: Rate
     remaining: int
-    reset_s: int
-    """Seconds until the bucket is full again."""
-
-    @property
-    def policy_field(self) -> str:
-        """Value of the `RateLimit-Policy` field."""
-        return f'"default";q={self.rate.limit};w={self.rate.window_s}'
-
-    @property
-    def limit_field(self) -> str:
-        """Value of the `RateLimit` field."""
-        return f'"default";r={self.remaining};t={self.reset_s}'
+    limit_field: str
+    """Value of `RateLimit`; its `t` counts the seconds until the bucket is full again."""
+    policy_field: str
+    """Value of `RateLimit-Policy`."""
 
 
 class RateLimiter:
-    """Counts requests by `Client.rate_limit_key`. `clock` gives seconds that never go back."""
+    """Counts requests by `Client.rate_limit_key`."""
 
-    def __init__(self, rate: Rate | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Rate | None) -> None:
         self._rate = rate
-        self._clock = clock
         self._full_at: dict[str, float] = {}
 
     def charge(self, client: Client) -> RateStatus | None:
         """Count one request; `None` when there is no limit.
 
-        Raises:
-            RateLimited: The bucket is empty; `retry_after_s` says when there is room again.
+        Raises `RateLimited` if the bucket is empty; `retry_after_s` says when there is room again.
         """
-        status = self.status(client)
-        if status is None:
+        if self._rate is None or (status := self.status(client)) is None:
             return None
-        limit, window_s = status.rate
-        now, key = self._clock(), client.rate_limit_key
-        full_at = max(self._full_at.get(key, now), now) + window_s / limit
+        now, key = asyncio.get_running_loop().time(), client.rate_limit_key
+        full_at = max(self._full_at.get(key, now), now) + self._rate.window_s / self._rate.limit
         if not status.remaining:
             # At least 1: there may be room since a moment ago.
-            wait_s = max(1, math.ceil(full_at - now - window_s))
+            wait_s = max(1, math.ceil(full_at - now - self._rate.window_s))
             raise RateLimited("Too many requests by this caller.", retry_after_s=wait_s)
         # Taken out and put in again: the dictionary is in the order of last use.
         self._full_at.pop(key, None)
         self._full_at[key] = full_at
-        self._forget(now)
+        if len(self._full_at) > BUCKETS_MAX:
+            del self._full_at[next(iter(self._full_at))]
         return self.status(client)
 
     def status(self, client: Client) -> RateStatus | None:
         """What is left, without counting; `None` when there is no limit."""
         if self._rate is None:
             return None
-        used_s = max(0.0, self._full_at.get(client.rate_limit_key, 0.0) - self._clock())
-        used = math.ceil(used_s * self._rate.limit / self._rate.window_s - ROUNDING)
-        return RateStatus(self._rate, max(0, self._rate.limit - used), math.ceil(used_s))
-
-    def _forget(self, now: float) -> None:
-        """Drop the buckets at the front that are full, and the first of too many."""
-        while self._full_at:
-            key = next(iter(self._full_at))
-            if self._full_at[key] > now and len(self._full_at) <= BUCKETS_MAX:
-                return
-            del self._full_at[key]
+        limit, window_s = self._rate
+        used_s = max(
+            0.0, self._full_at.get(client.rate_limit_key, 0.0) - asyncio.get_running_loop().time()
+        )
+        remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
+        return RateStatus(
+            remaining,
+            limit_field=f'"default";r={remaining};t={math.ceil(used_s)}',
+            policy_field=f'"default";q={limit};w={window_s}',
+        )

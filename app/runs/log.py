@@ -16,10 +16,7 @@ EVENT_OVERHEAD_BYTES = 160
 
 def size_of(events: Sequence[Event]) -> int:
     """Memory that events take, in bytes."""
-    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
-    for event in events:
-        size_bytes += len(event.data)
-    return size_bytes
+    return sum(EVENT_OVERHEAD_BYTES + len(event.data) for event in events)
 
 
 class EventLog:
@@ -31,27 +28,20 @@ class EventLog:
         self.closed = False
         self._watchers: set[asyncio.Event] = set()
 
-    def append(self, events: Sequence[Event], size_bytes: int) -> None:
-        """Add events that take `size_bytes` in all, and wake the readers once."""
+    def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
+        """Add events that take `size_bytes` in all, `close` if they are the last; wake readers."""
         self.events += events
         self.size_bytes += size_bytes
-        self._wake()
-
-    def close(self) -> None:
-        """Mark that no event will follow, and wake the readers."""
-        self.closed = True
-        self._wake()
+        self.closed = close
+        for grown in self._watchers:
+            grown.set()
 
     @contextmanager
     def watch(self) -> Iterator[asyncio.Event]:
-        """An event that is set in the same turn as each append and the close. Clear it yourself."""
+        """An event that is set in the same turn as each append. Clear it yourself."""
         grown = asyncio.Event()
         self._watchers.add(grown)
         try:
             yield grown
         finally:
             self._watchers.discard(grown)
-
-    def _wake(self) -> None:
-        for grown in self._watchers:
-            grown.set()

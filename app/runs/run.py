@@ -1,13 +1,9 @@
 """One search under way, or ended and kept for a while: a log and the one task that writes it.
 
 A run outlives the request that began it. When its last reader has left, it goes on for a while
-for one that may come back, then it is cancelled. It ends in one of three ways:
-
-- its events are over;
-- its events raise: it failed with that error;
-- `stop()`: cancelled by its readers, or failed with the error that is handed in.
-
-However it ends, `Work.conclude` makes the last events, and the log is closed behind them.
+for one that may come back, then it is cancelled. It ends when its events are over, when they raise
+(it failed with that error), or by `stop()`. However it ends, `Work.conclude` makes the last events,
+and the log is closed with them.
 """
 
 import asyncio
@@ -33,30 +29,19 @@ UNEXPECTED = "An unexpected error occurred; it was logged."
 
 
 class Work(Protocol):
-    """What a run does. It is handed in: the run knows nothing else of it."""
+    """What a run does; the run knows nothing else of it.
 
-    def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Yield events as they come, those that came together in one list.
+    `events` yields events as they come: the first list, which may be empty, means admission.
+    `progress` makes a sign of life for a silence. `conclude` makes the last events, with the
+    terminal one; where that fails, `forget` drops what has come, and it is called again. `result`
+    is what has come so far or, after `conclude`, the final state.
+    """
 
-        The first list, which may be empty, says that the work was admitted.
-        """
-        ...
-
-    def progress(self) -> Event:
-        """Make a sign of life for a silence."""
-        ...
-
-    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
-        """Make the last events, the terminal event included. Called once."""
-        ...
-
-    def give_up(self, error: ServiceError) -> list[Event]:
-        """Make a terminal event out of nothing but the error, where `conclude` has failed."""
-        ...
-
-    def result(self) -> SearchResult:
-        """What has come so far or, after `conclude`, the final state."""
-        ...
+    def events(self) -> AsyncGenerator[Sequence[Event], None]: ...
+    def progress(self) -> Event: ...
+    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]: ...
+    def forget(self) -> None: ...
+    def result(self) -> SearchResult: ...
 
 
 @dataclass(eq=False, kw_only=True)
@@ -71,37 +56,33 @@ class Run:
     """Whether it stays for a while when it has ended."""
     max_bytes: int
     linger_s: float
+    progress_s: float
+    """Silence after which it gives a sign of life; 0: never."""
     reserve: Callable[[int], None]
     """Called with the bytes of events before they are stored; may raise `Overloaded`."""
     on_end: Callable[["Run", int], None]
     """Called once, after the last events, with their bytes."""
     id: str = field(default_factory=lambda: f"srch_{secrets.token_hex(ID_BYTES)}")
-    keys: set[str] = field(default_factory=set)
     log: EventLog = field(default_factory=EventLog)
     error: ServiceError | None = None
-    cancelled: bool = False
     resumable: bool = False
     was_admitted: bool = False
     opens: int = 0
     """How many requests asked for this run."""
 
     def __post_init__(self) -> None:
-        self._readers = 0
         self._loop = asyncio.get_running_loop()
+        self._readers = 0
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._relayed = False
-        self._admitted = asyncio.Event()
-        self._opened = asyncio.Event()
-        self._finished = asyncio.Event()
-        self._stopping = False
+        self._relayed = self._stopping = False
         self._stop_error: ServiceError | None = None
+        self._admitted, self._opened, self._finished = (asyncio.Event() for _ in range(3))
 
-    def start(self, work: Work, *, progress_s: float) -> None:
-        """Begin the work in a task, with a sign of life after `progress_s` of silence (0: none)."""
+    def start(self, work: Work) -> None:
+        """Begin the work in a task."""
         self._work = work
-        self._progress_s = progress_s
         self._task = asyncio.create_task(self._write(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step has none.
         self._task.add_done_callback(self._end)
@@ -130,11 +111,7 @@ class Run:
         return self._work.result()
 
     async def admitted(self) -> None:
-        """Wait until the work is admitted.
-
-        Raises:
-            ServiceError: It was refused.
-        """
+        """Wait until the work is admitted; raises the error if it was refused."""
         await self._admitted.wait()
         if self.error and not self.was_admitted:
             raise self.error
@@ -142,8 +119,7 @@ class Run:
     async def opened(self, within_s: float) -> None:
         """Wait for the first upstream event, at most `within_s` seconds, and for the admission.
 
-        Raises:
-            ServiceError: It failed before that event came, and within that time.
+        Raises the error if it failed before that event came, and within that time.
         """
         try:
             async with asyncio.timeout(within_s):
@@ -162,7 +138,8 @@ class Run:
         """Hold the run for one reader; `resumable` if it could come back after a break."""
         self._readers += 1
         self.resumable = self.resumable or resumable
-        self._cancel_linger()
+        if self._linger:
+            self._linger.cancel()
         return Reader(self)
 
     def leave(self) -> None:
@@ -171,18 +148,14 @@ class Run:
         A run that still waits for its admission is stopped at once.
         """
         self._readers -= 1
-        if self._readers or self.ended:
-            return
-        if not (self.resumable and self.was_admitted):
-            self.stop()
-            return
-        self._linger = self._loop.call_later(self.linger_s, self.stop)
+        if not (self._readers or self.ended):
+            wait_s = self.linger_s if self.resumable and self.was_admitted else 0
+            self._linger = self._loop.call_later(wait_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
         """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
         if not self._stopping and not self._task.done():
-            self._stopping = True
-            self._stop_error = error
+            self._stopping, self._stop_error = True, error
             self._task.cancel()
 
     async def _write(self) -> None:
@@ -190,7 +163,10 @@ class Run:
             async with aclosing(self._work.events()) as batches:
                 async for events in batches:
                     self._append(events)
-                    self._heard_at = self._loop.time()
+                    if not self.was_admitted:
+                        self.was_admitted = True
+                        self._admitted.set()
+                        self._watch_silence()
         except ServiceError as exc:
             self.error = exc
         except Exception:
@@ -203,62 +179,46 @@ class Run:
             raise UpstreamProtocol(TOO_LARGE)
         self.reserve(size_bytes)
         self.log.append(events, size_bytes)
-        if not self._relayed:
-            self._note_stage(events)
-
-    def _note_stage(self, events: Sequence[Event]) -> None:
-        if not self.was_admitted:
-            self.was_admitted = True
-            self._admitted.set()
-            self._heard_at = self._loop.time()
-            self._watch_silence()
-        if any(not event.is_synthetic for event in events):
+        self._heard_at = self._loop.time()
+        if not self._relayed and any(not event.is_synthetic for event in events):
             self._relayed = True
             self._opened.set()
 
     def _watch_silence(self) -> None:
-        """Set the timer of a sign of life: one timer in all, since events come by the thousand."""
-        if self._progress_s and not self.ended:
-            self._silence = self._loop.call_at(self._heard_at + self._progress_s, self._on_timer)
-
-    def _on_timer(self) -> None:
-        now = self._loop.time()
-        if now >= self._heard_at + self._progress_s:
-            self._heard_at = now
-            try:
+        """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
+        if not self.progress_s or self.ended:
+            return
+        try:
+            if self._loop.time() >= self._heard_at + self.progress_s:
                 self._append([self._work.progress()])
-            except ServiceError as exc:
-                self.stop(exc)
-        self._watch_silence()
+        except ServiceError as exc:
+            self.stop(exc)
+        else:
+            due_at = self._heard_at + self.progress_s
+            self._silence = self._loop.call_at(due_at, self._watch_silence)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._cancel_linger()
-        if self._silence:
-            self._silence.cancel()
+        for timer in (self._linger, self._silence):
+            if timer:
+                timer.cancel()
         if task.cancelled():
             self.error = self._stop_error
-            self.cancelled = self.error is None
-        last = self._conclude()
+        last = self._last_events(cancelled=task.cancelled() and self.error is None)
         last_bytes = size_of(last)
-        self.log.append(last, last_bytes)
-        self.log.close()
+        self.log.append(last, last_bytes, close=True)
         self.on_end(self, last_bytes)
         for stage in (self._admitted, self._opened, self._finished):
             stage.set()
 
-    def _conclude(self) -> list[Event]:
+    def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
-            return self._work.conclude(self.error, cancelled=self.cancelled)
+            return self._work.conclude(self.error, cancelled=cancelled)
         except Exception:
             # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
-            self.error, self.cancelled = Internal(UNEXPECTED), False
-            return self._work.give_up(self.error)
-
-    def _cancel_linger(self) -> None:
-        if self._linger:
-            self._linger.cancel()
-            self._linger = None
+            self.error = Internal(UNEXPECTED)
+            self._work.forget()
+            return self._work.conclude(self.error, cancelled=False)
 
 
 class Reader:

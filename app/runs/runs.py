@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Literal, NamedTuple
+from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
@@ -15,6 +16,7 @@ CacheResult = Literal["miss", "coalesced", "hit"]
 DRAIN_RETRY_AFTER_S = 5
 """By then the new process, or another replica, answers."""
 STORE_RETRY_AFTER_S = 5
+STORE_FULL = "Searches under way fill SEARCH_STORE_MAX_BYTES."
 
 
 class Opened(NamedTuple):
@@ -33,8 +35,8 @@ class Runs:
         self.size_bytes = 0
         """Memory that all logs take."""
         self._runs: dict[str, Run] = {}
-        self._by_fingerprint: dict[str, Run] = {}
-        self._by_key: dict[tuple[str, str], Run] = {}
+        self._by_fingerprint = WeakValueDictionary[str, Run]()
+        self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._ended_at: dict[str, float] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -57,18 +59,12 @@ class Runs:
         listed: bool = True,
         kept: bool = True,
     ) -> Opened:
-        """Join the run that answers this request, or start one with `start(run_id, log)`.
+        """Join the run that answers this request, or start one.
 
-        Args:
-            owner: Whose run it is; nobody else will see it.
-            fingerprint: Equal for requests of one owner that may share one answer.
-            start: Makes the work of a new run.
-            key: The owner's idempotency key, if it sent one.
-            fresh: Do not reuse a finished run (one under way is still joined).
-            resumable: The reader could come back after a break.
-            progress_s: Silence after which a new run gives a sign of life; 0: never.
-            listed: A new run can be found by its id.
-            kept: A new run is kept when it has ended, for whoever comes back.
+        `fingerprint` is equal for requests of one owner that may share one answer; `fresh` excludes
+        a finished run, but not one under way. A `resumable` reader could come back after a break. A
+        new run gives a sign of life after `progress_s` of silence (0: never), can be found by its
+        id if `listed`, and stays a while for whoever comes back if `kept`.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
@@ -77,22 +73,35 @@ class Runs:
         """
         run = self._with_key(owner, key, fingerprint) or self._equal(fingerprint, fresh=fresh)
         cache: CacheResult = "miss"
-        if run is None:
-            run = self._make_run(owner, fingerprint, listed=listed, kept=kept)
-            run.start(start(run.id, run.log), progress_s=progress_s)
-        else:
+        if run:
             cache = "hit" if run.ended else "coalesced"
+        else:
+            if self.draining:
+                raise _draining()
+            self._make_room(0)
+            run = Run(
+                owner=owner,
+                fingerprint=fingerprint,
+                listed=listed,
+                kept=kept,
+                max_bytes=self._settings.search_max_bytes,
+                linger_s=self._settings.stream_linger_s,
+                progress_s=progress_s,
+                reserve=self._reserve,
+                on_end=self._keep,
+            )
+            self._runs[run.id] = self._by_fingerprint[fingerprint] = run
+            self._all_ended.clear()
+            run.start(start(run.id, run.log))
         if key is not None:
             self._by_key[owner.name, key] = run
-            run.keys.add(key)
         run.opens += 1
         return Opened(run.read(resumable=resumable or key is not None), cache)
 
     def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
 
-        Raises:
-            SearchNotFound: Unknown, expired, or another's: no difference is shown.
+        Raises `SearchNotFound` if unknown, expired, or another's: no difference is shown.
         """
         run = self._runs.get(run_id)
         if run is None or not run.listed or run.owner.name != owner.name:
@@ -101,10 +110,9 @@ class Runs:
 
     def cancel(self, run: Run) -> bool:
         """Stop a run unless others read it too; whether it stops."""
-        if run.shared:
-            return False
-        run.stop()
-        return True
+        if not run.shared:
+            run.stop()
+        return not run.shared
 
     async def drain(self, grace_s: float) -> None:
         """Start no more runs; give the others `grace_s` seconds, then end them as failed."""
@@ -113,7 +121,7 @@ class Runs:
             async with asyncio.timeout(grace_s):
                 await self._all_ended.wait()
         except TimeoutError:
-            for run in list(self._runs.values()):
+            for run in self._runs.values():
                 run.stop(_draining())
             await self._all_ended.wait()
 
@@ -122,8 +130,8 @@ class Runs:
         await self.drain(0)
 
     def _with_key(self, owner: Client, key: str | None, fingerprint: str) -> Run | None:
-        run = self._by_key.get((owner.name, key)) if key is not None else None
-        if run is None or not run.reusable:
+        run = self._by_key.get((owner.name, key or ""))
+        if run is None or not self._may_share(run):
             return None
         if run.fingerprint != fingerprint:
             raise IdempotencyMismatch("This Idempotency-Key was used with another request.")
@@ -131,44 +139,25 @@ class Runs:
 
     def _equal(self, fingerprint: str, *, fresh: bool) -> Run | None:
         run = self._by_fingerprint.get(fingerprint)
-        if run is None or not run.reusable:
+        if run is None or not self._may_share(run):
             return None
         if not run.ended:
             return run
         age_s = asyncio.get_running_loop().time() - self._ended_at[run.id]
         return None if fresh or age_s >= self._settings.cache_ttl_s else run
 
-    def _make_run(self, owner: Client, fingerprint: str, *, listed: bool, kept: bool) -> Run:
-        if self.draining:
-            raise _draining()
-        self._make_room(0)
-        run = Run(
-            owner=owner,
-            fingerprint=fingerprint,
-            reserve=self._reserve,
-            on_end=self._keep,
-            max_bytes=self._settings.search_max_bytes,
-            linger_s=self._settings.stream_linger_s,
-            listed=listed,
-            kept=kept,
-        )
-        self._runs[run.id] = self._by_fingerprint[fingerprint] = run
-        self._all_ended.clear()
-        return run
+    def _may_share(self, run: Run) -> bool:
+        return run.reusable and run.id in self._runs
 
     def _reserve(self, size_bytes: int) -> None:
-        if self._is_full(size_bytes):
-            self._make_room(size_bytes)
+        self._make_room(size_bytes)
         self.size_bytes += size_bytes
 
     def _make_room(self, size_bytes: int) -> None:
         """Drop ended runs, the oldest first, until `size_bytes` more fit, or refuse them."""
         while self._is_full(size_bytes):
             if not self._ended_at:
-                raise Overloaded(
-                    "Searches under way fill SEARCH_STORE_MAX_BYTES.",
-                    retry_after_s=STORE_RETRY_AFTER_S,
-                )
+                raise Overloaded(STORE_FULL, retry_after_s=STORE_RETRY_AFTER_S)
             self._forget(next(iter(self._ended_at)))
 
     def _is_full(self, size_bytes: int) -> bool:
@@ -189,16 +178,9 @@ class Runs:
             self._all_ended.set()
 
     def _forget(self, run_id: str) -> None:
-        run = self._runs.pop(run_id, None)
-        if run is None:
-            return
-        del self._ended_at[run_id]
-        self.size_bytes -= run.log.size_bytes
-        if self._by_fingerprint.get(run.fingerprint) is run:
-            del self._by_fingerprint[run.fingerprint]
-        for key in run.keys:
-            if self._by_key.get((run.owner.name, key)) is run:
-                del self._by_key[run.owner.name, key]
+        if run := self._runs.pop(run_id, None):
+            del self._ended_at[run_id]
+            self.size_bytes -= run.log.size_bytes
 
 
 def _draining() -> Draining:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 LAYERS = (
     {"setting_types"},
-    {"settings", "errors", "problems"},
+    {"settings", "errors"},
     {"models", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"usage"},
@@ -23,7 +23,7 @@ LAYERS = (
 """Lowest first. Modules and packages of one layer do not know one another, except as below."""
 
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
-SIDEWAYS = {("problems", "errors"), ("results", "models"), ("main", "server")}
+SIDEWAYS = {("results", "models"), ("main", "server")}
 
 ONLY_IN = {
     "httpx": {"upstream"},
