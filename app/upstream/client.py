@@ -143,7 +143,7 @@ class UpstreamClient:
                     response = await self._http.send(request, stream=True)
             except httpx.TransportError as exc:
                 raise _unanswered(exc, written=attempts.call.written) from exc
-            except UpstreamTimeout as timeout:
+            except ServiceError as timeout:
                 timeout.billed = "maybe" if attempts.call.written else "no"
                 raise
             async with aclosing(response):

@@ -3,7 +3,7 @@
 DashScope reports one failure in many ways: an HTTP status with a flat or an OpenAI-shaped body, a
 body with `status: "failed"` under HTTP 200, a `response.failed` event, a flat `error` event; and a
 message may begin with the status that is meant: `<429> …`, `[400] …`. All are read into one
-`UpstreamFailure`, which `error_table` classifies.
+`Failure`, which `error_table` classifies.
 """
 
 import re
@@ -17,7 +17,7 @@ from app.errors import (
     UpstreamProtocol,
     UpstreamReport,
 )
-from app.upstream.error_table import EARLIER_RESPONSE, UpstreamFailure, classify
+from app.upstream.error_table import EARLIER_RESPONSE, Failure, classify
 from app.upstream.lenient import Json, as_object, parse_object
 from app.upstream.sse import Decoder
 
@@ -103,18 +103,14 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     inner = as_object(reported) or outer
     message = reported if isinstance(reported, str) else _word(inner, "message")
     embedded = EMBEDDED.match(message)
-    failure = UpstreamFailure(
-        status=int(embedded[1] or embedded[2]) if embedded else http_status,
-        code=_word(inner, "code") or _word(outer, "code") or _word(inner, "type"),
-        embedded_code=(embedded[3] or "") if embedded else "",
-        message=message,
-        has_usage=bool(outer.get("usage")),
-    )
+    status = int(embedded[1] or embedded[2]) if embedded else http_status
+    code = _word(inner, "code") or _word(outer, "code") or _word(inner, "type")
+    codes = (code, (embedded[3] or "") if embedded else "")
     ids = (_word(content, "request_id"), _word(inner, "request_id"), headers.get("x-request-id"))
     request_id = next(filter(None, ids), None)
     shown = _shown(message) or None
-    error = classify(failure)
-    error.upstream = UpstreamReport(failure.status, failure.code or None, shown, request_id)
+    error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
+    error.upstream = UpstreamReport(status, code or None, shown, request_id)
     error.retry_after_s = _retry_after_s(headers)
     return error
 
