@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, closing, suppress
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -150,35 +150,42 @@ class UpstreamClient:
                 media_type = response.headers.get("content-type", "").lower()
                 odd = accept == STREAM and not media_type.startswith(STREAM)
                 if odd or not response.is_success:
-                    raise await self._refusal(response, deadlines, stored=stored)
+                    refusal = await self._body(response, deadlines, REFUSAL_MAX_BYTES)
+                    status = response.status_code
+                    raise failure_in_response(status, response.headers, refusal, stored=stored)
                 yield response, deadlines
-
-    async def _refusal(
-        self, response: httpx.Response, deadlines: CallDeadlines, *, stored: bool
-    ) -> ServiceError:
-        content = bytearray()
-        # A part of it may say enough.
-        with suppress(UpstreamTimeout, httpx.TransportError):
-            await _read(content, response, deadlines, REFUSAL_MAX_BYTES)
-        body = redacted(bytes(content), self._secret)
-        return failure_in_response(response.status_code, response.headers, body, stored=stored)
 
     async def _answer(
         self, response: httpx.Response, deadlines: CallDeadlines, *, stored: bool
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
         deadlines.first_event()
-        content, limit_bytes = bytearray(), self._settings.search_max_bytes
-        try:
-            await _read(content, response, deadlines, limit_bytes)
-        except httpx.TransportError as exc:
-            raise UpstreamInterrupted("The upstream's answer ended early.") from exc
-        if 0 < limit_bytes < len(content):
+        limit_bytes = self._settings.search_max_bytes
+        answer = await self._body(response, deadlines, limit_bytes)
+        if 0 < limit_bytes < len(answer):
             raise UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
-        answer = redacted(bytes(content), self._secret)
         if error := failure_in_body(response.headers, answer, stored=stored):
             raise error
         return answer
+
+    async def _body(
+        self, response: httpx.Response, deadlines: CallDeadlines, limit_bytes: int
+    ) -> bytes:
+        """A body, until it exceeds the limit (0: none). Of a refusal, a part may say enough."""
+        body, chunks = bytearray(), response.aiter_raw()
+        try:
+            while not 0 < limit_bytes < len(body):
+                with deadlines:
+                    body += await anext(chunks)
+        except StopAsyncIteration:
+            pass
+        except UpstreamTimeout:
+            if response.is_success:
+                raise
+        except httpx.TransportError as exc:
+            if response.is_success:
+                raise UpstreamInterrupted("The upstream's answer ended early.") from exc
+        return redacted(bytes(body), self._secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +206,6 @@ class RequestBody:
         yield bytes(piece)
         # A transport comes back for more when the last piece was written.
         self.call.written = True
-
-
-async def _read(
-    content: bytearray, response: httpx.Response, deadlines: CallDeadlines, limit_bytes: int
-) -> None:
-    """Add a body to `content`, until it exceeds the limit (0: none)."""
-    chunks = response.aiter_raw()
-    while not 0 < limit_bytes < len(content):
-        with deadlines:
-            chunk = await anext(chunks, b"")
-        if not chunk:
-            return
-        content += chunk
 
 
 async def _next_events(

@@ -17,6 +17,7 @@ from app.errors import (
     UpstreamProtocol,
     UpstreamReport,
 )
+from app.models import well_formed
 from app.upstream.error_table import EARLIER_RESPONSE, Failure, classify
 from app.upstream.lenient import Json, as_object, parse_object
 from app.upstream.sse import Decoder
@@ -99,9 +100,8 @@ def is_failure(content: Json) -> bool:
 def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     """The three envelopes, nested ones unwrapped, as one record, classified."""
     outer = as_object(content.get("response")) or content
-    reported = outer.get("error")
-    inner = as_object(reported) or outer
-    message = reported if isinstance(reported, str) else _word(inner, "message")
+    inner = as_object(outer.get("error")) or outer
+    message = _word(outer, "error") or _word(inner, "message")
     embedded = EMBEDDED.match(message)
     status = int(embedded[1] or embedded[2]) if embedded else http_status
     code = _word(inner, "code") or _word(outer, "code") or _word(inner, "type")
@@ -118,7 +118,7 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
 def _word(content: Json, name: str) -> str:
     """A member as text; codes are numbers at times, and messages missing."""
     value = content.get(name)
-    return str(value) if isinstance(value, str | int) else ""
+    return well_formed(str(value)) if isinstance(value, str | int) else ""
 
 
 def _json_part(body: bytes) -> bytes:
