@@ -10,7 +10,7 @@ from typing import Literal
 
 from app.models import Event, Phase
 from app.results import Answer, BoundingBox, Match, SearchResults, Usage
-from app.upstream.lenient import Json, as_count, as_list, as_object, as_text, parse, parse_object
+from app.upstream.lenient import Json, as_count, as_list, as_object, as_text, parse
 
 TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 TEXT_DELTA = "response.output_text.delta"
@@ -23,12 +23,11 @@ BOX_MAX = 1000
 Ending = Literal["completed", "incomplete"]
 ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplete"}
 ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
+PHASES: dict[bytes, Phase] = {b"message": "answering", b"reasoning": "thinking"}
 
 
 class AnswerBuilder:
     """Adds an answer up, event by event. Text deltas are decoded only when they are needed."""
-
-    __slots__ = ("_calls", "_model", "_status", "_text", "response_id", "usage")
 
     def __init__(self) -> None:
         self.response_id: str | None = None
@@ -42,12 +41,11 @@ class AnswerBuilder:
         """Take an event in, and return what it says that a call of the tool found, if it does."""
         if event.type == ITEM_DONE:
             if CALL.encode() in event.data:
-                return self._collect(as_object(_object(event).get("item")))
+                return self._collect(_member(event, "item"))
         elif event.type in TERMINAL_EVENTS:
-            self._end(event.type, as_object(_object(event).get("response")))
+            self._end(event.type, _member(event, "response"))
         elif not self.response_id and event.type != TEXT_DELTA and not event.is_synthetic:
-            response = as_object(_object(event).get("response"))
-            self.response_id = as_text(response.get("id")) or None
+            self.response_id = as_text(_member(event, "response").get("id")) or None
         return None
 
     def answer(self, events: Iterable[Event] = ()) -> Answer:
@@ -83,9 +81,7 @@ def phase(event: Event) -> Phase | None:
     """The phase that an event begins; `None` if it begins none."""
     if event.type != ITEM_ADDED or not (found := ITEM_TYPE.search(event.data)):
         return None
-    if found[1] == b"message":
-        return "answering"
-    return "thinking" if found[1] == b"reasoning" else "searching"
+    return PHASES.get(found[1], "searching")
 
 
 def _search_results(item: Json) -> SearchResults:
@@ -94,30 +90,26 @@ def _search_results(item: Json) -> SearchResults:
     output = _nested(item.get("output"))
     if isinstance(output, dict):
         output = output.get("images") or output.get("results")
-    matches = (_match(one, rank, image) for rank, one in enumerate(as_list(output), start=1))
+    matches = [_match(as_object(one), rank, image) for rank, one in enumerate(as_list(output), 1)]
     bbox = _box(arguments.get("bbox"))
     return SearchResults(image=image, bbox=bbox, results=[match for match in matches if match])
 
 
-def _match(value: object, rank: int, image: int) -> Match | None:
+def _match(found: Json, rank: int, image: int) -> Match | None:
     """A picture that was found; without a title or a URL it is of no use."""
-    found = as_object(value)
-    title, url = found.get("title"), found.get("url")
-    if not isinstance(title, str) or not isinstance(url, str) or not url:
+    title, url = found.get("title"), as_text(found.get("url"))
+    if not isinstance(title, str) or not url:
         return None
     return Match(index=as_count(found.get("index")) or rank, title=title, url=url, image=image)
 
 
 def _box(value: object) -> BoundingBox:
     """The searched part of the image; all of it if what the model wrote is no box."""
-    sides = as_list(value)
-    if not all(isinstance(side, int | float) and 0 <= side <= BOX_MAX for side in sides):
+    try:
+        left, top, right, bottom = (int(side) for side in as_list(value) if 0 <= side <= BOX_MAX)
+    except (TypeError, ValueError):
         return WHOLE_IMAGE
-    match [int(side) for side in sides]:
-        case [left, top, right, bottom]:
-            return left, top, right, bottom
-        case _:
-            return WHOLE_IMAGE
+    return left, top, right, bottom
 
 
 def _last_message(output: Sequence[Json]) -> str | None:
@@ -130,12 +122,9 @@ def _last_message(output: Sequence[Json]) -> str | None:
 
 def _text_so_far(events: Iterable[Event]) -> str:
     """The last message's deltas. `output_index` is unreliable, `item_id` names the message."""
-    pieces: dict[str, list[str]] = {}
-    last = ""
-    for delta in (_object(event) for event in events if event.type == TEXT_DELTA):
-        last = as_text(delta.get("item_id"))
-        pieces.setdefault(last, []).append(as_text(delta.get("delta")))
-    return "".join(pieces.get(last, ()))
+    deltas = [as_object(parse(event.data)) for event in events if event.type == TEXT_DELTA]
+    last = deltas and deltas[-1].get("item_id")
+    return "".join(as_text(one.get("delta")) for one in deltas if one.get("item_id") == last)
 
 
 def _usage(value: object, *, calls: int) -> Usage | None:
@@ -152,8 +141,8 @@ def _usage(value: object, *, calls: int) -> Usage | None:
     )
 
 
-def _object(event: Event) -> Json:
-    return as_object(parse_object(event.data))
+def _member(event: Event, name: str) -> Json:
+    return as_object(as_object(parse(event.data)).get(name))
 
 
 def _nested(value: object) -> object:

@@ -4,13 +4,14 @@ It has the shape of OpenAI's own, so that clients which wait for a terminal even
 holds the items that were done, since they were paid for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from app.errors import ServiceError
 from app.models import Event, json_bytes
 from app.upstream.answer import ITEM_DONE
 from app.upstream.failures import FAILED
-from app.upstream.lenient import Json, as_object, parse_object
+from app.upstream.lenient import Json, as_object, parse
 
 DEFAULTS: Json = {
     "incomplete_details": None,
@@ -31,8 +32,8 @@ def made_failure(
 
     `unknown_id` and `created_at` are used where no event has the response's own.
     """
-    begun = _first_response(events)
-    done = [as_object(parse_object(event.data)) for event in events if event.type == ITEM_DONE]
+    begun = as_object(next(_members(events, "response"), None))
+    done = _members([event for event in events if event.type == ITEM_DONE], "item")
     response = {
         **DEFAULTS,
         "id": unknown_id,
@@ -42,22 +43,14 @@ def made_failure(
         "status": "failed",
         "error": {"code": error.code, "message": error.detail},
         "model": begun.get("model") or model,
-        "output": [item for one in done if (item := as_object(one.get("item")))],
+        "output": list(done),
     }
-    data = {"type": FAILED, "sequence_number": _next_number(events), "response": response}
+    numbers = (one for one in _members(reversed(events), "sequence_number") if type(one) is int)
+    data = {"type": FAILED, "sequence_number": next(numbers, -1) + 1, "response": response}
     return Event(FAILED, json_bytes(data))
 
 
-def _first_response(events: Sequence[Event]) -> Json:
-    for event in events:
-        if response := as_object(as_object(parse_object(event.data)).get("response")):
-            return response
-    return {}
-
-
-def _next_number(events: Sequence[Event]) -> int:
-    for event in reversed(events):
-        number = as_object(parse_object(event.data)).get("sequence_number")
-        if isinstance(number, int):
-            return number + 1
-    return 0
+def _members(events: Iterable[Event], name: str) -> Iterator[Any]:
+    """What the events have under this name."""
+    said = (as_object(parse(event.data)).get(name) for event in events)
+    return (value for value in said if value is not None)

@@ -3,21 +3,27 @@
 DashScope reports one failure in many ways: an HTTP status with a flat or an OpenAI-shaped body, a
 body with `status: "failed"` under HTTP 200, a `response.failed` event, a flat `error` event; and a
 message may begin with the status that is meant: `<429> …`, `[400] …`. All are read into one
-`UpstreamFailure`, which `error_table` classifies.
+`Failure`, which `error_table` classifies.
 """
 
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol, UpstreamReport
+from app.errors import (
+    SearchNotFound,
+    ServiceError,
+    UpstreamInterrupted,
+    UpstreamProtocol,
+    UpstreamReport,
+)
 from app.models import well_formed
-from app.upstream.error_table import UpstreamFailure, classify
+from app.upstream.error_table import EARLIER_RESPONSE, Failure, classify
 from app.upstream.lenient import Json, as_object, parse_object
 from app.upstream.sse import Decoder
 
 FAILED = "response.failed"
-HTTP_OK, HTTP_REDIRECTS = 200, 300
+HTTP_OK, HTTP_REDIRECTS, HTTP_NOT_FOUND = 200, 300, 404
 PARTIAL_HEADER = "x-dashscope-partialresponse"
 BODY_MEMBERS = frozenset({"output", "data", "deleted"})
 """Every response, list of items and confirmation of a deletion has one of them."""
@@ -34,17 +40,23 @@ Headers = Mapping[str, str]
 """Header values by lower-case name, or by any name where the mapping ignores case."""
 
 
-def failure_in_response(status: int, headers: Headers, body: bytes) -> ServiceError:
-    """The error in a response that is no event stream; `body` may be cut off."""
+def failure_in_response(
+    status: int, headers: Headers, body: bytes, *, stored: bool = False
+) -> ServiceError:
+    """The error in a response that is no event stream; `body` may be cut off.
+
+    `stored`: a response was asked for that may not exist.
+    """
     data = _json_part(body)
     content = parse_object(data) or {"message": body.decode(errors="replace")}
-    if status < HTTP_REDIRECTS and not is_failure(content):
-        shown = _shown(content.get("message") or body.decode(errors="replace"))
-        return UpstreamProtocol(
-            "The upstream answered with something that is no event stream.",
-            upstream=UpstreamReport(status, None, shown, _request_id({}, headers)),
-        )
     error = _error(content, headers, status)
+    unknown = any(one.field == EARLIER_RESPONSE for one in error.fields)
+    if stored and (unknown or status == HTTP_NOT_FOUND):
+        detail = "No such response, or it is no longer kept."
+        return SearchNotFound(detail, upstream=error.upstream)
+    if status < HTTP_REDIRECTS and not is_failure(content):
+        detail = "The upstream answered with something that is no event stream."
+        return UpstreamProtocol(detail, upstream=error.upstream)
     if content.get("type") == FAILED:
         error.upstream_event = (FAILED, data)
     return error
@@ -61,7 +73,7 @@ def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceEr
     if content is None and body.strip()[:1] in (b"", b"{"):
         return UpstreamInterrupted("The upstream's answer ended early.")
     if content is None or (is_failure(content) and not (stored and "output" in content)):
-        return failure_in_response(HTTP_OK, headers, body)
+        return failure_in_response(HTTP_OK, headers, body, stored=stored)
     if BODY_MEMBERS.isdisjoint(content):
         return UpstreamProtocol("The upstream answered with something that is no response.")
     return None
@@ -81,47 +93,32 @@ def failure_in_event(
 def is_failure(content: Json) -> bool:
     """Whether a body, or the data of an event, reports a failure, whatever its status or name."""
     status = as_object(content.get("response")).get("status") or content.get("status")
-    if status == "failed" or content.get("error"):
-        return True
-    return isinstance(content.get("code"), str) and "message" in content
+    coded = isinstance(content.get("code"), str) and "message" in content
+    return status == "failed" or bool(content.get("error")) or coded
 
 
 def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
-    failure = _failure(content, headers, http_status)
-    error = classify(failure)
-    error.upstream = UpstreamReport(
-        failure.status, failure.code or None, _shown(failure.message) or None, failure.request_id
-    )
+    """The three envelopes, nested ones unwrapped, as one record, classified."""
+    outer = as_object(content.get("response")) or content
+    inner = as_object(outer.get("error")) or outer
+    message = _word(outer, "error") or _word(inner, "message")
+    embedded = EMBEDDED.match(message)
+    status = int(embedded[1] or embedded[2]) if embedded else http_status
+    code = _word(inner, "code") or _word(outer, "code") or _word(inner, "type")
+    codes = (code, (embedded[3] or "") if embedded else "")
+    ids = (_word(content, "request_id"), _word(inner, "request_id"), headers.get("x-request-id"))
+    request_id = next(filter(None, ids), None)
+    shown = _shown(message) or None
+    error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
+    error.upstream = UpstreamReport(status, code or None, shown, request_id)
     error.retry_after_s = _retry_after_s(headers)
     return error
-
-
-def _failure(content: Json, headers: Headers, http_status: int) -> UpstreamFailure:
-    """The three envelopes, nested ones unwrapped, as one record."""
-    outer = as_object(content.get("response")) or content
-    reported = outer.get("error")
-    error = as_object(reported) or outer
-    message = reported if isinstance(reported, str) else _word(error, "message")
-    embedded = EMBEDDED.match(message)
-    return UpstreamFailure(
-        status=int(embedded[1] or embedded[2]) if embedded else http_status,
-        code=_word(error, "code") or _word(outer, "code") or _word(error, "type"),
-        embedded_code=(embedded[3] or "") if embedded else "",
-        message=message,
-        request_id=_request_id(content, headers),
-        has_usage=bool(outer.get("usage")),
-    )
 
 
 def _word(content: Json, name: str) -> str:
     """A member as text; codes are numbers at times, and messages missing."""
     value = content.get(name)
     return well_formed(str(value)) if isinstance(value, str | int) else ""
-
-
-def _request_id(content: Json, headers: Headers) -> str | None:
-    nested = _word(as_object(content.get("error")), "request_id")
-    return _word(content, "request_id") or nested or headers.get("x-request-id") or None
 
 
 def _json_part(body: bytes) -> bytes:

@@ -9,13 +9,12 @@ COUNT_MAX = 2**53
 """Larger numbers are mistakes; not every JSON parser keeps them."""
 
 
-def parse(text: bytes | str) -> object:
+def parse(text: bytes | str) -> Any:
     """The value of a JSON text; `None` for anything else."""
     try:
-        value: object = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return value
 
 
 def parse_object(text: bytes | str) -> Json | None:
@@ -36,7 +35,6 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def as_count(value: object) -> int:
+def as_count(value: Any) -> int:
     """A plausible number of things; else 0."""
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 < value < COUNT_MAX
-    return value if plausible else 0  # type: ignore[return-value] # an int, as checked
+    return value if type(value) is int and 0 < value < COUNT_MAX else 0

@@ -1,7 +1,6 @@
 """The body of `POST /responses`. Images, megabytes of ASCII, are joined in, never encoded."""
 
 import json
-from typing import Any
 
 from app.models import ImageInput, SearchSpec
 
@@ -14,19 +13,9 @@ def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
     `store` lets the upstream keep the answer. Only documented members are sent, and `reasoning`
     only to switch thinking off.
     """
-    start = (
-        f'{{"model": {json.dumps(spec.model)}, "input": [{{"role": "user", "content": '
-        f'[{{"type": "input_text", "text": {json.dumps(spec.prompt)}}}'
-    )
-    end = json.dumps(_options(spec, store=store)).removeprefix("{")
-    parts = [start.encode()]
-    for image in spec.images:
-        parts += IMAGE_START, *_quoted(image), IMAGE_END
-    return [*parts, b"]}], ", end.encode()]
-
-
-def _options(spec: SearchSpec, *, store: bool) -> dict[str, Any]:
-    options: dict[str, Any] = {
+    content = json.dumps({"type": "input_text", "text": spec.prompt})
+    options = {
+        "model": spec.model,
         "tools": [{"type": "image_search"}],
         "stream": True,
         "store": store,
@@ -35,7 +24,11 @@ def _options(spec: SearchSpec, *, store: bool) -> dict[str, Any]:
         "max_output_tokens": spec.max_output_tokens,
         "reasoning": None if spec.thinking else {"effort": "none"},
     }
-    return {name: value for name, value in options.items() if value is not None}
+    known = json.dumps({name: value for name, value in options.items() if value is not None})
+    parts = [f'{{"input": [{{"role": "user", "content": [{content}'.encode()]
+    for image in spec.images:
+        parts += IMAGE_START, *_quoted(image), IMAGE_END
+    return [*parts, b"]}], ", known.removeprefix("{").encode()]
 
 
 def _quoted(image: ImageInput) -> tuple[bytes, ...]:

@@ -27,9 +27,8 @@ class Attempts:
     """Runs the attempts of one call under UPSTREAM_RETRIES and UPSTREAM_RETRY_TOTAL_S."""
 
     def __init__(self, call: UpstreamCall, settings: Settings, metrics: Metrics) -> None:
-        self._call = call
-        self._retries = settings.upstream_retries
-        self._total_s = settings.upstream_retry_total_s
+        self.call = call
+        self._settings = settings
         self._metrics = metrics
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
@@ -39,41 +38,39 @@ class Attempts:
     def attempt(self) -> Iterator[None]:
         """Around one attempt: counts it, if its request was written, and logs its failure."""
         self._number += 1
-        self._call.written = written = False
+        self.call.written = refused = False
         result = "internal"
         try:
             yield
             result = "ok"
         except ServiceError as error:
-            # What the upstream refused was written, but is not billed.
-            result, written = error.code, error.upstream is not None
-            self._call.written = error.billed == "maybe"
+            result, refused = error.code, error.upstream is not None
+            self.call.written = error.billed == "maybe"
             _log("upstream call failed", error, detail=error.detail)
             raise
         except (asyncio.CancelledError, GeneratorExit):
             result = "cancelled"
             raise
         finally:
-            if written or self._call.written:
+            if refused or self.call.written:
                 self._metrics.upstream_calls.labels(result).inc()
 
     async def pause_after(self, error: ServiceError) -> None:
         """Wait before the next attempt; raises `error` if there is none."""
-        elapsed_s, wait_s = self._clock() - self._began, wait_before_retry_s(error, self._number)
-        late = 0 < self._total_s < elapsed_s + wait_s
+        wait_s = _wait_s(error, self._number)
+        total_s = self._settings.upstream_retry_total_s
+        late = 0 < total_s < self._clock() - self._began + wait_s
         unserved = error.upstream is None or isinstance(error, UpstreamRateLimited)
-        if self._number > self._retries or late or error.billed == "maybe" or not unserved:
+        last = self._number > self._settings.upstream_retries
+        if last or late or error.billed == "maybe" or not unserved:
             raise error
         self._metrics.upstream_retries.labels(error.code).inc()
         _log("upstream call is retried", error, attempt=self._number, wait_s=wait_s)
         await asyncio.sleep(wait_s)
 
 
-def wait_before_retry_s(error: ServiceError, attempt: int) -> float:
-    """Seconds between `attempt` (from 1) and the next; a `Retry-After` is the least wait.
-
-    Half of each pause is random, so that many callers do not come back at once.
-    """
+def _wait_s(error: ServiceError, attempt: int) -> float:
+    """The pause after `attempt` (from 1). Half is random: not all callers come back at once."""
     code = (error.upstream and error.upstream.code) or ""
     base_s = BURST_BASE_S if "burstrate" in code.lower().replace("_", "") else BASE_S
     jitter = random.uniform(0.5, 1)  # noqa: S311 - nothing is kept secret by it

@@ -18,6 +18,7 @@ USUAL_BLOCK = re.compile(
 )
 """Nearly every block that DashScope sends; read at once, the others line by line."""
 FIELDS = (b":", b"data", b"event", b"id", b"retry")
+"""How an event stream begins, unlike a page or a JSON body."""
 
 
 class EventTooLarge(Exception):
@@ -42,12 +43,15 @@ class Decoder:
     Holds at most `max_event_bytes` and the chunk at hand, and scans every byte once.
     """
 
-    __slots__ = ("_after_cr", "_max_event_bytes", "_pending")
-
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._pending = bytearray()
         self._after_cr = False
+
+    @property
+    def rest(self) -> bytes:
+        """What has come of an event that has not ended."""
+        return bytes(self._pending)
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes.
@@ -57,22 +61,19 @@ class Decoder:
         """
         if self._after_cr or chunk.find(b"\r") >= 0:
             chunk = self._with_line_feeds(chunk)
-        if not self._pending:
-            return self._split(chunk)
-        scanned = len(self._pending) - 1
-        self._pending += chunk
-        if self._pending.find(b"\n\n", scanned) < 0:
-            if len(self._pending) > self._max_event_bytes:
-                self._pending.clear()
-                raise EventTooLarge([])
-            return []
-        text = bytes(self._pending)
-        self._pending.clear()
-        return self._split(text)
+        if self._pending:
+            scanned = len(self._pending) - 1
+            self._pending += chunk
+            unended = self._pending.find(b"\n\n", scanned) < 0
+            if unended and len(self._pending) <= self._max_event_bytes:
+                return []
+            chunk = self.rest
+            self._pending.clear()
+        return self._split(chunk)
 
     def end(self) -> list[Frame]:
         """The frame of a last block that lacks its blank line, if there is one."""
-        frame = _read_block(bytes(self._pending))
+        frame = _read_block(self.rest)
         self._pending.clear()
         return [frame] if frame else []
 
@@ -94,12 +95,12 @@ class Decoder:
             end = usual.end() - 2 if usual else text.find(b"\n\n", start)
             if (end if end >= 0 else len(text)) > start + self._max_event_bytes:
                 raise EventTooLarge(frames)
-            if end < 0:
-                self._pending += text[start:]
-                return frames
             if usual:
                 name, status, data = usual.groups()
                 frames.append(Frame(name.decode(), data, int(status) if status else None))
+            elif end < 0:
+                self._pending += text[start:]
+                return frames
             elif frame := _read_block(text[start:end]):
                 frames.append(frame)
             start = end + 2
@@ -121,8 +122,3 @@ def _read_block(block: bytes) -> Frame | None:
         elif not field and (found := HTTP_STATUS.match(line)):
             status = int(found[1])
     return Frame(name, b"\n".join(data), status) if data else None
-
-
-def looks_framed(text: bytes) -> bool:
-    """Whether `text` begins like an event stream, not like a page or a JSON body."""
-    return text.lstrip().removeprefix(BOM).startswith(FIELDS)

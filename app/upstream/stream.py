@@ -17,13 +17,11 @@ from app.upstream.failures import (
     is_failure,
 )
 from app.upstream.lenient import as_text, parse_object
-from app.upstream.sse import Decoder, EventTooLarge, Frame, looks_framed
+from app.upstream.sse import FIELDS, Decoder, EventTooLarge, Frame
 
 RESPONSE, ERROR = "response.", "error"
 HTTP_OK, HTTP_BAD = 200, 400
 NOTHING = (b"", b"[DONE]")
-UNKNOWN_MAX_BYTES = 65_536
-"""How much is kept of bytes that give no event, to say what they are."""
 HIDDEN = b"***"
 
 
@@ -33,42 +31,41 @@ class EventStreamReader:
     Then `error` says why the answer failed; without one, its terminal event has come.
     """
 
-    __slots__ = ("_decoder", "_headers", "_secret", "_unknown", "error", "over", "started")
-
     def __init__(self, headers: Headers, secret: bytes, max_event_bytes: int) -> None:
-        self.over = self.started = False
+        self.over = False
         self.error: ServiceError | None = None
+        self._started = False
         self._decoder = Decoder(max_event_bytes)
         self._headers = headers
         self._secret = secret
-        self._unknown = b""
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes, up to the one that ends the answer."""
-        self._unknown = b"" if self.started else (self._unknown + chunk)[:UNKNOWN_MAX_BYTES]
         try:
             return self._read(self._decoder.feed(chunk))
         except EventTooLarge as exc:
             events = self._read(exc.before)
-            if not self.over:
-                self._fail(UpstreamProtocol("The upstream sent an event over the limit."))
+            self._fail(UpstreamProtocol("The upstream sent an event over the limit."))
             return events
 
-    def end(self) -> list[Event]:
+    def end(self, cause: Exception | None = None) -> list[Event]:
         """The event of a last block that lacks its blank line, if its data is complete."""
+        rest = redacted(self._decoder.rest.strip(), self._secret)
         events = self._read(one for one in self._decoder.end() if parse_object(one.data))
         if not self.over:
-            self._fail(self._early_end())
+            error = self._early_end(rest)
+            error.__cause__ = cause
+            self._fail(error)
         return events
 
-    def _early_end(self) -> ServiceError:
+    def _early_end(self, rest: bytes) -> ServiceError:
         """What it means that the bytes end without a terminal event."""
-        unknown = redacted(self._unknown, self._secret)
         if self._headers.get(PARTIAL_HEADER) == "true":
             return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
-        if not self.started and unknown.strip() and not looks_framed(unknown):
-            return failure_in_response(HTTP_OK, self._headers, unknown)
-        return UpstreamInterrupted("The upstream's answer ended without a terminal event.")
+        if rest and not self._started and not rest.startswith(FIELDS):
+            return failure_in_response(HTTP_OK, self._headers, rest)
+        how = "broke off inside an event" if rest else "ended without a terminal event"
+        return UpstreamInterrupted(f"The upstream's answer {how}.")
 
     def _read(self, frames: Iterable[Frame]) -> list[Event]:
         events: list[Event] = []
@@ -78,37 +75,38 @@ class EventStreamReader:
             data = redacted(content, self._secret)
             plain = name.startswith(RESPONSE) and name.isprintable() and data
             if plain and name not in TERMINAL_EVENTS:
-                events.append(Event(name, data))
-                self.started = True
-            elif event := self._read_unusual(name, data, http_status):
+                event: Event | None = Event(name, data)
+            else:
+                event = self._read_unusual(name, data, http_status)
+            if event:
                 events.append(event)
-                self.started = True
+                self._started = True
         return events
 
     def _read_unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:
         """The event of a frame that may end the answer, or be none."""
         if data.strip() in NOTHING:
             return None
-        name = name or as_text((parse_object(data) or {}).get("type"))
-        if error := self._failure(name, http_status, data):
-            self._fail(error)
-            return None
-        self.over = name in TERMINAL_EVENTS
-        return Event(name, data)
-
-    def _failure(self, name: str, http_status: int | None, data: bytes) -> ServiceError | None:
+        content = parse_object(data)
+        name = name or as_text((content or {}).get("type"))
+        terminal = name in TERMINAL_EVENTS
         refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith(RESPONSE)
-        failed = (not name or name in TERMINAL_EVENTS) and is_failure(parse_object(data) or {})
+        failed = (terminal or not name) and is_failure(content or {})
         if name in (FAILED, ERROR) or refused or failed:
-            return failure_in_event(name, data, self._headers, http_status=http_status)
-        if not name or name.startswith(SYNTHETIC_PREFIX) or not name.isprintable():
-            return UpstreamProtocol("The upstream sent an event without a valid name.")
-        if name in TERMINAL_EVENTS and parse_object(data) is None:
-            return UpstreamProtocol("The upstream's terminal event is not JSON.")
+            self._fail(failure_in_event(name, data, self._headers, http_status=http_status))
+        elif not name or name.startswith(SYNTHETIC_PREFIX) or not name.isprintable():
+            self._fail(UpstreamProtocol("The upstream sent an event without a valid name."))
+        elif terminal and content is None:
+            self._fail(UpstreamProtocol("The upstream's terminal event is not JSON."))
+        else:
+            self.over = terminal
+            return Event(name, data)
         return None
 
     def _fail(self, error: ServiceError) -> None:
-        if self.started:
+        if self.over:
+            return
+        if self._started:
             # What was served before a failure may be billed.
             error.billed = "maybe"
         self.error, self.over = error, True
@@ -116,4 +114,4 @@ class EventStreamReader:
 
 def redacted(data: bytes, secret: bytes) -> bytes:
     """`data` with the key, should the upstream echo it, made unreadable."""
-    return data.replace(secret, HIDDEN) if data.find(secret) >= 0 else data
+    return data.replace(secret, HIDDEN) if secret in data else data

@@ -75,12 +75,14 @@ class Transport(httpx.AsyncBaseTransport):
 class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     """One connection, serving one request at a time; also the body of its present response."""
 
+    _transport: asyncio.Transport
+
     def __init__(self, connections: set["Connection"], idle: dict["Connection", None]) -> None:
         self._connections, self._idle = connections, idle
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
-        self._error: tuple[type[httpx.TransportError], str] | None = None
+        self._error: httpx.TransportError | None = None
         self._can_write = True
         self._reset()
         self._complete = True
@@ -114,12 +116,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def abort(self) -> None:
         self._transport.abort()
 
-    @property
-    def is_open(self) -> bool:
-        return not self._transport.is_closing()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = cast("asyncio.Transport", transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
         # Without room in the buffer, `_can_write` says that all was written.
         self._transport.set_write_buffer_limits(high=0)
@@ -137,13 +135,13 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as exc:
-            self._fail(httpx.RemoteProtocolError, f"The response is not HTTP: {exc}")
+            self._fail(httpx.RemoteProtocolError(f"The response is not HTTP: {exc}"))
         self._unread_bytes += len(data)
         if self._released:
             self._chunks.clear()
         elif not self._status and self._unread_bytes > HEAD_MAX_BYTES:
-            self._fail(httpx.RemoteProtocolError, "The head of the response is too large.")
-        elif self._status and self._unread_bytes > BUFFER_MAX_BYTES:
+            self._fail(httpx.RemoteProtocolError("The head of the response is too large."))
+        elif self._unread_bytes > BUFFER_MAX_BYTES:
             self._transport.pause_reading()
         return self._wake()
 
@@ -153,7 +151,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._complete |= self._until_close and exc is None and not self._error
-        self._fail(httpx.ReadError, f"The connection closed early: {exc!r}")
+        self._fail(httpx.ReadError(f"The connection closed early: {exc!r}"))
         self._connections.discard(self)
         self._idle.pop(self, None)
 
@@ -162,7 +160,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             raise HttpParserError("data after the response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._status:
+        if not self._status:  # Else it is a trailer.
             self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -187,18 +185,17 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._status = self._unread_bytes = 0
-        self._written = self._keep_alive = self._until_close = self._complete = self._released = (
-            False
-        )
+        self._written = self._complete = self._released = False
+        self._keep_alive = self._until_close = False
         self._expect_end = asyncio.Event()
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
         """Write the request, unless a response (an early refusal) or a break comes before."""
         async for chunk in body:
-            if self._status or not self.is_open:
+            if self._status or self._transport.is_closing():
                 return
             self._transport.write(head + chunk)
-            head, failed = b"", not self.is_open
+            head, failed = b"", self._transport.is_closing()
             while not (self._can_write or self._status):
                 await self._wait()
             if failed or not self._can_write:
@@ -207,7 +204,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
 
     def _keep_or_abort(self) -> None:
         self._timer.cancel()
-        usable = self._keep_alive and self._written and self.is_open
+        usable = self._keep_alive and self._written and not self._transport.is_closing()
         if usable and self._complete:
             self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
             self._idle[self] = None
@@ -223,16 +220,16 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._unread_bytes = 0
         return data
 
-    def _fail(self, kind: type[httpx.TransportError], reason: str) -> None:
-        self._error = self._error or (kind, reason)
+    def _fail(self, error: httpx.TransportError) -> None:
+        self._error = self._error or error
         self.abort()
         self._wake()
 
     async def _wait(self) -> None:
         """Wait for something to change, or raise what has ended the connection."""
         if self._error:
-            kind, reason = self._error
-            raise kind(reason) if self._written or self._status else httpx.WriteError(reason)
+            began = self._written or self._status
+            raise self._error if began else httpx.WriteError(str(self._error))
         self._waiter = self._loop.create_future()
         await self._waiter
 
