@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from app import errors
 from app.api.events import ResponseEvent, StreamEvent
-from app.api.problems import PROBLEM, TOO_OFTEN_OR_BUSY
+from app.api.problems import PROBLEM
 from app.api.schemas import OpenAIError, SearchForm, SearchRequest, TokenRequest
 from app.errors import ServiceError, UpstreamError, leaves
 from app.results import Problem
@@ -85,7 +85,7 @@ def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Re
         status: {
             "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in some)
             or "Other.",
-            "headers": _headers(*(["Retry-After"] if status in TOO_OFTEN_OR_BUSY else [])),
+            "headers": _headers(*(["Retry-After"] if status in (429, 503) else [])),
             "content": {media_type: {"schema": _narrowed(model, [kind.code for kind in some])}},
         }
         for status, some in found.items()
