@@ -1,33 +1,42 @@
-"""`python -m app`: the service on HOST:PORT, until SIGTERM."""
+"""`python -m app`: the service on HOST and PORT, until SIGTERM."""
 
+import argparse
 import gc
 import sys
 
-from app.main import create_app
-from app.server import DrainingServer
+from app.main import create_app, installed_version
+from app.server import DrainingServer, listen, server_config
 from app.settings import SettingsError, load
 from app.telemetry import configure_logging
 
 GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
-"""Python's 700, 10 and 10 took an eighth of what relaying an event costs."""
+"""With Python's 700, 10 and 10 an eighth of the cost of relaying an event is garbage collection."""
 
 
 def main() -> int:
-    """Serve; return the process's exit status."""
+    """Serve; return the process's exit status: 0 after a drain, 2 if it cannot start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Serve imagesearch-proxy. Settings are environment variables; see .env.example.",
+    )
+    parser.add_argument("--version", action="version", version=installed_version())
+    parser.parse_args()
     try:
         settings = load()
         app = create_app(settings)
         configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
-        spare_the_collector()
-        DrainingServer(app, settings).run()
+        listener = listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
-    return 0
+    collect_garbage_less_often()
+    server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
 
 
-def spare_the_collector() -> None:
-    """Look for cyclic garbage less often: an answer's events are many, live long and hold none."""
+def collect_garbage_less_often() -> None:
+    """Events are many and live long, but hold no reference cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE)

@@ -1,86 +1,89 @@
-"""Every way a request can end badly, and how it is told.
+"""Every way a request can fail, and how it is reported.
 
 The class says whose fault it is, the leaf says what happened::
 
     ServiceError
-    ├── CallerError      the request itself, or the caller's share
-    │   ├── MalformedBody         400    ├── ImageMissing          422
-    │   ├── Unauthorized          401    ├── ImageUnreadable       422
-    │   ├── BudgetExceeded        402    ├── ImageDimensions       422
-    │   ├── OriginNotAllowed      403    ├── ImageUrlInvalid       422
-    │   ├── Forbidden             403    ├── ImageUnfetchable      422  (told by the upstream)
-    │   ├── SearchNotFound        404    ├── ContentBlocked        422  (told by the upstream)
-    │   ├── RouteNotFound         404    ├── ModelNotAllowed       422
-    │   ├── MethodNotAllowed      405    ├── IdempotencyMismatch   422
-    │   ├── NotAcceptable         406    ├── InvalidRequest        422
-    │   ├── ImageTooLarge         413    ├── RateLimited           429
-    │   └── ImageTypeUnsupported  415    └── HeadTooLarge          431
-    ├── UpstreamError    DashScope, or the way to it
-    │   ├── UpstreamAuthFailed    502    ├── UpstreamProtocol      502
-    │   ├── UpstreamAccount       502    ├── UpstreamRateLimited   503
-    │   ├── UpstreamRejected      502    └── UpstreamTimeout       504
-    │   ├── UpstreamUnavailable   502
-    │   └── UpstreamInterrupted   502
-    └── OwnError         this service
-        ├── Overloaded            503
-        ├── Draining              503
-        └── Internal              500
+    ├── CallerError   the request itself, or the caller's share
+    │   ├── MalformedRequest 400   ├── MethodNotAllowed     405   ├── ImageTooComplex      422
+    │   ├── MalformedBody    400   ├── NotAcceptable        406   ├── ImageUrlInvalid      422
+    │   ├── Unauthorized     401   ├── UploadTimeout        408   ├── ImageUnfetchable     422
+    │   ├── TokenExpired     401   ├── ImageTooLarge        413   ├── ContentBlocked       422
+    │   ├── BudgetExceeded   402   ├── ImageTypeUnsupported 415   ├── ModelNotAllowed      422
+    │   ├── OriginNotAllowed 403   ├── EncodingUnsupported  415   ├── IdempotencyMismatch  422
+    │   ├── Forbidden        403   ├── ImageMissing         422   ├── InvalidRequest       422
+    │   ├── SearchNotFound   404   ├── ImageUnreadable      422   ├── RateLimited          429
+    │   └── RouteNotFound    404   └── ImageDimensions      422   └── HeadTooLarge         431
+    ├── UpstreamError   DashScope, or the connection to it
+    │   ├── UpstreamAuthFailed 502   ├── UpstreamUnavailable 502   ├── UpstreamRateLimited 503
+    │   ├── UpstreamAccount    502   ├── UpstreamInterrupted 502   └── UpstreamTimeout     504
+    │   └── UpstreamRejected   502   └── UpstreamProtocol    502
+    └── OwnError   this service
+        └── Overloaded 503, Draining 503, Internal 500
 
-Crossing a floor is one mapping in one place; `problem()` turns a leaf into the body that a
-caller reads, `openai_error()` into the one that OpenAI's clients read.
+An error of another library becomes one of these where it crosses into our layer; `problems` renders
+them for callers.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+Billed = Literal["no", "maybe"]
 
 FIELD_MAX_CHARS = 128
-"""What is shown of a refused field's name, which is the caller's own."""
+"""Longest field name shown in an error; the name comes from the caller."""
 
-BUSY = frozenset({429, 503})
-DEFAULT_WAIT_S = 2
-"""Told where nobody knows how long the wait is."""
+DEFAULT_RETRY_AFTER_S = {429: 2, 503: 2}
+"""By status: these two always carry `Retry-After`, also when the wait is not known."""
+
+DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=DESCRIBED)
 class UpstreamReport:
-    """What the upstream said of a failure, free of secrets: for logs and the caller's support."""
+    """What the upstream said about a failure, without secrets."""
 
     status: int | None = None
+    """The upstream's HTTP status."""
     code: str | None = None
+    """The upstream's error code."""
     message: str | None = None
+    """The upstream's message."""
     request_id: str | None = None
+    """The upstream's request id, for its support."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=DESCRIBED)
 class FieldError:
-    """One field that was refused: its name as the caller wrote it, and why."""
+    """A field that was refused, and why."""
 
     field: str
+    """The field's name, with dots and indices."""
     reason: str
+    """What is wrong with it."""
 
     @classmethod
     def named(cls, field: str, reason: str) -> "FieldError":
-        """Name a field of any length, in which half a surrogate pair may stand."""
-        shown = field[:FIELD_MAX_CHARS].encode(errors="replace").decode()
-        return cls(shown, reason)
+        """Make one for a field name of any length, lone surrogates included."""
+        return cls(field[:FIELD_MAX_CHARS].encode(errors="replace").decode(), reason)
 
 
 class ServiceError(Exception):
     """The root: a failure with a fixed `code` and HTTP `status`, and a sentence for the caller.
 
-    `retry_after_s` is whole seconds, when known. `detail` is written by us and never holds
-    what the caller sent. `told_by` is the upstream's own failure event as (type, data), where it
-    sent one: it is relayed before the stream ends. `may_be_billed` says that the upstream may
-    have charged for the call that failed.
+    `detail` is ours and never holds what the caller sent. `retry_after_s` is in whole seconds.
+    `billed` is `maybe` when the upstream may have charged for the failed call. `upstream_event` is
+    the upstream's own failure event (type, data), if any: it is relayed before the stream ends.
     """
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
     retryable: bool = False
-    may_be_billed: bool = False
-    told_by: tuple[str, bytes] | None = None
+    billed: Billed = "no"
+    upstream_event: tuple[str, bytes] | None = None
 
     def __init__(
         self,
@@ -90,7 +93,7 @@ class ServiceError(Exception):
         fields: Sequence[FieldError] = (),
         upstream: UpstreamReport | None = None,
         retryable: bool | None = None,
-        may_be_billed: bool | None = None,
+        billed: Billed | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -99,19 +102,22 @@ class ServiceError(Exception):
         self.upstream = upstream
         if retryable is not None:
             self.retryable = retryable
-        if may_be_billed is not None:
-            self.may_be_billed = may_be_billed
+        if billed is not None:
+            self.billed = billed
 
     @property
     def wait_s(self) -> int | None:
-        """Seconds that a caller should wait: always told with a 429 and a 503."""
-        if self.retry_after_s is None:
-            return DEFAULT_WAIT_S if self.status in BUSY else None
-        return max(1, self.retry_after_s)
+        """Value of `Retry-After` in seconds: always known for a 429 and a 503."""
+        known = self.retry_after_s
+        return DEFAULT_RETRY_AFTER_S.get(self.status) if known is None else max(1, known)
 
 
 class CallerError(ServiceError):
     """The request is at fault."""
+
+
+class MalformedRequest(CallerError):
+    code, status, title = "malformed_request", 400, "The request cannot be read"
 
 
 class MalformedBody(CallerError):
@@ -119,7 +125,11 @@ class MalformedBody(CallerError):
 
 
 class Unauthorized(CallerError):
-    code, status, title = "unauthorized", 401, "A valid key or token is needed"
+    code, status, title = "unauthorized", 401, "A valid key or token is required"
+
+
+class TokenExpired(Unauthorized):
+    code, title = "token_expired", "The token has expired"
 
 
 class BudgetExceeded(CallerError):
@@ -127,11 +137,11 @@ class BudgetExceeded(CallerError):
 
 
 class OriginNotAllowed(CallerError):
-    code, status, title = "origin_not_allowed", 403, "This origin may not search"
+    code, status, title = "origin_not_allowed", 403, "This origin is not allowed"
 
 
 class Forbidden(CallerError):
-    code, status, title = "forbidden", 403, "This credential may not do that"
+    code, status, title = "forbidden", 403, "This credential is not allowed here"
 
 
 class SearchNotFound(CallerError):
@@ -143,11 +153,16 @@ class RouteNotFound(CallerError):
 
 
 class MethodNotAllowed(CallerError):
-    code, status, title = "method_not_allowed", 405, "This address has no such method"
+    code, status, title = "method_not_allowed", 405, "Method not allowed"
 
 
 class NotAcceptable(CallerError):
-    code, status, title = "not_acceptable", 406, "This address only answers event streams"
+    code, status, title = "not_acceptable", 406, "This address only serves event streams"
+
+
+class UploadTimeout(CallerError):
+    code, status, title = "upload_timeout", 408, "The body did not arrive in time"
+    retryable = True
 
 
 class ImageTooLarge(CallerError):
@@ -155,7 +170,11 @@ class ImageTooLarge(CallerError):
 
 
 class ImageTypeUnsupported(CallerError):
-    code, status, title = "image_type_unsupported", 415, "This kind of file cannot be searched"
+    code, status, title = "image_type_unsupported", 415, "This file type is not supported"
+
+
+class EncodingUnsupported(CallerError):
+    code, status, title = "encoding_unsupported", 415, "Compressed bodies are not supported"
 
 
 class InvalidRequest(CallerError):
@@ -168,7 +187,7 @@ class InvalidRequest(CallerError):
 
 
 class ImageMissing(CallerError):
-    code, status, title = "image_missing", 422, "An image is needed"
+    code, status, title = "image_missing", 422, "An image is required"
 
 
 class ImageUnreadable(CallerError):
@@ -176,11 +195,15 @@ class ImageUnreadable(CallerError):
 
 
 class ImageDimensions(CallerError):
-    code, status, title = "image_dimensions", 422, "The image's size in pixels is not accepted"
+    code, status, title = "image_dimensions", 422, "The image's dimensions are not accepted"
+
+
+class ImageTooComplex(CallerError):
+    code, status, title = "image_too_complex", 422, "The image takes too much to decode"
 
 
 class ImageUrlInvalid(CallerError):
-    code, status, title = "image_url_invalid", 422, "The image's address is not accepted"
+    code, status, title = "image_url_invalid", 422, "The image URL is not accepted"
 
 
 class ImageUnfetchable(CallerError):
@@ -192,7 +215,7 @@ class ContentBlocked(CallerError):
 
 
 class ModelNotAllowed(CallerError):
-    code, status, title = "model_not_allowed", 422, "This model is not offered"
+    code, status, title = "model_not_allowed", 422, "This model is not available"
 
 
 class IdempotencyMismatch(CallerError):
@@ -205,7 +228,7 @@ class RateLimited(CallerError):
 
 
 class HeadTooLarge(CallerError):
-    code, status, title = "head_too_large", 431, "The request's head is too large"
+    code, status, title = "head_too_large", 431, "The request's address and headers are too large"
 
 
 class UpstreamError(ServiceError):
@@ -230,14 +253,14 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class UpstreamInterrupted(UpstreamError):
-    code, status, title = "upstream_interrupted", 502, "The upstream broke off"
+    code, status, title = "upstream_interrupted", 502, "The upstream connection broke"
     retryable = True
-    may_be_billed = True
+    billed = "maybe"
 
 
 class UpstreamProtocol(UpstreamError):
     code, status, title = "upstream_protocol", 502, "The upstream's answer is not valid"
-    may_be_billed = True
+    billed = "maybe"
 
 
 class UpstreamRateLimited(UpstreamError):
@@ -248,7 +271,7 @@ class UpstreamRateLimited(UpstreamError):
 class UpstreamTimeout(UpstreamError):
     code, status, title = "upstream_timeout", 504, "The upstream took too long"
     retryable = True
-    may_be_billed = True
+    billed = "maybe"
 
 
 class OwnError(ServiceError):
@@ -266,60 +289,11 @@ class Draining(OwnError):
 
 
 class Internal(OwnError):
-    code, status, title = "internal", 500, "Something went wrong here"
+    code, status, title = "internal", 500, "Internal error"
     retryable = True
-    may_be_billed = True
 
 
 def leaves(kind: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
-    """Every error below `kind` in the tree, or itself when it is one, in the tree's order."""
-    below = kind.__subclasses__()
-    return tuple(leaf for one in below for leaf in leaves(one)) if below else (kind,)
-
-
-def problem(
-    error: ServiceError,
-    *,
-    request_id: str,
-    search_id: str | None = None,
-    result: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The `application/problem+json` body of an error (RFC 9457 §3), absent members left out."""
-    body: dict[str, Any] = {
-        "type": f"urn:imagesearch:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "retryable": error.retryable,
-        "retry_after": error.wait_s,
-        "request_id": request_id,
-        "search_id": search_id,
-        "errors": [asdict(field) for field in error.fields] or None,
-        "upstream": asdict(error.upstream) if error.upstream else None,
-        "result": result,
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
-OPENAI_TYPES = {
-    401: "authentication_error",
-    402: "insufficient_quota",
-    403: "permission_error",
-    429: "rate_limit_error",
-}
-SERVER_FAULTS = 500
-
-
-def openai_error(error: ServiceError) -> dict[str, Any]:
-    """The body of an error as OpenAI's API has it, with our codes; `param` is the first field."""
-    fields = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
-    other = "server_error" if error.status >= SERVER_FAULTS else "invalid_request_error"
-    return {
-        "error": {
-            "message": f"{error.detail} {fields}" if fields else error.detail,
-            "type": OPENAI_TYPES.get(error.status, other),
-            "param": error.fields[0].field if error.fields else None,
-            "code": error.code,
-        }
-    }
+    """Every error at or below `kind` that has a code, in the tree's order."""
+    own = (kind,) if "code" in vars(kind) else ()
+    return own + tuple(leaf for below in kind.__subclasses__() for leaf in leaves(below))

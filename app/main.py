@@ -1,47 +1,63 @@
-"""Builds and wires the service: the one file that knows every part."""
+"""Builds and wires the service: the one file that knows every part.
+
+`app` is the application for any ASGI server, built from the environment. Where settings are
+missing it can still be imported; it then refuses to start, and says which.
+"""
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import telemetry
 from app.api import ops, responses, search, tokens
-from app.api.cors import Cors
-from app.api.middleware import RequestLog
-from app.api.openapi import describe
-from app.api.problems import on_http_error, on_service_error
+from app.api.closing import CloseAfterAnswer
+from app.api.middleware import (
+    HeadChecks,
+    InternalErrors,
+    RefuseBodiesWhileDraining,
+    RequestContext,
+    RootPath,
+)
+from app.api.openapi import add_models, operation_id
+from app.api.problems import on_http_error, on_service_error, on_validation_error
 from app.api.service import Service
 from app.errors import ServiceError
-from app.guards import Guards, GuardSettings
-from app.images import ImageLimits, Intake
+from app.guards import Guards
+from app.images.intake import ImageIntake, ImageLimits
 from app.responses import Responses
-from app.runs import RunLimits, Runs
+from app.runs import Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
-from app.upstream.client import Upstream
-from app.upstream.transport import PooledTransport, address
+from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
 
+EXPOSED_HEADERS = (
+    *("X-Request-ID", "X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("X-Should-Retry", "Location", "Cache-Control", "X-Accel-Buffering"),
+)
+"""What a page's script may read of a response of ours."""
+
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the ASGI application; its parts are made when it starts, on the loop that runs it.
+    """Build the application; what needs an event loop is made when it starts.
 
     Raises:
-        SettingsError: One of them could not be made.
+        SettingsError: The upstream's address, proxy or certificates cannot be used.
     """
-    guards = read_guards(settings)
-    address(settings)
     metrics = telemetry.Metrics()
+    upstream = UpstreamClient(settings, metrics)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with running_service(settings, guards, metrics) as app.state.service:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running_service(settings, metrics, upstream) as app.state.service:
             yield
 
     app = FastAPI(
@@ -51,118 +67,111 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url="/docs" if settings.docs else None,
         redoc_url=None,
-        # A redirection repeats the query, token and all, and behind a proxy leads to http.
+        # A redirection would repeat the query with its token, and behind a proxy lead to http.
         redirect_slashes=False,
+        # FastAPI's own spans would hold the query, and so token and prompt.
+        telemetry={"tracing": False},
+        generate_unique_id_function=operation_id,
     )
-    app.openapi = lambda: describe(app, settings.models)  # type: ignore[method-assign] # as FastAPI documents it
     for part in (search, responses, tokens, ops):
-        # Not `include_router`, which looks for a request's route twice.
-        app.router.routes.extend(part.router.routes)
+        app.include_router(part.router)
     app.add_exception_handler(ServiceError, on_service_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_middleware(
-        RequestLog, metrics=metrics, cors=Cors(guards.origins, tokens=bool(guards.token_secrets))
-    )
+    add_models(app, settings)
+    add_middleware(app, settings, metrics)
     return app
+
+
+def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics) -> None:
+    """Add all middleware, the innermost first: what is added last sees a request first."""
+    app.add_middleware(RefuseBodiesWhileDraining)
+    app.add_middleware(HeadChecks)
+    app.add_middleware(InternalErrors)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        # A token names the origin that it is for, and no preflight shows one.
+        allow_origin_regex=".*" if settings.token_secrets else None,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+    )
+    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RootPath, prefix=settings.root_path)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+    # Outside of what replaces the peer's address by the forwarded one.
+    app.add_middleware(
+        CloseAfterAnswer,
+        trusted_proxies=settings.trusted_proxies,
+        linger_bytes=settings.body_max_bytes,
+    )
 
 
 @asynccontextmanager
 async def running_service(
-    settings: Settings, guards: GuardSettings, metrics: telemetry.Metrics
-) -> AsyncGenerator[Service, None]:
-    """Open what needs an event loop, and close it again when everything has ended."""
-    gate = Guards(guards, metrics=metrics)
-    for note in gate.notes():
+    settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient
+) -> AsyncIterator[Service]:
+    """Open what needs an event loop, and close it again when all searches have ended."""
+    guards = Guards(settings, metrics=metrics)
+    for note in guards.notes():
         logger.warning(note)
-    intake = Intake(image_limits(settings))
-    runs = Runs(run_limits(settings))
-    async with PooledTransport() as transport:
-        upstream = Upstream(transport, settings, metrics)
-        searches = Searches(
-            guards=gate,
-            upstream=upstream,
-            runs=runs,
+    runs = Runs(settings)
+    intake = ImageIntake(image_limits(settings))
+    await intake.start()
+    parts = {"guards": guards, "upstream": upstream, "runs": runs, "metrics": metrics}
+    try:
+        yield Service(
+            settings=settings,
             metrics=metrics,
-            store=settings.upstream_store,
-            log_prompts=settings.log_prompts,
+            guards=guards,
+            intake=intake,
+            runs=runs,
+            searches=Searches(settings, **parts),
+            responses=Responses(settings, **parts),
         )
-        passed_on = Responses(guards=gate, upstream=upstream, runs=runs, metrics=metrics)
-        try:
-            yield Service(
-                settings=settings,
-                metrics=metrics,
-                guards=gate,
-                intake=intake,
-                runs=runs,
-                searches=searches,
-                responses=passed_on,
-            )
-        finally:
-            await runs.close()
-            await intake.close()
-
-
-def run_limits(settings: Settings) -> RunLimits:
-    """Pick what concerns runs."""
-    return RunLimits(
-        progress_s=settings.stream_progress_s,
-        linger_s=settings.stream_linger_s,
-        retention_s=settings.search_retention_s,
-        cache_ttl_s=settings.cache_ttl_s,
-        max_bytes=settings.search_max_bytes,
-        store_max_bytes=settings.search_store_max_bytes,
-    )
+    finally:
+        await runs.close()
+        await intake.close()
+        await upstream.aclose()
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """Pick what concerns images."""
+    """The settings that concern images."""
     return ImageLimits(
         max_bytes=settings.image_max_bytes,
         max_pixels=settings.image_max_pixels,
         max_side=settings.image_max_side,
         workers=settings.image_workers,
+        worker_memory_bytes=settings.image_worker_memory_bytes,
+        timeout_s=settings.image_timeout_s,
         inflight_max_bytes=settings.image_inflight_max_bytes,
     )
 
 
-def read_guards(settings: Settings) -> GuardSettings:
-    """Parse what concerns the guards.
-
-    Raises:
-        SettingsError: One of the texts is not what it should be.
-    """
-    try:
-        return GuardSettings.read(
-            client_keys=settings.client_keys.get_secret_value(),
-            client_token_secret=settings.client_token_secret.get_secret_value(),
-            client_token_ttl_s=settings.client_token_ttl_s,
-            allow_anonymous=settings.allow_anonymous,
-            cors_origins=settings.cors_origins,
-            response_owner_ttl_s=settings.response_owner_ttl_s,
-            rate_limit=settings.rate_limit,
-            capacity=settings.capacity,
-            capacity_wait_s=settings.capacity_wait_s,
-            budget_client_cny_per_day=settings.budget_client_cny_per_day,
-            budget_total_cny_per_day=settings.budget_total_cny_per_day,
-            prices=settings.prices,
-            region=settings.dashscope_region,
-            tools_allowed=settings.tools_allowed,
-        )
-    except ValueError as exc:
-        raise SettingsError(str(exc)) from exc
-
-
 def installed_version() -> str:
-    """Return the version as installed, or a mark that it runs from a checkout."""
+    """The version as installed, or a mark that it runs from a checkout."""
     try:
         return version("imagesearch-proxy")
     except PackageNotFoundError:
         return "0.0.0+checkout"
 
 
-def __getattr__(name: str) -> Any:
-    """Build `app.main:app` for ASGI servers when they ask for it, and not on every import."""
-    if name == "app":
-        telemetry.keep_queries_out()
+def app_from_environment() -> FastAPI:
+    """The application, or one that raises the `SettingsError` when a server starts it."""
+    telemetry.keep_queries_out()
+    try:
         return create_app(load())
-    raise AttributeError(name)
+    except SettingsError as exc:
+        error = exc
+
+    @asynccontextmanager
+    async def refuse(_: FastAPI) -> AsyncIterator[None]:
+        raise error
+        yield
+
+    return FastAPI(lifespan=refuse, openapi_url=None)
+
+
+app = app_from_environment()

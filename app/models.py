@@ -1,47 +1,49 @@
-"""The words of the service: what a search is asked, what it says, what comes of it. No I/O."""
+"""Values that pass between the layers inside the service. No I/O. See `results` for the API's."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 Outcome = Literal["matched", "no_match", "tool_skipped"]
 Phase = Literal["waiting", "thinking", "searching", "answering"]
 
-OWN_PREFIX = "search."
-"""Names of the events that this service adds to the upstream's."""
+SYNTHETIC_PREFIX = "search."
+"""Type prefix of the events that this service adds to the upstream's."""
+
+
+def well_formed(text: str) -> str:
+    """The text without lone surrogates, which JSON can hold and UTF-8 cannot.
+
+    Halves of a pair that were cut apart are joined; others become U+FFFD.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON text in UTF-8, compact.
-
-    JSON can hold halves of surrogate pairs, and text that is cut in mid-pair does, but UTF-8
-    cannot: halves that meet are joined, others become U+FFFD.
-    """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    """Compact JSON text in UTF-8."""
+    return well_formed(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks. `name` owns searches and spends; `meter` is what its rate is counted by."""
+    """Who asks. `name` owns searches and spending, `rate_limit_key` counts the rate."""
 
     name: str
-    meter: str
+    rate_limit_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """An image as it goes upstream: an `http(s)` or `data:` URL in ASCII, and its content's digest.
+    """An image as it is sent upstream: an `http(s)` or `data:` URL in ASCII, and a digest.
 
-    The digest is the SHA-256 of the bytes that were sent in (for a URL, of the URL), so the same
-    picture has the same digest however it was wrapped.
+    The digest is the SHA-256 of the uploaded bytes (for an `http(s)` URL, of the URL), so equal
+    images have equal digests however they were sent.
     """
 
     url: bytes = field(repr=False)
@@ -50,7 +52,7 @@ class ImageInput:
 
 @dataclass(frozen=True, slots=True)
 class SearchSpec:
-    """One search as asked. `max_output_tokens` counts tokens; `None` leaves a choice upstream."""
+    """A validated search. `max_output_tokens` counts tokens; `None` leaves a choice upstream."""
 
     images: tuple[ImageInput, ...]
     prompt: str = field(repr=False)
@@ -62,11 +64,20 @@ class SearchSpec:
 
     @property
     def size_bytes(self) -> int:
-        """What the images take in memory, and on the wire."""
+        """What the images take in memory and on the wire."""
         return sum(len(image.url) for image in self.images)
 
+    @property
+    def image_count(self) -> int:
+        return len(self.images)
+
+    @property
+    def input_chars(self) -> int:
+        """Length of the texts that become input tokens."""
+        return len(self.prompt) + len(self.instructions or "")
+
     def fingerprint(self, client: Client) -> str:
-        """Equal for requests that must give the same answer to the same client."""
+        """Equal for requests of one client that may share one answer."""
         parts = [
             client.name,
             [image.digest for image in self.images],
@@ -82,150 +93,45 @@ class SearchSpec:
 
 @dataclass(frozen=True, slots=True)
 class ResponsesRequest:
-    """A caller's own request to the Responses API, checked: JSON text, as it goes upstream.
+    """A validated request to the Responses API, as the JSON text that is sent upstream.
 
-    `images` counts the pictures in it; `digest` is equal for requests that ask the same.
+    `input_chars` counts the characters of `instructions` and `input` without its pictures;
+    `digest` is equal for equal requests.
     """
 
     payload: bytes = field(repr=False)
     model: str
     stream: bool
-    images: int = 0
+    image_count: int = 0
+    input_chars: int = 0
     max_output_tokens: int | None = None
+    previous_response_id: str | None = None
     digest: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the request takes in memory and on the wire."""
+        return len(self.payload)
 
 
 class Event(NamedTuple):
-    """One server-sent event: its name, and its `data` as bytes of JSON text."""
+    """A server-sent event: its type, and its `data` as UTF-8 JSON text."""
 
     type: str
     data: bytes
 
     @property
-    def own(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether this service made it, not the upstream."""
-        return self.type.startswith(OWN_PREFIX)
+        return self.type.startswith(SYNTHETIC_PREFIX)
 
 
-Emit = Callable[[Sequence[Event]], None]
-"""How events are handed down, from the upstream to the log: those that came at once, together."""
+@dataclass(slots=True)
+class UpstreamCall:
+    """State of one upstream call, for whoever has to settle it, also when it was cancelled.
 
+    The upstream client sets `written` as soon as a request has been fully written, and clears it
+    when that attempt was refused before its first event, so that nothing was billed.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A picture that the tool found: its 1-based place in the list, and for which image."""
-
-    index: int
-    title: str
-    url: str
-    image: int
-
-    def as_json(self) -> dict[str, Any]:
-        """One of the API's `results`."""
-        return {"index": self.index, "title": self.title, "url": self.url, "image": self.image}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSearch:
-    """One call of the tool: image number from 0, box in thousandths of the sides, what it found."""
-
-    image: int
-    bbox: tuple[int, int, int, int]
-    results: tuple[Match, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The data of a `search.results`."""
-        results = [match.as_json() for match in self.results]
-        return {"image": self.image, "bbox": self.bbox, "results": results}
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens and tool calls, as the upstream counted them."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
-    image_search_calls: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Money in CNY, exact."""
-
-    tokens: Decimal
-    tools: Decimal
-
-    @property
-    def total(self) -> Decimal:
-        return self.tokens + self.tools
-
-    def as_json(self) -> dict[str, Any]:
-        """The numbers as shown to a caller."""
-        return {
-            "currency": "CNY",
-            "total": float(self.total),
-            "tokens": float(self.tokens),
-            "tools": float(self.tools),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the upstream's events add up to so far. `status` is `None` before a terminal event."""
-
-    status: Literal["completed", "incomplete"] | None = None
-    text: str = ""
-    searches: tuple[ImageSearch, ...] = ()
-    usage: Usage | None = None
-    response_id: str | None = None
-    model: str | None = None
-
-    @property
-    def results(self) -> tuple[Match, ...]:
-        return tuple(match for search in self.searches for match in search.results)
-
-    @property
-    def outcome(self) -> Outcome | None:
-        if self.searches:
-            return "matched" if self.results else "no_match"
-        return "tool_skipped" if self.status else None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """A search as its caller sees it, while it runs and when it has ended."""
-
-    id: str
-    status: Status
-    model: str
-    answer: Answer
-    created_at: int
-    completed_at: int | None = None
-    cost: Cost | None = None
-    warnings: tuple[str, ...] = ()
-    error: dict[str, Any] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The `SearchResult` object of the API."""
-        answer = self.answer
-        return {
-            "id": self.id,
-            "object": "search",
-            "status": self.status,
-            "outcome": answer.outcome,
-            "model": answer.model or self.model,
-            "text": answer.text,
-            "results": [match.as_json() for match in answer.results],
-            "searches": [
-                {"image": call.image, "bbox": list(call.bbox), "count": len(call.results)}
-                for call in answer.searches
-            ],
-            "usage": asdict(answer.usage) if answer.usage else None,
-            "cost": self.cost.as_json() if self.cost else None,
-            "warnings": list(self.warnings),
-            "error": self.error,
-            "upstream_response_id": answer.response_id,
-            "created_at": self.created_at,
-            "completed_at": self.completed_at,
-        }
+    written: bool = False

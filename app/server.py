@@ -1,116 +1,108 @@
-"""uvicorn, taught to shut down without cutting anybody off.
+"""uvicorn on a listening socket of our own, with a shutdown that lets searches end.
 
-On SIGTERM the listener stays open while searches drain, so that `/readyz` says 503 and new
-searches are told `draining`; then uvicorn stops as usual, and the process exits 0. Of itself
-uvicorn closes the listener first, tells its streams nothing, and dies of the signal.
+On SIGTERM or SIGINT the listener stays open while searches drain, so that `/readyz` says 503 and
+new searches are refused as `draining`; then uvicorn stops as usual and the process exits with 0.
+By itself uvicorn closes the listener first and tells its streams nothing.
 """
 
 import asyncio
-import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import socket
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from app.protocol import own_protocol
+from app.api.service import Service
 from app.settings import Settings, SettingsError
 
-LAST_WORDS_S = 5
-"""The server's own grace, after the drain's: time to send what the runs said last."""
+LAST_EVENTS_S = 5
+"""uvicorn's own grace, after the drain's: time to send the last events."""
 
 KEEP_ALIVE_S = 75
-"""How long a connection may be idle between two requests. Proxies and balancers in front close
-theirs sooner, most of them after 60 s, and so never send a request into one that is closing."""
+"""How long a trusted proxy's connection may be idle. Proxies close theirs sooner, most of them
+after 60 s, and so never send a request into a connection that is closing."""
 
 BACKLOG = 2_048
 
+NOT_SENT_LOWAT_BYTES = 16_384
+"""Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
+0.2 MB instead of up to 3.9 MB."""
+
+INT_MAX = 2**31 - 1
+
 
 class DrainingServer(uvicorn.Server):
-    """Serves until SIGTERM or SIGINT, drains, then stops; a second signal ends the grace."""
+    """Serves until a signal, drains for at most `grace_s`, then stops; a second one ends the grace."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=as_asyncio_has_it(settings.host),
-                port=settings.port,
-                http=own_protocol(settings),
-                ws="none",
-                loop="uvloop",
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=LAST_WORDS_S,
-            )
-        )
+    def __init__(self, config: uvicorn.Config, app: FastAPI, grace_s: float) -> None:
+        super().__init__(config)
         self._app = app
-        self._address = settings.host, settings.port
-        self._draining: asyncio.Task[None] | None = None
-        self._grace_s = settings.shutdown_grace_s
+        self._grace_s = grace_s
+        self._drain_task: asyncio.Task[None] | None = None
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override] # narrower than uvicorn's Any
-        """Serve until told to stop.
-
-        Raises:
-            SettingsError: Nothing can listen at HOST and PORT.
-        """
-        if sockets is None:
-            await check_address(*self._address)
-        async with self._signals():
-            await self._serve(sockets)  # type: ignore[arg-type] # passed through untouched
-
-    @asynccontextmanager
-    async def _signals(self) -> AsyncGenerator[None, None]:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Begin the drain. uvicorn calls this from its signal handler, while its loop runs."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+        loop.call_soon_threadsafe(self._on_signal)
 
     def _on_signal(self) -> None:
-        if not self.started:
+        if self.should_exit:
+            self.force_exit = True
+        elif not self.started:
             self.should_exit = True
-            return
-        grace_s = self._grace_s
-        if self._draining:
-            self._draining.cancel()
-            grace_s = 0
-        self._draining = asyncio.create_task(self._drain(grace_s))
+        elif self._drain_task is None:
+            self._drain_task = asyncio.create_task(self._drain(self._grace_s))
+        else:
+            self._drain_task.cancel()
+            self._drain_task = asyncio.create_task(self._drain(0))
 
     async def _drain(self, grace_s: float) -> None:
-        await self._app.state.service.runs.drain(grace_s)
+        service: Service = self._app.state.service
+        await service.drain(grace_s)
         self.should_exit = True
 
 
-def as_asyncio_has_it(host: str) -> str:
-    """Return all addresses for `::`, by which asyncio understands those of IPv6 alone.
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """uvicorn's configuration for this service; the address is that of `listen`."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level=settings.log_level,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        server_header=False,
+        # The application does this itself, inside of what has to see the peer's own address.
+        proxy_headers=False,
+        timeout_graceful_shutdown=LAST_EVENTS_S,
+    )
 
-    Most programs, and the kernel unless told otherwise, understand those of IPv4 by it too.
-    """
-    return "" if host == "::" else host
 
-
-async def check_address(host: str, port: int) -> None:
-    """Find out whether a server can listen there, before uvicorn only logs that it cannot.
+def listen(settings: Settings) -> socket.socket:
+    """Listen on HOST and PORT. Accepted connections inherit the options that are set here.
 
     Raises:
-        SettingsError: It cannot.
+        SettingsError: Nothing can listen there.
     """
+    host, port = settings.host, settings.port
     try:
-        probe = await asyncio.get_running_loop().create_server(
-            asyncio.Protocol, as_asyncio_has_it(host), port, start_serving=False
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::"
         )
-    except (OSError, UnicodeError) as exc:
+    except (OSError, UnicodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc
-    probe.close()
-    await probe.wait_closed()
+    _set(listener, "TCP_USER_TIMEOUT", min(int(settings.stream_send_timeout_s * 1_000), INT_MAX))
+    _set(listener, "TCP_NOTSENT_LOWAT", NOT_SENT_LOWAT_BYTES)
+    return listener
+
+
+def _set(listener: socket.socket, option: str, value: int) -> None:
+    """Set a TCP option where the system has it."""
+    if number := getattr(socket, option, None):
+        listener.setsockopt(socket.IPPROTO_TCP, number, value)

@@ -1,89 +1,95 @@
-"""Every knob of the service: name, unit, default and one line of meaning.
+"""Every setting of the service: name, unit, default and one line of meaning.
 
-Read once at start from the environment, `.env`, `/run/secrets` and `NAME_FILE` variables (for
-secrets). Frozen. `0` switches a limit off. An empty variable counts as not given.
+Read once at start, from the environment, `NAME_FILE` variables (for secrets), `.env` and
+`/run/secrets`. `0` disables a limit. An empty variable counts as not set. Sizes may be written
+`20MB` or `20MiB`, times `20s`. `load` is the whole interface; it reports every bad value at once.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from decimal import Decimal
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from app.setting_types import (
+    YEAR_S,
+    Count,
+    Lower,
+    Money,
+    PriceTable,
+    Rate,
+    Seconds,
+    Words,
+    check_base_url,
+    check_ca_file,
+    check_networks,
+    check_origins,
+    check_proxy,
+    check_upstream_key,
+    checked,
+    parse_client_keys,
+    parse_prices,
+    parse_rate,
+    parse_token_secrets,
+)
+
 SECRETS_DIR = Path("/run/secrets")
-SECRETS = ("DASHSCOPE_API_KEY", "CLIENT_KEYS", "CLIENT_TOKEN_SECRET")
-"""Settings that may also be given as the path of a file, in `NAME_FILE`."""
 
 IMAGE_SEARCH_MODELS = (
-    "qwen3.8-max",
-    "qwen3.8-flash",
-    "qwen3.8-27b",
-    "qwen3.7-max",
-    "qwen3.7-max-2026-06-08",
-    "qwen3.7-plus",
-    "qwen3.7-plus-2026-05-26",
-    "qwen3.7-flash",
-    "qwen3.7-flash-2026-07-15",
-    "qwen3.6-plus",
-    "qwen3.6-plus-2026-04-02",
-    "qwen3.6-flash",
-    "qwen3.6-flash-2026-04-16",
+    *("qwen3.8-max", "qwen3.8-flash", "qwen3.8-27b"),
+    *("qwen3.7-max", "qwen3.7-max-2026-06-08", "qwen3.7-plus", "qwen3.7-plus-2026-05-26"),
+    *("qwen3.7-flash", "qwen3.7-flash-2026-07-15"),
+    *("qwen3.6-plus", "qwen3.6-plus-2026-04-02", "qwen3.6-flash", "qwen3.6-flash-2026-04-16"),
     "qwen3.6-35b-a3b",
-    "qwen3.5-plus",
-    "qwen3.5-plus-2026-04-20",
-    "qwen3.5-plus-2026-02-15",
-    "qwen3.5-flash",
-    "qwen3.5-flash-2026-02-23",
-    "qwen3.5-397b-a17b",
-    "qwen3.5-122b-a10b",
-    "qwen3.5-27b",
-    "qwen3.5-35b-a3b",
+    *("qwen3.5-plus", "qwen3.5-plus-2026-04-20", "qwen3.5-plus-2026-02-15"),
+    *("qwen3.5-flash", "qwen3.5-flash-2026-02-23", "qwen3.5-397b-a17b", "qwen3.5-122b-a10b"),
+    *("qwen3.5-27b", "qwen3.5-35b-a3b"),
 )
-"""Models that DashScope documents, or was seen, to run `image_search` (state of 2026-11)."""
+"""Models that DashScope documents, or was seen, to run `image_search` (as of 2026-11)."""
 
 SHARED_HOSTS = {
     "cn-beijing": "dashscope.aliyuncs.com",
     "ap-southeast-1": "dashscope-intl.aliyuncs.com",
     "us-east-1": "dashscope-us.aliyuncs.com",
+    "cn-hongkong": "cn-hongkong.dashscope.aliyuncs.com",
 }
 """Hosts that need no workspace id; the other regions have none."""
 
 OPEN_RELAY = (
-    "CLIENT_KEYS: nobody may search yet, and an open relay spends its owner's money; set "
+    "nobody may search yet, and an open relay spends its owner's money; set "
     "CLIENT_KEYS=web:<a long random key>, or CLIENT_TOKEN_SECRET=<32 random characters or more>, "
     "or ALLOW_ANONYMOUS=true"
 )
 
-YEAR_S = 31_536_000
-"""Bounds all times: a longer one is a slip of the pen, and timers overflow at some length."""
-
-VISIBLE_ASCII = re.compile(r"[!-~]*")
-"""What an Authorization field can carry (RFC 9110 §5.5)."""
-
-Seconds = Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-Bytes = Annotated[int, Field(ge=0)]
-Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-Words = Annotated[tuple[str, ...], NoDecode]
+NOT_SET = SecretStr("")
 
 
 class SettingsError(Exception):
-    """The service cannot start like this; the text is one line for the operator's terminal."""
+    """The service cannot start: one line for each setting that is wrong."""
 
 
 class Settings(BaseSettings):
-    """All settings, upper-case in the environment."""
+    """All settings; each is an environment variable in upper case.
+
+    A field that is checked against others stands below them.
+    """
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -91,196 +97,169 @@ class Settings(BaseSettings):
         extra="ignore",
         env_ignore_empty=True,
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
-        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
     )
 
-    host: str = Field(
-        "127.0.0.1",
-        pattern=r"^[A-Za-z0-9._:%-]+$",
-        description="Address to listen on; `::` for all, those of IPv4 too.",
-    )
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    shutdown_grace_s: Seconds = Field(
-        20, description="How long searches under way may go on at shutdown."
-    )
-    trusted_proxies: Words = Field(
-        (), description="Comma-separated CIDRs whose `X-Forwarded-For` is believed."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
-    )
-    log_format: Literal["json", "text"] = Field(
-        "json", description="One JSON object a line, or plain text."
-    )
-    log_prompts: bool = Field(
-        default=False, description="Log the prompt of each search when it ends."
-    )
-    docs: bool = Field(default=False, description="Serve the interactive API page at `/docs`.")
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%-]+$")] = "127.0.0.1"
+    """Address to listen on; `::` for all, those of IPv4 too."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
+    root_path: Annotated[str, Field(pattern=r"^(/[^/\s?#]+)*$")] = ""
+    """Path prefix under which a proxy in front serves this service, such as `/images`."""
+    shutdown_grace_s: Seconds = 20
+    """How long searches under way may go on at shutdown."""
+    trusted_proxies: Annotated[Words, AfterValidator(check_networks)] = ()
+    """Comma-separated CIDRs whose `X-Forwarded-For` is believed."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = "info"
+    """Least level that is logged."""
+    log_format: Annotated[Literal["json", "text"], Lower] = "json"
+    """One JSON object a line, or plain text."""
+    log_prompts: bool = False
+    """Log the prompt of each search when it ends."""
+    docs: bool = False
+    """Serve the interactive API page at `/docs`."""
 
-    dashscope_api_key: SecretStr = Field(
-        SecretStr(""), description="The key for DashScope. It never leaves the server."
-    )
-    dashscope_workspace_id: str = Field(
-        "", pattern=r"^[A-Za-z0-9-]*$", description="Workspace, such as `ws-0123456789abcdef`."
-    )
-    dashscope_region: str = Field(
-        "cn-beijing", pattern=r"^[a-z0-9-]+$", description="Region of workspace and key."
-    )
-    dashscope_base_url: str = Field(
-        "",
-        pattern=r"^$|^https?://[^\s/@?#]+(/[^\s?#]*)?$",
-        description="Base URL of the Responses API; wins over workspace and region.",
-    )
-    model: str = Field("qwen3.7-plus", description="Model of requests that name none.")
-    allowed_models: Words = Field(
-        (), description="Comma-separated models callers may name; empty: the documented list."
-    )
-    upstream_connect_timeout_s: Seconds = Field(5, description="Longest wait for a connection.")
-    upstream_first_event_timeout_s: Seconds = Field(
-        60, description="Longest wait for the first event of an answer."
-    )
-    upstream_idle_timeout_s: Seconds = Field(180, description="Longest silence inside an answer.")
-    upstream_total_timeout_s: Seconds = Field(
-        310, description="Longest answer; the upstream's own limit is 300."
-    )
-    upstream_retries: Count = Field(
-        2, le=10, description="Most retries of a call that cannot have been billed."
-    )
-    upstream_retry_total_s: Seconds = Field(
-        20, description="No retry begins later than this after the first attempt."
-    )
-    upstream_max_event_bytes: int = Field(
-        4_194_304, ge=65_536, description="Largest single event taken from the upstream."
-    )
-    upstream_store: bool = Field(
-        default=True,
-        description="Let the upstream keep answers; `false` refuses `previous_response_id`.",
-    )
+    dashscope_api_key: Annotated[SecretStr, checked(check_upstream_key)] = NOT_SET
+    """The key for DashScope. It never leaves the server."""
+    dashscope_base_url: Annotated[str, AfterValidator(check_base_url)] = ""
+    """Base URL of the Responses API; wins over workspace and region."""
+    dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
+    """Workspace, such as `ws-0123456789abcdef`."""
+    dashscope_region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = "cn-beijing"
+    """Region of workspace and key."""
+    allowed_models: Words = ()
+    """Comma-separated models callers may name; empty: the documented list."""
+    model: str = "qwen3.7-plus"
+    """Model of requests that name none."""
+    upstream_proxy: Annotated[SecretStr, checked(check_proxy)] = NOT_SET
+    """Proxy for calls to the upstream: an `http`, `https` or `socks5` URL."""
+    upstream_ca_file: Annotated[str, AfterValidator(check_ca_file)] = ""
+    """File of certificates (PEM) that the upstream's is checked with; empty: the public ones."""
+    upstream_connect_timeout_s: Seconds = 5
+    """Longest wait for a connection."""
+    upstream_first_event_timeout_s: Seconds = 60
+    """Longest wait for the first event of an answer."""
+    upstream_idle_timeout_s: Seconds = 180
+    """Longest silence inside an answer."""
+    upstream_total_timeout_s: Seconds = 310
+    """Longest answer; the upstream's own limit is 300."""
+    upstream_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """Most retries of a call that cannot have been billed."""
+    upstream_retry_total_s: Seconds = 20
+    """No retry begins later than this after the first attempt."""
+    upstream_max_event_bytes: Annotated[ByteSize, Field(ge=65_536)] = ByteSize(4_194_304)
+    """Largest single event accepted from the upstream."""
+    upstream_store: bool = True
+    """Let the upstream keep answers; `false` refuses `previous_response_id`."""
 
-    image_max_bytes: Bytes = Field(20_971_520, description="Largest image file taken in.")
-    body_max_bytes: Bytes = Field(62_914_560, description="Largest request body taken in.")
-    image_max_pixels: Count = Field(50_000_000, description="Most pixels of one image.")
-    image_max_side: Count = Field(
-        2_048, description="Longer side in pixels to which larger images are scaled down."
-    )
-    image_workers: Count = Field(2, description="Images worked on at once.")
-    image_inflight_max_bytes: Bytes = Field(
-        268_435_456, description="Memory for uploads and images in work, all together."
-    )
-    upload_idle_timeout_s: Seconds = Field(
-        15, description="An upload that sends nothing for this long is ended."
-    )
-    image_max_count: int = Field(8, ge=1, le=250, description="Most images in one request.")
-    prompt_max_chars: Count = Field(8_000, description="Longest prompt, in characters.")
+    image_max_bytes: ByteSize = ByteSize(20_971_520)
+    """Largest image file accepted."""
+    body_max_bytes: ByteSize = ByteSize(62_914_560)
+    """Largest request body accepted."""
+    image_max_pixels: Count = 120_000_000
+    """Most pixels of one image."""
+    image_max_count: Annotated[int, Field(ge=1, le=250)] = 8
+    """Most images in one request."""
+    image_max_side: Count = 2_048
+    """Longer side in pixels to which larger images are scaled down."""
+    image_workers: Count = 2
+    """Processes that decode images."""
+    image_timeout_s: Seconds = 20
+    """Longest time to decode one image."""
+    image_worker_memory_bytes: ByteSize = ByteSize(1_073_741_824)
+    """Most memory of one process that decodes images."""
+    image_inflight_max_bytes: ByteSize = ByteSize(268_435_456)
+    """Memory for uploads and images in work, all together."""
+    upload_idle_timeout_s: Seconds = 15
+    """Longest silence inside a request body."""
+    upload_timeout_s: Seconds = 120
+    """Longest time for a whole request body."""
+    prompt_max_chars: Count = 8_000
+    """Longest prompt, and longest instructions, in characters."""
 
-    stream_commit_s: Seconds = Field(
-        2, description="How long a stream's status waits for the first upstream event."
-    )
-    stream_progress_s: Seconds = Field(
-        5, description="Silence after which `search.progress` is sent; 0: comment lines instead."
-    )
-    stream_heartbeat_s: Seconds = Field(
-        15, description="Silence after which a comment line is sent where progress events are not."
-    )
-    stream_linger_s: Seconds = Field(
-        30, description="How long a search goes on when its last reader has left."
-    )
-    stream_send_timeout_s: Seconds = Field(
-        30, description="A reader that takes nothing for this long is dropped; it can resume."
-    )
+    stream_commit_s: Seconds = 2
+    """How long a stream's status waits for the first upstream event."""
+    stream_progress_s: Seconds = 5
+    """Silence after which `search.progress` is sent; 0: comment lines instead."""
+    stream_heartbeat_s: Seconds = 15
+    """Silence after which a comment line is sent where progress events are not."""
+    stream_linger_s: Seconds = 30
+    """How long a search goes on when its last reader has left."""
+    stream_send_timeout_s: Seconds = 30
+    """A reader that takes nothing for this long is dropped; it can resume."""
 
-    search_retention_s: Seconds = Field(
-        600, description="How long an ended search can be read again."
-    )
-    cache_ttl_s: Seconds = Field(
-        300, description="How long an equal request is answered from a finished search."
-    )
-    search_max_bytes: Bytes = Field(33_554_432, description="Most bytes of one search's events.")
-    search_store_max_bytes: Bytes = Field(
-        268_435_456, description="Most bytes of all searches' events."
-    )
+    search_retention_s: Seconds = 600
+    """How long an ended search can be read again."""
+    cache_ttl_s: Seconds = 300
+    """How long an equal request is answered from a finished search."""
+    search_max_bytes: ByteSize = ByteSize(33_554_432)
+    """Most bytes of one search's events."""
+    search_store_max_bytes: ByteSize = ByteSize(268_435_456)
+    """Most bytes of all searches' events."""
+    response_owner_ttl_s: Seconds = 604_800
+    """How long an upstream response can be followed up by its client."""
 
-    response_owner_ttl_s: Seconds = Field(
-        604_800, description="How long an upstream response can be followed up by its client."
-    )
+    client_token_secret: Annotated[SecretStr, checked(parse_token_secrets)] = NOT_SET
+    """Signs browser tokens; comma-separated: the first signs, all verify."""
+    client_token_ttl_s: Annotated[int, Field(ge=1, le=YEAR_S)] = 900
+    """Longest life of a browser token, in seconds."""
+    allow_anonymous: bool = False
+    """Serve callers without a key."""
+    client_keys: Annotated[SecretStr, checked(parse_client_keys)] = NOT_SET
+    """Who may search: `name:key`, comma-separated."""
+    cors_origins: Annotated[Words, AfterValidator(check_origins)] = ()
+    """Comma-separated origins whose pages may search, or `*`."""
+    rate_limit: Annotated[str, checked(parse_rate)] = "60/minute"
+    """Requests a caller may make; 0: any number."""
+    capacity: Count = 200
+    """Most searches under way at once."""
+    capacity_wait_s: Seconds = 1
+    """Longest wait for a free place."""
+    budget_client_cny_per_day: Money = Decimal(0)
+    """Most that one client may spend in a UTC day, in CNY."""
+    budget_total_cny_per_day: Money = Decimal(0)
+    """Most that all together may spend in a UTC day, in CNY."""
+    tools_allowed: Words = ("image_search",)
+    """Comma-separated tools that `/v1` callers may name."""
+    prices: Annotated[str, checked(parse_prices)] = ""
+    """Prices in JSON, over the built-in table."""
 
-    client_keys: SecretStr = Field(
-        SecretStr(""), description="Who may search: `name:key`, comma-separated."
-    )
-    client_token_secret: SecretStr = Field(
-        SecretStr(""),
-        description="Signs browser tokens; comma-separated: the first signs, all verify.",
-    )
-    client_token_ttl_s: int = Field(
-        900, ge=1, le=YEAR_S, description="Longest life of a browser token."
-    )
-    allow_anonymous: bool = Field(default=False, description="Serve callers who show no key.")
-    cors_origins: Words = Field(
-        (), description="Comma-separated origins whose pages may search, or `*`."
-    )
-    rate_limit: str = Field("60/minute", description="Requests a caller may make; 0: any number.")
-    capacity: Count = Field(200, description="Most searches under way at once.")
-    capacity_wait_s: Seconds = Field(1, description="Longest wait for a free place.")
-    budget_client_cny_per_day: Money = Field(
-        Decimal(0), description="Most that one client may spend in a UTC day, in CNY."
-    )
-    budget_total_cny_per_day: Money = Field(
-        Decimal(0), description="Most that all together may spend in a UTC day, in CNY."
-    )
-    tools_allowed: Words = Field(
-        ("image_search",), description="Comma-separated tools that `/v1` callers may name."
-    )
-    prices: str = Field("", description="Prices in JSON, over the built-in table.")
-
-    @field_validator(
-        "allowed_models", "trusted_proxies", "cors_origins", "tools_allowed", mode="before"
-    )
+    @field_validator("dashscope_region")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(word.strip() for word in value.split(",") if word.strip())
-        return value
+    def _has_an_address(cls, region: str, info: ValidationInfo) -> str:
+        known = info.data.get("dashscope_base_url") or info.data.get("dashscope_workspace_id")
+        if not known and region not in SHARED_HOSTS:
+            raise ValueError("this region has no shared host; set DASHSCOPE_WORKSPACE_ID too")
+        return region
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("model")
     @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+    def _is_allowed(cls, model: str, info: ValidationInfo) -> str:
+        allowed = info.data.get("allowed_models")
+        if allowed and model not in allowed:
+            raise ValueError("must be one of ALLOWED_MODELS")
+        if not allowed and model not in IMAGE_SEARCH_MODELS:
+            raise ValueError("is none that is documented; name it in ALLOWED_MODELS too")
+        return model
 
-    @field_validator("trusted_proxies")
+    @field_validator("search_max_bytes")
     @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return tuple(str(ip_network(word)) for word in value)
-        except ValueError as exc:
-            raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from exc
+    def _holds_an_answer(cls, size: ByteSize, info: ValidationInfo) -> ByteSize:
+        # A list of results stands four times in a log.
+        least = 4 * info.data.get("upstream_max_event_bytes", 0) + 1_048_576
+        if 0 < size < least:
+            raise ValueError(f"must be at least 4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}")
+        return size
 
-    @field_validator("dashscope_api_key")
+    @field_validator("client_keys")
     @classmethod
-    def _sendable(cls, value: SecretStr) -> SecretStr:
-        if not VISIBLE_ASCII.fullmatch(value.get_secret_value()):
-            raise ValueError("must be visible ASCII without spaces")
-        return value
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        least = 4 * self.upstream_max_event_bytes + 1_048_576
-        if 0 < self.search_max_bytes < least:
-            raise ValueError(
-                f"SEARCH_MAX_BYTES: must be at least 4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}"
-            )
-        if self.model not in self.models:
-            raise ValueError(
-                "MODEL: must be one of ALLOWED_MODELS"
-                if self.allowed_models
-                else "MODEL: is none that is documented; name it in ALLOWED_MODELS too"
-            )
-        if not self.dashscope_base_url:
-            self._made_base_url()
-        if not self.dashscope_api_key.get_secret_value():
-            raise ValueError("DASHSCOPE_API_KEY: is needed (or DASHSCOPE_API_KEY_FILE)")
-        if not (self.allow_anonymous or self._has(self.client_keys, self.client_token_secret)):
+    def _somebody_may_search(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
+        # A value that was refused is missing here, and reported in a line of its own.
+        others = info.data.get("allow_anonymous", True), info.data.get("client_token_secret", True)
+        if not (keys or any(others)):
             raise ValueError(OPEN_RELAY)
-        return self
+        return keys
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -290,21 +269,31 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         """Base URL of the Responses API, without a slash at its end."""
-        return (self.dashscope_base_url or self._made_base_url()).rstrip("/")
-
-    @staticmethod
-    def _has(*secrets: SecretStr) -> bool:
-        return any(secret.get_secret_value() for secret in secrets)
-
-    def _made_base_url(self) -> str:
+        if self.dashscope_base_url:
+            return self.dashscope_base_url.rstrip("/")
         region, workspace = self.dashscope_region, self.dashscope_workspace_id
-        if workspace:
-            return f"https://{workspace}.{region}.maas.aliyuncs.com/compatible-mode/v1"
-        if region not in SHARED_HOSTS:
-            raise ValueError(
-                f"DASHSCOPE_REGION: {region} has no shared host; set DASHSCOPE_WORKSPACE_ID too"
-            )
-        return f"https://{SHARED_HOSTS[region]}/compatible-mode/v1"
+        host = f"{workspace}.{region}.maas.aliyuncs.com" if workspace else SHARED_HOSTS[region]
+        return f"https://{host}/compatible-mode/v1"
+
+    @property
+    def client_key_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Names and keys of the clients."""
+        return parse_client_keys(self.client_keys.get_secret_value())
+
+    @property
+    def token_secrets(self) -> tuple[str, ...]:
+        """The secrets of browser tokens: the first signs, all verify."""
+        return parse_token_secrets(self.client_token_secret.get_secret_value())
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate of one caller; `None` is no limit."""
+        return parse_rate(self.rate_limit)
+
+    @property
+    def price_table(self) -> PriceTable:
+        """What `PRICES` puts over the built-in table."""
+        return parse_prices(self.prices)
 
     @classmethod
     def settings_customise_sources(
@@ -316,50 +305,72 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, environment, named files, `.env`, then `/run/secrets`."""
-        named = NamedFiles(settings_cls, _variables(dotenv_settings) | os.environ)
-        return init_settings, env_settings, named, dotenv_settings, file_secret_settings
+        files = SecretFiles(settings_cls, _variables(dotenv_settings) | os.environ)
+        return init_settings, env_settings, files, dotenv_settings, file_secret_settings
 
 
-def _variables(dotenv: PydanticBaseSettingsSource) -> dict[str, str]:
-    """What `.env` holds, by upper-case name."""
-    assert isinstance(dotenv, DotEnvSettingsSource)  # noqa: S101 - told to the type checker
-    return {name.upper(): value for name, value in dotenv.env_vars.items() if value}
+SECRETS = tuple(
+    name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr
+)
+"""Settings that may also be given as the path of a file, in `NAME_FILE`."""
 
 
-class NamedFiles(PydanticBaseSettingsSource):
-    """Reads `NAME_FILE` for every secret, as container images do by custom."""
+def load(**values: Any) -> Settings:
+    """Read the settings; `values` win over the environment.
+
+    Raises:
+        SettingsError: One line for each bad value, which names the variable.
+    """
+    try:
+        return Settings(**values)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(".env: cannot be read as text") from exc
+    except ValidationError as exc:
+        lines = [_line(error) for error in exc.errors(include_url=False)]
+    # Outside the handler, whose exception holds the values.
+    raise SettingsError("\n".join(dict.fromkeys(lines)))
+
+
+class UnreadableFile(NamedTuple):
+    """Stands for a secret whose file cannot be read; no text, so the field refuses it."""
+
+    path: str
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads `NAME_FILE` for every secret, as is the custom of container images."""
 
     def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
         super().__init__(settings_cls)
         self._variables = variables
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: `__call__` answers for all fields."""
-        raise NotImplementedError(field, field_name)  # pragma: no cover - see above
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the library's signature
+        """The text of the file that a variable names for this field."""
+        path = self._variables.get(f"{field_name.upper()}_FILE")
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError):
+            return UnreadableFile(path), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        found = {}
-        for name in SECRETS:
-            if path := self._variables.get(f"{name}_FILE"):
-                try:
-                    found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
-                except (OSError, UnicodeDecodeError) as exc:
-                    raise SettingsError(f"{name}_FILE: cannot be read as text") from exc
-        return found
+        fields = {name: self.get_field_value(None, name.lower())[0] for name in SECRETS}
+        return {name.lower(): value for name, value in fields.items() if value is not None}
 
 
-def load(**given: Any) -> Settings:
-    """Read the settings; `given` wins over the environment.
+def _variables(dotenv: PydanticBaseSettingsSource) -> dict[str, str]:
+    """What `.env` holds, by upper-case name."""
+    assert isinstance(dotenv, DotEnvSettingsSource)  # noqa: S101 - for the type checker
+    return {name.upper(): value for name, value in dotenv.env_vars.items() if value}
 
-    Raises:
-        SettingsError: With one line that names the variable and what is wrong with it.
-    """
-    try:
-        return Settings(**given)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(".env: cannot be read as text") from exc
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in first["loc"]).upper()
-        reason = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{name}: {reason}" if name else reason) from exc
+
+def _line(error: ErrorDetails) -> str:
+    """What is wrong with one setting; the value of a secret, or of a URL with one, is left out."""
+    name, value = str(error["loc"][0]).upper(), error["input"]
+    reason = error["msg"].removeprefix("Value error, ")
+    if isinstance(value, UnreadableFile):
+        return f"{name}_FILE={value.path}: cannot be read as text"
+    if name in SECRETS or value == "" or "@" in str(value):
+        return f"{name}: {reason}"
+    return f"{name}={','.join(value) if isinstance(value, tuple) else value}: {reason}"

@@ -15,52 +15,58 @@ search_id: ContextVar[str] = ContextVar("search_id", default="")
 
 FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
 SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
-"""Up to the documented limit of an upstream answer, 300 s, and its margin."""
+"""Up to the documented limit of an upstream answer, 300 s, and a margin."""
+
+QUIET_LOGGERS = ("httpx", "httpcore", "asyncio", "PIL", "python_multipart", "sse_starlette")
+"""Libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
 
 def make_request_id() -> str:
-    """A name for a request that came without one: 96 random bits."""
+    """An id for a request that came without one: 96 random bits."""
     return f"req_{secrets.token_hex(12)}"
 
 
 class Metrics:
-    """Prometheus metrics, each service instance with a registry of its own."""
+    """Prometheus metrics; each instance of the service has its own registry."""
 
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(f"imagesearch_{name}", meaning, labels, registry=registry)
-
-        def gauge(name: str, meaning: str) -> Gauge:
-            return Gauge(f"imagesearch_{name}", meaning, registry=registry)
-
-        def histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"imagesearch_{name}", meaning, buckets=buckets, registry=registry)
-
-        self.searches = counter("searches_total", "Searches ended.", "status", "outcome")
-        self.streams_open = gauge("streams_open", "Event streams being read.")
-        self.runs_active = gauge("runs_active", "Searches under way.")
-        self.upstream_calls = counter(
-            "upstream_calls_total", "Upstream calls ended, by `ok` or error code.", "result"
+    def __init__(self, version: str = "") -> None:
+        self.registry = CollectorRegistry()
+        self.searches = self._counter("searches_total", "Searches ended.", "status", "outcome")
+        self.streams_open = self._gauge("streams_open", "Event streams that are being read.")
+        self.runs_active = self._gauge("runs_active", "Searches under way.")
+        self.upstream_calls = self._counter(
+            "upstream_calls_total", "Upstream calls that were written, by their end.", "result"
         )
-        self.upstream_retries = counter(
-            "upstream_retries_total", "Upstream calls tried again, by error code.", "reason"
+        self.upstream_retries = self._counter(
+            "upstream_retries_total", "Upstream calls that were repeated, by error.", "reason"
         )
-        self.first_event_s = histogram(
+        self.first_event_s = self._histogram(
             "first_event_seconds",
-            "From the start of a search to the first upstream event.",
+            "From the start of a search to its first upstream event.",
             FIRST_EVENT_BUCKETS_S,
         )
-        self.search_s = histogram(
+        self.search_s = self._histogram(
             "search_seconds", "From the start of a search to its end.", SEARCH_BUCKETS_S
         )
-        self.tool_calls = counter("tool_calls_total", "Image searches the model made.")
-        self.tokens = counter("tokens_total", "Tokens the upstream counted.", "direction")
-        self.spend_cny = counter("spend_cny_total", "Money spent, in CNY.")
-        self.cache = counter("cache_total", "Searches by how they were served.", "result")
-        self.rejected = counter("rejected_total", "Requests refused, by error code.", "code")
-        self.store_bytes = gauge("store_bytes", "Bytes of events held in memory.")
+        self.tool_calls = self._counter("tool_calls_total", "Calls of the search tool.")
+        self.tokens = self._counter("tokens_total", "Tokens, as the upstream counts.", "direction")
+        self.spend_cny = self._counter("spend_cny_total", "Money spent, in CNY.", "client")
+        self.cache = self._counter("cache_total", "Requests by where the answer is from.", "result")
+        self.rejected = self._counter("rejected_total", "Requests refused, by error.", "code")
+        self.store_bytes = self._gauge("store_bytes", "Bytes of events in memory.")
+        build_info = self._gauge("build_info", "1, with the version.", "version")
+        build_info.labels(version).set(1)
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(f"imagesearch_{name}", description, labels, registry=self.registry)
+
+    def _gauge(self, name: str, description: str, *labels: str) -> Gauge:
+        return Gauge(f"imagesearch_{name}", description, labels, registry=self.registry)
+
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(
+            f"imagesearch_{name}", description, buckets=buckets, registry=self.registry
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -82,7 +88,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for the eye: the fields after the event, as JSON, so that no value can break out."""
+    """The same for reading; the fields are JSON, so that no value breaks the line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -95,50 +101,43 @@ class TextFormatter(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """The context that there is, and the record's own fields."""
+    """The context that is set, and the record's own fields."""
     context = {"request_id": request_id.get(), "search_id": search_id.get()}
     known = {name: value for name, value in context.items() if value}
     return known | getattr(record, "fields", {})
 
 
-QUIET = ("httpx", "httpcore", "asyncio", "PIL", "python_multipart", "sse_starlette")
-"""Libraries whose finer logs hold URLs, answers, or what stands in a picture, such as where it was
-taken."""
-
-
 def configure_logging(*, level: str, as_json: bool) -> None:
-    """Send the service's and the server's logs to stdout, in one form."""
+    """Send the logs of the service and the server to stdout, in one form."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for quiet in QUIET:
-        logging.getLogger(quiet).setLevel(logging.WARNING)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class PathsOnly(logging.Filter):
-    """Cuts the query off the addresses in a record: that of a stream by GET may hold a token."""
+    """Cuts the query off the addresses in a record: that of a GET stream may hold a token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every record."""
         if isinstance(record.args, tuple):
-            record.args = tuple(map(_path_of, record.args))
+            record.args = tuple(_without_query(value) for value in record.args)
         return True
 
 
-def _path_of(value: object) -> object:
+def _without_query(value: object) -> object:
     if isinstance(value, str) and value.startswith("/"):
         return value.partition("?")[0]
     return value
 
 
 PATHS_ONLY = PathsOnly()
-SERVERS = ("uvicorn.access", "uvicorn.error")
-"""Loggers that write addresses down: of requests, and of attempts at a WebSocket."""
 
 
 def keep_queries_out() -> None:
-    """Have uvicorn, which is not of our making here, log paths only."""
-    for server in SERVERS:
-        logging.getLogger(server).addFilter(PATHS_ONLY)
+    """Have uvicorn log paths without queries, where its logging is not configured by us."""
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).addFilter(PATHS_ONLY)

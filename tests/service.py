@@ -14,8 +14,9 @@ from starlette.applications import Starlette
 
 from app.api.service import Service
 from app.main import create_app
-from app.protocol import own_protocol
-from app.settings import load
+from app.server import listen as listen_with_options
+from app.server import server_config
+from app.settings import Settings, load
 from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
@@ -93,10 +94,12 @@ def parse_block(block: str) -> ServerSentEvent:
 
 
 @asynccontextmanager
-async def served(app: Any, *, http: Any = "httptools") -> AsyncIterator[str]:
-    """Serve an application on a free port, with one of uvicorn's protocols or another."""
-    sock = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
+async def served(
+    app: Any, *, http: Any = "httptools", settings: Settings | None = None
+) -> AsyncIterator[str]:
+    """Serve an application on a free port: as shipped, or with one of uvicorn's protocols."""
+    sock = listen_with_options(settings) if settings else listen("127.0.0.1", 0)
+    config = server_config(app, settings) if settings else uvicorn.Config(
         app,
         http=http,
         lifespan="on",
@@ -141,11 +144,12 @@ async def running_against(
         "dashscope_base_url": base_url,
         "allow_anonymous": True,
         "rate_limit": "0",
+        "port": 0,
         "_env_file": None,
     } | settings
     settings_read = load(**given)
     app, contract = create_app(settings_read), contract_of(settings_read.models)
-    async with served(app, http=http or own_protocol(settings_read)) as url:
+    async with served(app, http=http or "httptools", settings=None if http else settings_read) as url:
 
         async def hold(response: httpx.Response) -> None:
             if str(response.url).startswith(url):

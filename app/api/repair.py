@@ -40,7 +40,7 @@ PARTS = {
 }
 
 
-class Repair:
+class StreamRepair:
     """The state of one stream; feed it the events in their order."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Repair:
         self._item_at: dict[int, str] = {}
         self._announced: set[tuple[str, str, str]] = set()
 
-    def mend(self, event: Event) -> list[Event]:
+    def apply(self, event: Event) -> list[Event]:
         """The event, as it came if it does no harm, and what must be before it."""
         found = _object(event.data)
         if found is None or type(found.get("output_index")) is not int:

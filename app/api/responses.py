@@ -1,168 +1,218 @@
-"""The `/v1` face: the Responses API as OpenAI's clients speak it, passed on to the upstream."""
+"""`/v1`: the Responses API as OpenAI's clients speak it, passed on to the upstream."""
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
-from starlette.requests import Request
+from fastapi import APIRouter, Header, Path, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.api.caller import admit_caller, identify
-from app.api.leaving import CLIENT_GONE, came_before_caller_left, ended_before_caller_left
-from app.api.repair import Repair
-from app.api.request import idempotency_key
-from app.api.responses_body import read_request
-from app.api.responses_schemas import (
-    CREATE_BODY,
-    CREATED,
-    PAGE_QUERY,
-    DeletedBody,
-    InputItemsBody,
-    ModelsBody,
-    ResponseBody,
-)
-from app.api.routing import RequestRoute
-from app.api.service import service_of
-from app.api.sse import LogStream, Show, frame
+from app.api.bodies import BodyLimits, read_json
+from app.api.dependencies import Admitted, Caller
+from app.api.disconnects import wait_unless_disconnected
+from app.api.events import ResponseEvent
+from app.api.openapi import UPSTREAM, body, events, headers, openai_refusals
+from app.api.repair import StreamRepair
+from app.api.responses_body import ResponsesBody, prepare_request
+from app.api.search import IDENTIFIED, UPLOADED, IdempotencyKey
+from app.api.service import Service, ServiceDep
+from app.api.sse import Encoder, EventStream, frame
 from app.errors import InvalidRequest, SearchNotFound
 from app.models import Client, Event
-from app.runs import Opened, Reader
+from app.results import ApiModel
+from app.runs import Opened
 
 RESPONSE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-PAGE_FIELDS = ("after", "limit", "order")
-"""What the upstream documents for lists of input items."""
-
-REPAIRS = {"openai": Repair}
-"""What `X-Stream-Repair` may ask for: to put right what a client's helper cannot read."""
-
-MODELS_OWNER = "system"
 JSON = "application/json"
-NO_STORE = {"Cache-Control": "no-store"}
+RATE = ("X-Cache", "RateLimit", "RateLimit-Policy")
+FETCHED = {200: {"headers": headers()}}
+STORED = openai_refusals(*IDENTIFIED, SearchNotFound, InvalidRequest, *UPSTREAM)
 
-router = APIRouter(route_class=RequestRoute, prefix="/v1")
+StreamRepairHeader = Annotated[
+    Literal["openai"] | None,
+    Header(
+        alias="X-Stream-Repair",
+        description="`openai`: put right what openai-node's helper for streams cannot read.",
+    ),
+]
+ResponseId = Annotated[str, Path(description="Id of the response.")]
+
+
+class ResponseObject(BaseModel):
+    """A response as the upstream gave it, with many more members."""
+
+    id: str
+    """Id of the response."""
+    output: list[dict[str, Any]]
+    """The output items."""
+
+
+class DeletedResponse(BaseModel):
+    """The upstream has forgotten a response."""
+
+    id: str
+    """Id of the response."""
+    deleted: bool
+    """Always true."""
+
+
+class InputItems(BaseModel):
+    """A page of the items that a response was made from."""
+
+    data: list[dict[str, Any]]
+    """The items."""
+    has_more: bool
+    """Whether there is another page."""
+
+
+class Model(ApiModel):
+    """A model that may be named here."""
+
+    id: str
+    """Its name."""
+    object: Literal["model"] = "model"
+    """Always `model`."""
+    created: int = 0
+    """Always 0."""
+    owned_by: str = "system"
+    """Always `system`."""
+
+
+class Models(ApiModel):
+    """The models that may be named here."""
+
+    object: Literal["list"] = "list"
+    """Always `list`."""
+    data: list[Model]
+    """The models."""
+
+
+router = APIRouter(prefix="/v1", tags=["responses"])
+
+CREATED = events(ResponseEvent, *RATE)
+CREATED[200]["model"] = ResponseObject
 
 
 @router.post(
-    "/responses", response_model=ResponseBody, responses=CREATED, openapi_extra=CREATE_BODY
+    "/responses",
+    openapi_extra=body(json=ResponsesBody),
+    responses=CREATED | openai_refusals(*UPLOADED, *UPSTREAM),
 )
-async def create(request: Request) -> Response:
+async def create_response(
+    request: Request,
+    service: ServiceDep,
+    client: Admitted,
+    idempotency_key: IdempotencyKey = None,
+    repair: StreamRepairHeader = None,
+) -> Response:
     """Pass a request of the Responses API on, and its answer back, streamed or whole."""
-    client = admit_caller(request)
-    show = _shown(request)
-    opened, streamed = await _open(request, client)
-    if streamed:
-        return await _follow(request, opened, show)
-    return await _wait(request, opened)
+    opened, streamed = await _open(request, service, client, key=idempotency_key)
+    request.state.headers["X-Cache"] = opened.cache
+    if not streamed:
+        return await _wait(request, opened)
+    try:
+        opening = opened.reader.run.opened(service.settings.stream_commit_s)
+        await wait_unless_disconnected(request, opening)
+    except BaseException:
+        opened.reader.close()
+        raise
+    return EventStream(
+        opened.reader,
+        encode=_encoder(StreamRepair().apply if repair else lambda event: (event,)),
+        heartbeat_s=service.settings.stream_heartbeat_s,
+        streams_open=service.metrics.streams_open,
+    )
 
 
-@router.get("/responses/{response_id}", response_model=ResponseBody)
-async def retrieve(request: Request, response_id: str) -> Response:
-    """Read an answer that the upstream keeps."""
-    if request.query_params.get("stream", "false") != "false":
-        raise InvalidRequest.of(
-            "stream", "An answer that is kept comes whole; it cannot be streamed again."
-        )
-    return await _fetch(request, response_id)
+@router.get("/responses/{response_id}", responses=FETCHED | STORED, response_model=ResponseObject)
+async def get_response(
+    service: ServiceDep,
+    client: Caller,
+    response_id: ResponseId,
+    stream: Annotated[Literal["false"] | None, Query(description="Only `false`.")] = None,  # noqa: ARG001 - refused unless false
+) -> Response:
+    """Get a response that the upstream keeps."""
+    return await _fetch(service, client, "GET", response_id)
 
 
-@router.delete("/responses/{response_id}", response_model=DeletedBody)
-async def delete(request: Request, response_id: str) -> Response:
-    """Have the upstream forget an answer."""
-    return await _fetch(request, response_id)
+@router.delete(
+    "/responses/{response_id}", responses=FETCHED | STORED, response_model=DeletedResponse
+)
+async def delete_response(service: ServiceDep, client: Caller, response_id: ResponseId) -> Response:
+    """Have the upstream forget a response."""
+    return await _fetch(service, client, "DELETE", response_id)
 
 
 @router.get(
-    "/responses/{response_id}/input_items",
-    response_model=InputItemsBody,
-    openapi_extra=PAGE_QUERY,
+    "/responses/{response_id}/input_items", responses=FETCHED | STORED, response_model=InputItems
 )
-async def input_items(request: Request, response_id: str) -> Response:
-    """List what an answer was asked."""
-    return await _fetch(request, response_id, "/input_items")
+async def list_input_items(
+    service: ServiceDep,
+    client: Caller,
+    response_id: ResponseId,
+    after: Annotated[str | None, Query(description="Id of the item to go on behind.")] = None,
+    limit: Annotated[str | None, Query(description="Most items of a page, 1 to 100.")] = None,
+    order: Annotated[str | None, Query(description="`asc` or `desc`.")] = None,
+) -> Response:
+    """List the items that a response was made from."""
+    given = {"after": after, "limit": limit, "order": order}
+    params = {name: value for name, value in given.items() if value is not None}
+    return await _fetch(service, client, "GET", response_id, "/input_items", params)
 
 
-@router.get("/models", response_model=ModelsBody)
-async def models(request: Request) -> Response:
+@router.get("/models", responses=FETCHED | openai_refusals(*IDENTIFIED))
+async def list_models(service: ServiceDep, client: Caller) -> Models:  # noqa: ARG001 - callers only
     """List the models that may be named here."""
-    identify(request)
-    each = {"object": "model", "created": 0, "owned_by": MODELS_OWNER}
-    listed = [{"id": name} | each for name in service_of(request).settings.models]
-    return Response(json.dumps({"object": "list", "data": listed}), media_type=JSON)
+    return Models(data=[Model(id=name) for name in service.settings.models])
 
 
-async def _open(request: Request, client: Client) -> tuple[Opened, bool]:
-    """Read the body and begin the call; the body is not held on to here while that lasts."""
-    service, key = service_of(request), idempotency_key(request)
-    with service.intake.inflight.hold() as held:
-        asked = await read_request(request, client, held)
-        return service.responses.open(client, asked, memory=held, key=key), asked.stream
+async def _open(
+    request: Request, service: Service, client: Client, *, key: str | None
+) -> tuple[Opened, bool]:
+    """Read the body and begin the call; nothing of the body is held on to here afterwards."""
+    with service.intake.memory.hold(caller=client.name) as memory:
+        found = await read_json(request, BodyLimits.of(service.settings), memory)
+        preparing = prepare_request(found, service, client, with_digest=key is not None)
+        wanted = await wait_unless_disconnected(request, preparing)
+        opened = service.responses.open(client, wanted, memory=memory, key=key)
+        return opened, wanted.stream
 
 
 async def _wait(request: Request, opened: Opened) -> Response:
     run = opened.reader.run
     try:
-        if not await ended_before_caller_left(request, run):
-            return Response(status_code=CLIENT_GONE)
-        if run.error:
-            raise run.error
-        body = run.log.events[-1].data
-        return Response(body, media_type=JSON, headers=NO_STORE | {"X-Cache": opened.cache})
+        await wait_unless_disconnected(request, run.finished())
     finally:
         opened.reader.close()
+    if run.error:
+        raise run.error
+    return Response(run.log.events[-1].data, media_type=JSON)
 
 
-async def _follow(request: Request, opened: Opened, show: Show) -> Response:
-    """Begin the stream once its status is known."""
-    service, reader = service_of(request), opened.reader
-    if not await _opened(request, reader, service.settings.stream_commit_s):
-        return Response(status_code=CLIENT_GONE)
-    return LogStream(
-        reader,
-        after=0,
-        heartbeat_s=service.settings.stream_heartbeat_s,
-        send_timeout_s=service.settings.stream_send_timeout_s,
-        streams_open=service.metrics.streams_open,
-        headers={"X-Cache": opened.cache},
-        show=show,
-    )
+def _encoder(shown: Callable[[Event], Iterable[Event]]) -> Encoder:
+    """Frames without ids, of the upstream's events only."""
+
+    def encode(event: Event, _: int) -> Iterable[bytes]:
+        if event.is_synthetic:
+            return ()
+        return [piece for one in shown(event) for piece in frame(one)]
+
+    return encode
 
 
-async def _opened(request: Request, reader: Reader, within_s: float) -> bool:
-    """Wait for the status; let go of the run unless there is one and somebody to tell it."""
-    opened = False
-    try:
-        opened = await came_before_caller_left(request, reader.run.opened(within_s))
-    finally:
-        if not opened:
-            reader.close()
-    return opened
-
-
-def _shown(request: Request) -> Show:
-    """How this caller wants events: as they came, or repaired; never those of our own."""
-    wanted = request.headers.get("x-stream-repair")
-    if wanted is None:
-        return lambda event: iter(()) if event.own else frame(event)
-    if wanted not in REPAIRS:
-        raise InvalidRequest.of("X-Stream-Repair", f"May be one of: {', '.join(REPAIRS)}.")
-    repair = REPAIRS[wanted]()
-
-    def show(event: Event) -> Iterator[bytes]:
-        for one in () if event.own else repair.mend(event):
-            yield from frame(one)
-
-    return show
-
-
-async def _fetch(request: Request, response_id: str, tail: str = "") -> Response:
-    """Ask the upstream about an answer of this caller's."""
-    client = identify(request)
+async def _fetch(
+    service: Service,
+    client: Client,
+    method: str,
+    response_id: str,
+    tail: str = "",
+    params: dict[str, str] | None = None,
+) -> Response:
+    """Ask the upstream about a response of this caller's."""
     if not RESPONSE_ID.fullmatch(response_id):
         raise SearchNotFound("No such response, or it is no longer kept.")
-    query = request.query_params
-    page = {name: query[name] for name in PAGE_FIELDS if tail and name in query}
-    body = await service_of(request).responses.fetch(
-        client, request.method, response_id, tail=tail, query=page
+    found = await service.responses.fetch(
+        client, method, response_id, tail=tail, params=params or {}
     )
-    return Response(body, media_type=JSON, headers=NO_STORE)
+    return Response(found, media_type=JSON)

@@ -1,6 +1,6 @@
-"""HTTP bodies: what a search request may hold, and how the answers look to a typed client."""
+"""Request bodies and query parameters: what they may hold, for validation and for OpenAPI."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -9,15 +9,41 @@ from pydantic import (
     ConfigDict,
     Field,
     WithJsonSchema,
+    model_validator,
 )
 
+from app.results import ApiModel
+
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
+MAX_OUTPUT_TOKENS = 65_536
+MIN_OUTPUT_TOKENS = 16
+
+Json = dict[str, Any]
 
 
-def _as_list(value: object) -> object:
+def _without_defaults(schema: Json) -> None:
+    """Some generators of typed clients require each property that has a default."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class RequestModel(BaseModel):
+    """Base of what is received: unknown fields are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra=_without_defaults,
+    )
+
+
+def _as_url_list(value: object) -> object:
+    """One or several URLs; each may be an object that holds it, as in OpenAI's content parts."""
     if value is None:
         return []
-    return [value] if isinstance(value, str) else value
+    urls = value if isinstance(value, list) else [value]
+    return [one["url"] if isinstance(one, dict) and one.keys() == {"url"} else one for one in urls]
 
 
 def _blank_is_default(value: object) -> object:
@@ -29,163 +55,126 @@ def _encodable(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as exc:
-        raise ValueError("Is not valid Unicode.") from exc
+        raise ValueError("Must be valid Unicode.") from exc
     return value
 
 
+def _whole(value: object) -> object:
+    """To JSON Schema 32.0 is an integer; to strict validation it is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Text = Annotated[str, AfterValidator(_encodable)]
-"""JSON can hold half a surrogate pair, which no text upstream can."""
-
-ONE_OR_MORE: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string"},
-        {"type": "array", "items": {"type": "string"}},
-        {"type": "null"},
-    ]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Url: Json = {"type": "string"}
+UrlObject: Json = {
+    "type": "object",
+    "required": ["url"],
+    "additionalProperties": False,
+    "properties": {"url": Url},
 }
-TEXT_OR_NULL: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+OneOrMoreUrls = WithJsonSchema(
+    {
+        "anyOf": [
+            Url,
+            UrlObject,
+            {"type": "array", "items": {"anyOf": [Url, UrlObject]}},
+            {"type": "null"},
+        ]
+    }
+)
 
 
-class SearchRequest(BaseModel):
-    """The fields of a search, in JSON, in a form, or in a query."""
+class SearchRequest(RequestModel):
+    """A search, in JSON."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image_url: Annotated[list[Text], BeforeValidator(_as_list), WithJsonSchema(ONE_OR_MORE)] = (
-        Field(
-            default=[],
-            description="One or several `http(s)` URLs or `data:image/...;base64,` URLs.",
-        )
-    )
-    prompt: Annotated[Text, BeforeValidator(_blank_is_default), WithJsonSchema(TEXT_OR_NULL)] = (
-        Field(default=DEFAULT_PROMPT, description="The question about the image.")
-    )
-    model: str | None = Field(default=None, description="One of the models this service offers.")
-    instructions: Text | None = Field(default=None, description="Passed to the model.")
-    previous_response_id: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9_-]{1,128}$",
-        description="An earlier `upstream_response_id`: a follow-up, which needs no image.",
-    )
-    max_output_tokens: int | None = Field(default=None, ge=16, le=1_000_000)
-    thinking: bool | None = Field(
-        default=None, description="`false` answers faster, without reasoning."
-    )
-
-
-class FieldProblem(BaseModel):
-    field: str
-    reason: str
+    image_url: Annotated[list[Text], BeforeValidator(_as_url_list), OneOrMoreUrls] = []
+    """The image, or several: `http(s)` URLs, or `data:` URLs that hold it; each also as an object
+    with a `url`."""
+    prompt: Annotated[
+        Text, BeforeValidator(_blank_is_default), WithJsonSchema({"type": ["string", "null"]})
+    ] = DEFAULT_PROMPT
+    """The question about the image. Default: "Find visually similar images and describe what they
+    have in common."."""
+    model: str | None = None
+    """One of the models that this service offers. Default: the service's."""
+    instructions: Text | None = None
+    """Instructions for the model, at most as long as a prompt."""
+    previous_response_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] | None = None
+    """`upstream_response_id` of an earlier search: a follow-up question, which needs no image."""
+    max_output_tokens: (
+        Annotated[Whole, Field(ge=MIN_OUTPUT_TOKENS, le=MAX_OUTPUT_TOKENS)] | None
+    ) = None
+    """Upper bound of the answer, in tokens, reasoning included. Default: the model's own."""
+    thinking: bool | None = None
+    """`false` answers faster, without reasoning. Default: true."""
+    fresh: bool | None = None
+    """`true`: do not reuse a finished search. Default: false."""
 
 
-class UpstreamProblem(BaseModel):
-    status: int | None = None
-    code: str | None = None
-    message: str | None = None
-    request_id: str | None = None
+class TextFields(SearchRequest):
+    """The same fields where all values are text: one that was left empty counts as not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, fields: Any) -> Any:
+        found = {n: value for n, value in fields.items() if value or n not in cls.model_fields}
+        if urls := [url for url in found.pop("image_url", ()) if url]:
+            found["image_url"] = urls
+        return found
 
 
-class Problem(BaseModel):
-    """An error body (RFC 9457)."""
+class SearchForm(TextFields):
+    """A search as multipart/form-data: the same fields as text, and files."""
 
+    image: list[Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]] = []
+    """Image files, repeated for several; they count after those of `image_url`."""
+
+
+class StreamQuery(TextFields):
+    """A search as query parameters; others that EventSource clients send have to be known too."""
+
+    access_token: Annotated[str | None, Field(exclude=True)] = None
+    """A browser token, where no header can be sent."""
+    last_event_id: Annotated[str | None, Field(alias="lastEventId")] = None
+    """Same as the header `Last-Event-ID`."""
+    cache_buster: Annotated[str | None, Field(alias="_")] = None
+    """Ignored."""
+
+
+class TokenRequest(RequestModel):
+    """What a browser token is for; all of it may be left out."""
+
+    origin: str | None = None
+    """The only pages that may use the token, as an origin: `https://app.example`. Default: any."""
+    ttl_s: Whole | None = None
+    """Life of the token, in seconds. Default and upper bound: CLIENT_TOKEN_TTL_S."""
+
+
+class Token(ApiModel):
+    """A browser token."""
+
+    token: str
+    """For `Authorization: Bearer`, or `access_token` on event streams by GET."""
+    expires_at: int
+    """End of its life, in seconds since 1970."""
+
+
+class OpenAIErrorBody(ApiModel):
+    """What went wrong."""
+
+    message: str
+    """What happened, for humans."""
     type: str
-    title: str
-    status: int
-    detail: str
+    """OpenAI's kind of error."""
+    param: str | None
+    """The field that was refused, if one was."""
     code: str
-    retryable: bool
-    request_id: str
-    retry_after: int | None = None
-    search_id: str | None = None
-    errors: list[FieldProblem] | None = None
-    upstream: UpstreamProblem | None = None
-    result: "SearchResultBody | None" = None
+    """What happened, for programs: this service's code."""
 
 
-class MatchBody(BaseModel):
-    index: int
-    title: str
-    url: str
-    image: int
+class OpenAIError(ApiModel):
+    """An error under `/v1`, in OpenAI's shape."""
 
-
-class ImageSearchBody(BaseModel):
-    image: int
-    bbox: Annotated[list[int], Field(min_length=4, max_length=4)]
-    count: int
-
-
-class UsageBody(BaseModel):
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    image_search_calls: int
-
-
-class CostBody(BaseModel):
-    currency: Literal["CNY"]
-    total: float
-    tokens: float
-    tools: float
-
-
-class SearchResultBody(BaseModel):
-    """A search, while it runs and when it has ended."""
-
-    id: str
-    object: Literal["search"]
-    status: Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
-    outcome: Literal["matched", "no_match", "tool_skipped"] | None
-    model: str
-    text: str
-    results: list[MatchBody]
-    searches: list[ImageSearchBody]
-    usage: UsageBody | None
-    cost: CostBody | None
-    warnings: list[Literal["text_mentions_unlisted_url", "partial"]]
-    error: Problem | None
-    upstream_response_id: str | None
-    created_at: int
-    completed_at: int | None
-
-
-class Created(BaseModel):
-    """`search.created`: always first."""
-
-    search_id: str
-    model: str
-    created_at: int
-
-
-class Results(BaseModel):
-    """`search.results`: what one call of the tool found."""
-
-    image: int
-    bbox: Annotated[list[int], Field(min_length=4, max_length=4)]
-    results: list[MatchBody]
-
-
-class Progress(BaseModel):
-    """`search.progress`: a sign of life in a silence."""
-
-    phase: Literal["waiting", "thinking", "searching", "answering"]
-    elapsed_s: float
-
-
-class Failed(BaseModel):
-    """`search.failed`: the error, and what had been found before it."""
-
-    error: Problem
-    result: SearchResultBody
-
-
-OWN_EVENTS: dict[str, type[BaseModel]] = {
-    "search.created": Created,
-    "search.results": Results,
-    "search.progress": Progress,
-    "search.completed": SearchResultBody,
-    "search.cancelled": SearchResultBody,
-    "search.failed": Failed,
-}
-ENDED_AS = {"search.completed": ["completed", "incomplete"], "search.cancelled": ["cancelled"]}
-"""The status that tells two events with the same data apart."""
+    error: OpenAIErrorBody
+    """The error."""

@@ -1,137 +1,188 @@
 """Server-sent events out: a run's log as the bytes of an event stream (WHATWG HTML §9.2)."""
 
-import random
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import chain
+from functools import lru_cache
 
 from prometheus_client import Gauge
-from sse_starlette import EventSourceResponse
-from sse_starlette.sse import AppStatus
-from starlette.types import Receive, Scope, Send
+from sse_starlette import ServerSentEvent
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from app.api.feed import Feed, outlet_of
-from app.errors import Draining
 from app.models import Event
-from app.runs import Reader, Run
+from app.runs import Reader
 
 RETRY_MS = 2_000
-"""How long a browser waits before it comes back after a break."""
+"""How long a browser waits before it reconnects after a break."""
 
-DRAIN_RETRY_MS = (1_000, 10_000)
-"""Spread of the same at shutdown, so that not all come back at once."""
+PIECE_BYTES = 65_536
+"""Most bytes of one `send`, about: what a reader that stalls holds of the log."""
 
-PIECE_BYTES = 4_096
-"""An event is taken apart in such pieces: a reader that stalls in a large one holds two of them."""
+KEEP_ALIVE = b": keep-alive\n"
+"""A comment line, not a block: openai-python takes a lone blank line for an empty event."""
 
-FAILED = "search.failed"
+STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
 
-Show = Callable[[Event], Iterable[bytes]]
-"""How an event of a log is sent, in parts; nothing for one that is not."""
-
-STREAM_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
-
-# The runs end their streams themselves, each with a terminal event; see `Runs.drain`.
-AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call] # not annotated
+Encoder = Callable[[Event, int], Iterable[bytes]]
+"""The frame of an event, given its number in the log, in pieces; none if it is not sent."""
 
 
-class LogStream(EventSourceResponse):
-    """Follows a run for one reader and lets go of it however the connection ends."""
+@lru_cache(maxsize=256)
+def _before_data(event_type: str) -> bytes:
+    return f"event: {event_type}\ndata: ".encode()
+
+
+def frame(event: Event, id_line: bytes = b"") -> Iterable[bytes]:
+    """The frame of an event, its data byte for byte; a large one in pieces.
+
+    The `id` comes last: some clients take it as soon as they read it, and after a break inside the
+    frame they would resume behind an event that they never had.
+    """
+    head, tail = _before_data(event.type), b"\n" + id_line + b"\n"
+    if len(event.data) > PIECE_BYTES:
+        return _pieces(head, event.data, tail)
+    if event.is_synthetic:
+        text = ServerSentEvent(event.data.decode(), event=event.type, sep="\n").encode()
+        return (text[:-1] + id_line + b"\n",)
+    return (head + event.data.replace(b"\n", b"\ndata: ") + tail,)
+
+
+def _pieces(head: bytes, data: bytes, tail: bytes) -> Iterator[bytes]:
+    yield head
+    for start in range(0, len(data), PIECE_BYTES):
+        yield data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
+    yield tail
+
+
+def encoder_of(search_id: str) -> Encoder:
+    """Frames with the id by which a reader can resume behind the event."""
+    prefix = f"id: {search_id}:".encode()
+    return lambda event, number: frame(event, b"%b%d\n" % (prefix, number))
+
+
+class EventStream(Response):
+    """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
+
+    It has no `media_type`: FastAPI would document a text beside the union of events.
+    """
 
     def __init__(
         self,
         reader: Reader,
+        status_code: int = 200,
         *,
-        after: int,
+        encode: Encoder,
         heartbeat_s: float,
-        send_timeout_s: float,
         streams_open: Gauge,
-        headers: dict[str, str],
-        show: Show | None = None,
+        after: int = 0,
+        retry_ms: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(
-            iter(()),
-            headers=STREAM_HEADERS | headers,
-            ping=0,
-            sep="\n",
-            send_timeout=send_timeout_s or None,
-        )
+        self.status_code = status_code
+        self.background = None
+        self.init_headers(STREAM_HEADERS | (headers or {}))
         self._reader = reader
-        self._flow = partial(flow, reader.run, after=after, show=show)
+        self._encode = encode
         self._heartbeat_s = heartbeat_s
         self._streams_open = streams_open
+        self._after = after
+        self._unsent = [b"retry: %d\n" % retry_ms] if retry_ms else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the log ends, the reader leaves, or it takes nothing for too long."""
-        outlet = outlet_of(scope, receive)
-        feed = Feed(self._flow, outlet, heartbeat_s=self._heartbeat_s)
-        # Let go of, for a stream lasts a minute: a fiftieth of what it holds.
-        headers, self.raw_headers = self.raw_headers, []
-        head = {"type": "http.response.start", "status": self.status_code, "headers": headers}
+        """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
         try:
-            with self._streams_open.track_inprogress():
-                await send(head)
-                del head, headers
-                with self._reader.run.log.read_by(feed.pump):
-                    await feed.run(send, self.send_timeout)
+            with self._streams_open.track_inprogress(), self._reader.run.log.watch() as grown:
+                head = {"status": self.status_code, "headers": self.raw_headers}
+                await send({"type": "http.response.start", **head})
+                await self._follow(receive, send, grown)
         finally:
-            feed.close()
             self._reader.close()
 
+    async def _follow(self, receive: Receive, send: Send, grown: asyncio.Event) -> None:
+        log, leaving = self._reader.run.log, asyncio.create_task(_disconnected(receive))
+        leaving.add_done_callback(lambda _: grown.set())
+        heartbeat = Heartbeat(self._heartbeat_s, grown)
+        try:
+            while not leaving.done():
+                grown.clear()
+                sent = self._after
+                for piece in self._new():
+                    await send(_body(piece))
+                    if leaving.done():
+                        return
+                if self._after != sent:
+                    heartbeat.touch()
+                elif log.closed:
+                    await send(_body(b"", more=False))
+                    return
+                elif heartbeat.take():
+                    await send(_body(KEEP_ALIVE))
+                else:
+                    await grown.wait()
+        finally:
+            heartbeat.stop()
+            leaving.cancel()
 
-def flow(
-    run: Run, write: Callable[[bytes], bool], *, after: int, show: Show | None = None
-) -> Iterator[bool]:
-    """Write a run's log from behind event number `after` to its end, in pieces of bounded size.
-
-    Yields true when a piece was the last that `write` took for now, and false where the log has no
-    more as yet. With `show`, events look as that says, and bear nothing to come back with.
-    """
-    log, events, run_id = run.log, run.log.events, run.id
-    piece = b"" if show else b"retry: %d\n" % RETRY_MS
-    while not (log.closed and after == len(events)):
-        while after < len(events):
-            event = events[after]
-            after += 1
-            if show:
-                shown = show(event)
-            else:
-                ahead = f"id: {run_id}:{after}\n"
-                shown = frame(event, retrying(run) + ahead if event[0] == FAILED else ahead)
-            for part in shown:
-                piece += part
-                if len(piece) >= PIECE_BYTES:
-                    room, piece = write(piece), b""
-                    if not room:
-                        yield True
-        if piece:
-            room, piece = write(piece), b""
-            if not room:
-                yield True
-        if after == len(events) and not log.closed:
-            yield False
-
-
-def frame(event: Event, ahead: str = "") -> Iterable[bytes]:
-    """Frame one event behind fields that go `ahead`; a large one in parts.
-
-    Each line of its data becomes a `data:`.
-    """
-    name, data = event
-    head = f"{ahead}event: {name}\ndata: ".encode()
-    if len(data) <= PIECE_BYTES:
-        return (head + data.replace(b"\n", b"\ndata: ") + b"\n\n",)
-    return chain((head,), _pieces(data), (b"\n\n",))
+    def _new(self) -> Iterator[bytes]:
+        """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
+        events, piece = self._reader.run.log.events, self._unsent
+        size = 0
+        while self._after < len(events):
+            event = events[self._after]
+            self._after += 1
+            for part in self._encode(event, self._after):
+                piece.append(part)
+                size += len(part)
+                if size >= PIECE_BYTES:
+                    yield b"".join(piece)
+                    piece.clear()
+                    size = 0
+        if size:
+            yield b"".join(piece)
+            piece.clear()
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), PIECE_BYTES):
-        yield data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
+class Heartbeat:
+    """Wakes the sender after a silence. Its timer is set when it fires, not for each event."""
+
+    def __init__(self, after_s: float, wake: asyncio.Event) -> None:
+        self._after_s = after_s
+        self._wake = wake
+        self._loop = asyncio.get_running_loop()
+        self._sent_at = self._loop.time()
+        self._due = False
+        self._timer = self._loop.call_later(after_s, self._fire) if after_s else None
+
+    def touch(self) -> None:
+        """Begin the silence anew."""
+        self._sent_at = self._loop.time()
+
+    def take(self) -> bool:
+        """Whether a sign of life is due; it is, once."""
+        due, self._due = self._due, False
+        return due
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _fire(self) -> None:
+        left_s = self._sent_at + self._after_s - self._loop.time()
+        if left_s <= 0:
+            self._due, left_s = True, self._after_s
+            self._sent_at = self._loop.time()
+            self._wake.set()
+        self._timer = self._loop.call_later(left_s, self._fire)
 
 
-def retrying(run: Run) -> str:
-    """Spread the readers' return when the service goes away under them."""
-    if isinstance(run.error, Draining):
-        retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-        return f"retry: {retry_ms}\n"
-    return ""
+def _body(data: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,78 +1,44 @@
-"""Browser tokens: a backend's client key buys a short-lived token for a page."""
+"""Browser tokens: a backend exchanges its client key for a short-lived token for a page."""
 
-import json
+from fastapi import APIRouter, Request
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
-from app.api.body import BodyLimits, read_bytes, require_json
-from app.api.caller import charge, identify_key_holder
-from app.api.request import field_errors
-from app.api.routing import RequestRoute
-from app.api.service import service_of
-from app.errors import InvalidRequest, MalformedBody, RouteNotFound
-
-TOKEN_BODY_MAX_BYTES = 4_096
-
-router = APIRouter(route_class=RequestRoute)
-
-
-class TokenRequest(BaseModel):
-    """What a token is for; all of it may be left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    origin: str | None = Field(default=None, description="The only pages that may use it.")
-    ttl_s: int | None = Field(default=None, description="Seconds it is good for.")
-
-
-class TokenBody(BaseModel):
-    """A token, and the second since 1970 when it ends."""
-
-    token: str
-    expires_at: int
-
-
-@router.post(
-    "/tokens",
-    response_model=TokenBody,
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": TokenRequest.model_json_schema()}}
-        }
-    },
+from app.api.bodies import BodyLimits, read_json, validated
+from app.api.dependencies import KeyHolder
+from app.api.openapi import body, headers, refusals
+from app.api.schemas import Token, TokenRequest
+from app.api.service import ServiceDep
+from app.errors import (
+    EncodingUnsupported,
+    Forbidden,
+    ImageTooLarge,
+    InvalidRequest,
+    MalformedBody,
+    Overloaded,
+    RateLimited,
+    RouteNotFound,
+    Unauthorized,
+    UploadTimeout,
 )
-async def tokens(request: Request) -> Response:
-    """Mint a browser token for the client whose key is shown."""
-    service = service_of(request)
-    if not service.guards.mints:
-        raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
-    caller = identify_key_holder(request)
-    charge(request, caller)
-    asked = await _read(request)
-    token = service.guards.mint(caller, origin=asked.origin, ttl_s=asked.ttl_s)
-    return JSONResponse(
-        {"token": token.token, "expires_at": token.expires_at},
-        headers={"Cache-Control": "no-store"},
-    )
+
+BODY_MAX_BYTES = 4_096
+
+BODY = body(json=TokenRequest)
+BODY["requestBody"]["required"] = False
+CREATED = {200: {"headers": headers("RateLimit", "RateLimit-Policy")}}
+REFUSED = refusals(
+    *(Unauthorized, Forbidden, RouteNotFound, RateLimited, Overloaded, InvalidRequest),
+    *(MalformedBody, UploadTimeout, ImageTooLarge, EncodingUnsupported),
+)
+
+router = APIRouter(tags=["tokens"])
 
 
-async def _read(request: Request) -> TokenRequest:
-    service = service_of(request)
-    idle_s = service.settings.upload_idle_timeout_s
-    limits = BodyLimits(body_bytes=TOKEN_BODY_MAX_BYTES, file_bytes=0, files=0, idle_s=idle_s)
-    with service.intake.inflight.hold() as held:
-        body = await read_bytes(request, limits, held)
-    if not body:
-        return TokenRequest()
-    require_json(request)
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise MalformedBody("The body is not valid JSON.") from exc
-    try:
-        return TokenRequest.model_validate(fields)
-    except ValidationError as exc:
-        raise InvalidRequest("A field is not valid.", fields=field_errors(exc)) from exc
+@router.post("/tokens", openapi_extra=BODY, responses=CREATED | REFUSED)
+async def create_token(request: Request, service: ServiceDep, client: KeyHolder) -> Token:
+    """Make a browser token for the client whose key is shown."""
+    limits = BodyLimits.of(service.settings, body_bytes=BODY_MAX_BYTES)
+    with service.intake.memory.hold(caller=client.name) as memory:
+        found = await read_json(request, limits, memory, optional=True)
+    wanted = validated(TokenRequest, found, strict=True)
+    minted = service.guards.credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
+    return Token(token=minted.token, expires_at=minted.expires_at)

@@ -1,110 +1,100 @@
 """What may still be spent today, by each client and by all together. In memory, by UTC day.
 
-A search's estimate is set aside when it is admitted, and its charge takes that place when it
-ends. Both belong to the day of admission: what was granted yesterday never eats today's budget.
+A search's estimate is reserved when it is admitted, and its cost replaces that when it ends. Both
+belong to the day of admission.
 """
 
-import math
+import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from app.errors import BudgetExceeded
+from app.settings import Settings
 
 DAY_S = 86_400
+DAYS_KEPT = 3
+"""So that a clock that jumps and comes back finds its day as it was."""
+
 NOTHING = Decimal(0)
+ALL = ""
+"""The account of all clients together; no client has this name."""
 
 
-class _Purse:
-    """Money of one client, or of all: what was spent, and what is set aside."""
+@dataclass(slots=True)
+class Account:
+    """Money of one client, or of all, on one day, in CNY."""
 
-    __slots__ = ("reserved", "spent")
+    spent: Decimal = NOTHING
+    reserved: Decimal = NOTHING
+    searches: int = 0
 
-    def __init__(self) -> None:
-        self.spent = NOTHING
-        self.reserved = NOTHING
-
-    def holds(self, budget: Decimal) -> bool:
-        return not budget or self.spent + self.reserved < budget
-
-
-class _Day:
-    """The books of one UTC day, numbered from 1970-01-01."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.total = _Purse()
-        self.clients: defaultdict[str, _Purse] = defaultdict(_Purse)
+    def allows(self, amount: Decimal, *, budget: Decimal) -> bool:
+        """Whether `amount` more stays within the budget; 0 is no limit."""
+        return not budget or self.spent + self.reserved + amount <= budget
 
 
 class Reservation:
-    """Money set aside for one search, until it is charged. Charging a second time does nothing."""
+    """Money reserved for one search, until it is settled. Settling again does nothing."""
 
-    def __init__(self, purses: tuple[_Purse, _Purse], amount: Decimal) -> None:
-        self._purses = purses
+    def __init__(self, accounts: tuple[Account, ...], amount: Decimal) -> None:
+        self._accounts = accounts
         self._amount = amount
-        self._open = True
-        for purse in purses:
-            purse.reserved += amount
+        for account in accounts:
+            account.reserved += amount
+            account.searches += 1
 
-    def charge(self, amount: Decimal) -> None:
-        """Spend `amount` in place of what was set aside, be it more or less."""
-        if not self._open:
-            return
-        self._open = False
-        for purse in self._purses:
-            purse.reserved -= self._amount
-            purse.spent += amount
+    def settle(self, cost: Decimal) -> None:
+        """Spend `cost` in place of what was reserved, be it more or less."""
+        for account in self._accounts:
+            account.reserved -= self._amount
+            account.spent += cost
+        self._accounts = ()
 
 
 class Budget:
-    """Budgets in CNY per UTC day; 0 switches one off. `wall` gives seconds since 1970, UTC.
+    """Budgets in CNY per UTC day; 0 is no limit. `wall` gives seconds since 1970.
 
-    Nothing is awaited between looking and setting aside, so callers in parallel overspend by no
-    more than the one reservation that crosses the line (and by what searches cost above theirs).
+    Nothing is awaited between the look at an account and the reservation, so callers in parallel
+    overspend only by what searches cost above their reservations.
     """
 
-    def __init__(self, *, per_client: Decimal, total: Decimal, wall: Callable[[], float]) -> None:
-        self._per_client = per_client
-        self._total = total
+    def __init__(self, settings: Settings, *, wall: Callable[[], float] = time.time) -> None:
+        self._per_client = settings.budget_client_cny_per_day
+        self._total = settings.budget_total_cny_per_day
         self._wall = wall
-        self._day = _Day(0)
+        self._days: defaultdict[int, defaultdict[str, Account]] = defaultdict(_new_day)
 
     @property
     def limited(self) -> bool:
         """Whether any budget is set."""
         return bool(self._per_client or self._total)
 
-    @property
-    def spent(self) -> Decimal:
-        """CNY spent today by all."""
-        return self._today().total.spent
-
-    @property
-    def reserved(self) -> Decimal:
-        """CNY set aside today for searches under way."""
-        return self._today().total.reserved
+    def account(self, client: str = ALL) -> Account:
+        """The account of a client, or of all together, of today."""
+        number = int(self._wall() // DAY_S)
+        today = self._days[number]
+        for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
+            del self._days[day]
+        return today[client]
 
     def reserve(self, client: str, amount: Decimal) -> Reservation:
-        """Set `amount` aside for `client`.
+        """Reserve `amount` for `client`.
 
         Raises:
             BudgetExceeded: A budget is used up; `retry_after_s` is the time to UTC midnight.
         """
-        day = self._today()
-        purse = day.clients[client]
-        if not purse.holds(self._per_client):
-            raise self._used_up("This client's budget for today is used up.")
-        if not day.total.holds(self._total):
-            raise self._used_up("This service's budget for today is used up.")
-        return Reservation((purse, day.total), amount)
-
-    def _today(self) -> _Day:
-        number = int(self._wall() // DAY_S)
-        # A clock set back does not bring an older day's budget back.
-        if number > self._day.number:
-            self._day = _Day(number)
-        return self._day
+        own, total = self.account(client), self.account()
+        if not own.allows(amount, budget=self._per_client):
+            raise self._used_up("This client's budget for today does not cover this search.")
+        if not total.allows(amount, budget=self._total):
+            raise self._used_up("This service's budget for today does not cover this search.")
+        return Reservation((own, total), amount)
 
     def _used_up(self, detail: str) -> BudgetExceeded:
-        return BudgetExceeded(detail, retry_after_s=DAY_S - math.floor(self._wall() % DAY_S))
+        return BudgetExceeded(detail, retry_after_s=DAY_S - int(self._wall() % DAY_S))
+
+
+def _new_day() -> defaultdict[str, Account]:
+    return defaultdict(Account)

@@ -1,10 +1,11 @@
 """Which client got which upstream response: only that one may follow it up. In memory."""
 
 import math
-from collections import OrderedDict
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from app.errors import FieldError, InvalidRequest
+from app.errors import InvalidRequest
 
 ENTRIES_MAX = 200_000
 """About 60 MB; beyond it the oldest are forgotten, and cannot be followed up any more."""
@@ -13,45 +14,51 @@ ID_MAX_CHARS = 128
 """As long as a request's `previous_response_id` may be; documented ids have some 40."""
 
 
+@dataclass(slots=True)
+class _Entry:
+    owner: str
+    expires_at: float
+    total_tokens: int = 0
+
+
 class Ownership:
     """Owners of response ids, each for `ttl_s` seconds (0: without end) of `clock`."""
 
-    def __init__(
-        self, *, ttl_s: float, clock: Callable[[], float], max_entries: int = ENTRIES_MAX
-    ) -> None:
+    def __init__(self, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ttl_s = ttl_s or math.inf
         self._clock = clock
-        self._max_entries = max_entries
-        self._owners: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._entries: dict[str, _Entry] = {}
 
-    def __len__(self) -> int:
-        return len(self._owners)
-
-    def claim(self, response_id: str, client_name: str) -> None:
-        """Note who got a response. The first claim stands."""
+    def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
+        """Note who got a response first, and the tokens that a follow-up of it sends again."""
         self._forget()
-        if len(response_id) <= ID_MAX_CHARS and response_id not in self._owners:
-            self._owners[response_id] = client_name, self._clock() + self._ttl_s
-            if len(self._owners) > self._max_entries:
-                self._owners.popitem(last=False)
+        if len(response_id) <= ID_MAX_CHARS:
+            new = _Entry(owner, self._clock() + self._ttl_s)
+            entry = self._entries.setdefault(response_id, new)
+            if entry.owner == owner:
+                entry.total_tokens = total_tokens
 
-    def check(self, response_id: str, client_name: str) -> None:
+    def check(self, response_id: str, owner: str) -> None:
         """Let only the owner pass.
 
         Raises:
-            InvalidRequest: Unknown, too old, or another's: no difference is told.
+            InvalidRequest: Unknown, expired, or another's: no difference is shown.
         """
         self._forget()
-        owner, _ = self._owners.get(response_id, (None, 0.0))
-        if owner != client_name:
-            unknown = FieldError("previous_response_id", "Is none that can be followed up here.")
-            raise InvalidRequest("A field is not valid.", fields=[unknown])
+        entry = self._entries.get(response_id)
+        if entry is None or entry.owner != owner:
+            raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")
+
+    def total_tokens(self, response_id: str | None) -> int:
+        """Tokens that following this response up sends again; 0 when it is not known."""
+        entry = self._entries.get(response_id) if response_id else None
+        return entry.total_tokens if entry else 0
 
     def _forget(self) -> None:
-        """Drop what is too old; entries stand in the order of their claims."""
-        now = self._clock()
-        while self._owners:
-            response_id, (_, until) = next(iter(self._owners.items()))
-            if until > now:
+        """Drop what has expired, and the oldest of too many; entries are in order of claim."""
+        while self._entries:
+            oldest = next(iter(self._entries))
+            fits = len(self._entries) < ENTRIES_MAX
+            if fits and self._entries[oldest].expires_at > self._clock():
                 return
-            del self._owners[response_id]
+            del self._entries[oldest]

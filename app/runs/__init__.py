@@ -1,8 +1,7 @@
-"""Runs: one log of events a search, written by one task, read by many."""
+"""Runs: one append-only log of events a search, written by one task, read by many."""
 
 from app.runs.log import EventLog
-from app.runs.run import Reader, Run
-from app.runs.runs import CacheResult, Opened, RunLimits, Runs
-from app.runs.work import Work
+from app.runs.run import Reader, Run, Work
+from app.runs.runs import CacheResult, Opened, Runs
 
-__all__ = ["CacheResult", "EventLog", "Opened", "Reader", "Run", "RunLimits", "Runs", "Work"]
+__all__ = ["CacheResult", "EventLog", "Opened", "Reader", "Run", "Runs", "Work"]

@@ -1,57 +1,57 @@
 """The log of one search: events in the order they came, appended by one task, read by cursor.
 
-A reader's place is the number of events it has seen, so a reader that lags costs nothing and
-holds up nobody. Events are numbered from 1 without gaps.
+A reader's cursor is the number of events it has seen, so a reader that lags costs nothing and
+delays nobody. Events are numbered from 1 without gaps.
 """
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from app.models import Event
 
 EVENT_OVERHEAD_BYTES = 160
-"""What CPython 3.11 holds for an event beside its data: two objects' headers and a list slot."""
+"""Memory of an event beside its data in CPython 3.11: two object headers and a list slot."""
 
 
-def kept_bytes(event: Event) -> int:
-    """What an event takes in memory."""
-    return len(event.data) + EVENT_OVERHEAD_BYTES
+def size_of(events: Sequence[Event]) -> int:
+    """Memory that events take, in bytes."""
+    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
+    for event in events:
+        size_bytes += len(event.data)
+    return size_bytes
 
 
 class EventLog:
-    """An append-only list of events that ends once."""
-
-    __slots__ = ("_readers", "closed", "events", "size_bytes")
+    """An append-only list of events that is closed once. `size_bytes` is the memory it takes."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.size_bytes = 0
         self.closed = False
-        self._readers: tuple[Callable[[], None], ...] = ()
+        self._watchers: set[asyncio.Event] = set()
 
-    def append(self, event: Event, size_bytes: int) -> None:
-        """Add an event that takes so many bytes, overhead and all.
-
-        Whoever appends tells the readers, by `tell`, when it has no more.
-        """
-        self.events.append(event)
+    def append(self, events: Sequence[Event], size_bytes: int) -> None:
+        """Add events that take `size_bytes` in all, and wake the readers once."""
+        self.events += events
         self.size_bytes += size_bytes
+        self._wake()
 
     def close(self) -> None:
-        """Say that no event will follow."""
+        """Mark that no event will follow, and wake the readers."""
         self.closed = True
-        self.tell()
-
-    def tell(self) -> None:
-        """Let the readers know, at once and in turn, that there is more."""
-        for more in self._readers:
-            more()
+        self._wake()
 
     @contextmanager
-    def read_by(self, more: Callable[[], None]) -> Iterator[None]:
-        """Have a reader know of every growth, and of the end. What it does then, must not raise."""
-        self._readers = (*self._readers, more)
+    def watch(self) -> Iterator[asyncio.Event]:
+        """An event that is set in the same turn as each append and the close. Clear it yourself."""
+        grown = asyncio.Event()
+        self._watchers.add(grown)
         try:
-            yield
+            yield grown
         finally:
-            self._readers = tuple(one for one in self._readers if one != more)
+            self._watchers.discard(grown)
+
+    def _wake(self) -> None:
+        for grown in self._watchers:
+            grown.set()

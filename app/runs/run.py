@@ -1,105 +1,109 @@
 """One search under way, or ended and kept for a while: a log and the one task that writes it.
 
-A run outlives the connection that began it. Readers hold it; when the last has left, it goes on
-for a while for one that may come back, then stops. How it ends:
+A run outlives the request that began it. When its last reader has left, it goes on for a while
+for one that may come back, then it is cancelled. It ends in one of three ways:
 
-- the work is done: the work's last words close the log;
-- the work raises: the same, telling the error;
-- `stop()`: cancelled by its callers, or failed with the cause that was handed in.
+- its events are over;
+- its events raise: it failed with that error;
+- `stop()`: cancelled by its readers, or failed with the error that is handed in.
+
+However it ends, `Work.conclude` makes the last events, and the log is closed behind them.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from app.errors import Internal, ServiceError, UpstreamProtocol, problem
-from app.models import Client, Event, SearchResult, json_bytes
-from app.runs.log import EVENT_OVERHEAD_BYTES, EventLog, kept_bytes
-from app.runs.stage import Stage
-from app.runs.work import Grow, Work
-from app.silence import Silence
-from app.telemetry import request_id
+from app.errors import Internal, ServiceError, UpstreamProtocol
+from app.models import Client, Event
+from app.results import SearchResult
+from app.runs.log import EventLog, size_of
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("app.runs")
 
 ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
 
+TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
 
-TOO_LARGE = "The answer is larger than this service keeps of one search."
+
+class Work(Protocol):
+    """What a run does. It is handed in: the run knows nothing else of it."""
+
+    def events(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield events as they come, those that came together in one list.
+
+        The first list, which may be empty, says that the work was admitted.
+        """
+        ...
+
+    def progress(self) -> Event:
+        """Make a sign of life for a silence."""
+        ...
+
+    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
+        """Make the last events, the terminal event included. Called once."""
+        ...
+
+    def result(self) -> SearchResult:
+        """What has come so far or, after `conclude`, the final state."""
+        ...
 
 
+@dataclass(eq=False, kw_only=True)
 class Run:
     """One piece of work, its log and its readers."""
 
-    __slots__ = (
-        *("id", "owner", "fingerprint", "listed", "kept", "resumable", "keys", "joins", "log"),
-        *("error", "cancelled", "_work", "_task", "_grow", "_on_ended", "_loop", "_readers"),
-        *("_admitted", "_opened", "_ended", "_let_in", "_relayed", "_stopping", "_stopped_by"),
-        *("_linger_s", "_max_bytes", "_started_at", "_linger", "_silence", "__weakref__"),
-    )
+    owner: Client
+    fingerprint: str
+    listed: bool
+    """Whether it can be found by its id."""
+    kept: bool
+    """Whether it stays for a while when it has ended."""
+    max_bytes: int
+    linger_s: float
+    reserve: Callable[[int], None]
+    """Called with the bytes of events before they are stored; may raise `Overloaded`."""
+    on_end: Callable[["Run", int], None]
+    """Called once, after the last events, with their bytes."""
+    id: str = field(default_factory=lambda: f"srch_{secrets.token_hex(ID_BYTES)}")
+    keys: list[str] = field(default_factory=list)
+    log: EventLog = field(default_factory=EventLog)
+    error: ServiceError | None = None
+    cancelled: bool = False
+    resumable: bool = False
+    was_admitted: bool = False
+    opens: int = 0
+    """How many requests asked for this run."""
 
-    def __init__(
-        self,
-        owner: Client,
-        fingerprint: str,
-        *,
-        progress_s: float,
-        linger_s: float,
-        max_bytes: int,
-        listed: bool = True,
-        kept: bool = True,
-    ) -> None:
-        self.id = f"srch_{secrets.token_hex(ID_BYTES)}"
-        self.owner = owner
-        self.fingerprint = fingerprint
-        self.listed = listed
-        self.kept = kept
-        self.log = EventLog()
-        self.error: ServiceError | None = None
-        self.cancelled = False
-        self.resumable = False
-        self.keys: dict[str, None] = {}
-        self.joins = 0
-        self._linger_s = linger_s
-        self._max_bytes = max_bytes
-        self._loop = asyncio.get_running_loop()
+    def __post_init__(self) -> None:
         self._readers = 0
-        self._let_in = False
-        self._relayed = False
-        self._stopping = False
-        self._admitted = Stage()
-        self._opened = Stage()
-        self._ended = Stage()
-        self._stopped_by: ServiceError | None = None
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = 0.0
+        self._silence: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._silence = Silence(progress_s if listed else 0, self._on_silence)
+        self._relayed = False
+        self._admitted = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._stopping = False
+        self._stop_error: ServiceError | None = None
 
-    def start(
-        self,
-        work: Work,
-        *,
-        grow: Grow,
-        ended: Callable[["Run", int], None],
-    ) -> None:
-        """Begin the work in a task of its own.
-
-        `grow` is told the bytes of every event before it is kept;
-        `ended` is called once, after the last event, with the bytes of the last words, which are
-        always kept.
-        """
+    def start(self, work: Work, *, progress_s: float) -> None:
+        """Begin the work in a task, with a sign of life after `progress_s` of silence (0: none)."""
         self._work = work
-        self._grow = grow
-        self._on_ended = ended
-        self._started_at = self._loop.time()
-        self._task = asyncio.create_task(self._live(), name=self.id)
-        # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+        self._progress_s = progress_s
+        self._task = asyncio.create_task(self._write(), name=self.id)
+        # Not a `finally` in the task: one that is cancelled before its first step has none.
         self._task.add_done_callback(self._end)
 
     @property
     def ended(self) -> bool:
-        """Whether the last event stands in the log."""
+        """Whether the last event is in the log."""
         return self.log.closed
 
     @property
@@ -109,140 +113,144 @@ class Run:
 
     @property
     def shared(self) -> bool:
-        """Whether it is read by more than one of the requests that asked for it.
+        """Whether more than one of the requests that asked for it still read it.
 
-        Who came back after a break may still hold the connection that broke: that is one request.
+        A reader that came back may still hold the connection that broke: that is one request.
         """
-        return self._readers > 1 and self.joins > 1
-
-    @property
-    def refused(self) -> bool:
-        """Whether it was turned away before it began."""
-        return self.error is not None and not self._let_in
+        return self._readers > 1 and self.opens > 1
 
     @property
     def result(self) -> SearchResult:
         """What has come so far, or the final state."""
-        return self._work.result(self.log.events)
+        return self._work.result()
 
     async def admitted(self) -> None:
-        """Wait until the work has been let in.
+        """Wait until the work is admitted.
 
         Raises:
             ServiceError: It was refused.
         """
         await self._admitted.wait()
-        if self.refused and self.error:
+        if self.error and not self.was_admitted:
             raise self.error
 
     async def opened(self, within_s: float) -> None:
-        """Wait for the first event of the work's source, at most `within_s` seconds.
+        """Wait for the first upstream event, at most `within_s` seconds, and for the admission.
 
         Raises:
             ServiceError: It failed before that event came, and within that time.
         """
-        if not await self._opened.wait(within_s):
+        try:
+            async with asyncio.timeout(within_s):
+                await self._opened.wait()
+        except TimeoutError:
             await self.admitted()
-        elif self.error and not self._relayed:
-            raise self.error
+        else:
+            if self.error and not self._relayed:
+                raise self.error
 
     async def finished(self) -> None:
-        """Wait until the last event stands in the log."""
-        await self._ended.wait()
+        """Wait until the last event is in the log."""
+        await self._finished.wait()
 
     def read(self, *, resumable: bool) -> "Reader":
-        """Take hold of the run for one reader; `resumable` if it could come back after a break."""
+        """Hold the run for one reader; `resumable` if it could come back after a break."""
         self._readers += 1
         self.resumable = self.resumable or resumable
-        self._disarm()
+        self._cancel_linger()
         return Reader(self)
 
     def leave(self) -> None:
-        """Let one reader go; the last one's going stops the run, at once or after the linger."""
+        """Let one reader go; the last one stops the run, after the linger if it may come back.
+
+        A run that still waits for its admission is stopped at once.
+        """
         self._readers -= 1
         if self._readers or self.ended:
             return
-        if not self.resumable:
+        if not (self.resumable and self.was_admitted):
             self.stop()
             return
-        self._linger = self._loop.call_later(self._linger_s, self.stop)
+        self._linger = self._loop.call_later(self.linger_s, self.stop)
 
-    def stop(self, cause: ServiceError | None = None) -> None:
-        """End the work: as failed with `cause`, or as cancelled. Nothing if it has ended."""
+    def stop(self, error: ServiceError | None = None) -> None:
+        """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
         if not self._stopping and not self._task.done():
             self._stopping = True
-            self._stopped_by = cause
+            self._stop_error = error
             self._task.cancel()
 
-    async def _live(self) -> None:
+    async def _write(self) -> None:
         try:
-            await self._work.run(self._append)
+            async with aclosing(self._work.events()) as batches:
+                async for events in batches:
+                    self._append(events)
+                    self._heard_at = self._loop.time()
         except ServiceError as exc:
             self.error = exc
         except Exception:
-            logger.exception("search broke")
-            self.error = Internal("Something went wrong here; it was logged.")
+            logger.exception("search failed with an unexpected error")
+            self.error = Internal("An unexpected error occurred; it was logged.")
 
     def _append(self, events: Sequence[Event]) -> None:
-        log, most = self.log, self._max_bytes
-        try:
-            for event in events:
-                # As `kept_bytes`, without a call for every token.
-                size_bytes = len(event[1]) + EVENT_OVERHEAD_BYTES
-                if 0 < most < log.size_bytes + size_bytes:
-                    raise UpstreamProtocol(TOO_LARGE)
-                # The first says that the work was let in: refused, it would cost what it never did.
-                self._grow(size_bytes, bounded=self._let_in)
-                log.append(event, size_bytes)
-                if not self._relayed:
-                    self._note_stage(event)
-        finally:
-            self._silence.heard_at = self._loop.time()
-            log.tell()
+        size_bytes = size_of(events)
+        if 0 < self.max_bytes < self.log.size_bytes + size_bytes:
+            raise UpstreamProtocol(TOO_LARGE)
+        self.reserve(size_bytes)
+        self.log.append(events, size_bytes)
+        if not self._relayed:
+            self._note_stage(events)
 
-    def _note_stage(self, event: Event) -> None:
-        if not self._let_in:
-            self._let_in = True
-            self._admitted.reach()
-            self._silence.watch()
-        if not event.own:
+    def _note_stage(self, events: Sequence[Event]) -> None:
+        if not self.was_admitted:
+            self.was_admitted = True
+            self._admitted.set()
+            self._heard_at = self._loop.time()
+            self._watch_silence()
+        if any(not event.is_synthetic for event in events):
             self._relayed = True
-            self._opened.reach()
+            self._opened.set()
 
-    def _on_silence(self) -> None:
-        """Speak when nothing else does."""
-        event = self._work.progress(self.log.events, self._loop.time() - self._started_at)
-        try:
-            self._append([event])
-        except ServiceError as exc:
-            self._silence.stop()
-            self.stop(exc)
+    def _watch_silence(self) -> None:
+        """Set the timer of a sign of life: one timer in all, since events come by the thousand."""
+        if self._progress_s and not self.ended:
+            self._silence = self._loop.call_at(self._heard_at + self._progress_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        now = self._loop.time()
+        if now >= self._heard_at + self._progress_s:
+            self._heard_at = now
+            try:
+                self._append([self._work.progress()])
+            except ServiceError as exc:
+                self.stop(exc)
+        self._watch_silence()
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._disarm()
-        self._silence.stop()
+        self._cancel_linger()
+        if self._silence:
+            self._silence.cancel()
         if task.cancelled():
-            self.error = self._stopped_by
+            self.error = self._stop_error
             self.cancelled = self.error is None
-        before_bytes = self.log.size_bytes
-        for event in self._last_words():
-            self.log.append(event, kept_bytes(event))
+        last = self._conclude()
+        last_bytes = size_of(last)
+        self.log.append(last, last_bytes)
         self.log.close()
-        self._on_ended(self, self.log.size_bytes - before_bytes)
-        for stage in (self._admitted, self._opened, self._ended):
-            stage.reach()
+        self.on_end(self, last_bytes)
+        for stage in (self._admitted, self._opened, self._finished):
+            stage.set()
 
-    def _last_words(self) -> list[Event]:
+    def _conclude(self) -> list[Event]:
         try:
-            return self._work.conclude(self.log.events, error=self.error, cancelled=self.cancelled)
+            return self._work.conclude(self.error, cancelled=self.cancelled)
         except Exception:
-            # Whatever is wrong with them: no reader is left without an end.
-            logger.exception("the last words failed")
-            self.error = Internal("Something went wrong here; it was logged.")
-            told = problem(self.error, request_id=request_id.get(), search_id=self.id)
-            return [Event("search.failed", json_bytes({"error": told}))]
+            # The log has to be closed all the same, or its readers wait for ever.
+            logger.exception("the last events could not be made")
+            self.error = Internal("An unexpected error occurred; it was logged.")
+            return []
 
-    def _disarm(self) -> None:
+    def _cancel_linger(self) -> None:
         if self._linger:
             self._linger.cancel()
             self._linger = None
@@ -253,10 +261,10 @@ class Reader:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._held = True
+        self._open = True
 
     def close(self) -> None:
         """Let go; more than once does no harm."""
-        if self._held:
-            self._held = False
+        if self._open:
+            self._open = False
             self.run.leave()

@@ -1,250 +1,267 @@
-"""The call to DashScope: one streaming POST, its time-outs, its retries, its end.
+"""The calls to DashScope's Responses API: streamed, in one piece, and look-ups."""
 
-How a call ends::
-
-    completed, incomplete   the last event is handed down, then the call returns
-    response.failed, error  not handed down, but raised as the error that it tells
-    anything else           raised as what went wrong on the way
-
-Nothing but this and what is under it knows httpx.
-"""
-
-import logging
-import random as chance
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, closing
-from functools import partial
-from typing import Any
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from app.errors import (
-    InvalidRequest,
+    Billed,
     SearchNotFound,
     ServiceError,
+    UpstreamInterrupted,
     UpstreamProtocol,
     UpstreamTimeout,
+    UpstreamUnavailable,
 )
-from app.models import Emit
+from app.models import Event, UpstreamCall
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.broken import unanswered, unread
-from app.upstream.failures import from_response, from_whole
-from app.upstream.patience import Patience
-from app.upstream.reading import Reading, redacted
-from app.upstream.retry import RetryPolicy
-from app.upstream.sse import Heads
-from app.upstream.transport import Reply, address, timeouts
-from app.upstream.tries import Tries
-from app.upstream.verdicts import EARLIER
-
-logger = logging.getLogger("app.upstream")
+from app.upstream.deadlines import CallDeadlines, timed_out
+from app.upstream.error_table import EARLIER_RESPONSE
+from app.upstream.failures import failure_in_body, failure_in_response
+from app.upstream.retry import Attempts
+from app.upstream.stream import EventStreamReader, redacted
+from app.upstream.transport import KEEPALIVE_S, Transport
 
 WRITE_BYTES = 131_072
-"""A request is written in such pieces, so that megabytes of image do not hold the loop."""
+"""A request is written in such pieces, so that megabytes of images do not block the loop."""
 REFUSAL_MAX_BYTES = 65_536
-"""As much is read of a refusal's body; documented ones have some hundred bytes."""
+"""How much of a refusal's body is read; documented ones have some hundred bytes."""
 STREAM, JSON = "text/event-stream", "application/json"
-HTTP_REFUSED, HTTP_NOT_FOUND = 300, 404
-NOT_KEPT = "No such response, or it is no longer kept."
-BROKEN = httpx.TransportError
-"""What a bad connection raises."""
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.WriteError)
+"""After these, the request was not fully written."""
 
 
-class Upstream:
-    """Calls the Responses API with the service's key."""
+class UpstreamClient:
+    """Calls the Responses API with the service's key. Connects when it is first used."""
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        settings: Settings,
-        metrics: Metrics,
-        *,
-        random: Callable[[], float] = chance.random,
-    ) -> None:
-        self._transport = transport
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._key = settings.dashscope_api_key.get_secret_value().encode()
-        self._url = address(settings)
-        self._timeouts = timeouts(settings)
-        self._heads: Heads = {}
-        self._headers = {
-            "Accept-Encoding": "identity",
-            "Authorization": f"Bearer {self._key.decode()}",
-            "User-Agent": "imagesearch-proxy",
-        }
-        policy = RetryPolicy(settings.upstream_retries, settings.upstream_retry_total_s)
-        self._tries = Tries(policy, metrics, random=random)
+        self._metrics = metrics
+        self._key = settings.dashscope_api_key.get_secret_value()
+        self._http = httpx.AsyncClient(
+            base_url=settings.base_url,
+            transport=make_transport(settings),
+            headers={
+                "Accept-Encoding": "identity",
+                "Authorization": f"Bearer {self._key}",
+                "User-Agent": "imagesearch-proxy",
+            },
+            timeout=httpx.Timeout(None, connect=settings.upstream_connect_timeout_s or None),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            follow_redirects=False,
+            trust_env=False,
+        )
 
-    async def relay(self, payload: list[bytes], emit: Emit) -> None:
-        """Hand down the upstream's events, the last `response.completed` or `…incomplete`.
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
 
-        The payload, in parts, is emptied as soon as it cannot be needed again: at the first
-        event. An answer takes a minute, and a picture megabytes.
+    async def stream(
+        self, payload: list[bytes], call: UpstreamCall
+    ) -> AsyncGenerator[list[Event], None]:
+        """Yield the upstream's events, those that arrived together at once.
 
-        Cancelling it closes the call at once. What `emit` raises ends the call and is raised.
-
-        Raises:
-            ServiceError: For every other end, with `told_by` where an event told it.
-        """
-        await self._tries.run(partial(self._attempt, payload, emit), again=lambda: bool(payload))
-
-    async def complete(self, payload: list[bytes]) -> bytes:
-        """The upstream's whole answer as JSON text, to a payload that asks for no stream.
-
-        The payload is emptied when the answer has come; see `relay` for it and for errors.
-        """
-        attempt = partial(self._attempt_whole, payload)
-        return await self._tries.run(attempt, again=lambda: bool(payload))
-
-    async def fetch(self, method: str, path: str, query: Mapping[str, str]) -> bytes:
-        """What the upstream says of an answer that it keeps, as JSON text; asked once.
+        Returns after a `response.completed` or `response.incomplete`. The payload, the parts of a
+        JSON text, is emptied at the first event: an answer takes a minute, and images are large.
 
         Raises:
-            SearchNotFound: It keeps no such answer.
-            ServiceError: For every other refusal, or without a reply.
+            ServiceError: For every other end, after the events before it.
         """
-        url = httpx.URL(f"{self._settings.base_url}{path}", params=query)
-        request = self._request(method, url, {"Accept": JSON})
-        return await self._tries.run(partial(self._attempt_fetch, request), again=lambda: False)
-
-    async def _attempt_fetch(self, request: httpx.Request) -> bytes:
-        with closing(self._patience(self._settings.upstream_first_event_timeout_s)) as patience:
-            async with aclosing(await self._send(request, patience)) as reply:
-                if reply.status == HTTP_NOT_FOUND:
-                    raise SearchNotFound(NOT_KEPT)
-                try:
-                    return await self._whole(reply, patience, stored=True)
-                except InvalidRequest as exc:
-                    if any(one.field == EARLIER for one in exc.fields):
-                        raise SearchNotFound(NOT_KEPT) from exc
+        attempts, body = Attempts(call, self._settings, self._metrics), RequestBody(payload, call)
+        while True:
+            try:
+                async with self._attempt(attempts, body, accept=STREAM) as (response, deadlines):
+                    reader = await self._reader(response, deadlines)
+                    chunks = response.aiter_raw()
+                    while not reader.over:
+                        if events := await next_events(reader, chunks, deadlines):
+                            payload.clear()
+                            deadlines.first_event()
+                            yield events
+                    if reader.error:
+                        raise reader.error
+                    response.extensions.get("expect_end", bool)()
+            except ServiceError as error:
+                if not payload:
                     raise
+                await attempts.pause_after(error)
+            else:
+                return
 
-    async def _attempt_whole(self, payload: list[bytes]) -> bytes:
-        # Nothing is heard before the answer is made: only its total time is bounded.
-        with closing(self._patience(0)) as patience:
-            async with aclosing(await self._post(payload, patience, accept=JSON)) as reply:
-                body = await self._whole(reply, patience, stored=False)
-        payload.clear()
-        return body
+    async def create(self, payload: list[bytes], call: UpstreamCall) -> bytes:
+        """The answer, as JSON text, to a payload that asks for no stream; then that is emptied."""
+        attempts, body = Attempts(call, self._settings, self._metrics), RequestBody(payload, call)
+        while True:
+            try:
+                async with self._attempt(attempts, body) as (response, deadlines):
+                    answer = await self._answer(response, deadlines, stored=False)
+            except ServiceError as error:
+                await attempts.pause_after(error)
+            else:
+                payload.clear()
+                return answer
 
-    async def _attempt(self, payload: list[bytes], emit: Emit) -> None:
-        first_event_s = self._settings.upstream_first_event_timeout_s
-        with closing(self._patience(first_event_s)) as patience:
-            async with aclosing(await self._post(payload, patience, accept=STREAM)) as reply:
-                if not _is_event_stream(reply):
-                    raise await self._refusal(reply, patience)
-                reading = Reading(
-                    max_event_bytes=self._settings.upstream_max_event_bytes,
-                    headers=reply.headers,
-                    secret=self._key,
-                    heads=self._heads,
-                )
+    async def fetch(self, method: str, path: str, params: Mapping[str, str]) -> bytes:
+        """What the upstream says of a stored response, as JSON text. Not retried.
 
-                def take(chunk: bytes) -> bool:
-                    if events := reading.feed(chunk):
-                        payload.clear()
-                        emit(events)
-                    if reading.opened:
-                        patience.idle()
-                    return not reading.over
+        Raises:
+            SearchNotFound: There is no such response.
+            ServiceError: For every other failure.
+        """
+        call = UpstreamCall()
+        attempts, body = Attempts(call, self._settings, self._metrics), RequestBody((), call)
+        sent = self._attempt(attempts, body, method=method, path=path, params=params)
+        async with sent as (response, deadlines):
+            try:
+                return await self._answer(response, deadlines, stored=True)
+            except ServiceError as error:
+                unknown = any(one.field == EARLIER_RESPONSE for one in error.fields)
+                if unknown or response.status_code == httpx.codes.NOT_FOUND:
+                    detail = "No such response, or it is no longer kept."
+                    raise SearchNotFound(detail, upstream=error.upstream) from error
+                raise
 
-                with patience.first():
-                    try:
-                        await reply.pour(take)
-                    except BROKEN as exc:
-                        fields = {"cause": repr(exc)}
-                        logger.warning("upstream connection broke", extra={"fields": fields})
-                if not reading.over and (events := reading.end()):
-                    payload.clear()
-                    emit(events)
-                if not reading.ended:
-                    raise reading.error or reading.broken()
-                reply.enough()
+    @asynccontextmanager
+    async def _attempt(
+        self,
+        attempts: Attempts,
+        body: "RequestBody",
+        *,
+        method: str = "POST",
+        path: str = "/responses",
+        params: Mapping[str, str] | None = None,
+        accept: str = JSON,
+    ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
+        """Send a request, and give its response, whose body is to be read."""
+        # Without a stream, nothing is heard before the answer is complete.
+        deadlines = CallDeadlines(self._settings, streamed=accept == STREAM or method != "POST")
+        headers = {"Accept": accept, "Content-Length": str(len(body)), "Content-Type": JSON}
+        sent = self._http.stream(method, path, params=params, headers=headers, content=body)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(attempts.attempt())
+            stack.callback(deadlines.close)
+            try:
+                with deadlines:
+                    response = await stack.enter_async_context(sent)
+            except httpx.TransportError as exc:
+                raise unanswered(exc, body.call) from exc
+            except ServiceError as timeout:
+                timeout.billed = "maybe" if body.call.written else "no"
+                raise
+            yield response, deadlines
 
-    def _patience(self, first_event_s: float) -> Patience:
-        settings = self._settings
-        return Patience(
-            first_event_s=first_event_s,
-            idle_s=settings.upstream_idle_timeout_s,
-            total_s=settings.upstream_total_timeout_s,
-        )
+    async def _reader(
+        self, response: httpx.Response, deadlines: CallDeadlines
+    ) -> EventStreamReader:
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not response.is_success or media_type != STREAM:
+            raise await self._refusal(response, deadlines)
+        limit_bytes = self._settings.upstream_max_event_bytes
+        return EventStreamReader(response.headers, self._key.encode(), limit_bytes)
 
-    def _request(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], **content: Any
-    ) -> httpx.Request:
-        return httpx.Request(
-            method,
-            url,
-            # Told its encoding, or httpx looks for it whenever they are read.
-            headers=httpx.Headers({**self._headers, **headers}, encoding="ascii"),
-            extensions={"timeout": self._timeouts},
-            **content,
-        )
-
-    async def _post(self, payload: list[bytes], patience: Patience, *, accept: str) -> Reply:
-        n_bytes = sum(map(len, payload))
-        content = b"".join(payload) if n_bytes <= WRITE_BYTES else _pieces(payload)
-        headers = {"Accept": accept, "Content-Length": str(n_bytes), "Content-Type": JSON}
-        request = self._request("POST", self._url, headers, content=content)
-        return await self._send(request, patience)
-
-    async def _send(self, request: httpx.Request, patience: Patience) -> Reply:
-        """Write the request and wait for the response's head."""
-        try:
-            with patience.first():
-                return Reply(await self._transport.handle_async_request(request))
-        except BROKEN as exc:
-            raise unanswered(exc) from exc
-
-    async def _whole(self, reply: Reply, patience: Patience, *, stored: bool) -> bytes:
-        """The body of an answer that is one JSON object, or the failure that it tells."""
-        if not reply.is_success:
-            raise await self._refusal(reply, patience)
-        body, most = bytearray(), self._settings.search_max_bytes
-        read = reply.read
-        try:
-            with patience.idle():
-                while chunk := await read():
-                    body += chunk
-                    if 0 < most < len(body):
-                        raise UpstreamProtocol("The upstream's answer is over SEARCH_MAX_BYTES.")
-                    patience.idle()
-        except BROKEN as exc:
-            raise unread(exc) from exc
-        shown = redacted(bytes(body), self._key)
-        if error := from_whole(reply.headers, shown, stored=stored):
+    async def _answer(
+        self, response: httpx.Response, deadlines: CallDeadlines, *, stored: bool
+    ) -> bytes:
+        """The body of an answer in one piece, unless it reports a failure."""
+        if not response.is_success:
+            raise await self._refusal(response, deadlines)
+        deadlines.first_event()
+        limit_bytes = self._settings.search_max_bytes
+        answer = await self._body(response, deadlines, limit_bytes)
+        if 0 < limit_bytes < len(answer):
+            raise UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
+        if error := failure_in_body(response.headers, answer, stored=stored):
             raise error
-        return shown
+        return answer
 
-    async def _refusal(self, reply: Reply, patience: Patience) -> ServiceError:
-        """What a response that is no event stream says; half of its body may say enough."""
-        body, read = b"", reply.read
+    async def _refusal(self, response: httpx.Response, deadlines: CallDeadlines) -> ServiceError:
+        body = await self._body(response, deadlines, REFUSAL_MAX_BYTES)
+        return failure_in_response(response.status_code, response.headers, body)
+
+    async def _body(
+        self, response: httpx.Response, deadlines: CallDeadlines, limit_bytes: int
+    ) -> bytes:
+        """A body, until it exceeds the limit (0: none). Of a refusal, a part may say enough."""
+        body, chunks = bytearray(), response.aiter_raw()
         try:
-            with patience.first():
-                while len(body) < REFUSAL_MAX_BYTES and (chunk := await read()):
-                    body += chunk
-        except (BROKEN, UpstreamTimeout) as exc:
-            if reply.status < HTTP_REFUSED:
-                raise unread(exc) from exc
-        return from_response(reply.status, reply.headers, redacted(body, self._key))
+            while not 0 < limit_bytes < len(body):
+                with deadlines:
+                    body += await anext(chunks)
+        except StopAsyncIteration:
+            pass
+        except UpstreamTimeout:
+            if response.is_success:
+                raise
+        except httpx.TransportError as exc:
+            if response.is_success:
+                raise UpstreamInterrupted("The upstream's answer ended early.") from exc
+        return redacted(bytes(body), self._key.encode())
 
 
-async def _pieces(payload: list[bytes]) -> AsyncIterator[bytes | memoryview]:
-    """The payload, its small parts together, its large ones cut without a copy."""
-    small = b""
-    for part in payload:
-        if len(small) + len(part) <= WRITE_BYTES:
-            small += part
-            continue
-        yield small
-        small = b""
-        view = memoryview(part)
-        for start in range(0, len(part), WRITE_BYTES):
-            yield view[start : start + WRITE_BYTES]
-    yield small
+class RequestBody:
+    """A payload as httpx sends it; it can be sent again. Notes when all of it was written."""
+
+    def __init__(self, payload: Sequence[bytes], call: UpstreamCall) -> None:
+        self.call = call
+        self._payload = payload
+
+    def __len__(self) -> int:
+        return sum(map(len, self._payload))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        piece = bytearray()
+        for part in self._payload:
+            for start in range(0, len(part), WRITE_BYTES):
+                piece += part[start : start + WRITE_BYTES]
+                if len(piece) >= WRITE_BYTES:
+                    yield bytes(piece)
+                    piece.clear()
+        yield bytes(piece)
+        # A transport comes back for more when the last piece was written.
+        self.call.written = True
 
 
-def _is_event_stream(reply: Reply) -> bool:
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return reply.is_success and kind == STREAM
+async def next_events(
+    reader: EventStreamReader, chunks: AsyncIterator[bytes], deadlines: CallDeadlines
+) -> list[Event]:
+    """The events in what arrives next."""
+    try:
+        with deadlines:
+            chunk = await anext(chunks, b"")
+    except httpx.TransportError as exc:
+        events = reader.end()
+        if reader.error:
+            reader.error.__cause__ = exc
+        return events
+    return reader.feed(chunk) if chunk else reader.end()
+
+
+def unanswered(exc: httpx.TransportError, call: UpstreamCall) -> ServiceError:
+    """The error of a request that got no response."""
+    billed: Billed = "maybe" if call.written and not isinstance(exc, UNSENT) else "no"
+    match exc:
+        case httpx.ConnectTimeout():
+            return timed_out("connect", billed=billed)
+        case httpx.ConnectError() | httpx.ProxyError():
+            detail = "No connection to the upstream could be made."
+        case httpx.RemoteProtocolError():
+            return UpstreamProtocol("The upstream's answer is not HTTP.", billed=billed)
+        case _:
+            detail = "The connection broke before the upstream answered."
+    return UpstreamUnavailable(detail, billed=billed)
+
+
+def make_transport(settings: Settings) -> httpx.AsyncBaseTransport:
+    """Our own transport; with UPSTREAM_PROXY httpx's, which knows proxies."""
+    if settings.upstream_ca_file:
+        tls = ssl.create_default_context(cafile=settings.upstream_ca_file)
+    else:
+        tls = httpx.create_ssl_context(trust_env=False)
+    if proxy := settings.upstream_proxy.get_secret_value():
+        limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S)
+        return httpx.AsyncHTTPTransport(verify=tls, proxy=proxy, limits=limits, trust_env=False)
+    return Transport(tls)

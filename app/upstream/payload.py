@@ -1,11 +1,11 @@
-"""The body of `POST /responses`. The images, megabytes of ASCII, are joined in, never encoded."""
+"""The body of `POST /responses`. Images, megabytes of ASCII, are joined in, never encoded."""
 
 import json
 from typing import Any
 
 from app.models import ImageInput, SearchSpec
 
-IMAGE_HEAD, IMAGE_TAIL = b', {"type": "input_image", "image_url": ', b"}"
+IMAGE_START, IMAGE_END = b', {"type": "input_image", "image_url": ', b"}"
 
 
 def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
@@ -14,15 +14,15 @@ def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
     `store` lets the upstream keep the answer. Only documented members are sent, and `reasoning`
     only to switch thinking off.
     """
-    head = (
+    start = (
         f'{{"model": {json.dumps(spec.model)}, "input": [{{"role": "user", "content": '
         f'[{{"type": "input_text", "text": {json.dumps(spec.prompt)}}}'
     )
-    tail = json.dumps(_options(spec, store=store)).removeprefix("{")
-    parts = [head.encode()]
+    end = json.dumps(_options(spec, store=store)).removeprefix("{")
+    parts = [start.encode()]
     for image in spec.images:
-        parts += IMAGE_HEAD, *_quoted(image), IMAGE_TAIL
-    return [*parts, b"]}], ", tail.encode()]
+        parts += IMAGE_START, *_quoted(image), IMAGE_END
+    return [*parts, b"]}], ", end.encode()]
 
 
 def _options(spec: SearchSpec, *, store: bool) -> dict[str, Any]:

@@ -1,70 +1,88 @@
-"""Whether to call the upstream once more, and when. Pure: no clock, no chance of its own.
+"""The attempts of one upstream call: each is counted and logged, some are followed by another.
 
-Only what cannot have been billed is tried again: a request that was never written, or one that
-the upstream says it did not serve. Whoever asks makes sure that no event was given out before.
+Only what cannot have been billed is tried again, before the first event: a request that was never
+fully written, and one that the upstream says it did not serve.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 
-from app.errors import ServiceError, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from app.errors import ServiceError, UpstreamRateLimited
+from app.models import UpstreamCall
+from app.settings import Settings
+from app.telemetry import Metrics
+
+logger = logging.getLogger("app.upstream")
 
 BASE_S = 0.5
-BURST_BASE_S = 2.0
-"""Throttling by burst rate asks for a slower ramp, not only for a pause."""
-CAP_S = 8.0
-"""The longest pause of our own making; the official SDKs' value."""
+BURST_BASE_S = 2.0  # A throttle of the burst rate asks for a slower ramp.
+CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
 
 
-class ConnectFailed(UpstreamUnavailable):
-    """No connection came about (refused, no address, TLS): nothing was sent."""
+class Attempts:
+    """Runs the attempts of one call under UPSTREAM_RETRIES and UPSTREAM_RETRY_TOTAL_S."""
+
+    def __init__(self, call: UpstreamCall, settings: Settings, metrics: Metrics) -> None:
+        self._call = call
+        self._retries = settings.upstream_retries
+        self._total_s = settings.upstream_retry_total_s
+        self._metrics = metrics
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._number = 0
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Around one attempt: counts it, if its request was written, and logs its failure."""
+        self._number += 1
+        self._call.written = written = False
+        result = "internal"
+        try:
+            yield
+            result = "ok"
+        except ServiceError as error:
+            # What the upstream refused was written, but is not billed.
+            result, written = error.code, error.upstream is not None
+            self._call.written = error.billed == "maybe"
+            _log("upstream call failed", error, detail=error.detail)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            result = "cancelled"
+            raise
+        finally:
+            if written or self._call.written:
+                self._metrics.upstream_calls.labels(result).inc()
+
+    async def pause_after(self, error: ServiceError) -> None:
+        """Wait before the next attempt; raises `error` if there is none."""
+        elapsed_s, wait_s = self._clock() - self._began, wait_before_retry_s(error, self._number)
+        late = 0 < self._total_s < elapsed_s + wait_s
+        unserved = error.upstream is None or isinstance(error, UpstreamRateLimited)
+        if self._number > self._retries or late or error.billed == "maybe" or not unserved:
+            raise error
+        self._metrics.upstream_retries.labels(error.code).inc()
+        _log("upstream call is retried", error, attempt=self._number, wait_s=wait_s)
+        await asyncio.sleep(wait_s)
 
 
-class ConnectTimeout(UpstreamTimeout):
-    """No connection came about in time: nothing was sent."""
+def wait_before_retry_s(error: ServiceError, attempt: int) -> float:
+    """Seconds between `attempt` (from 1) and the next; a `Retry-After` is the least wait.
 
-    may_be_billed = False
-
-
-UNSERVED = (ConnectFailed, ConnectTimeout, UpstreamRateLimited)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """One more try: which attempt failed (from 1), the pause, the time since the first began."""
-
-    attempt: int
-    wait_s: float
-    elapsed_s: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """At most `retries` more tries, none later than `total_s` after the start (0: no limit)."""
-
-    retries: int
-    total_s: float
-
-    def wait_s(
-        self, error: ServiceError, *, attempt: int, elapsed_s: float, random: Callable[[], float]
-    ) -> float | None:
-        """Seconds until the next try after `attempt` (from 1) failed so; `None` to give up.
-
-        `random` gives a number in [0, 1): half of every pause of ours is chance, so that many
-        callers do not come back at once. A `Retry-After` is the least wait.
-        """
-        if attempt > self.retries or not isinstance(error, UNSERVED):
-            return None
-        base_s = BURST_BASE_S if _is_burst(error) else BASE_S
-        pause_s = min(base_s * 2.0 ** (attempt - 1), CAP_S) * (0.5 + random() / 2)
-        wait_s = max(pause_s, error.retry_after_s or 0)
-        if self.total_s and elapsed_s + wait_s > self.total_s:
-            return None
-        return wait_s
-
-
-def _is_burst(error: ServiceError) -> bool:
-    """`Throttling.BurstRate`, in chat-compatible bodies `limit_burst_rate`."""
+    Half of each pause is random, so that many callers do not come back at once.
+    """
     code = (error.upstream and error.upstream.code) or ""
-    return "burstrate" in code.lower().replace("_", "")
+    base_s = BURST_BASE_S if "burstrate" in code.lower().replace("_", "") else BASE_S
+    jitter = random.uniform(0.5, 1)  # noqa: S311 - nothing is kept secret by it
+    return max(min(base_s * 2.0 ** (attempt - 1), CAP_S) * jitter, error.retry_after_s or 0)
+
+
+def _log(event: str, error: ServiceError, **fields: object) -> None:
+    """Log a failure, without anything of the request."""
+    cause = repr(error.__cause__) if error.__cause__ else None
+    upstream = asdict(error.upstream) if error.upstream else None
+    known = {"code": error.code, **fields, "upstream": upstream, "cause": cause}
+    logger.warning(event, extra={"fields": known})

@@ -1,144 +1,252 @@
-"""How bytes get to the upstream and back: httpx's transport, over connections of our own.
+"""HTTP/1.1 for `httpx.AsyncClient`, over asyncio, parsed by httptools (llhttp).
 
-Not httpx's client: redirects, cookies and credentials of the environment are what a call with the
-service's key must not have. Nor its pool, which looks at all connections at every turn, nor a
-library's whole HTTP client, whose streams wake a task for every piece.
+Its errors say how far the request got, which decides whether a failed call can cost money::
+
+    ConnectError, ConnectTimeout      nothing was sent
+    WriteError                        the request was not fully written
+    ReadError, RemoteProtocolError    it was fully written, or its response had begun
+
+"Written" is what the kernel took, or the TLS layer, which buffers up to 64 KiB.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import cast
 
 import httpx
+from aiohappyeyeballs import start_connection
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from app.settings import Settings, SettingsError
-from app.upstream.http1 import Connection
-from app.upstream.inbox import Take
-from app.upstream.pool import Origin, Pool
+KEEPALIVE_S = 10.0  # Gateways commonly close idle connections after 15 s.
+FINAL_CHUNK_S = 1.0  # How long a body of which no more is needed may take to end.
+STAGGER_S = 0.25  # Head start of a host's first address over the next one (RFC 8305 §5).
+HEAD_MAX_BYTES = 65_536
+BUFFER_MAX_BYTES = 262_144  # Reading pauses when so much of a body waits for its reader.
+Origin = tuple[str, str, int]  # Scheme, host and port.
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
-PORTS = range(1, 65_536)
 
+class Transport(httpx.AsyncBaseTransport):
+    """All connections of the process. Has no limit: searches are admitted before they get here."""
 
-class PooledTransport(httpx.AsyncBaseTransport):
-    """The one pool of connections of the process. Use it as a context manager."""
-
-    def __init__(self) -> None:
-        self.pool = Pool(httpx.create_ssl_context(trust_env=False))
+    def __init__(self, ssl_context: ssl.SSLContext) -> None:
+        self._ssl_context = ssl_context
+        self._idle: dict[Origin, dict[Connection, None]] = {}
+        self._connections: set[Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; its response, whose stream is to be closed.
-
-        Raises:
-            httpx.TransportError: Of `Pool.take` and `Connection.ask`.
-        """
-        limits = request.extensions.get("timeout", {})
-        written = head_of(request)
-        origin = Origin.of(request.url)
-        connection = await self.pool.take(origin, connect_s=limits.get("connect"))
-        try:
-            head = await connection.ask(written, request.stream)  # type: ignore[arg-type] # of an async request
-        except BaseException:
-            connection.close()
-            raise
-        return httpx.Response(head.status, headers=head.headers, stream=Body(connection))
+        """Send a request; once more if a kept connection closes before it was fully written."""
+        head, body = encode_head(request), cast("httpx.AsyncByteStream", request.stream)
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        origin = (request.url.scheme, request.url.raw_host.decode("ascii"), port)
+        idle = self._idle.setdefault(origin, {})
+        if idle:
+            connection, _ = idle.popitem()
+            with suppress(httpx.WriteError):
+                return await connection.exchange(head, body)
+        connect_s = request.extensions.get("timeout", {}).get("connect")
+        return await (await self._connect(origin, connect_s)).exchange(head, body)
 
     async def aclose(self) -> None:
-        """Drop all connections."""
-        await self.pool.aclose()
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)
+
+    async def _connect(self, origin: Origin, connect_s: float | None) -> "Connection":
+        loop, (scheme, host, port) = asyncio.get_running_loop(), origin
+        try:
+            async with asyncio.timeout(connect_s):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                sock = await start_connection(found, interleave=1, happy_eyeballs_delay=STAGGER_S)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._connections, self._idle[origin]),
+                    sock=sock,
+                    ssl=self._ssl_context if scheme == "https" else None,
+                    server_hostname=host if scheme == "https" else None,
+                )
+        except TimeoutError as exc:
+            raise httpx.ConnectTimeout("No connection in time.") from exc
+        except (OSError, UnicodeError) as exc:
+            raise httpx.ConnectError(f"No connection: {exc!r}") from exc
+        return connection
 
 
-class Body(httpx.AsyncByteStream):
-    """A response's body on one of our connections."""
+class Connection(asyncio.Protocol, httpx.AsyncByteStream):
+    """One connection, serving one request at a time; also the body of its present response."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._close = connection.close
-        self.read = connection.read
-        self.pour = connection.pour
-        self.enough = connection.enough
+    def __init__(self, connections: set["Connection"], idle: dict["Connection", None]) -> None:
+        self._connections, self._idle = connections, idle
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
+        self._error: tuple[type[httpx.TransportError], str] | None = None
+        self._can_write = True
+        self._reset()
+        self._complete = True
+
+    async def exchange(self, head: bytes, body: httpx.AsyncByteStream) -> httpx.Response:
+        """Send a request and wait for the head of its response."""
+        self._reset()
+        try:
+            await self._send(head, body)
+            while not self._status:
+                await self._wait()
+        except BaseException:
+            self.abort()
+            raise
+        known = {"expect_end": self._expect_end.set}
+        return httpx.Response(self._status, headers=self._headers, stream=self, extensions=known)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await self.read():
-            yield piece
+        while self._chunks or not self._complete:
+            if self._chunks:
+                yield self._take()
+            else:
+                await self._wait()
 
     async def aclose(self) -> None:
-        """Let go of the connection, once: afterwards it may be another's."""
-        close, self._close = self._close, _done
-        close()
+        """Let go of the response. A connection whose body has not ended is closed.
 
+        After a call of the response's extension `expect_end`, the body has time to end.
+        """
+        self._released = True
+        self._take()
+        self._keep_or_abort()
 
-class OtherBody:
-    """The same of a response that another of httpx's transports gave."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.aclose = response.aclose
-        self.read: Callable[[], Awaitable[bytes]] = partial(anext, response.aiter_raw(), b"")
-
-    async def pour(self, take: Take) -> None:
-        """Hand it to `take` until that wants no more."""
-        while (piece := await self.read()) and take(piece):
-            pass
-
-    def enough(self) -> None:
-        """Leave its connection to the transport."""
-
-
-def _done() -> None:
-    """Nothing is left to let go of."""
-
-
-def head_of(request: httpx.Request) -> bytes:
-    """A request's line and headers.
-
-    Raises:
-        httpx.LocalProtocolError: One of them would be two.
-    """
-    words = [request.method.encode("ascii"), b" ", request.url.raw_path, b" HTTP/1.1\r\n"]
-    for name, value in request.headers.raw:
-        words += name, b": ", value, b"\r\n"
-    head, lines = b"".join(words), len(words) // 4
-    if any(head.count(mark) != n for mark, n in ((b"\r", lines), (b"\n", lines), (b"\0", 0))):
-        raise httpx.LocalProtocolError("A header of the request breaks its line.")
-    return head + b"\r\n"
-
-
-def address(settings: Settings) -> httpx.URL:
-    """Where the Responses API is.
-
-    Raises:
-        SettingsError: No connection can lead there, because of its host or its port.
-    """
-    try:
-        url = httpx.URL(f"{settings.base_url}/responses")
-    except httpx.InvalidURL as exc:
-        raise SettingsError(f"DASHSCOPE_BASE_URL: {exc}") from exc
-    if not url.host or not (url.port is None or url.port in PORTS):
-        raise SettingsError("DASHSCOPE_BASE_URL: needs a host, and a port from 1 to 65535")
-    return url
-
-
-def timeouts(settings: Settings) -> dict[str, float | None]:
-    """The request extension `timeout`: a limit on the way to a connection, and no other."""
-    connect_s = settings.upstream_connect_timeout_s or None
-    return {"connect": connect_s, "pool": connect_s, "read": None, "write": None}
-
-
-class Reply:
-    """A response's head, and its body as it comes; close it.
-
-    Not httpx's own response, which holds on to the request and its body as long as it lives.
-    """
-
-    __slots__ = ("aclose", "enough", "headers", "pour", "read", "status")
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.status = response.status_code
-        self.headers = response.headers
-        stream = response.stream
-        body = stream if isinstance(stream, Body) else OtherBody(response)
-        # See `Connection` for these.
-        self.read, self.pour = body.read, body.pour
-        self.enough, self.aclose = body.enough, body.aclose
+    def abort(self) -> None:
+        self._transport.abort()
 
     @property
-    def is_success(self) -> bool:
-        """Whether the status is one of the 200s."""
-        return httpx.codes.is_success(self.status)
+    def is_open(self) -> bool:
+        return not self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: asyncio.Transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        # Without room in the buffer, `_can_write` says that all was written.
+        self._transport.set_write_buffer_limits(high=0)
+
+    def pause_writing(self) -> None:
+        self._can_write = False
+
+    def resume_writing(self) -> None:
+        self._can_write = True
+        self._changed.set()
+
+    def data_received(self, data: bytes) -> None:
+        if self._complete:
+            return self.abort()  # Nobody asked for it.
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as exc:
+            self._fail(httpx.RemoteProtocolError, f"The response is not HTTP: {exc}")
+        self._unread_bytes += len(data)
+        if self._released:
+            self._chunks.clear()
+        elif not self._status and self._unread_bytes > HEAD_MAX_BYTES:
+            self._fail(httpx.RemoteProtocolError, "The head of the response is too large.")
+        elif self._status and self._unread_bytes > BUFFER_MAX_BYTES:
+            self._transport.pause_reading()
+        return self._changed.set()
+
+    def eof_received(self) -> None:
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._complete |= self._until_close and exc is None and not self._error
+        self._fail(httpx.ReadError, f"The connection closed early: {exc!r}")
+        self._connections.discard(self)
+        self._idle.pop(self, None)
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise HttpParserError("data after the response")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._status:
+            self._headers.append((name, value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < httpx.codes.OK:  # An interim response (RFC 9110 §15.2).
+            self._headers.clear()
+        else:
+            self._status, self._keep_alive = status, self._parser.should_keep_alive()
+            self._until_close = FRAMING.isdisjoint(name.lower() for name, _ in self._headers)
+
+    def on_body(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        self._complete = self._status > 0
+        if self._complete and self._released:
+            self._keep_or_abort()
+
+    def _reset(self) -> None:
+        self._timer.cancel()
+        self._parser = HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+        self._status = self._unread_bytes = 0
+        self._written = self._keep_alive = self._until_close = False
+        self._complete = self._released = False
+        self._expect_end = asyncio.Event()
+
+    async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
+        """Write the request, unless a response (an early refusal) or a break comes before."""
+        async for chunk in body:
+            if self._status or not self.is_open:
+                return
+            self._transport.write(head + chunk)
+            head, failed = b"", not self.is_open
+            while not (self._can_write or self._status):
+                await self._wait()
+            if failed or not self._can_write:
+                return
+        self._written = True
+
+    def _keep_or_abort(self) -> None:
+        self._timer.cancel()
+        usable = self._keep_alive and self._written and self.is_open
+        if usable and self._complete:
+            self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
+            self._idle[self] = None
+        elif usable and self._expect_end.is_set():
+            self._timer = self._loop.call_later(FINAL_CHUNK_S, self.abort)
+        else:
+            self.abort()
+
+    def _take(self) -> bytes:
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._unread_bytes > BUFFER_MAX_BYTES:
+            self._transport.resume_reading()
+        self._unread_bytes = 0
+        return data
+
+    def _fail(self, kind: type[httpx.TransportError], reason: str) -> None:
+        self._error = self._error or (kind, reason)
+        self.abort()
+        self._changed.set()
+
+    async def _wait(self) -> None:
+        """Wait for something to change, or raise what has ended the connection."""
+        if self._error:
+            kind, reason = self._error
+            raise kind(reason) if self._written or self._status else httpx.WriteError(reason)
+        self._changed.clear()
+        await self._changed.wait()
+
+
+def encode_head(request: httpx.Request) -> bytes:
+    """The request line and headers; a line break in one of them is an error."""
+    start = b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
+    lines = [start, *(b"%b: %b" % header for header in request.headers.raw)]
+    if any(b"\r" in line or b"\n" in line for line in lines):
+        raise httpx.LocalProtocolError("A header contains a line break.")
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,296 @@
+"""What callers read: the result of a search, the events that this service adds, and errors.
+
+Each type is written once: these models validate, serialize and document. Money is in CNY.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves
+from app.models import Event, Outcome, Phase, Status, well_formed
+from app.problems import problem
+
+Text = Annotated[str, AfterValidator(well_formed)]
+Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]
+"""Exact inside, a JSON number outside."""
+ErrorCode = Annotated[
+    str, WithJsonSchema({"type": "string", "enum": sorted(leaf.code for leaf in leaves())})
+]
+
+WHEN_KNOWN = Field(exclude_if=lambda value: value is None)
+"""For members that are left out when they are not known."""
+
+
+class ApiModel(BaseModel):
+    """Base of what is sent: a field with a default is always there."""
+
+    model_config = ConfigDict(
+        frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+    )
+
+    def json_bytes(self) -> bytes:
+        """Compact JSON text in UTF-8."""
+        return self.model_dump_json().encode()
+
+
+class Match(ApiModel):
+    """A picture that the tool found."""
+
+    index: int
+    """Rank in the tool's list, from 1."""
+    title: Text
+    """Title of the page that shows the picture."""
+    url: Text
+    """URL of the picture itself, not of its page."""
+    image: int
+    """Number of the request's image that it resembles, from 0."""
+
+
+BoundingBox = tuple[int, int, int, int]
+SearchWarning = Literal["text_mentions_unlisted_url", "partial"]
+
+
+class ImageSearch(ApiModel):
+    """One call of the search tool."""
+
+    image: int
+    """Number of the request's image that was searched, from 0."""
+    bbox: BoundingBox
+    """Part of the image that was searched: left, top, right, bottom in thousandths of its sides."""
+    count: int
+    """How many pictures were found."""
+
+
+class Usage(ApiModel):
+    """Tokens and tool calls, as counted by the upstream."""
+
+    input_tokens: int = 0
+    """Tokens of the request, images and search results included."""
+    output_tokens: int = 0
+    """Tokens of the answer, reasoning included."""
+    total_tokens: int = 0
+    """Sum of both."""
+    image_search_calls: int = 0
+    """How often the search tool was called."""
+
+
+class Cost(ApiModel):
+    """What a search cost."""
+
+    currency: Literal["CNY"] = "CNY"
+    """Always CNY."""
+    total: Money
+    """Tokens and tool calls together."""
+    tokens: Money
+    """Price of the tokens."""
+    tools: Money
+    """Fees of the tool calls."""
+    estimated: bool = False
+    """Whether the upstream did not report its usage, so that the cost is our estimate."""
+
+    @classmethod
+    def of(cls, *, tokens: Decimal, tools: Decimal, estimated: bool = False) -> Self:
+        """The cost with its total."""
+        return cls(total=tokens + tools, tokens=tokens, tools=tools, estimated=estimated)
+
+
+class Problem(ApiModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    type: str
+    """`urn:imagesearch:` and the code."""
+    title: str
+    """The code in words."""
+    status: int
+    """The HTTP status that fits the error."""
+    detail: str
+    """What happened, for humans."""
+    code: ErrorCode
+    """What happened, for programs."""
+    retryable: bool
+    """Whether the same request may succeed later."""
+    billed: Billed
+    """Whether the upstream may have charged for the failed call."""
+    retry_after: Annotated[int | None, WHEN_KNOWN] = None
+    """Seconds to wait before trying again."""
+    request_id: str
+    """Id of the request, as in `X-Request-ID`."""
+    search_id: Annotated[str | None, WHEN_KNOWN] = None
+    """Id of the search, if one was started."""
+    errors: Annotated[list[FieldError] | None, WHEN_KNOWN] = None
+    """The fields that were refused."""
+    upstream: Annotated[UpstreamReport | None, WHEN_KNOWN] = None
+    """What the upstream said."""
+    result: Annotated["SearchResult | None", WHEN_KNOWN] = None
+    """What had been found before the failure: it was paid for."""
+
+    @classmethod
+    def of(cls, error: ServiceError, *, request_id: str, search_id: str | None = None) -> Self:
+        """The problem that an error is."""
+        return cls.model_validate(problem(error, request_id=request_id, search_id=search_id))
+
+
+class SearchResult(ApiModel):
+    """A search: what has come so far, or its final state."""
+
+    id: str
+    """Id of the search."""
+    object: Literal["search"] = "search"
+    """Always `search`."""
+    status: Status
+    """How far the search is, or how it ended."""
+    outcome: Outcome | None
+    """Whether pictures were found, or the model did not search; null while unknown."""
+    model: str
+    """The model that answers."""
+    text: Text
+    """The model's answer so far."""
+    results: list[Match]
+    """Pictures that the search tool found; never taken from the model's text."""
+    searches: list[ImageSearch]
+    """The calls of the search tool."""
+    usage: Usage | None = None
+    """Tokens and tool calls; null until the upstream reports them."""
+    cost: Cost | None = None
+    """What it cost; null until the search has ended, or if the model's price is not configured."""
+    warnings: list[SearchWarning] = []
+    """`text_mentions_unlisted_url`: the text names a URL that no search returned. `partial`: the
+    search failed after results had come."""
+    error: Problem | None = None
+    """Why it failed; null otherwise."""
+    upstream_response_id: str | None = None
+    """Id for `previous_response_id` of a follow-up question; null until known."""
+    created_at: int
+    """Start of the search, in seconds since 1970."""
+    completed_at: int | None = None
+    """End of the search, in seconds since 1970; null while it runs."""
+
+
+class SyntheticEvent(ApiModel):
+    """An event that this service adds to the upstream's; its name stands in `type`."""
+
+    type: str
+    """Name of the event."""
+
+    def as_event(self) -> Event:
+        """The event as it stands in a log."""
+        return Event(self.type, self.json_bytes())
+
+
+class SearchCreated(SyntheticEvent):
+    """The first event of every stream."""
+
+    type: Literal["search.created"] = "search.created"
+    """Name of the event."""
+    search_id: str
+    """Id of the search."""
+    model: str
+    """The model that was asked."""
+    created_at: int
+    """Start of the search, in seconds since 1970."""
+
+
+class SearchProgress(SyntheticEvent):
+    """Another phase has begun, or nothing else was heard for a while."""
+
+    type: Literal["search.progress"] = "search.progress"
+    """Name of the event."""
+    phase: Phase
+    """What the model is doing."""
+    elapsed_s: float
+    """Seconds since the start of the search."""
+
+
+class SearchResults(SyntheticEvent):
+    """What one call of the search tool found."""
+
+    type: Literal["search.results"] = "search.results"
+    """Name of the event."""
+    image: int
+    """Number of the request's image that was searched, from 0."""
+    bbox: BoundingBox
+    """Part of the image that was searched: left, top, right, bottom in thousandths of its sides."""
+    results: list[Match]
+    """The pictures found; empty if there were none."""
+
+
+class SearchCompleted(SearchResult, SyntheticEvent):
+    """The last event of a search that ended by itself."""
+
+    type: Literal["search.completed"] = "search.completed"
+    """Name of the event."""
+
+
+class SearchFailed(SyntheticEvent):
+    """The last event of a search that failed."""
+
+    type: Literal["search.failed"] = "search.failed"
+    """Name of the event."""
+    error: Problem
+    """Why it failed."""
+    result: SearchResult
+    """What had been found before."""
+
+
+class SearchCancelled(SearchResult, SyntheticEvent):
+    """The last event of a search that was cancelled."""
+
+    type: Literal["search.cancelled"] = "search.cancelled"
+    """Name of the event."""
+
+
+SYNTHETIC_EVENTS: tuple[type[SyntheticEvent], ...] = (
+    SearchCreated,
+    SearchProgress,
+    SearchResults,
+    SearchCompleted,
+    SearchFailed,
+    SearchCancelled,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the upstream's events add up to so far. `status` is `None` before a terminal event.
+
+    `calls` holds what each call of the search tool found.
+    """
+
+    status: Literal["completed", "incomplete"] | None = None
+    text: str = ""
+    calls: tuple[SearchResults, ...] = ()
+    usage: Usage | None = None
+    response_id: str | None = None
+    model: str | None = None
+
+    @property
+    def results(self) -> list[Match]:
+        """All matches, in the order of the calls."""
+        return [match for call in self.calls for match in call.results]
+
+    @property
+    def searches(self) -> list[ImageSearch]:
+        """The calls, with the number of their matches."""
+        return [
+            ImageSearch(image=call.image, bbox=call.bbox, count=len(call.results))
+            for call in self.calls
+        ]
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Whether anything was found; `None` while it cannot be known."""
+        if self.calls:
+            return "matched" if any(call.results for call in self.calls) else "no_match"
+        return "tool_skipped" if self.status else None
