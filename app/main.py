@@ -26,6 +26,7 @@ from app.api.middleware import (
     RootPath,
 )
 from app.api.openapi import add_models, operation_id
+from app.api.page import page_routers
 from app.api.problems import on_http_error, on_service_error, on_validation_error
 from app.api.service import Service
 from app.errors import ServiceError
@@ -65,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=installed_version(),
         description="Search by image, streamed, with the upstream's key kept on the server.",
         lifespan=lifespan,
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,  # FastAPI's page loads scripts from another host; `page` has ours.
         redoc_url=None,
         # A redirection would repeat the query with its token, and behind a proxy lead to http.
         redirect_slashes=False,
@@ -73,8 +74,10 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False},
         generate_unique_id_function=operation_id,
     )
-    for part in (search, responses, tokens, ops):
-        app.include_router(part.router)
+    for router in (search.router, responses.router, tokens.router, ops.router):
+        app.include_router(router)
+    for router in page_routers(settings):
+        app.include_router(router)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)

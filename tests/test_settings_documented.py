@@ -42,9 +42,9 @@ def test_the_example_has_nothing_that_is_no_setting() -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_the_readme_names_the_setting(name: str) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"\b{name.upper()}\b", text), f"{name.upper()} is not in README.md"
+def test_the_operators_document_names_the_setting(name: str) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"| `{name.upper()}`" in text, f"{name.upper()} is not in docs/operations.md"
 
 
 def test_every_setting_has_a_meaning_of_one_sentence() -> None:

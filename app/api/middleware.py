@@ -41,15 +41,9 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
 }
-"""Responses are data: nothing in them may run or be framed."""
-
-DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
-)
-"""For FastAPI's own page at `/docs`."""
+"""Responses are data: nothing in them may run, be framed or be kept. Pages set their own."""
 
 
 class RootPath:
@@ -126,12 +120,11 @@ class RequestContext:
 
 def _add_headers(scope: Scope, message: Message) -> None:
     headers = MutableHeaders(scope=message)
-    headers.update(SECURITY_HEADERS | scope["state"]["headers"])
-    headers.setdefault("Cache-Control", "no-store")
+    headers.update(scope["state"]["headers"])
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
     if run := run_of(scope):
         headers["X-Search-ID"] = run.id
-    if path_of(scope) == "/docs":
-        headers["Content-Security-Policy"] = DOCS_POLICY
 
 
 class InternalErrors:
