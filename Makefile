@@ -21,7 +21,7 @@ EXTRA_SIMULATOR := import tomllib; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
 
-.PHONY: help install check test coverage soak bench demo lock wheels clean
+.PHONY: help install check test coverage types soak bench demo lock wheels clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -50,6 +50,10 @@ test: install ## every test
 
 coverage: install ## the same, with the branch coverage of app/
 	$(BIN)/pytest --cov --cov-report=term
+
+types: install ## write app/web/client.d.ts from the OpenAPI document
+	cd tests/clients && npm ci --silent
+	$(BIN)/python -m tests.clients.declarations > client.d.ts.new && mv client.d.ts.new app/web/client.d.ts
 
 soak: install ## twenty thousand searches, and what memory they leave behind; minutes
 	@$(BIN)/python -m bench.soak

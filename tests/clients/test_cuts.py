@@ -1,0 +1,23 @@
+"""The browser client on a network that cuts its connections at random bytes."""
+
+from collections import Counter
+
+from simulator.pictures import PICTURES
+from tests.clients.node_programs import run_node
+from tests.service import GALLERY_URL, running
+
+RUNS = 500
+URL = GALLERY_URL + PICTURES[7].name
+
+
+async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once() -> None:
+    async with running(capacity=RUNS) as service:
+        length = len((await service.http.post("/search/stream", json={"image_url": URL})).content)
+        service.record.reset()
+        found = await run_node(
+            "cuts", service=service.url, image=URL, runs=RUNS, at_once=250, bytes=length
+        )
+        calls = Counter(call.prompt for call in service.record.calls)
+    assert found["wrong"] == []
+    assert found["cuts"] > RUNS
+    assert calls == Counter(f"run {seed}" for seed in range(RUNS))
