@@ -18,7 +18,7 @@ def declarations() -> str:
     document = json.dumps(create_app(settings).openapi())
     command = ["node", "types/make.mjs"]
     made = subprocess.run(
-        command, cwd=HERE, input=document, capture_output=True, text=True, check=True
+        command, cwd=HERE, input=document, stdout=subprocess.PIPE, text=True, check=True
     )
     return made.stdout
 

@@ -1,4 +1,4 @@
 /** What the test hands over: JSON in the standard input. */
-import { readFileSync } from "node:fs";
+import { json } from "node:stream/consumers";
 
-export const given = JSON.parse(readFileSync(0, "utf8"));
+export const given = await json(process.stdin);

@@ -1,12 +1,13 @@
 /** Reads the service's OpenAPI document and prints client.d.ts: its schemas, then class.d.ts. */
 import { readFileSync } from "node:fs";
+import { json } from "node:stream/consumers";
 import openapiTS, { astToString } from "openapi-typescript";
 import ts from "typescript";
 
 const ROOTS = ["SearchRequest", "SearchResult", "Problem", "StreamEvent"];
 const HEAD = "/** Types of client.js, made by `make types` from the OpenAPI document: do not edit. */\n\n";
 
-const { info, openapi, components } = JSON.parse(readFileSync(0, "utf8"));
+const { info, openapi, components } = await json(process.stdin);
 
 /** The roots and all that they refer to, by name. */
 function reachable(names, found = new Set()) {
