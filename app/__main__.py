@@ -1,9 +1,10 @@
-"""`python -m app`: the service on HOST and PORT, until SIGTERM."""
+"""`python -m app`: the service on HOST and PORT, until SIGTERM; `check`: only a look at settings."""
 
 import argparse
 import gc
 import sys
 
+from app.check import check
 from app.main import create_app, installed_version
 from app.server import DrainingServer, listen, server_config
 from app.settings import SettingsError, load
@@ -20,7 +21,14 @@ def main() -> int:
         description="Serve imagesearch-proxy. Settings are environment variables; see .env.example.",
     )
     parser.add_argument("--version", action="version", version=installed_version())
-    parser.parse_args()
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=["check"],
+        help="say what is right and wrong in the settings, key and prices; no search, no cost",
+    )
+    if parser.parse_args().command:
+        return check()
     try:
         settings = load()
         app = create_app(settings)

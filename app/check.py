@@ -1,0 +1,89 @@
+"""`python -m app check`: what is right and what is wrong in the settings, without a paid call."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import httpx
+
+from app.errors import ServiceError, UpstreamAuthFailed, UpstreamTimeout, UpstreamUnavailable
+from app.guards.prices import Prices
+from app.settings import Settings, SettingsError, load
+from app.telemetry import Metrics
+from app.upstream.client import UpstreamClient
+
+
+State = Literal["right", "wrong", "unknown"]
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, and how it is."""
+
+    name: str
+    state: State
+    text: str
+
+
+def check() -> int:
+    """Print a line for each finding; 0 if nothing is wrong, else 1."""
+    try:
+        settings = load()
+        findings = list(asyncio.run(_findings(settings)))
+    except SettingsError as exc:
+        findings = [Finding("settings", "wrong", line) for line in str(exc).splitlines()]
+    for name, state, text in findings:
+        sys.stdout.write(f"{state:8}{name:11}{text}\n")
+    return int(any(finding.state == "wrong" for finding in findings))
+
+
+async def _findings(settings: Settings) -> list[Finding]:
+    upstream = UpstreamClient(settings, Metrics())
+    try:
+        models, error = json.loads(await upstream.fetch("GET", "/models", {})), None
+    except ServiceError as exc:
+        models, error = {}, exc
+    finally:
+        await upstream.aclose()
+    names = {model["id"] for model in models.get("data", ())}
+    return [*_connection(settings, error), _key(settings, error), *_models(settings, names)]
+
+
+def _connection(settings: Settings, error: ServiceError | None) -> Iterator[Finding]:
+    reached = not isinstance(error, UpstreamUnavailable | UpstreamTimeout)
+    state: State = "right" if reached else "wrong"
+    said = error.detail if error else "It answers."
+    yield Finding("region", state, f"{settings.dashscope_region}: {settings.base_url}. {said}")
+    workspace = settings.dashscope_workspace_id
+    yield Finding("workspace", state, workspace or "none; the host is shared")
+    proxy = settings.upstream_proxy.get_secret_value()
+    yield Finding("proxy", state, httpx.URL(proxy).host if proxy else "none")
+
+
+def _key(settings: Settings, error: ServiceError | None) -> Finding:
+    if error is None:
+        return Finding("key", "right", "is accepted")
+    if isinstance(error, UpstreamAuthFailed):
+        region = settings.dashscope_region
+        return Finding("key", "wrong", f"is refused; a key works in its own region only ({region})")
+    return Finding("key", "unknown", "could not be tried")
+
+
+def _models(settings: Settings, names: set[str]) -> Iterator[Finding]:
+    wanted = {settings.model, *settings.allowed_models}
+    missing = ", ".join(sorted(wanted - names))
+    if not names:
+        yield Finding("model", "unknown", "could not be tried")
+    elif missing:
+        yield Finding("model", "wrong", f"not among the {len(names)} offered: {missing}")
+    else:
+        yield Finding("model", "right", f"{', '.join(sorted(wanted))}: offered")
+    prices = Prices(region=settings.dashscope_region, table=settings.price_table)
+    unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
+    limited = settings.budget_client_cny_per_day or settings.budget_total_cny_per_day
+    if not unpriced:
+        yield Finding("prices", "right", "known")
+    else:
+        text = f"none known for {unpriced}: set PRICES, or budgets do not count them"
+        yield Finding("prices", "wrong" if limited else "unknown", text)
