@@ -1,4 +1,4 @@
-"""`python -m app`: the service on HOST and PORT, until SIGTERM; `check`: only a look at settings."""
+"""`python -m app`: the service on HOST and PORT, until SIGTERM; or `check`."""
 
 import argparse
 import gc
@@ -18,7 +18,7 @@ def main() -> int:
     """Serve; return the process's exit status: 0 after a drain, 2 if it cannot start."""
     parser = argparse.ArgumentParser(
         prog="python -m app",
-        description="Serve imagesearch-proxy. Settings are environment variables; see .env.example.",
+        description="Serve imagesearch-proxy. Settings are environment variables; see README.md.",
     )
     parser.add_argument("--version", action="version", version=installed_version())
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -13,7 +14,6 @@ from app.guards.prices import Prices
 from app.settings import Settings, SettingsError, load
 from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
-
 
 State = Literal["right", "wrong", "unknown"]
 
@@ -28,6 +28,7 @@ class Finding(NamedTuple):
 
 def check() -> int:
     """Print a line for each finding; 0 if nothing is wrong, else 1."""
+    logging.disable()
     try:
         settings = load()
         findings = list(asyncio.run(_findings(settings)))
@@ -51,14 +52,13 @@ async def _findings(settings: Settings) -> list[Finding]:
 
 
 def _connection(settings: Settings, error: ServiceError | None) -> Iterator[Finding]:
-    reached = not isinstance(error, UpstreamUnavailable | UpstreamTimeout)
-    state: State = "right" if reached else "wrong"
+    unreached = isinstance(error, UpstreamUnavailable | UpstreamTimeout)
+    state: State = "wrong" if unreached else "right"
     said = error.detail if error else "It answers."
     yield Finding("region", state, f"{settings.dashscope_region}: {settings.base_url}. {said}")
-    workspace = settings.dashscope_workspace_id
-    yield Finding("workspace", state, workspace or "none; the host is shared")
-    proxy = settings.upstream_proxy.get_secret_value()
-    yield Finding("proxy", state, httpx.URL(proxy).host if proxy else "none")
+    workspace, proxy = settings.dashscope_workspace_id, settings.upstream_proxy.get_secret_value()
+    yield Finding("workspace", state if workspace else "right", workspace or "none")
+    yield Finding("proxy", state if proxy else "right", httpx.URL(proxy).host if proxy else "none")
 
 
 def _key(settings: Settings, error: ServiceError | None) -> Finding:
@@ -76,14 +76,11 @@ def _models(settings: Settings, names: set[str]) -> Iterator[Finding]:
     if not names:
         yield Finding("model", "unknown", "could not be tried")
     elif missing:
-        yield Finding("model", "wrong", f"not among the {len(names)} offered: {missing}")
+        yield Finding("model", "wrong", f"not among the {len(names)} that are offered: {missing}")
     else:
-        yield Finding("model", "right", f"{', '.join(sorted(wanted))}: offered")
+        yield Finding("model", "right", f"offered: {', '.join(sorted(wanted))}")
     prices = Prices(region=settings.dashscope_region, table=settings.price_table)
     unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
     limited = settings.budget_client_cny_per_day or settings.budget_total_cny_per_day
-    if not unpriced:
-        yield Finding("prices", "right", "known")
-    else:
-        text = f"none known for {unpriced}: set PRICES, or budgets do not count them"
-        yield Finding("prices", "wrong" if limited else "unknown", text)
+    state: State = "right" if not unpriced else "wrong" if limited else "unknown"
+    yield Finding("prices", state, f"set PRICES for {unpriced}" if unpriced else "known")
