@@ -74,13 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False},
         generate_unique_id_function=operation_id,
     )
-    for router in (search.router, responses.router, tokens.router, ops.router):
-        app.include_router(router)
-    for router in page_routers(settings):
-        app.include_router(router)
+    for part in (search, responses, tokens, ops):
+        app.include_router(part.router)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
+    for router in page_routers(settings):
+        app.include_router(router)
     add_models(app, settings)
     add_middleware(app, settings, metrics)
     return app
