@@ -79,10 +79,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_error)
-    for router in page_routers(settings):
-        app.include_router(router)
     add_models(app, settings)
     add_middleware(app, settings, metrics)
+    for router in page_routers(settings):
+        app.include_router(router)
     return app
 
 
