@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,24 @@ async def run_command(*command: str, given: str = "", cwd: Path = HERE) -> str:
     return out.decode()
 
 
+@asynccontextmanager
+async def started_node(program: str, **variables: str) -> AsyncIterator[str]:
+    """Run a program that serves; gives its first line, and ends it by its own id."""
+    child = await asyncio.create_subprocess_exec(
+        *("node", program),
+        env={"PATH": os.environ["PATH"], "NO_PROXY": "*"} | variables,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=HERE,
+    )
+    try:
+        async with asyncio.timeout(GUARD_S):
+            assert child.stdout
+            yield (await child.stdout.readline()).decode().strip()
+    finally:
+        child.kill()
+        await child.wait()
+
+
 def need_node() -> None:
     """Skip where Node's packages cannot be had; fail instead where they must be."""
     if reason := why_no_node():
@@ -79,5 +99,5 @@ def _versions(lock: Path) -> dict[str, str]:
     return {
         name: package["version"]
         for name, package in packages.items()
-        if name and not package.get("optional")
+        if "version" in package and not package.get("optional")
     }
