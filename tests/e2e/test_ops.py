@@ -112,7 +112,7 @@ async def test_a_search_that_failed_keeps_the_id_under_which_it_is_found() -> No
 
 
 async def test_nothing_else_is_served() -> None:
-    async with running() as service:
+    async with running(web_page=False) as service:
         for path in ("/", "/docs", "/search/x/y", "/healthz/", "/search/stream/?access_token=x"):
             for method in ("GET", "POST"):
                 response = await service.http.request(method, path)
