@@ -1,7 +1,6 @@
 """`python -m app check`: what is right and what is wrong in the settings, without a paid call."""
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -9,12 +8,20 @@ from typing import Literal, NamedTuple
 
 import httpx
 
-from app.errors import ServiceError, UpstreamAuthFailed, UpstreamTimeout, UpstreamUnavailable
+from app.errors import (
+    ServiceError,
+    UpstreamAuthFailed,
+    UpstreamProtocol,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from app.guards.prices import Prices
 from app.settings import Settings, SettingsError, load
 from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
+from app.upstream.lenient import as_list, as_object, as_text, parse
 
+NO_ANSWER = (UpstreamProtocol, UpstreamTimeout, UpstreamUnavailable)
 State = Literal["right", "wrong", "unknown"]
 
 
@@ -41,19 +48,22 @@ def check() -> int:
 
 async def _findings(settings: Settings) -> list[Finding]:
     upstream = UpstreamClient(settings, Metrics())
+    error: ServiceError | None = None
+    names: set[str] = set()
     try:
-        models, error = json.loads(await upstream.fetch("GET", "/models", {})), None
+        listed = as_object(parse(await upstream.fetch("GET", "/models", {}))).get("data")
+        names = {as_text(as_object(model).get("id")) for model in as_list(listed)}
+        if not names:
+            error = UpstreamProtocol("What it answers is no list of models.")
     except ServiceError as exc:
-        models, error = {}, exc
+        error = exc
     finally:
         await upstream.aclose()
-    names = {model["id"] for model in models.get("data", ())}
-    return [*_connection(settings, error), _key(settings, error), *_models(settings, names)]
+    return [*_connection(settings, error), _key(error), *_models(settings, names)]
 
 
 def _connection(settings: Settings, error: ServiceError | None) -> Iterator[Finding]:
-    unreached = isinstance(error, UpstreamUnavailable | UpstreamTimeout)
-    state: State = "wrong" if unreached else "right"
+    state: State = "wrong" if isinstance(error, NO_ANSWER) else "right"
     said = error.detail if error else "It answers."
     yield Finding("region", state, f"{settings.dashscope_region}: {settings.base_url}. {said}")
     workspace, proxy = settings.dashscope_workspace_id, settings.upstream_proxy.get_secret_value()
@@ -61,12 +71,11 @@ def _connection(settings: Settings, error: ServiceError | None) -> Iterator[Find
     yield Finding("proxy", state if proxy else "right", httpx.URL(proxy).host if proxy else "none")
 
 
-def _key(settings: Settings, error: ServiceError | None) -> Finding:
+def _key(error: ServiceError | None) -> Finding:
     if error is None:
         return Finding("key", "right", "is accepted")
     if isinstance(error, UpstreamAuthFailed):
-        region = settings.dashscope_region
-        return Finding("key", "wrong", f"is refused; a key works in its own region only ({region})")
+        return Finding("key", "wrong", "is refused; a key works in its own region only")
     return Finding("key", "unknown", "could not be tried")
 
 

@@ -88,7 +88,7 @@ async def node(block: Block, service: Running, folder: Path) -> str:
     functions = "\n".join(f"const {name} = () => called.add('{name}');" for name in FUNCTIONS)
     prelude = PRELUDE.format(url=URL, token=token(), functions=functions)
     # Node imports no module from an http address.
-    text = filled(block.text.replace(f"{ADDRESS}/client.js", "imagesearch-client"), service)
+    text = filled(re.sub(r"http[^\"]*/client\.js", "imagesearch-client", block.text), service)
     (folder / "program.mjs").write_text(f"{prelude}{text}\nconsole.log(...called);")
     return await run_command("node", "program.mjs", cwd=folder)
 
@@ -156,3 +156,22 @@ async def test_a_program_in_the_documents_works_as_it_stands(block: Block, tmp_p
 
 def test_the_table_names_no_program_that_is_gone() -> None:
     assert {block[:3] for block in blocks()} == {*HOW, *NOT_RUN}
+
+
+PROMPT = """It's "what" `it` is: $HOME, \\n ${here}?"""
+
+
+async def test_the_programs_that_the_page_shows_work_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "it's a photo.jpg").write_bytes(gallery.jpeg(PICTURES[7].name))
+    (tmp_path / "photo.jpg").write_bytes(gallery.jpeg(PICTURES[7].name))
+    filled_in = {"image": URL, "prompt": PROMPT, "model": "qwen3.7-plus", "token": False}
+    async with running() as service:
+        for file in ("it's a photo.jpg", None):
+            ways = await run_node("ways", service=service.url, file=file, **filled_in)
+            assert "search.completed" in await run_command("sh", "-ec", ways["curl"], cwd=tmp_path)
+            block = Block("the page", "client.js", 1, ways["client.js"])
+            assert "matched" in await node(block, service, tmp_path)
+            (tmp_path / "node_modules").unlink()
+        assert ways["EventSource"].startswith("// An EventSource")
+        calls = service.record.calls
+    assert [call.prompt for call in calls] == [PROMPT, PROMPT]

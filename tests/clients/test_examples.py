@@ -57,7 +57,7 @@ async def fastapi(service: str, monkeypatch: pytest.MonkeyPatch, _: Path) -> Asy
 
 @asynccontextmanager
 async def express(service: str, _: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[str]:
-    program = shutil.copy(EXAMPLES / "tokens" / "express.mjs", folder)
+    program = str(shutil.copy(EXAMPLES / "tokens" / "express.mjs", folder))
     (folder / "node_modules").symlink_to((HERE / "node_modules").resolve())
     given = {"SERVICE": service, "CLIENT_KEY": SHOP_KEY, "PORT": "0"}
     async with started_node(program, **given) as said, httpx.AsyncClient() as http:
