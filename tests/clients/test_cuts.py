@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from simulator.pictures import PICTURES
 from tests.browser.chromium import needed
 from tests.clients.node_programs import run_node
@@ -9,6 +11,8 @@ from tests.service import GALLERY_URL, running
 
 RUNS, BROWSER_RUNS = 500, 50
 URL = GALLERY_URL + PICTURES[7].name
+
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once() -> None:

@@ -27,7 +27,7 @@ const found = await page.evaluate(
       while (left.length) {
         const [url, seed] = left.pop();
         found[seed] = [];
-        const events = new SearchClient({ url }).stream({ image, prompt: `run ${seed}` });
+        const events = new SearchClient({ url }).stream({ image, prompt: `run ${seed}`, fresh: true });
         for await (const event of events) found[seed].push(event);
       }
     };

@@ -17,7 +17,7 @@ async function run(seed) {
   try {
     const client = new SearchClient({ url: proxy.url });
     const got = [];
-    for await (const event of client.stream({ image, prompt: `run ${seed}` })) got.push(event);
+    for await (const event of client.stream({ image, prompt: `run ${seed}`, fresh: true })) got.push(event);
     const whole = [];
     for await (const event of straight.resume(got[0].search_id)) whole.push(event);
     return JSON.stringify(got) === JSON.stringify(whole) ? null : { seed, got: got.length, whole: whole.length };
