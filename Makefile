@@ -52,8 +52,8 @@ coverage: install ## the same, with the branch coverage of app/
 	$(BIN)/pytest --cov --cov-report=term
 
 types: install ## write app/web/client.d.ts from the OpenAPI document
-	cd tests/clients && npm ci --silent
-	$(BIN)/python -m tests.clients.declarations > client.d.ts.new && mv client.d.ts.new app/web/client.d.ts
+	cd tests/web && npm ci --silent
+	$(BIN)/python -m tests.web.declarations > client.d.ts.new && mv client.d.ts.new app/web/client.d.ts
 
 soak: install ## twenty thousand searches, and what memory they leave behind; minutes
 	@$(BIN)/python -m bench.soak

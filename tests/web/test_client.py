@@ -7,7 +7,7 @@ import pytest
 
 from simulator import gallery
 from simulator.pictures import PICTURES
-from tests.clients.node_programs import run_node
+from tests.web.node_programs import run_node
 from tests.e2e.callers import GUARDED
 from tests.service import GALLERY_URL, Running, running
 

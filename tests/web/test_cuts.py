@@ -6,7 +6,7 @@ import pytest
 
 from simulator.pictures import PICTURES
 from tests.browser.chromium import needed
-from tests.clients.node_programs import run_node
+from tests.web.node_programs import run_node
 from tests.service import GALLERY_URL, running
 
 RUNS, BROWSER_RUNS = 500, 50

@@ -4,8 +4,8 @@ import gzip
 import json
 from pathlib import Path
 
-from tests.clients.declarations import DECLARATIONS, declarations
-from tests.clients.node_programs import HERE, need_node, run_command
+from tests.web.declarations import DECLARATIONS, declarations
+from tests.web.node_programs import HERE, need_node, run_command
 
 WEB = DECLARATIONS.parent
 MAX_BYTES = 3_072

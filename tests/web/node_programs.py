@@ -87,7 +87,7 @@ def why_no_node() -> str:
         command = ["npm", "ci", "--no-audit", "--no-fund"]
         ended = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
         if ended.returncode:
-            return f"npm ci failed in tests/clients: {ended.stderr[-500:]}"
+            return f"npm ci failed in tests/web: {ended.stderr[-500:]}"
     return ""
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.browser.chromium import needed
-from tests.clients.node_programs import run_node
+from tests.web.node_programs import run_node
 from tests.service import running
 
 SERVED = {
