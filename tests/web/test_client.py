@@ -7,9 +7,9 @@ import pytest
 
 from simulator import gallery
 from simulator.pictures import PICTURES
-from tests.web.node_programs import run_node
 from tests.e2e.callers import GUARDED
 from tests.service import GALLERY_URL, Running, running
+from tests.web.node_programs import run_node
 
 PICTURE = PICTURES[7]
 URL = GALLERY_URL + PICTURE.name

@@ -6,8 +6,8 @@ import pytest
 
 from simulator.pictures import PICTURES
 from tests.browser.chromium import needed
-from tests.web.node_programs import run_node
 from tests.service import GALLERY_URL, running
+from tests.web.node_programs import run_node
 
 RUNS, BROWSER_RUNS = 500, 50
 URL = GALLERY_URL + PICTURES[7].name

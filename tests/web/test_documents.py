@@ -12,10 +12,10 @@ from simulator import gallery
 from simulator.pictures import PICTURES
 from tests.browser.chromium import needed
 from tests.browser.page import Page
-from tests.web.node_programs import HERE, run_command, run_node
 from tests.e2e.callers import GUARDED, SHOP_KEY, token
 from tests.sdk.children import need_node as need_openai
 from tests.service import GALLERY_URL, Running, running, served
+from tests.web.node_programs import HERE, run_command, run_node
 
 ROOT = HERE.parent.parent
 DOCUMENTS = ("README.md", "docs/clients.md")

@@ -14,10 +14,10 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from tests.browser.chromium import needed
-from tests.web.node_programs import HERE, need_node, run_command, run_node, started_node
-from tests.web.test_page import PICTURE, resized
 from tests.e2e.callers import GUARDED, SHOP_KEY, bearer
 from tests.service import running, served
+from tests.web.node_programs import HERE, need_node, run_command, run_node, started_node
+from tests.web.test_page import PICTURE, resized
 
 Backend = Callable[[str, pytest.MonkeyPatch, Path], AbstractAsyncContextManager[str]]
 

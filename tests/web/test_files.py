@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.browser.chromium import needed
-from tests.web.node_programs import run_node
 from tests.service import running
+from tests.web.node_programs import run_node
 
 SERVED = {
     "/": "text/html",

@@ -12,9 +12,9 @@ from PIL import Image
 from simulator import Knobs, gallery
 from simulator.pictures import PICTURES
 from tests.browser.chromium import needed
-from tests.web.node_programs import run_node
 from tests.e2e.callers import GUARDED, token
 from tests.service import GALLERY_URL, KEY, Running, running
+from tests.web.node_programs import run_node
 
 PICTURE = PICTURES[7]
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
