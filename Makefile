@@ -34,7 +34,7 @@ EXTRA_SIMULATOR := import tomllib; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
 
-.PHONY: help install check test test-slow coverage soak bench demo lock wheels clean
+.PHONY: help install check test test-slow coverage types soak bench demo lock wheels clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -65,10 +65,15 @@ test: install ## the tests: unit and end to end
 	$(BIN)/pytest -n 2 tests/unit tests/e2e
 
 test-slow: install ## official clients, browsers, soak, storms, memory
-	$(BIN)/pytest tests/clients tests/slow
+	$(BIN)/pytest tests/clients tests/web tests/slow
 
 coverage: install ## `make test` with the branch coverage of app/
 	$(BIN)/pytest -n 2 --cov --cov-report=term tests/unit tests/e2e
+
+types: install ## write app/web/client.d.ts from the OpenAPI document
+	cd tests/web && npm ci --silent
+	$(BIN)/python -m tests.web.declarations > client.d.ts.new && mv client.d.ts.new app/web/client.d.ts
+
 
 soak: install ## memory over twenty thousand searches; minutes
 	SOAK_SEARCHES=20000 $(BIN)/pytest -s tests/slow/test_soak.py

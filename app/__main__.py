@@ -1,10 +1,11 @@
-"""`python -m app`: the service on HOST and PORT, until SIGTERM."""
+"""`python -m app`: the service on HOST and PORT, until SIGTERM; or `check`."""
 
 import argparse
 import gc
 import logging
 import sys
 
+from app.check import check
 from app.main import app, installed_version
 from app.server import DrainingServer, listen, server_config, url_of
 from app.settings import Settings, SettingsError
@@ -23,7 +24,14 @@ def main() -> int:
         description="Serve imagesearch-proxy. Settings are environment variables; see README.md.",
     )
     parser.add_argument("--version", action="version", version=installed_version())
-    parser.parse_args()
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=["check"],
+        help="say what is right and wrong in the settings, key and prices; no search, no cost",
+    )
+    if parser.parse_args().command:
+        return check()
     try:
         if app.state.error:
             raise app.state.error

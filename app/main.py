@@ -19,6 +19,7 @@ from app import telemetry
 from app.api import ops, responses, search, tokens
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import add_models, operation_id
+from app.api.page import page_routers
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
 from app.api.service import Service
@@ -59,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=installed_version(),
         description="Search by image, streamed, with the upstream's key kept on the server.",
         lifespan=lifespan,
-        docs_url="/docs" if settings.docs else None,
+        docs_url=None,  # FastAPI's page loads scripts from another host; `page` has ours.
         redoc_url=None,
         # A redirection would repeat the query with its token, and behind a proxy lead to http.
         redirect_slashes=False,
@@ -74,6 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody)
     add_middleware(app, settings, metrics)
+    for router in page_routers(settings):
+        app.include_router(router)
     return app
 
 

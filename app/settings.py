@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Log the prompt of each search when it ends."""
     docs: bool = False
     """Serve the interactive API page at `/docs`."""
+    web_page: bool = True
+    """Serve the web page at `/`."""
 
     dashscope_api_key: Annotated[SecretStr, checked(types.check_upstream_key)] = NOT_SET
     """The key for DashScope. It never leaves the server."""

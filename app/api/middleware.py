@@ -39,9 +39,9 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
 }
-"""Responses are data: nothing in them may run or be framed."""
-
+"""Responses are data: nothing in them may run, be framed or be kept. Pages set their own."""
 
 class CloseAfterAnswer:
     """Says `Connection: close` in every response but event streams and those to trusted proxies.
@@ -156,12 +156,11 @@ class RequestContext:
 
 def _add_headers(scope: Scope, message: Message) -> None:
     headers = MutableHeaders(scope=message)
-    headers.update(SECURITY_HEADERS | scope["state"]["headers"])
-    headers.setdefault("Cache-Control", "no-store")
+    headers.update(scope["state"]["headers"])
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
     if run := run_of(scope):
         headers["X-Search-ID"] = run.id
-    if path_of(scope) == "/docs":
-        del headers["Content-Security-Policy"]  # FastAPI's page loads scripts of another host.
 
 
 class ErrorResponses:

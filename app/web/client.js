@@ -5,9 +5,10 @@
 
 const LAST = ["search.completed", "search.failed", "search.cancelled"];
 const SILENCE_MS = 60_000; // The service sends a sign of life every 5 to 15 s.
-const LONGEST_WAIT_MS = 30_000;
+const UPLOAD_MS = 240_000; // Until a search's first byte; the service gives an upload 120 s.
+const LONGEST_WAIT_S = 30;
 
-/** A refusal, a failed search, or a connection that is lost for good: the problem's fields and `result`. */
+/** A refusal, a failed search, or a connection lost for good: the problem's fields and `result`. */
 export class SearchError extends Error {
   constructor(problem, options) {
     super(problem.detail, options);
@@ -22,10 +23,7 @@ export class SearchClient {
   #retries;
   #cached;
 
-  /**
-   * `url`: the service's address, by default where this module came from. `token`: a string, or an
-   * async function of `{refresh}`. `retries`: most attempts in a row that bring nothing new.
-   */
+  /** `retries`: most attempts in a row that bring nothing new. */
   constructor({ url = new URL(".", import.meta.url), token, fetch = globalThis.fetch, retries = 5 } = {}) {
     this.#url = String(url).replace(/\/+$/, "");
     this.#token = token;
@@ -33,21 +31,20 @@ export class SearchClient {
     this.#retries = retries;
   }
 
-  /** Starts a search and yields its events. Throws SearchError, or AbortError when `signal` aborts. */
+  /** Starts a search and yields its events. */
   stream(fields, { signal, key = newKey() } = {}) {
     const [body, headers] = encode(fields);
-    const post = { method: "POST", body, headers: { ...headers, "Idempotency-Key": key } };
-    return this.#follow(post, "", signal);
+    return this.#follow({ method: "POST", body, headers: { ...headers, "Idempotency-Key": key } }, "", signal);
   }
 
-  /** Yields the events of a search behind number `after`; nothing is started, nothing is paid. */
+  /** Yields the events of a search behind number `after`; nothing is started. */
   resume(id, after = 0, { signal } = {}) {
     return this.#follow(null, `${id}:${after}`, signal);
   }
 
-  /** Starts a search and gives its SearchResult; a failed one throws SearchError. */
+  /** Starts a search and gives its SearchResult. */
   async search(fields, { onResults, onText, onProgress, ...options } = {}) {
-    let item, text;
+    let item, text = "";
     for await (const event of this.stream(fields, options)) {
       const { type, ...data } = event;
       if (type === "search.results") onResults?.(event);
@@ -63,78 +60,75 @@ export class SearchClient {
 
   /** Stops a search, or leaves it to others who share it; gives its SearchResult. */
   async cancel(id, { signal } = {}) {
-    for (let refresh = false; ; refresh = true) {
-      const response = await this.#send(`/search/${id}`, { method: "DELETE", signal }, refresh);
-      if (response.ok) return response.json();
-      if (refresh || !this.#renewable(response)) throw await refusal(response);
-    }
+    const response = await this.#send(`/search/${id}`, { method: "DELETE", signal });
+    if (response.ok) return response.json();
+    throw await refusal(response);
   }
 
   async *#follow(post, seen, signal) {
-    let failures = 0, pause = 1000, refresh = false, cause;
+    let failures = 0, pause = 1000, cause;
     for (;;) {
       signal?.throwIfAborted();
       const attempt = new AbortController();
       const abort = () => attempt.abort(signal.reason);
       signal?.addEventListener("abort", abort);
       let silence, wait = 0;
-      const alive = () => {
+      const alive = (ms) => {
         clearTimeout(silence);
-        silence = setTimeout(() => attempt.abort(), SILENCE_MS);
+        silence = setTimeout(() => attempt.abort(), ms);
       };
       try {
+        alive(seen ? SILENCE_MS : UPLOAD_MS);
         const headers = { Accept: "text/event-stream", ...(seen ? { "Last-Event-ID": seen } : post.headers) };
-        const request = { ...(seen ? {} : post), headers, signal: attempt.signal };
-        alive();
-        const response = await this.#send(seen ? `/search/${seen.split(":")[0]}/stream` : "/search/stream", request, refresh);
+        const response = await this.#send(seen ? `/search/${seen.split(":")[0]}/stream` : "/search/stream", {
+          ...(seen ? {} : post),
+          headers,
+          signal: attempt.signal,
+        });
         if (response.status === 204) return;
         if (response.ok) {
-          refresh = false;
           for await (const { id, retry, data, event } of frames(response.body, alive)) {
             pause = retry || pause;
             if (!data) continue;
             clearTimeout(silence);
+            const value = { type: event, ...JSON.parse(data) };
             failures = 0;
             seen = id || seen;
-            const value = { type: event, ...JSON.parse(data) };
             yield value;
             if (LAST.includes(value.type)) return;
-            alive();
+            alive(SILENCE_MS);
           }
-        } else if (!refresh && this.#renewable(response)) {
-          refresh = true;
-          continue;
         } else {
-          const error = await refusal(response);
-          if (!error.retryable || error.billed !== "no") throw error;
-          wait = error.retry_after * 1000;
-          cause = error;
+          cause = await refusal(response, seen && "no");
+          wait = cause.retry_after;
+          if (!cause.retryable || cause.billed !== "no" || wait > LONGEST_WAIT_S) throw cause;
         }
       } catch (error) {
-        signal?.throwIfAborted();
-        if (error instanceof SearchError) throw error;
+        if (error instanceof SearchError && !signal?.aborted) throw error;
         cause = error;
       } finally {
         clearTimeout(silence);
         signal?.removeEventListener("abort", abort);
         attempt.abort();
       }
+      signal?.throwIfAborted();
       if (++failures > this.#retries) throw cause instanceof SearchError ? cause : lost(cause, seen);
-      await sleep(wait || Math.min(pause * 2 ** (failures - 1), LONGEST_WAIT_MS) * (0.5 + Math.random() / 2), signal);
+      const backoff = Math.min((pause / 1000) * 2 ** (failures - 1), LONGEST_WAIT_S) * (0.5 + Math.random() / 2);
+      await sleep(wait || backoff, signal);
     }
   }
 
-  async #send(path, request, refresh) {
-    const headers = { ...request.headers };
-    if (typeof this.#token === "function") {
-      if (refresh || !this.#cached) this.#cached = await this.#token({ refresh });
-    } else this.#cached = this.#token;
-    if (this.#cached) headers.Authorization = `Bearer ${this.#cached}`;
-    return this.#fetch(this.#url + path, { ...request, headers });
-  }
-
-  #renewable(response) {
-    return response.status === 401 && typeof this.#token === "function";
+  /** A lost token is renewed once; the second refusal stands. */
+  async #send(path, request) {
+    const renewable = typeof this.#token === "function";
+    for (let refresh = false; ; refresh = true) {
+      if (!renewable) this.#cached = this.#token;
+      else if (refresh || !this.#cached) this.#cached = await this.#token({ refresh });
+      const headers = { ...request.headers };
+      if (this.#cached) headers.Authorization = `Bearer ${this.#cached}`;
+      const response = await this.#fetch(this.#url + path, { ...request, headers });
+      if (response.status !== 401 || refresh || !renewable) return response;
+    }
   }
 }
 
@@ -146,10 +140,10 @@ async function* frames(body, alive) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      alive();
+      alive(SILENCE_MS);
       const blocks = (text + value).split("\n\n");
       text = blocks.pop();
-      for (const block of blocks) yield fieldsOf(block);
+      yield* blocks.map(fieldsOf);
     }
   } finally {
     reader.cancel().catch(() => {});
@@ -159,9 +153,8 @@ async function* frames(body, alive) {
 function fieldsOf(block) {
   const frame = {};
   for (const line of block.split("\n")) {
-    const [, name, value] = line.match(/^([^:]+): ?(.*)$/) || [];
-    if (name === "data" && frame.data !== undefined) frame.data += `\n${value}`;
-    else if (name) frame[name] = value;
+    const [, name, value] = line.match(/^([^:]+): ?(.*)$/s) || [];
+    if (name) frame[name] = name in frame ? `${frame[name]}\n${value}` : value;
   }
   return frame;
 }
@@ -181,13 +174,14 @@ function encode({ image, ...fields }) {
   return [form, {}];
 }
 
-async function refusal(response) {
+async function refusal(response, billed) {
+  const { status } = response;
   const problem = await response.json().catch(() => null);
   return new SearchError({
-    detail: `HTTP ${response.status}`,
-    status: response.status,
-    retryable: response.status === 429 || response.status > 501,
-    billed: "maybe",
+    detail: `HTTP ${status}`,
+    status,
+    retryable: status === 429 || status > 501,
+    billed: billed || "maybe",
     ...problem,
   });
 }
@@ -207,13 +201,13 @@ const lost = (cause, seen) =>
 const newKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const sleep = (ms, signal) =>
+const sleep = (s, signal) =>
   new Promise((resolve, reject) => {
     const done = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", done);
       signal?.aborted ? reject(signal.reason) : resolve();
     };
-    const timer = setTimeout(done, Math.min(ms, 10 * LONGEST_WAIT_MS));
+    const timer = setTimeout(done, s * 1000);
     signal?.addEventListener("abort", done);
   });

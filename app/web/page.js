@@ -8,22 +8,45 @@ const $ = (id) => document.getElementById(id);
 const service = new URL("..", import.meta.url).href.replace(/\/$/, "");
 const PICTURES_MAX = 8;
 const EVENTS_SHOWN = 500;
+const EVENT_CHARS = 240;
 
 let pictures = []; // {source: Blob or URL text, name, address for <img>}
-let running = null; // {abort, id} of the search under way
-let connection = new AbortController(); // of the current request only: cutting it shows a resume
+let running = null; // {abort, id, startedAt} of the search under way
+let connection = null; // of the current request only: cutting it shows a resume
+let phase = null; // {word, startedAt, seconds}
 let way = "curl";
 let number = 0;
 
 const client = new SearchClient({
   url: service,
-  token: async () => $("token").value.trim(),
-  fetch: (address, request) => {
+  token: ({ refresh }) => (refresh ? askForToken() : $("token").value.trim()),
+  fetch(address, request) {
+    if (request.method === "DELETE") return fetch(address, request);
+    const seen = request.headers["Last-Event-ID"];
+    if (seen) {
+      say("resuming");
+      listNote(words.resumed_behind(seen.split(":")[1]));
+    }
     connection = new AbortController();
-    if (number && running) say("resuming");
-    return fetch(address, { ...request, signal: AbortSignal.any([request.signal, connection.signal].filter(Boolean)) });
+    return fetch(address, { ...request, signal: AbortSignal.any([request.signal, connection.signal]) });
   },
 });
+
+/** The last token was refused: wait for another one, or for the end of the search. */
+function askForToken() {
+  $("token-part").hidden = false;
+  complain(words.token_wanted);
+  $("token").value = "";
+  $("token").focus();
+  return new Promise((resolve) => {
+    const done = () => resolve($("token").value.trim());
+    $("use-token").addEventListener("click", done, { once: true });
+    running.abort.signal.addEventListener("abort", done);
+  }).finally(() => {
+    $("problem").textContent = "";
+    showCode();
+  });
+}
 
 /* Language */
 
@@ -53,9 +76,12 @@ function clearPictures() {
 }
 
 function showPictures() {
-  $("pictures").replaceChildren(...pictures.map(({ address }, index) => {
+  $("pictures").replaceChildren(...pictures.map(({ address, name }, index) => {
     const item = document.createElement("li");
-    item.append(picture(address, words.picture_number(index + 1)), svg("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": true }));
+    const image = picture(address, words.picture_number(index + 1));
+    // Not every browser shows every format, such as HEIC; the service takes it all the same.
+    image.addEventListener("error", () => image.replaceWith(line("title", name ?? words.picture_number(index + 1))));
+    item.append(image, svg("svg", { viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": true }));
     return item;
   }));
   $("clear").hidden = !pictures.length;
@@ -90,7 +116,8 @@ async function search() {
   const abort = new AbortController();
   running = { abort, id: null, startedAt: performance.now() };
   busy(true);
-  say("starting");
+  enter("starting");
+  $("outcome").scrollIntoView({ block: "nearest" });
   const fields = { image, prompt: $("prompt").value };
   if ($("model").value) fields.model = $("model").value;
   try {
@@ -108,10 +135,11 @@ const answer = { item: null };
 /** What each kind of event changes on the page; the others are only listed. */
 const shows = {
   "search.created": ({ search_id }) => (running.id = search_id),
-  "search.progress": ({ phase }) => say(phase),
+  "search.progress": (event) => enter(event.phase),
   "search.results"({ image, bbox, results }) {
     drawBox(image, bbox);
     $("results").append(...results.map(card));
+    $("results").hidden = false;
   },
   "response.output_text.delta"({ item_id, delta }) {
     if (item_id !== answer.item) $("text").textContent = "";
@@ -129,14 +157,16 @@ const shows = {
 function show(event) {
   number += 1;
   list(event);
+  if (phase) say(phase.word);
   shows[event.type]?.(event);
 }
 
 function showResult(result) {
-  say(result.status);
-  if (result.text) $("text").textContent = result.text;
-  const { usage, cost, outcome } = result;
-  if (outcome) fact("outcome", typeof words[outcome] === "function" ? words[outcome](result.results.length) : words[outcome]);
+  const { status, text, results, usage, cost, outcome } = result;
+  endPhase();
+  say(status);
+  if (text) $("text").textContent = text;
+  if (outcome) fact("outcome", typeof words[outcome] === "function" ? words[outcome](results.length) : words[outcome]);
   if (usage) fact("tokens", words.tokens_of(usage.input_tokens, usage.output_tokens));
   fact("cost", cost ? `${cost.total} ${cost.currency}${cost.estimated ? ` (${words.estimated})` : ""}` : words.cost_unknown);
   fact("duration", words.seconds((performance.now() - running.startedAt) / 1000));
@@ -148,27 +178,20 @@ function showResult(result) {
 }
 
 function fail(error) {
+  endPhase();
   if (error.name === "AbortError") return say("cancelled");
   if (!(error instanceof SearchError)) throw error;
-  if (error.status === 401) {
-    $("token-part").hidden = false;
-    $("token").focus();
-    complain(words.token_wanted);
-    return;
-  }
+  if (error.status === 401) $("token-part").hidden = false;
   showProblem(error);
 }
 
-/** A sentence for what may be met every day; else the service's own. */
-function showProblem({ code, detail, retry_after, billed, errors = [] }) {
-  const reasons = errors.map(({ field, reason }) => `${field}: ${reason}`);
-  const sentences = [
-    code === "rate_limited" ? words.rate_limited(retry_after) : code === "budget_exceeded" ? words.budget_exceeded : detail,
-    ...reasons,
-    retry_after && code !== "rate_limited" && code !== "budget_exceeded" ? words.again(retry_after) : "",
-    billed === "maybe" ? words.billed : "",
-  ];
-  complain(sentences.filter(Boolean).join(" "));
+/** A sentence of the page's for what is met every day, else the service's own. */
+function showProblem({ code, detail, retry_after, billed, errors }) {
+  const own = words.problems[code];
+  const sentences = own ? [own] : [detail, ...(errors ?? []).map(({ field, reason }) => `${field}: ${reason}`)];
+  if (retry_after && code !== "budget_exceeded") sentences.push(words.again(retry_after));
+  if (billed === "maybe") sentences.push(words.billed);
+  complain(sentences.join(" "));
 }
 
 async function stop() {
@@ -185,13 +208,11 @@ async function stop() {
 function card({ title, url }) {
   const item = document.createElement("li");
   const link = document.createElement("a");
-  Object.assign(link, { href: /^https?:/i.test(url) ? url : "", target: "_blank", rel: "noopener noreferrer" });
+  if (/^https?:/i.test(url)) Object.assign(link, { href: url, target: "_blank", rel: "noopener noreferrer" });
+  const image = picture(url, "");
   const mixed = location.protocol === "https:" && url.startsWith("http:");
-  if (!mixed) {
-    const image = picture(url, "");
-    image.addEventListener("error", () => image.remove());
-    link.append(image);
-  }
+  if (!mixed) link.append(image);
+  image.addEventListener("error", () => image.remove());
   link.append(line("title", title), line("host", hostOf(url)));
   item.append(link);
   return item;
@@ -223,11 +244,21 @@ function list(event) {
   const item = document.createElement("li");
   item.value = number;
   const text = document.createElement("code");
-  text.append(line("type", event.type), ` ${JSON.stringify(event).slice(0, 400)}`);
+  text.append(line("type", event.type), ` ${shortened(JSON.stringify(event))}`);
   item.append(text);
   $("events").append(item);
   while ($("events").children.length > EVENTS_SHOWN) $("events").firstChild.remove();
   $("events").scrollTop = $("events").scrollHeight;
+}
+
+const shortened = (text) => (text.length > EVENT_CHARS ? `${text.slice(0, EVENT_CHARS)}…` : text);
+
+/** What happened to the connection, between the events. */
+function listNote(text) {
+  const item = document.createElement("li");
+  item.className = "cut";
+  item.textContent = text;
+  $("events").append(item);
 }
 
 const say = (word) => ($("status").textContent = words[word] ?? word);
@@ -236,10 +267,35 @@ const complain = (sentence) => {
   $("problem").textContent = sentence;
 };
 
+/** Another phase begins; its seconds are counted until the next one. */
+function enter(word) {
+  say(word);
+  if (phase?.word === word) return;
+  endPhase();
+  const item = document.createElement("li");
+  const seconds = line("seconds", "");
+  item.append(words[word] ?? word, " ", seconds);
+  $("phases").append(item);
+  phase = { word, startedAt: performance.now(), seconds };
+  tick();
+}
+
+function endPhase() {
+  tick();
+  phase = null;
+}
+
+function tick() {
+  if (phase) phase.seconds.textContent = words.seconds((performance.now() - phase.startedAt) / 1000);
+}
+setInterval(tick, 100);
+
 function reset() {
   number = 0;
+  phase = null;
   answer.item = null;
-  for (const id of ["results", "events", "text", "facts", "warnings", "problem", "status", "clock"]) $(id).replaceChildren();
+  for (const id of ["results", "events", "text", "facts", "warnings", "problem", "status", "phases"]) $(id).replaceChildren();
+  $("results").hidden = true;
   for (const overlay of $("pictures").querySelectorAll("svg")) overlay.replaceChildren();
 }
 
@@ -248,10 +304,6 @@ function busy(is) {
   $("stop").disabled = $("cut").disabled = !is;
   $("text").setAttribute("aria-busy", is);
 }
-
-setInterval(() => {
-  if (running) $("clock").textContent = words.seconds((performance.now() - running.startedAt) / 1000);
-}, 100);
 
 /* The same with */
 
@@ -290,7 +342,10 @@ drop.addEventListener("dragleave", () => drop.classList.remove("over"));
 drop.addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
-  addPictures([...event.dataTransfer.files]);
+  const files = [...event.dataTransfer.files];
+  if (files.length) addPictures(files);
+  else $("address").value = event.dataTransfer.getData("text/uri-list").split("\n")[0];
+  showCode();
 });
 document.addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
@@ -302,7 +357,8 @@ for (const [button, input] of [["choose", "files"], ["photo", "camera"]]) {
 }
 $("clear").addEventListener("click", clearPictures);
 $("stop").addEventListener("click", stop);
-$("cut").addEventListener("click", () => connection.abort());
+$("cut").addEventListener("click", () => connection?.abort());
+$("copy").hidden = !navigator.clipboard; // Only where the page came over https, or from this machine.
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText($("code").textContent);
   $("copy").textContent = words.copied;
@@ -317,11 +373,15 @@ $("form").addEventListener("input", showCode);
 /* The models on offer, where the service tells them to this caller. */
 
 async function offerModels() {
-  const response = await fetch(`${service}/v1/models`).catch(() => null);
+  const token = $("token").value.trim();
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const response = await fetch(`${service}/v1/models`, { headers }).catch(() => null);
   if (response?.status === 401) $("token-part").hidden = false;
   if (!response?.ok) return;
-  for (const { id } of (await response.json()).data) $("model").append(new Option(id, id));
+  const { data } = await response.json();
+  $("model").append(...data.map(({ id }) => new Option(id, id)));
 }
 
+$("token").addEventListener("change", () => $("model").length === 1 && offerModels());
 showPictures();
 offerModels();

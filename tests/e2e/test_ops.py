@@ -70,8 +70,8 @@ async def test_nothing_else_is_served() -> None:
         "/search/srch_x": "DELETE, GET",
         "/healthz": "GET, HEAD",
     }
-    async with running() as service:
-        for path in ("/docs", "/search/x/y", "/healthz/", "/search/stream/?access_token=x"):
+    async with running(web_page=False) as service:
+        for path in ("/", "/docs", "/search/x/y", "/healthz/", "/search/stream/?access_token=x"):
             response = await service.http.get(path)
             assert (response.status_code, response.json()["code"]) == (404, "not_found")
             assert "location" not in response.headers
