@@ -84,7 +84,7 @@ def _start(
         server(["app"], env=env, folder=folder, ready=f"{service}/readyz"),
     )
     processes = [stack.enter_context(one) for one in servers]
-    say(f"{service}  the service, which you can try now")
+    say(f"{service}/  the page: open it in a browser")
     which = "DashScope with your key: every search costs money" if real else "a simulator, free"
     say(f"upstream: {which}\n")
     return processes

@@ -43,6 +43,7 @@ SECURITY_HEADERS = {
 }
 """Responses are data: nothing in them may run, be framed or be kept. Pages set their own."""
 
+
 class CloseAfterAnswer:
     """Says `Connection: close` in every response but event streams and those to trusted proxies.
 

@@ -10,10 +10,10 @@ import pytest
 
 from simulator import gallery
 from simulator.pictures import PICTURES
+from tests.clients.children import need_node as need_openai
 from tests.clients.chromium import needed
 from tests.clients.page import Page
 from tests.e2e.callers import GUARDED, SHOP_KEY, token
-from tests.clients.children import need_node as need_openai
 from tests.service import GALLERY_URL, Running, running, served
 from tests.web.node_programs import HERE, run_command, run_node
 

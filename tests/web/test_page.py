@@ -31,7 +31,7 @@ def resized() -> str:
 
 
 async def visit(case: str, service: Running, **given: Any) -> Any:
-    upstream = urlsplit(service.service.settings.base_url)
+    upstream = urlsplit(service.upstream_url)
     return await run_node(
         "page",
         case=case,
