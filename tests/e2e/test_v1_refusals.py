@@ -117,10 +117,6 @@ MALFORMED: dict[str, bytes] = {
     "other letters": '{"model": "qwen3.7-plus", "input": "x"}'.encode("utf-16"),
     "two byte order marks": b"\xef\xbb\xbf" * 2 + b'{"model": "qwen3.7-plus", "input": "x"}',
     "half a character": b'{"model": "qwen3.7-plus", "input": "\xe4\xbd"}',
-    "nested without end": b'{"model":"qwen3.7-plus","input":'
-    + b"[" * 100_000
-    + b"]" * 100_000
-    + b"}",
     "nothing": b"",
 }
 
@@ -132,7 +128,7 @@ async def test_a_body_that_two_could_read_differently_is_none(service: Running, 
     assert error_of(response)["code"] == "malformed_body"
 
 
-@pytest.mark.parametrize("depth", [400, 860, 930, 1_000])
+@pytest.mark.parametrize("depth", [400, 860, 930, 1_000, 100_000])
 async def test_no_depth_of_nesting_breaks_anything(depth: int) -> None:
     async with running(upstream_store=False) as one:
         nested = b"[" * depth + b"]" * depth
