@@ -1,22 +1,18 @@
 """Waiting without sleeping: for something to be done, or for what the service says over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from tests.clock import settle, skip
+from tests.clock import settle, skipping_pauses
 
 T = TypeVar("T")
 
 
-async def hurried(doing: Coroutine[Any, Any, T], *, step_s: float = 0.25) -> T:
-    """Put the clock forward, step by step, until it is done: pauses between tries take no time."""
-    task = asyncio.create_task(doing)
-    while not task.done():
-        await settle(60)
-        if not task.done():
-            skip(step_s)
-    return await task
+async def hurried(doing: Awaitable[T]) -> T:
+    """Wait until it is done; pauses in which nothing moves take no time."""
+    with skipping_pauses():
+        return await doing
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], *, within_s: float = 30) -> None:

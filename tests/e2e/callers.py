@@ -30,7 +30,7 @@ SHOP, BLOG = bearer(SHOP_KEY), bearer(BLOG_KEY)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    return {"sub": "shop", "exp": int(time.time()) + 600, "jti": "j-1", **changed}
+    return {"sub": "shop", "exp": int(time.time()) + 7_200, "jti": "j-1", **changed}
 
 
 def token(**changed: Any) -> str:

@@ -499,6 +499,6 @@ async def test_a_connection_that_was_never_established_costs_nothing(backlog: in
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1"
         with waiting:
             async with running_against(url, upstream_retries=0) as service:
-                means, _ = problem_of(await hurried(ask(service), step_s=1))
+                means, _ = problem_of(await hurried(ask(service)))
                 assert means == (UNAVAILABLE if backlog is None else TIMED_OUT)
                 assert await spent(service) == 0
