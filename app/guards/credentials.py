@@ -31,13 +31,16 @@ CHECKS: Options = {"require": ["exp", "sub", "jti"], "verify_iat": False}
 ANY_ORIGIN = "*"
 
 Text = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX_CHARS)]
+Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
 class Claims(BaseModel):
-    """Who a token acts for, its id, and the origin that it is bound to; PyJWT checks the rest."""
+    """What a token says, of the types that RFC 7519 gives them: PyJWT takes more."""
 
     sub: Text
     jti: Text
+    exp: Seconds
+    nbf: Seconds | None = None
     origin: Text | None = None
 
 
@@ -101,6 +104,8 @@ class Credentials:
                 if self._names or not self._allow_anonymous:
                     raise
         if token is not None:
+            if self._key_holder(token):
+                raise Unauthorized("A client key must not be in a URL, because URLs are logged.")
             return self._token_holder(token, origin)
         if self._allow_anonymous:
             return Identity(ANONYMOUS, f"address:{_network(address)}")
