@@ -96,7 +96,7 @@ SIZES = [
     Case("a large png", lambda: png(scene(1000, 750)), Goes(scaled=True)),
     Case("a large heic", lambda: encoded(scene(800, 600), "HEIF"), Goes(scaled=True, tolerance=10)),
     Case("20 MB", lambda: jpeg() + bytes(20 * 2**20), Refused("image_too_large", "2000000")),
-    Case("zero bytes", bytes, Refused("image_missing", "no bytes")),
+    Case("zero bytes", bytes, Refused("image_missing", "Give an image")),
     Case("one byte", lambda: b"\xff", Refused("image_type_unsupported", "unknown kind")),
 ]
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.clock import settle, skip, until
+from tests.clock import quiet, skip, until
 from tests.e2e.images.files import encoded, png, scene
 from tests.e2e.images.uploads import Uploads, check_refusal, uploads
 from tests.e2e.images.workers import (
@@ -49,10 +49,8 @@ async def begun(service: Uploads, *bodies: bytes, **request: Any) -> list[asynci
     """Post each file, in this order; return once all have come to wait for the worker."""
     tasks = []
     for body in bodies:
-        held = service.service.service.intake.memory.used_bytes
         tasks.append(asyncio.create_task(service.post(body, **request)))
-        await until(lambda held=held: service.service.service.intake.memory.used_bytes > held)  # type: ignore[misc]
-        await settle(200)
+        await quiet()
     return tasks
 
 
@@ -102,11 +100,9 @@ async def test_nothing_is_decoded_for_a_caller_who_has_left() -> None:
         url = "data:;base64," + base64.b64encode(GIF).decode()
         async with dial(service.service.url) as wire:
             wire.send(request("POST", "/search", body={"image_url": url}))
-            memory = service.service.service.intake.memory
-            await until(lambda: memory.used_bytes > 0)
-            await settle(200)
+            await quiet()
             wire.reset()
-            await until(lambda: memory.used_bytes == 0)
+            await quiet()
         assert (await service.post(GIF)).status_code == 200
         assert worker not in workers_of()
         assert len(service.urls) == 1
