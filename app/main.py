@@ -25,7 +25,7 @@ from app.api.responses_body import ResponsesBody
 from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards
-from app.images.intake import ImageIntake, ImageLimits
+from app.images.intake import ImageIntake
 from app.responses import Responses
 from app.runs import Runs
 from app.search import Searches
@@ -108,17 +108,7 @@ async def running_service(
     for note in guards.notes():
         logger.warning(note)
     runs = Runs(settings)
-    intake = ImageIntake(
-        ImageLimits(
-            max_bytes=settings.image_max_bytes,
-            max_pixels=settings.image_max_pixels,
-            max_side=settings.image_max_side,
-            workers=settings.image_workers,
-            worker_memory_bytes=settings.image_worker_memory_bytes,
-            timeout_s=settings.image_timeout_s,
-            inflight_max_bytes=settings.image_inflight_max_bytes,
-        )
-    )
+    intake = ImageIntake(settings)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     await intake.start()

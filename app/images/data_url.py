@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pybase64
 
-from app.errors import ImageMissing, ImageTooLarge, ImageUnreadable, ImageUrlInvalid
+from app.errors import ImageTooLarge, ImageUnreadable, ImageUrlInvalid
 
 BLANKS = b" \t\n\f\r"
 ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"=", b"%0A": b"", b"%0D": b"", b"%20": b""}
@@ -21,7 +21,7 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     """Return the bytes inside, whatever the media type. `max_bytes=0` allows any number.
 
     Blanks and escapes are read as browsers do (WHATWG Fetch §6), and counted before decoding.
-    Raises `ImageUrlInvalid`, `ImageMissing`, `ImageTooLarge`, or `ImageUnreadable` for no base64.
+    Raises `ImageUrlInvalid`, `ImageTooLarge`, or `ImageUnreadable` for no base64.
     """
     head = _HEAD.match(url)
     if not head:
@@ -33,28 +33,16 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     for escape, plain in ESCAPES.items() if b"%" in text else ():
         text = text.replace(escape, plain).replace(escape.lower(), plain)
     text = text.translate(None, BLANKS).removesuffix(b"=").removesuffix(b"=")
-    if not text:
-        raise ImageMissing("The image's data: URL is empty.")
     try:
         return pybase64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except ValueError as exc:
         raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
 
 
-def data_url_chars(mime: str, n_bytes: int) -> int:
-    """Return the length of the URL that `n_bytes` of this type become."""
-    return len(f"data:{mime};base64,") + (n_bytes + 2) // 3 * 4
-
-
 def encode_data_url(mime: str, parts: Sequence[memoryview]) -> bytes:
-    """Return the pieces of a file as one URL; in steps, so that no second copy is held."""
-    out, rest = io.BytesIO(), b""
+    """Return the pieces of a file as one URL; in steps, so that no second copy of it is held."""
+    file, out = memoryview(b"".join(parts)), io.BytesIO()
     out.write(f"data:{mime};base64,".encode())
-    for part in parts:
-        for at in range(0, len(part), STEP_BYTES):
-            piece = rest + bytes(part[at : at + STEP_BYTES])
-            cut = len(piece) - len(piece) % 3
-            out.write(pybase64.b64encode(memoryview(piece)[:cut]))
-            rest = piece[cut:]
-    out.write(pybase64.b64encode(rest))
+    for at in range(0, len(file), STEP_BYTES):
+        out.write(pybase64.b64encode(file[at : at + STEP_BYTES]))
     return out.getvalue()

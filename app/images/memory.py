@@ -3,9 +3,9 @@
 Used in the event loop's thread. Nobody waits inside it: what does not fit is refused.
 """
 
-import time
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.errors import ImageTooLarge, Overloaded
@@ -20,9 +20,8 @@ class MemoryBudget:
     No caller gets more than half of it while others hold some, or were refused just now.
     """
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.max_bytes, self.used_bytes = max_bytes, 0
-        self._clock = clock
         self._used_by: Counter[str] = Counter()
         self._waiting_until: dict[str, float] = {}
 
@@ -37,12 +36,12 @@ class MemoryBudget:
 
     def fits(self, caller: str, n_bytes: int) -> bool:
         """Whether a caller may have `n_bytes` more now; if not, they count as one who waits."""
-        now, most = self._clock(), self.max_bytes
-        waiting = {name: until for name, until in self._waiting_until.items() if until > now}
-        alone = (waiting.keys() | self._used_by.keys()) <= {caller}
+        now, most = asyncio.get_running_loop().time(), self.max_bytes
+        waiting = {who: until for who, until in self._waiting_until.items() if until > now}
+        waiting.pop(caller, None)
+        alone = waiting.keys() | self._used_by.keys() <= {caller}
         fits = self.used_bytes + n_bytes <= most
         fits &= alone or self._used_by[caller] + n_bytes <= most // 2
-        waiting.pop(caller, None)
         self._waiting_until = waiting if fits else waiting | {caller: now + WAITING_S}
         return fits or not most
 
@@ -55,33 +54,28 @@ class MemoryBudget:
 
 
 class MemoryReservation:
-    """One holder's part of the budget: `n_bytes`."""
+    """One holder's part of the budget."""
 
-    def __init__(self, budget: MemoryBudget, caller: str) -> None:
-        self.n_bytes = 0
-        self._budget, self._caller = budget, caller
+    def __init__(self, budget: MemoryBudget, caller: str, n_bytes: int = 0) -> None:
+        self._budget, self._caller, self._n_bytes = budget, caller, n_bytes
+        budget.count(caller, n_bytes)
 
     def grow(self, n_bytes: int) -> None:
         """Take `n_bytes` more; raises `ImageTooLarge` or `Overloaded`: never, or not now."""
         most = self._budget.max_bytes
-        if 0 < most < self.n_bytes + n_bytes:
+        if 0 < most < self._n_bytes + n_bytes:
             raise ImageTooLarge(f"This needs more than the {most} bytes of memory kept for images.")
         if not self._budget.fits(self._caller, n_bytes):
             detail = "Too many images are being uploaded right now."
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
-        self.shrink(-n_bytes)
-
-    def shrink(self, n_bytes: int) -> None:
-        """Give `n_bytes` back early."""
-        self._budget.count(self._caller, -n_bytes)
-        self.n_bytes -= n_bytes
+        self._budget.count(self._caller, n_bytes)
+        self._n_bytes += n_bytes
 
     def release(self) -> None:
         """Give all of it back; more than once does no harm."""
-        self.shrink(self.n_bytes)
+        self._budget.count(self._caller, -self._n_bytes)
+        self._n_bytes = 0
 
     def transfer(self, n_bytes: int) -> "MemoryReservation":
         """Open one for what came of this one: never refused, and its holder must release it."""
-        heir = MemoryReservation(self._budget, self._caller)
-        heir.shrink(-n_bytes)
-        return heir
+        return MemoryReservation(self._budget, self._caller, n_bytes)

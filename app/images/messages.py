@@ -11,14 +11,13 @@ REQUEST, ANSWER = struct.Struct("!I"), struct.Struct("!BI")
 SIZE = struct.Struct("!II")
 """Width and height in pixels: the content of an answer with the code `SIZE_REFUSED`."""
 
-MAX_URL_CHARS = 10_485_760
-"""Longest `data:` URL that is sent upstream."""
-MAX_FILE_BYTES = (MAX_URL_CHARS - len("data:image/jpeg;base64,")) // 4 * 3
+MAX_FILE_BYTES = (10_485_760 - len("data:image/jpeg;base64,")) // 4 * 3
+"""By the longest `data:` URL that the upstream takes."""
 
 MIN_SIDE, MAX_RATIO = 11, 200
 """Pixels of the shorter side, and times that the longer one may be longer, for the upstream."""
 
-Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE TOO_COMPLEX READY", start=0)
+Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE READY", start=0)
 """`PREPARED`: a JPEG file. `UNREADABLE`: why, for the log. `READY` comes first, unasked."""
 
 

@@ -1,6 +1,5 @@
 """What a file is, by its first bytes. Its name and declared type are not asked."""
 
-import codecs
 import re
 from enum import Enum
 
@@ -28,7 +27,6 @@ _KINDS = {
     Kind.AVIF: rb".{4}ftyp(?:avi[fs]|.{8}(?:.{4}){0,30}?avi[fs])",
     Kind.HEIC: rb".{4}ftyp(?:he[iv][cxms]|m[is]f1|.{8}(?:.{4}){0,30}?(?:he[iv][cxms]|m[is]f1))",
 }
-UNKNOWN = "a file of an unknown kind"
 _XML = rb"(?:\xef\xbb\xbf)?\s*+(?>(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>)\s*+)*+"
 """What may stand before the root element; atomic, so that no text makes the search go back."""
 _OTHERS = {
@@ -52,7 +50,9 @@ _OTHERS = {
     "a program": rb"MZ|\x7fELF|\xcf\xfa\xed\xfe|\xca\xfe\xba\xbe",
     "a JSON document": rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*[\[{"\d\]])',
     "base64 text, not the image itself": rb"data:image|/9j/4|iVBORw0K|R0lGOD|UklGR",
-    UNKNOWN: rb".{0,4095}?[\0-\x08\x0e-\x1a]",
+    # Control characters, and bytes that no UTF-8 has.
+    "a file of an unknown kind": rb".{0,4095}?[\0-\x08\x0e-\x1a\xc0\xc1\xf5-\xff]",
+    "plain text": rb"",
 }
 
 
@@ -61,17 +61,6 @@ def sniff(head: bytes) -> Kind:
     for kind, signature in _KINDS.items():
         if re.match(signature, head, re.DOTALL):
             return kind
-    for what, signature in _OTHERS.items():
-        if re.match(signature, head, re.DOTALL | re.IGNORECASE):
-            raise _unsupported(what)
-    try:
-        # A character may be cut at the end of the head.
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        raise _unsupported(UNKNOWN) from None
-    raise _unsupported("plain text")
-
-
-def _unsupported(what: str) -> ImageTypeUnsupported:
+    others = (what for what, it in _OTHERS.items() if re.match(it, head, re.DOTALL | re.IGNORECASE))
     accepted = ", ".join(kind.value for kind in Kind)
-    return ImageTypeUnsupported(f"This is {what}; accepted are {accepted}.")
+    raise ImageTypeUnsupported(f"This is {next(others)}; accepted are {accepted}.")

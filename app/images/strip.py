@@ -1,7 +1,7 @@
-"""The parts of a JPEG or PNG that are its picture, found without decoding it.
+"""Files walked along by their structure, without decoding: which parts of them are the picture.
 
-What is whole and plain goes upstream as these parts: pixels untouched, all about the sender cut
-out. Scans, segments and chunks are counted, since a decoder pays for each.
+A JPEG or PNG that is whole and plain goes upstream as these parts: pixels untouched, all about the
+sender cut out. Scans, segments and chunks are counted, since a decoder pays for each.
 """
 
 import re
@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from app.errors import ImageTooComplex, ImageUnreadable
 
 PARTS_MAX, SCANS_MAX = 65_536, 64
-"""Segments or chunks; encoders write up to 14 scans."""
+"""Segments, chunks or boxes; encoders write up to 14 scans."""
+DAMAGED = "This file is cut off or damaged."
 BITS, ICC_MAX_BYTES, STEP_BYTES = 8, 1 << 20, 1 << 20
 SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")
 """As profiles of versions 2 and 4 call themselves."""
 
-EOI, SOS, APP0, APP1, APP2, APP14, COM = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+EOI, SOS, APP0, APP1, APP2, APP14 = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PLAIN_FRAMES, OTHER_TABLES = {0xC0, 0xC1, 0xC2}, {0xCC, 0xDC}
-BETWEEN_SCANS = {0xC4, 0xDB, 0xDD, EOI, SOS, COM, *OTHER_TABLES, *range(APP0, APP0 + 16)}
-COLOUR_MODELS = {(b"JFIF\0", 14), (b"Adobe", 12)}
+PLAIN = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, SOS, EOI}
+"""Frames and tables of Huffman codes, and restarts; others are left to a decoder."""
+COLOUR_MODELS = {(APP0, b"JFIF\0", 14), (APP14, b"Adobe", 12)}
 """Application segments that tell YCbCr from RGB: how they begin, and their length."""
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """In a scan FF 00 is data, FF D0 to FF D7 are restarts, FF FF is filling (T.81 §B.1.1.2)."""
@@ -35,6 +36,9 @@ PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 RENDERING, RENDERING_MAX_BYTES = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"pHYs", b"cICP"}, 32
 """Chunks that say how samples are shown. cHRM has 32 bytes; a longer one hides something."""
+BOX_MIN_BYTES = 8
+
+number = int.from_bytes  # Big endian.
 
 
 @dataclass(slots=True)
@@ -48,13 +52,6 @@ class Stripped:
     parts: list[memoryview]
     size: tuple[int, int] = (0, 0)
     plain: bool = True
-    icc: bytes = b""
-
-    def ended(self, *, whole: bool) -> "Stripped":
-        """Judge by what only the end shows."""
-        in_srgb = not self.icc or any(name in self.icc for name in SRGB_NAMES)
-        self.plain = self.plain and whole and in_srgb
-        return self
 
 
 def strip_jpeg(file: memoryview) -> Stripped:
@@ -68,31 +65,29 @@ def strip_jpeg(file: memoryview) -> Stripped:
         body = file[start + 4 : end]
         if marker in FRAMES:  # Bits, height, width, number of components (§B.2.2).
             if found.size != (0, 0) or len(body) < 6 or len(body) != 6 + 3 * body[5]:  # noqa: PLR2004
-                raise _damaged("JPEG")
-            found.size = (_number(body[3:5]), _number(body[1:3]))
-            found.plain &= marker in PLAIN_FRAMES and body[0] == BITS and body[5] in (1, 3)
+                raise ImageUnreadable(DAMAGED)
+            found.size = (number(body[3:5]), number(body[1:3]))
+            found.plain &= body[0] == BITS and body[5] in (1, 3)
         scans += marker == SOS
         if scans > SCANS_MAX:
             raise ImageTooComplex(f"This JPEG consists of more than {SCANS_MAX} scans.")
-        if marker < APP0 or _application(found, marker, bytes(body)):
-            found.plain &= marker not in OTHER_TABLES
+        if marker < APP0 or (marker, bytes(body[:5]), len(body)) in COLOUR_MODELS:
             found.parts.append(file[start:end])
+            found.plain &= marker in PLAIN or marker >= APP0
+        else:
+            found.plain &= _may_go(marker, bytes(body))
     if not scans or found.size == (0, 0):
-        raise _damaged("JPEG")
-    return found.ended(whole=marker == EOI)
+        raise ImageUnreadable(DAMAGED)
+    found.plain &= marker == EOI
+    return found
 
 
-def _application(found: Stripped, marker: int, body: bytes) -> bool:
-    """Note what it says of the picture; whether it is kept."""
-    if marker in (APP0, APP14):
-        kept = (body[:5], len(body)) in COLOUR_MODELS
-        found.plain &= kept
-        return kept
-    if marker == APP1 and _TURNED.search(body):
-        found.plain = False
+def _may_go(marker: int, body: bytes) -> bool:
+    if marker == APP1:
+        return not _TURNED.search(body)
     if marker == APP2 and body.startswith(b"ICC_PROFILE\0"):
-        found.icc += body
-    return False
+        return _is_srgb(body)
+    return marker not in (APP0, APP14)
 
 
 def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
@@ -106,10 +101,9 @@ def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
         if marker == EOI or start + 1 >= len(file):
             return
         marker = file[start + 1]
-        end = start + 2 + (0 if marker == EOI else _number(file[start + 2 : start + 4]))
-        junk = bytes(file[at:start]).strip(b"\xff") or marker not in BETWEEN_SCANS
-        if end > len(file) or (in_picture and junk):
-            raise _damaged("JPEG")
+        end = start + 2 + (0 if marker == EOI else number(file[start + 2 : start + 4]))
+        if end > len(file) or (in_picture and bytes(file[at:start]).strip(b"\xff")):
+            raise ImageUnreadable(DAMAGED)
         if marker == SOS:
             in_picture, end = True, _next_marker(file, end)
         yield marker, start, end
@@ -133,25 +127,26 @@ def strip_png(file: memoryview) -> Stripped | None:
     """
     if file[: len(PNG_HEAD)] != PNG_HEAD:
         return None
-    found, at, kind, has_pixels = Stripped([file[:8]]), 8, b"", False
+    found, at, has_pixels = Stripped([file[:8]]), 8, False
     for _ in range(PARTS_MAX):
-        kind, end = bytes(file[at + 4 : at + 8]), at + 12 + _number(file[at : at + 4])
+        kind, end = bytes(file[at + 4 : at + 8]), at + 12 + number(file[at : at + 4])
         body, checksum = file[at + 8 : end - 4], file[end - 4 : end]
         if end > len(file):
-            raise _damaged("PNG")
+            raise ImageUnreadable(DAMAGED)
         known = kind in PIXELS or kind[0] & 0x20  # Or else a decoder must know it (§5.4).
-        if not known or zlib.crc32(body, zlib.crc32(kind)) != _number(checksum):
+        if not known or zlib.crc32(body, zlib.crc32(kind)) != number(checksum):
             return None
         if kind in PIXELS or (kind in RENDERING and len(body) <= RENDERING_MAX_BYTES):
             found.parts.append(file[at:end])
         elif kind == b"eXIf":
             found.plain &= not _TURNED.search(body)
         elif kind == b"iCCP":
-            found.icc = _inflated(bytes(body).partition(b"\0")[2][1:])
+            found.plain &= _is_srgb(_inflated(bytes(body).partition(b"\0")[2][1:]))
         at, has_pixels = end, has_pixels or kind == b"IDAT"
         if kind == b"IEND":
-            found.size = (_number(file[16:20]), _number(file[20:24]))
-            return found.ended(whole=has_pixels and file[24] <= BITS)
+            found.size = (number(file[16:20]), number(file[20:24]))
+            found.plain &= has_pixels and file[24] <= BITS
+            return found
     raise ImageTooComplex(f"This PNG consists of more than {PARTS_MAX} chunks.")
 
 
@@ -162,9 +157,25 @@ def _inflated(packed: bytes) -> bytes:
         return b""
 
 
-def _number(big_endian: memoryview) -> int:
-    return int.from_bytes(big_endian, "big")
+def check_boxes(file: memoryview) -> None:
+    """Raise `ImageUnreadable` if a HEIC or AVIF is cut off, by its boxes (ISO/IEC 14496-12 §4.2).
+
+    Decoders fill in missing tiles, so half a photo would pass for a whole one.
+    """
+    at = 0
+    for _ in range(PARTS_MAX):
+        if at == len(file):
+            return
+        size = number(file[at : at + 4])
+        if size == 0:  # Up to the end.
+            size = len(file) - at
+        elif size == 1:
+            size = number(file[at + 8 : at + 16])
+        if size < BOX_MIN_BYTES or at + size > len(file):
+            break
+        at += size
+    raise ImageUnreadable(DAMAGED)
 
 
-def _damaged(kind: str) -> ImageUnreadable:
-    return ImageUnreadable(f"This {kind} file is cut off or damaged.")
+def _is_srgb(profile: bytes) -> bool:
+    return any(name in profile for name in SRGB_NAMES)

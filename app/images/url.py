@@ -34,15 +34,12 @@ def check_url(url: str) -> ImageInput:
     Raises `ImageUrlInvalid` with the one rule that it breaks; the URL itself is not repeated.
     """
     url = url.strip(BLANKS)
-    if len(url) > MAX_CHARS:
-        raise _invalid(f"is longer than {MAX_CHARS} characters")
-    if _UNSAFE.search(url):
-        raise _invalid("contains spaces or control characters")
-    if "\\" in url:
-        raise _invalid("contains a backslash")
+    _refuse(len(url) > MAX_CHARS, f"is longer than {MAX_CHARS} characters")
+    _refuse(_UNSAFE.search(url), "contains spaces or control characters")
+    _refuse("\\" in url, "contains a backslash")
     parts = _PARTS.match(url)
     if not parts:
-        raise _invalid("must begin with http://, https:// or data:")
+        raise ImageUrlInvalid("The image URL must begin with http://, https:// or data:.")
     scheme = parts[1].lower()
     path, query = (quote(part or "", safe=KEPT) for part in parts.groups()[2:])
     normal = f"{scheme}://{_authority(scheme, parts[2])}{path or '/'}{query}".encode("ascii")
@@ -50,48 +47,36 @@ def check_url(url: str) -> ImageInput:
 
 
 def _authority(scheme: str, written: str) -> str:
-    if "@" in written:
-        raise _invalid("contains a user name or password")
-    if "[" in written or "]" in written or written.count(":") > 1:
-        raise _invalid("names an IP address; a host name is needed")
+    _refuse("@" in written, "contains a user name or password")
     host, _, port = written.partition(":")
-    if port not in ("", "80", "443"):
-        raise _invalid("names a port other than 80 and 443")
-    host = _host(host)
-    return host if port in ("", DEFAULT_PORTS[scheme]) else f"{host}:{port}"
-
-
-def _host(written: str) -> str:
-    host = _ascii(written).lower()
+    is_ipv6 = "[" in written or "]" in written or ":" in port
+    _refuse(is_ipv6, "names an IP address; a host name is needed")
+    _refuse(port not in ("", "80", "443"), "names a port other than 80 and 443")
+    host = _ascii(host).lower()
     is_address = _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2])
     is_name = len(host) <= MAX_HOST_CHARS and all(map(_LABEL.fullmatch, host.split(".")))
-    for refused, why in (
-        (not host, "has no host name"),
-        (is_address, "names an IP address; a host name is needed"),
-        (host.endswith("."), "has a host name that ends with a dot"),
-        (not is_name, "has a host name that is not a valid name"),
-        ("." not in host, "needs a full host name, with a dot in it"),
-        (f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network"),
-    ):
-        if refused:
-            raise _invalid(why)
-    return host
+    _refuse(not host, "has no host name")
+    _refuse(is_address, "names an IP address; a host name is needed")
+    _refuse(host.endswith("."), "has a host name that ends with a dot")
+    _refuse(not is_name, "has a host name that is not a valid name")
+    _refuse("." not in host, "needs a full host name, with a dot in it")
+    _refuse(f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network")
+    return host if port in ("", DEFAULT_PORTS[scheme]) else f"{host}:{port}"
 
 
 def _ascii(host: str) -> str:
     """The host in punycode, where it is certain what a browser would make of it."""
-    for character in host:
-        if character.isspace() or not character.isprintable():
-            raise _invalid(f"has an invisible character in its host name, U+{ord(character):04X}")
     if host.isascii():
         return host
+    _refuse(not host.isprintable(), "has an invisible character in its host name")
     try:
         if len(host) <= MAX_HOST_CHARS and DEVIATIONS.isdisjoint(host):
             return host.encode("idna").decode("ascii")
     except UnicodeError:
         pass
-    raise _invalid("must have its host name in punycode (xn--...)")
+    raise ImageUrlInvalid("The image URL must have its host name in punycode (xn--...).")
 
 
-def _invalid(what: str) -> ImageUrlInvalid:
-    return ImageUrlInvalid(f"The image URL {what}.")
+def _refuse(broken: object, rule: str) -> None:
+    if broken:
+        raise ImageUrlInvalid(f"The image URL {rule}.")

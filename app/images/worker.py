@@ -22,25 +22,21 @@ def main() -> None:
     """Answer until the service goes, or until a picture used up the memory."""
     memory_bytes, timeout_s, max_pixels, max_side = (int(text) for text in sys.argv[1:5])
     os.nice(NICENESS)
-    from app.images.decode import Refused, prepare  # noqa: PLC0415 - with that priority
+    from app.images.decode import prepare  # noqa: PLC0415 - with that priority
 
     restrict(memory_bytes)
     answer(Code.READY, b"")
     while file := next_file():
         die_with_service(on=True, timeout_s=timeout_s)
         try:
-            code, content = Code.PREPARED, prepare(file, max_pixels, max_side)
-        except Refused as refused:
-            code, content = refused.code, refused.content
+            code, content = prepare(file, max_pixels, max_side)
         except MemoryError:
-            code, content = Code.TOO_COMPLEX, b""
+            return  # It may have left anything behind; the service sees the end.
         except Exception as exc:  # noqa: BLE001 - decoders raise anything
             code, content = Code.UNREADABLE, f"{type(exc).__name__}: {exc}".encode()[:300]
         del file
         die_with_service(on=False)
         answer(code, content)
-        if code is Code.TOO_COMPLEX:
-            return  # A failed allocation may have left anything behind.
 
 
 def restrict(memory_bytes: int) -> None:
@@ -74,16 +70,13 @@ def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
 def next_file() -> bytes:
     """Read a request; empty when the service has gone."""
     head = sys.stdin.buffer.read(REQUEST.size)
-    n_bytes = REQUEST.unpack(head)[0] if len(head) == REQUEST.size else 0
-    file = sys.stdin.buffer.read(n_bytes)
-    return file if len(file) == n_bytes else b""
+    return sys.stdin.buffer.read(*REQUEST.unpack(head)) if len(head) == REQUEST.size else b""
 
 
 def answer(code: Code, content: bytes) -> None:
     """Write one answer."""
-    unsent = memoryview(ANSWER.pack(code, len(content)) + content)
-    while unsent:
-        unsent = unsent[os.write(SOCKET, unsent) :]
+    with os.fdopen(SOCKET, "wb", closefd=False) as out:
+        out.write(ANSWER.pack(code, len(content)) + content)
 
 
 if __name__ == "__main__":

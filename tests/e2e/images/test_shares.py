@@ -7,12 +7,11 @@ import pytest
 from app.errors import ImageTooLarge, Overloaded
 from app.images.fair import FairQueue
 from app.images.memory import MemoryBudget
-from tests.clock import settle
+from tests.clock import settle, skip
 
 
-def test_a_caller_alone_may_have_all_the_memory_and_beside_others_half() -> None:
-    seconds = [0.0]
-    budget = MemoryBudget(100, lambda: seconds[-1])
+async def test_a_caller_alone_may_have_all_the_memory_and_beside_others_half() -> None:
+    budget = MemoryBudget(100)
     with budget.hold(caller="one") as one, budget.hold(caller="two") as two:
         one.grow(90)
         with pytest.raises(Overloaded) as refusal:
@@ -20,9 +19,10 @@ def test_a_caller_alone_may_have_all_the_memory_and_beside_others_half() -> None
         assert refusal.value.retry_after_s == 1
         with pytest.raises(Overloaded):
             one.grow(1)  # Somebody waits.
-        seconds.append(10)
+        skip(10)
         one.grow(1)
-        one.shrink(51)
+        one.release()
+        one.grow(40)
         two.grow(50)
         with pytest.raises(Overloaded):
             two.grow(1)
@@ -52,7 +52,7 @@ async def test_no_caller_has_more_than_half_of_the_queue() -> None:
 
 
 async def test_what_is_handed_to_one_who_has_left_goes_to_the_next() -> None:
-    queue: FairQueue[str] = FairQueue(max_waiting=0)
+    queue: FairQueue[str] = FairQueue(max_waiting=4)
     first, second = (asyncio.create_task(queue.get(name, 60)) for name in ("a", "b"))
     await settle()
     queue.put("it")

@@ -41,9 +41,9 @@ TAKEN = {
 }
 
 REFUSED = {
-    "https://exa\u00admple.com/": "U+00AD",
-    "https://exa\u200bmple.com/": "U+200B",
-    "https://example\u00a0.com/": "U+00A0",
+    "https://exa\u00admple.com/": "invisible",
+    "https://exa\u200bmple.com/": "invisible",
+    "https://example\u00a0.com/": "invisible",
     "": "must begin with",
     "ftp://example.com/a": "must begin with",
     "file:///etc/passwd": "must begin with",
