@@ -105,7 +105,6 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Convert from the file's profile; one that cannot be used is passed over."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc or b""))
         transform = ImageCms.buildTransform(profile, SRGB, image.mode, "RGB")

@@ -5,10 +5,20 @@ Small plain JPEGs and PNGs pass with their metadata cut out; a worker process de
 
 import asyncio
 import hashlib
+import io
 import logging
+import re
+from collections.abc import Sequence
 
-from app.errors import ImageDimensions, ImageMissing, ImageTooLarge, ImageUnreadable
-from app.images.data_url import decode_data_url, encode_data_url
+import pybase64
+
+from app.errors import (
+    ImageDimensions,
+    ImageMissing,
+    ImageTooLarge,
+    ImageUnreadable,
+    ImageUrlInvalid,
+)
 from app.images.memory import MemoryBudget
 from app.images.messages import MAX_FILE_BYTES, SIZE, Code, size_problem
 from app.images.pool import Pool
@@ -18,8 +28,14 @@ from app.images.url import check_url
 from app.models import ImageInput
 from app.settings import Settings
 
-MIME = {Kind.JPEG: "image/jpeg", Kind.PNG: "image/png"}
 WALK = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png, Kind.HEIC: check_boxes, Kind.AVIF: check_boxes}
+
+BLANKS = b" \t\n\f\r"
+# To unescape anything but what base64 needs would take a hundred bytes for each.
+ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"=", b"%0A": b"", b"%0D": b"", b"%20": b""}
+STEP_BYTES = 3 << 18  # A multiple of three, so that no step ends in padding.
+
+_HEAD = re.compile(r"\s*data:[^,]{0,1024}?;\s*base64\s*,", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +59,7 @@ class ImageIntake:
             return check_url(url)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(url) * 3 // 4)
-            body = await asyncio.to_thread(decode_data_url, url, self._max_bytes)
+            body = await asyncio.to_thread(_decode_data_url, url, self._max_bytes)
             return await self.prepare(body, caller=caller)
 
     async def prepare(self, body: bytes, *, caller: str) -> ImageInput:
@@ -62,11 +78,10 @@ class ImageIntake:
             return ImageInput(await self._decoded(file, kind, caller), digest)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(file) * 7 // 3)  # The parts joined, and the URL.
-            url = await asyncio.to_thread(encode_data_url, MIME[kind], parts)
+            url = await asyncio.to_thread(_data_url, kind, parts)
             return ImageInput(url, digest)
 
     def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
-        """What it is, its digest, and its parts if these pass unchanged."""
         kind = sniff(bytes(file[:HEAD_BYTES]))
         found = WALK[kind](file) if kind in WALK else None
         digest = hashlib.sha256(file).hexdigest()
@@ -81,7 +96,7 @@ class ImageIntake:
     async def _decoded(self, file: memoryview, kind: Kind, caller: str) -> bytes:
         code, content = await self._pool.decode(file, caller)
         if code is Code.PREPARED:
-            return encode_data_url(MIME[Kind.JPEG], [content])
+            return _data_url(Kind.JPEG, [content])
         if code is Code.SIZE_REFUSED:
             most = self._max_pixels
             size = SIZE.unpack(content) if len(content) == SIZE.size else None
@@ -91,3 +106,28 @@ class ImageIntake:
         logger.info("image refused by its decoder", extra={"fields": fields})
         why = "is cut off, damaged, or too large to decode"
         raise ImageUnreadable(f"This {kind.value} file {why}.")
+
+
+def _decode_data_url(url: str, max_bytes: int) -> bytes:
+    head = _HEAD.match(url)
+    if not head:
+        raise ImageUrlInvalid("The image's data: URL must be data:<type>;base64,<base64>.")
+    text = url[head.end() :].encode("ascii", "replace")
+    n_chars = len(text) - sum(text.count(blank) for blank in BLANKS) - 2 * text.count(b"%")
+    if 0 < max_bytes < n_chars * 3 // 4 - 2:  # There may be padding.
+        raise ImageTooLarge(f"The image has more than the {max_bytes} bytes that are accepted.")
+    for escape, plain in ESCAPES.items() if b"%" in text else ():
+        text = text.replace(escape, plain).replace(escape.lower(), plain)
+    text = text.translate(None, BLANKS).removesuffix(b"=").removesuffix(b"=")
+    try:
+        return pybase64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except ValueError as exc:
+        raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
+
+
+def _data_url(kind: Kind, parts: Sequence[memoryview]) -> bytes:
+    file, out = memoryview(b"".join(parts)), io.BytesIO()
+    out.write(f"data:image/{kind.value.lower()};base64,".encode())
+    for at in range(0, len(file), STEP_BYTES):
+        out.write(pybase64.b64encode(file[at : at + STEP_BYTES]))
+    return out.getvalue()

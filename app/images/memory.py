@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 from app.errors import ImageTooLarge, Overloaded
 
-RETRY_AFTER_S, WAITING_S = 1, 5.0
-"""The second is how long a caller who was refused counts as one who waits."""
+RETRY_AFTER_S, WAITING_S = 1, 5.0  # So long a caller who was refused counts as one who waits.
 
 
 class MemoryBudget:

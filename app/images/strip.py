@@ -4,6 +4,7 @@ A JPEG or PNG that is whole and plain goes upstream as these parts: pixels untou
 sender cut out. Scans, segments and chunks are counted, since a decoder pays for each.
 """
 
+import contextlib
 import re
 import zlib
 from collections.abc import Iterator
@@ -91,10 +92,7 @@ def _may_go(marker: int, body: bytes) -> bool:
 
 
 def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of each segment up to EOI; a scan's data belong to its SOS.
-
-    Junk before the first scan is passed over; behind it, it was a part of the picture.
-    """
+    """Marker, start and end of each segment up to EOI; a scan's data belong to its SOS."""
     at, in_picture, marker = 2, False, 0
     for _ in range(PARTS_MAX):
         start = _next_marker(file, at)
@@ -141,20 +139,13 @@ def strip_png(file: memoryview) -> Stripped | None:
         elif kind == b"eXIf":
             found.plain &= not _TURNED.search(body)
         elif kind == b"iCCP":
-            found.plain &= _is_srgb(_inflated(bytes(body).partition(b"\0")[2][1:]))
+            found.plain &= _is_srgb(bytes(body).partition(b"\0")[2][1:], packed=True)
         at, has_pixels = end, has_pixels or kind == b"IDAT"
         if kind == b"IEND":
             found.size = (number(file[16:20]), number(file[20:24]))
             found.plain &= has_pixels and file[24] <= BITS
             return found
     raise ImageTooComplex(f"This PNG consists of more than {PARTS_MAX} chunks.")
-
-
-def _inflated(packed: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(packed, ICC_MAX_BYTES)
-    except zlib.error:
-        return b""
 
 
 def check_boxes(file: memoryview) -> None:
@@ -177,5 +168,8 @@ def check_boxes(file: memoryview) -> None:
     raise ImageUnreadable(DAMAGED)
 
 
-def _is_srgb(profile: bytes) -> bool:
+def _is_srgb(profile: bytes, *, packed: bool = False) -> bool:
+    with contextlib.suppress(zlib.error):
+        if packed:
+            profile = zlib.decompressobj().decompress(profile, ICC_MAX_BYTES)
     return any(name in profile for name in SRGB_NAMES)

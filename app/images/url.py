@@ -55,9 +55,7 @@ def _authority(scheme: str, written: str) -> str:
     host = _ascii(host).lower()
     is_address = _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2])
     is_name = len(host) <= MAX_HOST_CHARS and all(map(_LABEL.fullmatch, host.split(".")))
-    _refuse(not host, "has no host name")
     _refuse(is_address, "names an IP address; a host name is needed")
-    _refuse(host.endswith("."), "has a host name that ends with a dot")
     _refuse(not is_name, "has a host name that is not a valid name")
     _refuse("." not in host, "needs a full host name, with a dot in it")
     _refuse(f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network")
@@ -65,7 +63,6 @@ def _authority(scheme: str, written: str) -> str:
 
 
 def _ascii(host: str) -> str:
-    """The host in punycode, where it is certain what a browser would make of it."""
     if host.isascii():
         return host
     _refuse(not host.isprintable(), "has an invisible character in its host name")

@@ -26,7 +26,8 @@ def main() -> None:
 
     restrict(memory_bytes)
     answer(Code.READY, b"")
-    while file := next_file():
+    while len(head := sys.stdin.buffer.read(REQUEST.size)) == REQUEST.size:
+        file = sys.stdin.buffer.read(*REQUEST.unpack(head))
         die_with_service(on=True, timeout_s=timeout_s)
         try:
             code, content = prepare(file, max_pixels, max_side)
@@ -65,12 +66,6 @@ def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
     hung_up.register(SOCKET, 0)
     if on and hung_up.poll(0):  # It went before it could be signalled.
         sys.exit()
-
-
-def next_file() -> bytes:
-    """Read a request; empty when the service has gone."""
-    head = sys.stdin.buffer.read(REQUEST.size)
-    return sys.stdin.buffer.read(*REQUEST.unpack(head)) if len(head) == REQUEST.size else b""
 
 
 def answer(code: Code, content: bytes) -> None:

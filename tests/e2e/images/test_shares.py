@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from app.errors import ImageTooLarge, Overloaded
-from app.images.fair import FairQueue
 from app.images.memory import MemoryBudget
+from app.images.pool import FairQueue
 from tests.clock import settle, skip
 
 

@@ -160,6 +160,7 @@ async def processes(**settings: str) -> AsyncIterator[tuple[Process, httpx.Async
         service(upstream, **settings) as process,
         httpx.AsyncClient(base_url=process.url, timeout=60, trust_env=False) as http,
     ):
+        assert (await http.get("/healthz")).status_code == 200  # It has started.
         yield process, http
 
 
@@ -171,7 +172,7 @@ async def test_who_waits_for_a_picture_is_told_when_the_service_shuts_down() -> 
             asyncio.create_task(http.post("/search", files={"image": ("a", GIF)})) for _ in range(6)
         ]
         for _ in range(20):
-            assert (await http.get("/healthz")).status_code == 200
+            await http.get("/healthz")
         process.signal(signal.SIGTERM)
         answers = await asyncio.gather(*posts)
         assert [answer.json()["code"] for answer in answers] == ["draining"] * 6
