@@ -17,7 +17,7 @@ LAYERS = (
     {"usage"},
     {"search", "responses"},
     {"api"},
-    {"main", "server"},
+    {"main", "server", "check"},
     {"__main__"},
 )
 """Lowest first. Modules and packages of one layer do not know one another, except as below."""
