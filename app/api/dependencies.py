@@ -145,6 +145,6 @@ def _check_origin(request: Request, service: Service, caller: Identity) -> None:
     # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
     same_site = header_of(request, "sec-fetch-site") == "same-origin"
     host = request.headers.get("host", "")
-    own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https")}
+    own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
     if not same_site and normal_origin(origin) not in {caller.origin, *own}:
         raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")

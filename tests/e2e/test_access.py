@@ -234,6 +234,17 @@ async def test_an_answer_that_was_cut_belongs_to_its_client_too(scenario: str) -
         assert service.record.total == calls + 1
 
 
+async def test_a_stored_response_is_shown_to_its_client_alone() -> None:
+    async with running(**GUARDED) as service:
+        found = (await service.http.post("/search", json=ASKED, headers=SHOP)).json()
+        path = f"/v1/responses/{found['upstream_response_id']}"
+        for tail in ("", "/input_items"):
+            assert (await service.http.get(path + tail, headers=BLOG)).status_code == 404
+            assert (await service.http.get(path + tail, headers=SHOP)).status_code == 200
+        assert (await service.http.delete(path, headers=BLOG)).status_code == 404
+        assert (await service.http.delete(path, headers=SHOP)).status_code == 200
+
+
 async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
     async with running(response_owner_ttl_s=1) as service:
         response_id = (await service.http.post("/search", json=ASKED)).json()[

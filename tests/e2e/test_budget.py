@@ -81,6 +81,14 @@ async def use_up(service: Running, **headers: str) -> httpx.Response:
     return answer
 
 
+async def test_what_was_set_aside_is_given_back_when_the_search_has_ended() -> None:
+    async with running(budget_total_cny_per_day=Decimal("0.25")) as service:
+        for number in range(4):
+            asked = ASKED | {"prompt": f"Question {number}"}
+            answer = await service.http.post("/search", json=asked)
+            assert answer.status_code == 200, answer.text
+
+
 async def test_one_clients_budget_is_not_anothers() -> None:
     async with running(**GUARDED | {"budget_client_cny_per_day": Decimal("0.09")}) as service:
         for client in (SHOP, BLOG):

@@ -60,7 +60,7 @@ def test_once_it_prints_the_address_the_search_and_its_cost_and_ends(tmp_path: P
     with demo(tmp_path, DEMO_ONCE="1") as process:
         text, _ = process.communicate()
     assert process.returncode == 0, text
-    assert re.match(r"http://127\.0\.0\.1:\d+  the service", text)
+    assert re.match(r"http://127\.0\.0\.1:\d+/  the page", text)
     phases = re.findall(r"^ +\d+\.\d s  (\w+)", text, re.MULTILINE)
     assert phases[:3] == ["waiting", "thinking", "searching"]
     assert phases[-1] == "answering"

@@ -72,7 +72,9 @@ async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(case:
             await quiet()
             assert service.record.open == 1
             skip(1)
-        await service.record.idle()
+        # Well before the linger's end where nobody could come back.
+        async with asyncio.timeout(LINGER_S / 2):
+            await service.record.idle()
         assert service.record.total == 1
         assert service.record.calls[0].finished == OBSERVER
         await service.until_metric("imagesearch_searches_total", 1, status="cancelled")

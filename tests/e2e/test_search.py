@@ -32,6 +32,7 @@ async def test_an_uploaded_picture_comes_back_first() -> None:
     async with running() as service:
         plain = (await service.http.post("/search", **upload)).json()
         response, events = await service.stream(**upload, headers={"Cache-Control": "no-cache"})
+        assert plain["created_at"] <= plain["completed_at"]
         assert plain["status"] == "completed"
         assert plain["outcome"] == "matched"
         assert plain["results"][0]["title"] == PICTURE.title
