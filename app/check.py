@@ -67,9 +67,7 @@ def _connection(settings: Settings, error: ServiceError | None) -> Iterator[Find
     yield Finding("region", state, f"{settings.dashscope_region}: {settings.base_url}. {said}")
     workspace, proxy = settings.dashscope_workspace_id, settings.upstream_proxy.get_secret_value()
     yield Finding("workspace", state if workspace else "right", workspace or "none")
-    yield Finding(
-        "proxy", state if proxy else "right", urlsplit(proxy).hostname if proxy else "none"
-    )
+    yield Finding("proxy", state if proxy else "right", urlsplit(proxy).hostname or "none")
 
 
 def _key(error: ServiceError | None) -> Finding:
