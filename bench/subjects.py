@@ -106,6 +106,7 @@ def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
     env |= {"DASHSCOPE_BASE_URL": f"http://127.0.0.1:{ports[1]}/v1", "SHUTDOWN_GRACE_S": "1"}
     env |= {"RATE_LIMIT": "10000000/minute", "BUDGET_CLIENT_CNY_PER_DAY": "1000000000"}
     env |= {"CAPACITY": "10000", "TRUSTED_PROXIES": "127.0.0.1/32"}
+    env |= {"IMAGE_INFLIGHT_MAX_BYTES": "1073741824"}
     return Server([python, "-m", "app"], ports[0], "/readyz", env)
 
 

@@ -47,6 +47,7 @@ class ImageIntake:
         self.memory = MemoryBudget(settings.image_inflight_max_bytes)
         self._max_bytes = settings.image_max_bytes
         self._max_pixels, self._max_side = settings.image_max_pixels, settings.image_max_side
+        self._thread = asyncio.Lock()  # One at a time: several keep the event loop waiting.
         self._pool = Pool(settings)
         self.start, self.close = self._pool.start, self._pool.close
 
@@ -59,7 +60,8 @@ class ImageIntake:
             return check_url(url)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(url) * 3 // 4)
-            body = await asyncio.to_thread(_decode_data_url, url, self._max_bytes)
+            async with self._thread:
+                body = await asyncio.to_thread(_decode_data_url, url, self._max_bytes)
             return await self.prepare(body, caller=caller)
 
     async def prepare(self, body: bytes, *, caller: str) -> ImageInput:
@@ -73,12 +75,14 @@ class ImageIntake:
             raise ImageMissing("The image is empty: it has no bytes.")
         if 0 < most < len(file):
             raise ImageTooLarge(f"The image has {len(file)} bytes; at most {most} are accepted.")
-        kind, digest, parts = await asyncio.to_thread(self._examine, file)
+        async with self._thread:
+            kind, digest, parts = await asyncio.to_thread(self._examine, file)
         if not parts:
             return ImageInput(await self._decoded(file, kind, caller), digest)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(file) * 7 // 3)  # The parts joined, and the URL.
-            url = await asyncio.to_thread(_data_url, kind, parts)
+            async with self._thread:
+                url = await asyncio.to_thread(_data_url, kind, parts)
             return ImageInput(url, digest)
 
     def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
