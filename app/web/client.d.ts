@@ -403,7 +403,7 @@ export type SearchResults = {
   results: Match[];
 };
 
-export type StreamEvent = SearchCreated | SearchProgress | SearchResults | SearchCompleted | SearchFailed | SearchCancelled | ResponseCreated | ResponseInProgress | ResponseOutputItemAdded | ResponseOutputItemDone | ResponseContentPartAdded | ResponseContentPartDone | ResponseOutputTextDelta | ResponseOutputTextDone | ResponseReasoningTextDelta | ResponseReasoningTextDone | ResponseReasoningSummaryTextDelta | ResponseReasoningSummaryTextDone | ResponseCompleted | ResponseIncomplete | ResponseFailed;
+export type StreamEvent = SearchCreated | SearchProgress | SearchResults | SearchCompleted | SearchFailed | SearchCancelled | ResponseCreated | ResponseInProgress | ResponseCompleted | ResponseIncomplete | ResponseFailed | ResponseOutputItemAdded | ResponseOutputItemDone | ResponseContentPartAdded | ResponseContentPartDone | ResponseOutputTextDelta | ResponseReasoningTextDelta | ResponseReasoningSummaryTextDelta | ResponseOutputTextDone | ResponseReasoningTextDone | ResponseReasoningSummaryTextDone;
 
 export type UpstreamReport = {
   /** The upstream's HTTP status. */
