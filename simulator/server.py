@@ -38,6 +38,7 @@ def _api(prefix: str, state: State) -> list[Route]:
         Route(one, stored.endpoint(state, stored.get_response)),
         Route(one, stored.endpoint(state, stored.delete_response), methods=["DELETE"]),
         Route(f"{one}/input_items", stored.endpoint(state, stored.get_input_items)),
+        Route(f"{prefix}/models", stored.endpoint(state, stored.get_models)),
     ]
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from simulator.connection import Connection
 from simulator.gallery import SearchImage
 from simulator.plan import Knobs
-from simulator.question import check_key
+from simulator.question import MODELS, check_key
 from simulator.record import Record
 from simulator.refusals import Refusal, Refused, compact
 
@@ -102,6 +102,12 @@ def endpoint(state: State, read: Read) -> Callable[[Request], Response]:
         return _json_reply(refusal.status, error, str(uuid.uuid4()))
 
     return answer
+
+
+def get_models(_: State, _request: Request) -> dict[str, Any]:
+    """The models that this simulator accepts."""
+    fields = {"object": "model", "created": 1_780_000_000, "owned_by": "system"}
+    return {"object": "list", "data": [{"id": name} | fields for name in MODELS]}
 
 
 def get_response(state: State, request: Request) -> dict[str, Any]:

@@ -199,7 +199,7 @@ class Pool:
             worker.kill()
         for worker in self._idle.free:
             worker.lost.set()
-        await asyncio.gather(*self._keepers)
+        await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
 
     async def _borrow(self, caller: str) -> Worker:
         while not self._closing:
