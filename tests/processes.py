@@ -65,6 +65,23 @@ class Process:
         return line
 
 
+class Memory:
+    """Of one process, above what it takes now, as proc(5) has it."""
+
+    def __init__(self, process: Process) -> None:
+        self._folder = Path(f"/proc/{process.pid}")
+        (self._folder / "clear_refs").write_text("5")
+        self._before_bytes = self._bytes_of("VmRSS:")
+
+    @property
+    def peak_bytes(self) -> int:
+        return self._bytes_of("VmHWM:") - self._before_bytes
+
+    def _bytes_of(self, name: str) -> int:
+        lines = (self._folder / "status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+
+
 @asynccontextmanager
 async def started(*command: str, **env: str) -> AsyncIterator[Process]:
     """Run a module of this project under these variables and no other settings."""

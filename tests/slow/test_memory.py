@@ -5,14 +5,13 @@ import io
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
 from tests.e2e.asking import IMAGE_URL
-from tests.processes import Process, service, simulator
+from tests.processes import Memory, Process, service, simulator
 from tests.wire import dial, events_of, request, whole_frames
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -31,23 +30,6 @@ BESIDE_BYTES = 48 * MIB
 the searches' events, and what the C library keeps."""
 AS_SHIPPED = {"MALLOC_MMAP_THRESHOLD_": "1048576"}
 """As the container image sets it."""
-
-
-class Memory:
-    """Of one process, above what it takes now, as proc(5) has it."""
-
-    def __init__(self, process: Process) -> None:
-        self._folder = Path(f"/proc/{process.pid}")
-        (self._folder / "clear_refs").write_text("5")
-        self._before_bytes = self._bytes_of("VmRSS:")
-
-    @property
-    def peak_bytes(self) -> int:
-        return self._bytes_of("VmHWM:") - self._before_bytes
-
-    def _bytes_of(self, name: str) -> int:
-        lines = (self._folder / "status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 
 
 @asynccontextmanager

@@ -1,0 +1,116 @@
+"""Which readers are dropped as too slow, decided by the kernel, and what they cost until then.
+
+The limit is 3 s here, so 40 KiB/s stands for 4 KiB/s at the default of 30 s.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.e2e.asking import IMAGE_URL
+from tests.processes import Memory, service, simulator
+from tests.wire import request
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's TCP_USER_TIMEOUT")
+
+LIMIT_S = 3
+READERS = 5
+READER_MAX_BYTES = 2_000_000
+"""Far less than a stream has, so that it shows when one is held for a reader."""
+USUAL_BYTES, TINY_BYTES = 0, 4_096
+"""Receive buffers: as the system has them, and one smaller than a segment."""
+GUARD_S = 100
+PROMPT = "[sim big_event bytes=4000000]"
+
+
+class Pace(NamedTuple):
+    """A reader: so many bytes each time, at such intervals; whether it is kept."""
+
+    n_bytes: int
+    every_s: float
+    receive_bytes: int
+    kept: bool
+
+
+PACES = {
+    "takes nothing": Pace(0, 1, USUAL_BYTES, kept=False),
+    "takes nothing, with a small buffer": Pace(0, 1, TINY_BYTES, kept=False),
+    "40 KiB/s": Pace(4_096, 0.1, USUAL_BYTES, kept=True),
+    "in bursts": Pace(400_000, 2, USUAL_BYTES, kept=True),
+}
+
+
+@contextmanager
+def connection(receive_bytes: int) -> Iterator[socket.socket]:
+    """Of the system's own calls: streams of asyncio read ahead."""
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        if receive_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        yield sock
+
+
+async def follow(sock: socket.socket, pace: Pace) -> None:
+    """Read at this pace until the stream ends."""
+    loop = asyncio.get_running_loop()
+    while pace.n_bytes:
+        left = pace.n_bytes
+        while left:
+            piece = await loop.sock_recv(sock, left)
+            assert piece, "it was dropped"
+            left -= len(piece)
+        await asyncio.sleep(pace.every_s)
+
+
+@pytest.mark.parametrize("kind", PACES)
+async def test_a_reader_is_dropped_if_it_takes_nothing_for_the_limit(kind: str) -> None:
+    pace = PACES[kind]
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        await enter(asyncio.timeout(GUARD_S))
+        process = await enter(service(await enter(simulator()), STREAM_SEND_TIMEOUT_S=str(LIMIT_S)))
+        http = await enter(httpx.AsyncClient(base_url=process.url))
+        asked = {"image_url": IMAGE_URL, "prompt": PROMPT}
+        path = f"/search/{(await http.post('/search', json=asked)).json()['id']}/stream"
+        memory, loop = Memory(process), asyncio.get_running_loop()
+        socks, following = [], []
+        for _ in range(READERS):
+            sock = stack.enter_context(connection(pace.receive_bytes))
+            await loop.sock_connect(sock, ("127.0.0.1", int(process.url.rpartition(":")[2])))
+            await loop.sock_sendall(sock, request("GET", path, headers={"Connection": "close"}))
+            following.append(asyncio.create_task(follow(sock, pace)))
+            socks.append(sock)
+        while await streams_open(http) < READERS:
+            pass
+        if pace.kept:
+            await asyncio.sleep(4 * LIMIT_S)
+        else:
+            async with asyncio.timeout(10 * LIMIT_S):
+                while await streams_open(http):  # noqa: ASYNC110 - of another process
+                    await asyncio.sleep(0.1)
+        assert memory.peak_bytes < READERS * READER_MAX_BYTES
+        for task in following:
+            task.cancel()
+        await asyncio.wait(following)
+        for sock in socks:
+            assert (await tail_of(sock) == b"\r\n0\r\n\r\n") is pace.kept
+
+
+async def tail_of(sock: socket.socket) -> bytes:
+    """The last bytes of what is left, as far as it comes."""
+    loop, tail = asyncio.get_running_loop(), b""
+    with suppress(ConnectionError):
+        while piece := await loop.sock_recv(sock, 65_536):
+            tail = (tail + piece)[-7:]
+    return tail
+
+
+async def streams_open(http: httpx.AsyncClient) -> int:
+    text = (await http.get("/metrics")).text
+    return int(float(text.partition("\nimagesearch_streams_open ")[2].split()[0]))
