@@ -21,7 +21,8 @@ def main() -> int:
     """Serve; return the process's exit status: 0 after a drain, 2 if it cannot start."""
     parser = argparse.ArgumentParser(
         prog="python -m app",
-        description="Serve imagesearch-proxy. Settings are environment variables; see docs/operations.md.",
+        description="Serve imagesearch-proxy. Settings are environment variables: "
+        "docs/operations.md lists them.",
     )
     parser.add_argument("--version", action="version", version=installed_version())
     parser.add_argument(

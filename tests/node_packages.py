@@ -1,0 +1,46 @@
+"""The npm packages of a folder of tests, installed once as its lock names them."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+
+def need_node(folder: Path) -> None:
+    """Skip where Node or the folder's packages cannot be had; fail instead on CI."""
+    if reason := _why_not(folder):
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@cache
+def _why_not(folder: Path) -> str:
+    if not shutil.which("node") or not shutil.which("npm"):
+        return "Node programs need node and npm on the PATH"
+    locked = folder / "package-lock.json"
+    # One process installs, and others that run tests at the same time wait for it.
+    with locked.open(encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _versions(folder / "node_modules" / ".package-lock.json") == _versions(locked):
+            return ""
+        command = ["npm", "ci", "--no-audit", "--no-fund"]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return f"npm ci failed in {folder}: {ended.stderr[:500]}" if ended.returncode else ""
+
+
+def _versions(lock: Path) -> dict[str, str]:
+    """What a lock names; npm leaves packages for other machines out where it installs."""
+    if not lock.exists():
+        return {}
+    packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+    return {
+        name: package["version"]
+        for name, package in packages.items()
+        if name and "version" in package and not package.get("optional")
+    }
