@@ -19,7 +19,7 @@ from app import telemetry
 from app.api import ops, responses, search, tokens
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import add_models, operation_id
-from app.api.page import page_routers
+from app.api.page import page_router
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
 from app.api.service import Service
@@ -69,14 +69,15 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, tokens, ops):
-        app.include_router(part.router)
+    for router in (
+        *(part.router for part in (search, responses, tokens, ops)),
+        page_router(settings),
+    ):
+        app.include_router(router)
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody)
     add_middleware(app, settings, metrics)
-    for router in page_routers(settings):
-        app.include_router(router)
     return app
 
 

@@ -5,7 +5,7 @@ joins such a run, except by repeating an `Idempotency-Key`.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -39,12 +39,10 @@ class Responses(UseCase):
 
         `memory` is what the caller holds for the request; the call keeps the payload's part of it.
         """
-        repeatable = (
-            [client.name, key, request.digest] if key is not None else [secrets.token_hex()]
-        )
+        repeatable = (client.name, key, request.digest) if key is not None else secrets.token_hex()
         opened = self.runs.open(
             client,
-            digest_of("/v1", *repeatable),
+            digest_of("/v1", repeatable),
             partial(ResponsesCall, self, client, request, memory=memory),
             key=key,
             resumable=False,
@@ -55,13 +53,7 @@ class Responses(UseCase):
         return opened
 
     async def fetch(
-        self,
-        client: Client,
-        method: str,
-        response_id: str,
-        *,
-        tail: str = "",
-        params: Mapping[str, str],
+        self, client: Client, method: str, response_id: str, tail: str = "", **params: str
     ) -> bytes:
         """Ask the upstream about an answer that it keeps for this client; JSON text.
 
@@ -115,7 +107,7 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         return [failure]
 
 
-def _as_callers_error(rejected: UpstreamRejected) -> ServiceError:
+def _as_callers_error(rejected: ServiceError) -> ServiceError:
     """A request that the upstream finds invalid is the caller's own on `/v1`."""
     if rejected.upstream is None or rejected.upstream.status not in CALLERS_FAULT:
         return rejected

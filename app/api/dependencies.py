@@ -14,10 +14,6 @@ PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
 
-USE_THE_HEADER = (
-    "Send the token in the Authorization header; only event streams by GET take it in the URL."
-)
-
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
@@ -54,10 +50,11 @@ def header_of(request: Request, name: str) -> str:
 async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Identity:
     """The caller, by its Authorization header."""
     try:
-        return _identify(request, service, shown)
+        return await identify_reader(request, service, shown, None)
     except Unauthorized as exc:
         if shown is None and "access_token" in request.query_params:
-            raise Unauthorized(USE_THE_HEADER) from exc
+            detail = "Send the token in the Authorization header; only GET streams take it here."
+            raise Unauthorized(detail) from exc
         raise
 
 
@@ -65,16 +62,24 @@ async def identify_reader(
     request: Request, service: ServiceDep, shown: Credentials, token: UrlToken
 ) -> Identity:
     """The caller of an event stream by GET, where the URL may hold a browser token."""
-    return _identify(request, service, shown, token)
+    caller = service.guards.credentials.identify(
+        bearer=shown.credentials.strip() if shown else None,
+        token=token,
+        address=request.client.host if request.client else "",
+        origin=request.headers.get("origin"),
+    )
+    request.state.caller = caller
+    return caller
 
 
 async def identify_key_holder(
     request: Request, service: ServiceDep, shown: Credentials
 ) -> Identity:
     """A caller who wants a token, for which only a client key will do; the request is counted."""
-    if not service.guards.credentials.mints:
+    credentials = service.guards.credentials
+    if not credentials.mints:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
-    caller = service.guards.credentials.identify_key_holder(_text_of(shown))
+    caller = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
     request.state.caller = caller
     _charge(request, service, caller)
     return caller
@@ -105,23 +110,6 @@ async def require_event_stream(request: Request) -> None:
     purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
     if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
         raise NotAcceptable("A prefetch does not start a search.")
-
-
-def _text_of(shown: Credentials) -> str | None:
-    return shown.credentials.strip() if shown else None
-
-
-def _identify(
-    request: Request, service: Service, shown: Credentials, token: str | None = None
-) -> Identity:
-    caller = service.guards.credentials.identify(
-        bearer=_text_of(shown),
-        token=token,
-        address=request.client.host if request.client else "",
-        origin=request.headers.get("origin"),
-    )
-    request.state.caller = caller
-    return caller
 
 
 def _charge(request: Request, service: Service, caller: Identity) -> None:

@@ -4,12 +4,12 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.api.bodies import JSON, read_json
 from app.api.dependencies import Admitted, Caller, IdempotencyKey
-from app.api.disconnects import wait_unless_disconnected
+from app.api.disconnects import wait_as_reader, wait_unless_disconnected
 from app.api.events import ResponseEvent
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.repair import StreamRepair
@@ -25,35 +25,35 @@ from app.runs import Opened
 Json = dict[str, Any]
 
 
-class ResponseObject(BaseModel, use_attribute_docstrings=True):
+class ResponseObject(BaseModel):
     """A response as the upstream sent it, with many more members; it may have forgotten the id."""
 
-    id: str | None = None
-    """Id of the response."""
-    output: list[Json]
-    """The output items."""
+    id: str | None = Field(default=None, description="Id of the response.")
+    output: list[Json] = Field(description="The output items.")
 
 
 class Model(ApiModel):
     """A model that may be named here."""
 
-    id: str
-    """Its name."""
-    object: Literal["model"] = "model"
-    """Always `model`."""
-    created: int = 0
-    """Always 0: not known."""
-    owned_by: str = "system"
-    """Always `system`."""
+    id: str = Field(description="Its name.")
+    object: Literal["model"] = Field(default="model", description="Always `model`.")
+    created: int = Field(default=0, description="Always 0: not known.")
+    owned_by: str = Field(default="system", description="Always `system`.")
 
 
 class Models(ApiModel):
     """The models that may be named here."""
 
-    object: Literal["list"] = "list"
-    """Always `list`."""
-    data: list[Model]
-    """The models."""
+    object: Literal["list"] = Field(default="list", description="Always `list`.")
+    data: list[Model] = Field(description="The models.")
+
+
+class Page(BaseModel):
+    """Which items of a list are wanted."""
+
+    after: str | None = Field(default=None, description="Id of the item to go on behind.")
+    limit: str | None = Field(default=None, description="Most items of a page, 1 to 100.")
+    order: str | None = Field(default=None, description="`asc` or `desc`.")
 
 
 router = APIRouter(prefix="/v1", tags=["responses"])
@@ -83,12 +83,8 @@ async def create_response(
     opened, streamed = await _open(request, service, client, idempotency_key)
     request.state.headers["X-Cache"] = opened.cache
     run, settings = opened.reader.run, service.settings
-    try:
-        known = run.opened(settings.stream_commit_s) if streamed else run.finished()
-        await wait_unless_disconnected(request, known)
-    except BaseException:
-        opened.reader.close()
-        raise
+    known = run.opened(settings.stream_commit_s) if streamed else run.finished()
+    await wait_as_reader(request, opened.reader, known)
     if streamed:
         return EventStream(
             opened.reader,
@@ -99,7 +95,7 @@ async def create_response(
     opened.reader.close()
     if run.error:
         raise run.error
-    return Response(run.log.events[-1].data, media_type=JSON)
+    return _json(run.log.events[-1].data)
 
 
 @router.get("/responses/{response_id}", responses=STORED, response_model=ResponseObject)
@@ -112,35 +108,24 @@ async def get_response(
     ] = None,
 ) -> Response:
     """Get a response that the upstream keeps."""
-    return Response(
-        await service.responses.fetch(client, "GET", response_id, params={}), media_type=JSON
-    )
+    return _json(await service.responses.fetch(client, "GET", response_id))
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
 async def delete_response(service: ServiceDep, client: Caller, response_id: ResponseId) -> Response:
     """Have the upstream forget a response."""
-    return Response(
-        await service.responses.fetch(client, "DELETE", response_id, params={}), media_type=JSON
-    )
+    return _json(await service.responses.fetch(client, "DELETE", response_id))
 
 
 @router.get("/responses/{response_id}/input_items", responses=STORED, response_model=Json)
-async def list_input_items(  # noqa: PLR0917 - FastAPI passes them by name
-    service: ServiceDep,
-    client: Caller,
-    response_id: ResponseId,
-    after: Annotated[str | None, Query(description="Id of the item to go on behind.")] = None,
-    limit: Annotated[str | None, Query(description="Most items of a page, 1 to 100.")] = None,
-    order: Annotated[str | None, Query(description="`asc` or `desc`.")] = None,
+async def list_input_items(
+    service: ServiceDep, client: Caller, response_id: ResponseId, page: Annotated[Page, Query()]
 ) -> Response:
     """List the items that a response was made from."""
-    page = {"after": after, "limit": limit, "order": order}
-    params = {name: value for name, value in page.items() if value is not None}
-    found = await service.responses.fetch(
-        client, "GET", response_id, tail="/input_items", params=params
+    wanted = page.model_dump(exclude_none=True)
+    return _json(
+        await service.responses.fetch(client, "GET", response_id, "/input_items", **wanted)
     )
-    return Response(found, media_type=JSON)
 
 
 @router.get("/models", responses=answer() | refused(*IDENTIFIED))
@@ -157,3 +142,7 @@ async def _open(
         sent = await read_json(request, memory)
         wanted = await wait_unless_disconnected(request, prepare_request(sent, service, client))
         return service.responses.open(client, wanted, memory=memory, key=key), wanted.stream
+
+
+def _json(text: bytes) -> Response:
+    return Response(text, media_type=JSON)

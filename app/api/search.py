@@ -1,15 +1,14 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
 import re
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from app.api import bodies, checks, dependencies
+from app.api import bodies, dependencies
 from app.api.dependencies import Admitted, Caller, IdempotencyKey, LastEventId, Reader
-from app.api.disconnects import wait_unless_disconnected
+from app.api.disconnects import wait_as_reader, wait_unless_disconnected
 from app.api.events import StreamEvent
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.schemas import SearchForm, SearchRequest, StreamQuery, TextFields
@@ -46,7 +45,7 @@ async def create_search(
 ) -> SearchResult:
     """Search by image, and wait for the end."""
     reader = await _open(request, service, client, idempotency_key, resumable=False)
-    await _wait(request, reader, reader.run.finished())
+    await wait_as_reader(request, reader, reader.run.finished())
     reader.close()
     if reader.run.error:
         raise reader.run.error
@@ -71,7 +70,7 @@ async def stream_search(
         return _resume(request, service, client, last_event_id)
     await dependencies.admit(request, service, client)
     reader = await _open(request, service, client, idempotency_key)
-    await _wait(request, reader, reader.run.opened(service.settings.stream_commit_s))
+    await wait_as_reader(request, reader, reader.run.opened(service.settings.stream_commit_s))
     return _stream(request, service, reader)
 
 
@@ -91,11 +90,11 @@ async def open_search_stream(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
-    if event_id := last_event_id or _last_seen(request):
+    if event_id := _last_seen(request, last_event_id):
         return _resume(request, service, client, event_id)
     await dependencies.admit(request, service, client)
     reader = await _open(request, service, client, idempotency_key, query=fields)
-    await _wait(request, reader, reader.run.admitted())
+    await wait_as_reader(request, reader, reader.run.admitted())
     return _stream(request, service, reader)
 
 
@@ -124,7 +123,7 @@ async def resume_search(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Follow a search again: first what was missed, then live."""
-    event_id = last_event_id or _last_seen(request) or f"{search_id}:{after}"
+    event_id = _last_seen(request, last_event_id) or f"{search_id}:{after}"
     return _resume(request, service, client, event_id, of=search_id)
 
 
@@ -179,11 +178,11 @@ async def _read(request: Request, memory: MemoryReservation) -> tuple[SearchRequ
 def _check(service: Service, client: Client, fields: SearchRequest, n_files: int) -> None:
     """Check all that can be refused before an image is looked at."""
     count = len(fields.image_url) + n_files
-    checks.check_image_count(service, count)
-    checks.check_length(service, "prompt", len(fields.prompt))
-    checks.check_length(service, "instructions", len(fields.instructions or ""))
-    checks.check_model(service, fields.model or service.settings.model)
-    checks.check_follow_up(service, client, fields.previous_response_id)
+    service.check_image_count(count)
+    service.check_length("prompt", len(fields.prompt))
+    service.check_length("instructions", len(fields.instructions or ""))
+    service.check_model(fields.model or service.settings.model)
+    service.check_follow_up(client, fields.previous_response_id)
     if not (count or fields.previous_response_id):
         raise ImageMissing("Give an image: 'image_url', or a file in the multipart field 'image'.")
 
@@ -206,17 +205,9 @@ async def _spec(
     )
 
 
-async def _wait(request: Request, reader: RunReader, happens: Coroutine[Any, Any, None]) -> None:
-    try:
-        await wait_unless_disconnected(request, happens)
-    except BaseException:
-        reader.close()
-        raise
-
-
-def _last_seen(request: Request) -> str | None:
+def _last_seen(request: Request, header: str | None) -> str | None:
     """Id of the last event that a reader who returns by GET has seen."""
-    return request.headers.get("last-event-id") or request.query_params.get("lastEventId")
+    return header or request.query_params.get("lastEventId")
 
 
 def _resume(
@@ -235,8 +226,7 @@ def _resume(
 
 
 def _find(request: Request, service: Service, client: Client, search_id: str) -> Run:
-    run = service.runs.find(client, search_id)
-    request.state.run = run
+    request.state.run = run = service.runs.find(client, search_id)
     return run
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
 from app.models import Client
 from app.runs.log import EventLog
 from app.runs.run import Reader, Run, Work
@@ -183,5 +183,5 @@ class Runs:
             self.size_bytes -= run.log.size_bytes
 
 
-def _draining() -> Draining:
+def _draining() -> ServiceError:
     return Draining("The service is shutting down.", retry_after_s=DRAIN_RETRY_AFTER_S)
