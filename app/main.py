@@ -18,7 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import telemetry
 from app.api import ops, responses, search, tokens
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
-from app.api.openapi import add_models, operation_id
+from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
@@ -34,10 +34,7 @@ from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
 
-EXPOSED_HEADERS = (
-    *("X-Request-ID", "X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Retry-After"),
-    *("X-Should-Retry", "Location", "Cache-Control", "X-Accel-Buffering"),
-)
+EXPOSED_HEADERS = (*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Buffering")
 """What a page's script may read of a response of ours."""
 
 
@@ -69,11 +66,9 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for router in (
-        *(part.router for part in (search, responses, tokens, ops)),
-        page_router(settings),
-    ):
-        app.include_router(router)
+    for part in (search, responses, tokens, ops):
+        app.include_router(part.router)
+    app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody)

@@ -7,7 +7,6 @@ to be replaced, or `store` where answers are not kept.
 
 import hashlib
 import json
-import re
 import secrets
 import tomllib
 from dataclasses import dataclass, field
@@ -37,7 +36,6 @@ CHOICE_OF_SEVERAL = "allowed_tools"
 """The type of a `tool_choice` that is no tool but lists some."""
 INPUT_TEXTS = ("input", "instructions")
 NAME_MAX_CHARS = 128
-INDEX = re.compile(r"\[\d+\]")
 
 
 def _text_or_items(value: Any) -> Any:
@@ -96,7 +94,7 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
         service.check_model(model)
     fields: Any = validated(ResponsesBody, body, strict=True)
     for name, value in body.items():
-        read.walk(value, name)
+        read.walk(value, name, name)
     service.guards.check_tools(read.tools)
     service.check_follow_up(client, fields.previous_response_id)
     service.check_image_count(len(read.places), "input")
@@ -127,25 +125,28 @@ class BodyReader:
     tools: set[str] = field(default_factory=set)
     chars: int = 0
 
-    def walk(self, value: object, path: str) -> None:
-        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth."""
-        place = INDEX.sub("", path)
-        if isinstance(value, str) and path.startswith(INPUT_TEXTS):
+    def walk(self, value: object, path: str, place: str) -> None:
+        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth.
+
+        `path` has the numbers of list items, `place` is without them.
+        """
+        if isinstance(value, str) and place.startswith(INPUT_TEXTS):
             self.chars += len(value)
         elif isinstance(value, list):
             for number, one in enumerate(value):
-                self.walk(one, f"{path}[{number}]")
+                self.walk(one, f"{path}[{number}]", place)
         elif isinstance(value, dict) and place not in FREE_FORM:
             if place in TOOL_PLACES and value.get("type") != CHOICE_OF_SEVERAL:
                 self.tools.add(str(value.get("type")))
+            known = MEMBERS[place.partition(".")[0]]
             for name, inner in value.items():
                 inner_path = f"{path}.{name[:NAME_MAX_CHARS]}"
-                if name not in MEMBERS[place.partition(".")[0]] and place not in FREE_NAMES:
+                if name not in known and place not in FREE_NAMES:
                     raise InvalidRequest.of(inner_path, "This field is not passed on.")
                 if name == "image_url" and inner is not None:
                     self.places.append(_image_place(value, inner, inner_path))
                 else:
-                    self.walk(inner, inner_path)
+                    self.walk(inner, inner_path, f"{place}.{name[:NAME_MAX_CHARS]}")
 
 
 def _image_place(holder: Json, value: object, path: str) -> Place:
