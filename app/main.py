@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
-    metrics = telemetry.Metrics()
+    metrics = telemetry.Metrics(installed_version())
     upstream = UpstreamClient(settings, metrics)
 
     @asynccontextmanager

@@ -40,6 +40,7 @@ class Metrics:
         self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
         self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
         self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
+        self.resumes = Counter("resumes_total", "Streams followed again.", ["where"], **own)
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)

@@ -124,6 +124,7 @@ class Form(MultiPartParser):
 async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for latin_1_name, part in parts:
+        await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
         data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":

@@ -100,7 +100,14 @@ async def admit(request: Request, service: ServiceDep, caller: Caller) -> Identi
     return caller
 
 
+async def count(request: Request, service: ServiceDep, caller: Caller) -> Identity:
+    """A caller whose request asks the upstream, and so is counted, but starts no search."""
+    _charge(request, service, caller)
+    return caller
+
+
 Admitted = Annotated[Identity, Depends(admit)]
+Counted = Annotated[Identity, Depends(count)]
 
 
 async def require_event_stream(request: Request) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.api.bodies import JSON, read_json
-from app.api.dependencies import Admitted, Caller, IdempotencyKey
+from app.api.dependencies import Admitted, Caller, Counted, IdempotencyKey
 from app.api.disconnects import wait_as_reader, wait_unless_disconnected
 from app.api.events import ResponseEvent
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
@@ -17,7 +17,7 @@ from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import OpenAIError
 from app.api.service import Service, ServiceDep
 from app.api.sse import EventStream, frame
-from app.errors import InvalidRequest, SearchNotFound
+from app.errors import InvalidRequest, Overloaded, RateLimited, SearchNotFound
 from app.models import Client
 from app.results import ApiModel
 from app.runs import Opened
@@ -59,9 +59,12 @@ class Page(BaseModel):
 router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
-CREATED = events(ResponseEvent, "X-Cache", "RateLimit", "RateLimit-Policy")
+RATE = ("RateLimit", "RateLimit-Policy")
+CREATED = events(ResponseEvent, "X-Cache", *RATE)
 CREATED[200]["model"] = ResponseObject
-STORED = answer() | refused(*IDENTIFIED, SearchNotFound, InvalidRequest, *UPSTREAM)
+STORED = answer(*RATE) | refused(
+    *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
+)
 
 
 @router.post(
@@ -100,32 +103,40 @@ async def create_response(
 
 @router.get("/responses/{response_id}", responses=STORED, response_model=ResponseObject)
 async def get_response(
+    request: Request,
     service: ServiceDep,
-    client: Caller,
+    client: Counted,
     response_id: ResponseId,
     _: Annotated[
         Literal["false"] | None, Query(alias="stream", description="Only `false`.")
     ] = None,
 ) -> Response:
     """Get a response that the upstream keeps."""
-    return _json(await service.responses.fetch(client, "GET", response_id))
+    fetching = service.responses.fetch(client, "GET", response_id)
+    return _json(await wait_unless_disconnected(request, fetching))
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
-async def delete_response(service: ServiceDep, client: Caller, response_id: ResponseId) -> Response:
+async def delete_response(
+    request: Request, service: ServiceDep, client: Counted, response_id: ResponseId
+) -> Response:
     """Have the upstream forget a response."""
-    return _json(await service.responses.fetch(client, "DELETE", response_id))
+    fetching = service.responses.fetch(client, "DELETE", response_id)
+    return _json(await wait_unless_disconnected(request, fetching))
 
 
 @router.get("/responses/{response_id}/input_items", responses=STORED, response_model=Json)
 async def list_input_items(
-    service: ServiceDep, client: Caller, response_id: ResponseId, page: Annotated[Page, Query()]
+    request: Request,
+    service: ServiceDep,
+    client: Counted,
+    response_id: ResponseId,
+    page: Annotated[Page, Query()],
 ) -> Response:
     """List the items that a response was made from."""
     wanted = page.model_dump(exclude_none=True)
-    return _json(
-        await service.responses.fetch(client, "GET", response_id, "/input_items", **wanted)
-    )
+    fetching = service.responses.fetch(client, "GET", response_id, "/input_items", **wanted)
+    return _json(await wait_unless_disconnected(request, fetching))
 
 
 @router.get("/models", responses=answer() | refused(*IDENTIFIED))

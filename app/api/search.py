@@ -222,6 +222,7 @@ def _resume(
     after = min(int(seen[2]), len(run.log.events))
     if run.ended and after == len(run.log.events):
         return Response(status_code=204)
+    service.metrics.resumes.labels("memory").inc()
     return _stream(request, service, run.read(resumable=True), after)
 
 
