@@ -137,43 +137,27 @@ MethodNotAllowed = _leaf(CallerError, 405, "method_not_allowed", "Method not all
 NotAcceptable = _leaf(CallerError, 406, "not_acceptable", "This address only serves event streams")
 UploadTimeout = _leaf(CallerError, 408, "upload_timeout", "The body came too late")
 ImageTooLarge = _leaf(CallerError, 413, "image_too_large", "The upload is too large")
-ImageTypeUnsupported = _leaf(
-    CallerError, 415, "image_type_unsupported", "This file type is not supported"
-)
-EncodingUnsupported = _leaf(
-    CallerError, 415, "encoding_unsupported", "Compressed bodies are not supported"
-)
+ImageTypeUnsupported = _leaf(CallerError, 415, "image_type_unsupported", "Unsupported file type")
+EncodingUnsupported = _leaf(CallerError, 415, "encoding_unsupported", "Unsupported content coding")
 ImageMissing = _leaf(CallerError, 422, "image_missing", "An image is required")
 ImageUnreadable = _leaf(CallerError, 422, "image_unreadable", "The image cannot be read")
-ImageDimensions = _leaf(
-    CallerError, 422, "image_dimensions", "The image's dimensions are not accepted"
-)
+ImageDimensions = _leaf(CallerError, 422, "image_dimensions", "The dimensions are not accepted")
 ImageTooComplex = _leaf(CallerError, 422, "image_too_complex", "The image takes too much to decode")
 ImageUrlInvalid = _leaf(CallerError, 422, "image_url_invalid", "The image URL is not accepted")
 ImageUnfetchable = _leaf(CallerError, 422, "image_unfetchable", "The image could not be fetched")
 ContentBlocked = _leaf(CallerError, 422, "content_blocked", "Refused by content inspection")
 ModelNotAllowed = _leaf(CallerError, 422, "model_not_allowed", "This model is not available")
-IdempotencyMismatch = _leaf(
-    CallerError, 422, "idempotency_mismatch", "The key belongs to another request"
-)
+IdempotencyMismatch = _leaf(CallerError, 422, "idempotency_mismatch", "The key was already used")
 RateLimited = _leaf(CallerError, 429, "rate_limited", "Too many requests")
 HeadTooLarge = _leaf(CallerError, 431, "head_too_large", "Address and headers are too large")
-UpstreamAuthFailed = _leaf(
-    UpstreamError, 502, "upstream_auth_failed", "The upstream refused our key"
-)
-UpstreamAccount = _leaf(
-    UpstreamError, 502, "upstream_account", "The upstream account cannot be used"
-)
-UpstreamRejected = _leaf(
-    UpstreamError, 502, "upstream_rejected", "The upstream refused the request"
-)
+UpstreamAuthFailed = _leaf(UpstreamError, 502, "upstream_auth_failed", "Upstream refused our key")
+UpstreamAccount = _leaf(UpstreamError, 502, "upstream_account", "Upstream refused our account")
+UpstreamRejected = _leaf(UpstreamError, 502, "upstream_rejected", "Upstream refused the request")
 UpstreamUnavailable = _leaf(UpstreamError, 502, "upstream_unavailable", "Upstream is down")
-UpstreamInterrupted = _leaf(UpstreamError, 502, "upstream_interrupted", "The upstream broke off")
-UpstreamProtocol = _leaf(
-    UpstreamError, 502, "upstream_protocol", "The upstream's answer is not valid"
-)
+UpstreamInterrupted = _leaf(UpstreamError, 502, "upstream_interrupted", "Upstream broke off")
+UpstreamProtocol = _leaf(UpstreamError, 502, "upstream_protocol", "Upstream's answer is invalid")
 UpstreamRateLimited = _leaf(UpstreamError, 503, "upstream_rate_limited", "Upstream is busy")
-UpstreamTimeout = _leaf(UpstreamError, 504, "upstream_timeout", "The upstream took too long")
+UpstreamTimeout = _leaf(UpstreamError, 504, "upstream_timeout", "Upstream took too long")
 Overloaded = _leaf(OwnError, 503, "overloaded", "The service is at capacity")
 Draining = _leaf(OwnError, 503, "draining", "The service is shutting down")
 Internal = _leaf(OwnError, 500, "internal", "Internal error")
