@@ -21,7 +21,7 @@ from bench.upstream import AHEAD, BEHIND, Answer
 
 MICRO, MILLI = 1e6, 1e3
 MB, KB = 1e6, 1e3
-REST_S = 0.5  # before memory is read, for work that was put off
+REST_S = 0.5  # for work that was put off
 ANSWER_S = 120.0  # the longest wait for one answer
 PING = [b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"]
 PING_EVERY_S = 0.001
@@ -283,17 +283,13 @@ async def _pinging(target: Running, pings: list[Ping]) -> AsyncIterator[None]:
     async def ping() -> None:
         while True:
             before_s = main_thread_s(target.pid)
-            try:
-                await client.ask(PING)
-            finally:
-                spent_s = main_thread_s(target.pid) - before_s
-                pings.append((time.perf_counter() - client.asked_s, spent_s))
+            await client.ask(PING)
+            took_s = time.perf_counter() - client.asked_s
+            pings.append((took_s, main_thread_s(target.pid) - before_s))
             await asyncio.sleep(PING_EVERY_S)
 
     task = asyncio.create_task(ping())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        client.close()
+    yield
+    await asyncio.sleep(REST_S)  # for the answer to the last one
+    task.cancel()
+    client.close()
