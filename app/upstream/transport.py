@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         try:
             await self._send(head, body)
             while not self._status:
-                await self._wait()
+                await self._changed()
         except BaseException:
             self.abort()
             raise
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             if self._chunks:
                 yield self._take()
             else:
-                await self._wait()
+                await self._changed()
 
     async def aclose(self) -> None:
         """Let go of the response; what has not ended is cut (not at once after `expect_end`)."""
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self._transport.write(head + chunk)
             head, failed = b"", self._transport.is_closing()
             while not (self._can_write or self._status):
-                await self._wait()
+                await self._changed()
             if failed or not self._can_write:
                 return
         self._written = True
@@ -225,13 +225,13 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self.abort()
         self._wake()
 
-    async def _wait(self) -> None:
-        """Wait for something to change, or raise what has ended the connection."""
+    def _changed(self) -> asyncio.Future[None]:
+        """A future for the next change; raises what has ended the connection."""
         if self._error:
             began = self._written or self._status
             raise self._error if began else httpx.WriteError(str(self._error))
         self._waiter = self._loop.create_future()
-        await self._waiter
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
