@@ -117,6 +117,7 @@ class EventStream(Response):
         while not log.closed or self._after < len(log.events):
             for piece in self._new():
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = b""  # noqa: PLW2901 - or it would be held until the next one
             if log.closed or self._after < len(log.events):
                 continue
             growth = log.growth()

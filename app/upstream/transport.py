@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         except BaseException:
             self.abort()
             raise
-        known = {"expect_end": self._expect_end.set}
+        known = {"expect_end": self._expect_end}
         return httpx.Response(self._status, headers=self._headers, stream=self, extensions=known)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -115,6 +115,9 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def _expect_end(self) -> None:
+        self._ends_soon = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -187,7 +190,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._status = self._unread_bytes = 0
         self._written = self._complete = self._released = False
         self._keep_alive = self._until_close = False
-        self._expect_end = asyncio.Event()
+        self._ends_soon = False
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
         """Write the request, unless a response (an early refusal) or a break comes before."""
@@ -208,7 +211,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         if usable and self._complete:
             self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
             self._idle[self] = None
-        elif usable and self._expect_end.is_set():
+        elif usable and self._ends_soon:
             self._timer = self._loop.call_later(FINAL_CHUNK_S, self.abort)
         else:
             self.abort()
