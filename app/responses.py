@@ -5,7 +5,7 @@ joins such a run, except by repeating an `Idempotency-Key`.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -72,23 +72,25 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
 
     _streams = False
 
-    async def answer(self) -> AsyncGenerator[Sequence[Event], None]:
-        """What the upstream sends, as it comes."""
+    async def ask(self) -> AsyncGenerator[Sequence[Event], None]:
+        """The upstream's events, or one with its whole answer."""
         self._streams = self.unsent[0].stream
         payload, upstream = [self.unsent.pop().payload], self.case.upstream
         try:
             if not self._streams:
-                body = await upstream.create(payload, self.call)
-                self.add(Event("response.completed", b'{"response":%b}' % body))
-                yield [Event(BODY, body)]
+                yield [Event(BODY, await upstream.create(payload, self.call))]
                 return
             async with aclosing(upstream.stream(payload, self.call)) as batches:
                 async for batch in batches:
-                    for event in batch:
-                        self.add(event)
                     yield batch
         except UpstreamRejected as exc:
             raise _as_callers_error(exc) from exc
+
+    def ours(self, event: Event) -> Iterable[Event]:
+        """Nothing: the events are relayed as they are."""
+        if event.type == BODY:
+            event = Event("response.completed", b'{"response":%b}' % event.data)
+        return super().ours(event)
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's failure event, or one made in its place; nothing after another end."""

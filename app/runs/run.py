@@ -78,7 +78,7 @@ class Run:
         self._linger: asyncio.TimerHandle | None = None
         self._relayed = self._stopping = False
         self._stop_error: ServiceError | None = None
-        self._admitted, self._opened, self._finished = (asyncio.Event() for _ in range(3))
+        self._finished = self._loop.create_future()
 
     def start(self, work: Work) -> None:
         """Begin the work in a task."""
@@ -112,7 +112,8 @@ class Run:
 
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
-        await self._admitted.wait()
+        while not (self.was_admitted or self.ended):
+            await self.log.growth()
         if self.error and not self.was_admitted:
             raise self.error
 
@@ -123,7 +124,8 @@ class Run:
         """
         try:
             async with asyncio.timeout(within_s):
-                await self._opened.wait()
+                while not (self._relayed or self.ended):
+                    await self.log.growth()
         except TimeoutError:
             await self.admitted()
         else:
@@ -132,7 +134,7 @@ class Run:
 
     async def finished(self) -> None:
         """Wait until the last event is in the log."""
-        await self._finished.wait()
+        await asyncio.wait({self._finished})
 
     def read(self, *, resumable: bool) -> "Reader":
         """Hold the run for one reader; `resumable` if it could come back after a break."""
@@ -165,7 +167,6 @@ class Run:
                     self._append(events)
                     if not self.was_admitted:
                         self.was_admitted = True
-                        self._admitted.set()
                         self._watch_silence()
         except ServiceError as exc:
             self.error = exc
@@ -178,11 +179,9 @@ class Run:
         if 0 < self.max_bytes < self.log.size_bytes + size_bytes:
             raise UpstreamProtocol(TOO_LARGE)
         self.reserve(size_bytes)
-        self.log.append(events, size_bytes)
+        self._relayed = self._relayed or any(not event.is_synthetic for event in events)
         self._heard_at = self._loop.time()
-        if not self._relayed and any(not event.is_synthetic for event in events):
-            self._relayed = True
-            self._opened.set()
+        self.log.append(events, size_bytes)
 
     def _watch_silence(self) -> None:
         """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
@@ -207,8 +206,7 @@ class Run:
         last_bytes = size_of(last)
         self.log.append(last, last_bytes, close=True)
         self.on_end(self, last_bytes)
-        for stage in (self._admitted, self._opened, self._finished):
-            stage.set()
+        self._finished.set_result(None)
 
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:

@@ -31,6 +31,7 @@ class Runs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._max_bytes = settings.search_store_max_bytes
         self.draining = False
         self.size_bytes = 0
         """Memory that all logs take."""
@@ -78,7 +79,7 @@ class Runs:
         else:
             if self.draining:
                 raise _draining()
-            self._make_room(0)
+            self._reserve(0)
             run = Run(
                 owner=owner,
                 fingerprint=fingerprint,
@@ -150,18 +151,12 @@ class Runs:
         return run.reusable and run.id in self._runs
 
     def _reserve(self, size_bytes: int) -> None:
-        self._make_room(size_bytes)
-        self.size_bytes += size_bytes
-
-    def _make_room(self, size_bytes: int) -> None:
-        """Drop ended runs, the oldest first, until `size_bytes` more fit, or refuse them."""
-        while self._is_full(size_bytes):
+        """Take room for events; ended runs make way, the oldest first, or it is refused."""
+        while 0 < self._max_bytes <= self.size_bytes + size_bytes:
             if not self._ended_at:
                 raise Overloaded(STORE_FULL, retry_after_s=STORE_RETRY_AFTER_S)
             self._forget(next(iter(self._ended_at)))
-
-    def _is_full(self, size_bytes: int) -> bool:
-        return 0 < self._settings.search_store_max_bytes <= self.size_bytes + size_bytes
+        self.size_bytes += size_bytes
 
     def _keep(self, run: Run, last_bytes: int) -> None:
         """Keep an ended run for those that come back for it. Its last events always fit."""
@@ -172,7 +167,7 @@ class Runs:
             loop.call_later(self._settings.search_retention_s, self._forget, run.id)
         else:
             self._forget(run.id)
-        while self._ended_at and self._is_full(0):
+        while self._ended_at and 0 < self._max_bytes <= self.size_bytes:
             self._forget(next(iter(self._ended_at)))
         if not self.active:
             self._all_ended.set()
