@@ -1,5 +1,6 @@
 """Who calls, checked before a byte of the body is read: credential, origin, rate."""
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -45,6 +46,13 @@ LastEventId = Annotated[
 def header_of(request: Request, name: str) -> str:
     """All lines of a header whose value is a list (RFC 9110 §5.3), in lower case."""
     return ",".join(request.headers.getlist(name)).lower()
+
+
+def preferred_wait_s(request: Request) -> int | None:
+    """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
+    preferences = [one.strip() for one in header_of(request, "prefer").split(",")]
+    waits = [int(one[5:]) for one in preferences if re.fullmatch(r"wait=\d{1,6}", one)]
+    return (waits or [0])[0] if "respond-async" in preferences else None
 
 
 async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Identity:

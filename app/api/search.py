@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
 from app.api import bodies, dependencies
@@ -25,6 +25,12 @@ EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
 EVENT_NUMBER_MAX = 999_999_999
 
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
+ACCEPTED = answer(
+    *("Location", "Preference-Applied", "X-Search-ID"),
+    status=202,
+    description="It goes on in the background; this is what has come so far.",
+    model=SearchResult,
+)
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy")
 STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
     status=204, description="The search has ended and its last event was seen."
@@ -38,18 +44,38 @@ SearchId = Annotated[str, Path(description="Id of the search.")]
 @router.post(
     "/search",
     openapi_extra=SEARCH_BODY,
-    responses=answer(*STARTED_HEADERS) | refusals(*UPLOADED, *UPSTREAM),
+    responses=answer(*STARTED_HEADERS) | ACCEPTED | refusals(*UPLOADED, *UPSTREAM),
 )
 async def create_search(
-    request: Request, service: ServiceDep, client: Admitted, idempotency_key: IdempotencyKey = None
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    client: Admitted,
+    *,
+    idempotency_key: IdempotencyKey = None,
+    _: Annotated[
+        str | None,
+        Header(
+            alias="Prefer", description="`respond-async`: as `background`; `, wait=N`: seconds."
+        ),
+    ] = None,
 ) -> SearchResult:
-    """Search by image, and wait for the end."""
+    """Search by image, and wait for the end, or with `background` only for the start."""
     reader = await _open(request, service, client, idempotency_key, resumable=False)
-    await wait_as_reader(request, reader, reader.run.finished())
+    run, wait_s = reader.run, dependencies.preferred_wait_s(request)
+    if reader.background:
+        await wait_as_reader(request, reader, run.admitted())
+    within_s = (wait_s or 0) if reader.background else None
+    await wait_as_reader(request, reader, run.finished(within_s))
     reader.close()
-    if reader.run.error:
-        raise reader.run.error
-    return reader.run.result
+    if run.error:
+        raise run.error
+    if not run.ended:
+        response.status_code = 202
+        request.state.headers["Location"] = f"{_prefix(request)}/search/{run.id}"
+    if wait_s is not None:
+        request.state.headers["Preference-Applied"] = f"respond-async, wait={wait_s}"
+    return run.result
 
 
 @router.post(
@@ -153,10 +179,16 @@ async def _open(
         _check(service, client, fields, len(files))
         spec = await wait_unless_disconnected(request, _spec(service, client, fields, files))
         # EventSource libraries send this header too, but by GET only.
+        prefers_async = dependencies.preferred_wait_s(request) is not None
         no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")
-        fresh = bool(fields.fresh) or no_cache
         opened = service.searches.open(
-            client, spec, memory=memory, key=key, fresh=fresh, resumable=resumable
+            client,
+            spec,
+            memory=memory,
+            key=key,
+            fresh=bool(fields.fresh) or no_cache,
+            resumable=resumable,
+            background=bool(fields.background) or prefers_async,
         )
     request.state.run = opened.reader.run
     request.state.headers["X-Cache"] = opened.cache
@@ -232,12 +264,17 @@ def _find(request: Request, service: Service, client: Client, search_id: str) ->
 
 
 def _stream(request: Request, service: Service, reader: RunReader, after: int = 0) -> EventStream:
-    settings, prefix = service.settings, request.scope.get("root_path", "")
+    settings = service.settings
     return EventStream(
         reader,
         after=after,
         encode=search_encoder(reader.run, after),
         heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
-        headers={"Location": f"{prefix}/search/{reader.run.id}/stream"},
+        headers={"Location": f"{_prefix(request)}/search/{reader.run.id}/stream"},
     )
+
+
+def _prefix(request: Request) -> str:
+    """The path prefix of a proxy in front."""
+    return str(request.scope.get("root_path", ""))

@@ -66,6 +66,8 @@ class Run:
     log: EventLog = field(default_factory=EventLog)
     error: ServiceError | None = None
     resumable: bool = False
+    background: bool = False
+    """Whether it goes on to its end although every reader leaves."""
     was_admitted: bool = False
     opens: int = 0
     """How many requests asked for this run."""
@@ -132,17 +134,18 @@ class Run:
             if self.error and not self._relayed:
                 raise self.error
 
-    async def finished(self) -> None:
-        """Wait until the last event is in the log."""
-        await asyncio.wait({self._finished})
+    async def finished(self, within_s: float | None = None) -> None:
+        """Wait until the last event is in the log, or so long."""
+        await asyncio.wait({self._finished}, timeout=within_s)
 
-    def read(self, *, resumable: bool) -> "Reader":
+    def read(self, *, resumable: bool, background: bool = False) -> "Reader":
         """Hold the run for one reader; `resumable` if it could come back after a break."""
         self._readers += 1
         self.resumable = self.resumable or resumable
+        self.background = self.background or background
         if self._linger:
             self._linger.cancel()
-        return Reader(self)
+        return Reader(self, background=background)
 
     def leave(self) -> None:
         """Let one reader go; the last one stops the run, after the linger if it may come back.
@@ -150,7 +153,8 @@ class Run:
         A run that still waits for its admission is stopped at once.
         """
         self._readers -= 1
-        if not (self._readers or self.ended):
+        goes_on = self.background and self.was_admitted
+        if not (self._readers or self.ended or goes_on):
             wait_s = self.linger_s if self.resumable and self.was_admitted else 0
             self._linger = self._loop.call_later(wait_s, self.stop)
 
@@ -222,8 +226,9 @@ class Run:
 class Reader:
     """One request's hold on a run. Close it whichever way the request ends."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, background: bool) -> None:
         self.run = run
+        self.background = background
         self._open = True
 
     def close(self) -> None:

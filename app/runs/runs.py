@@ -56,6 +56,7 @@ class Runs:
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
+        background: bool = False,
         progress_s: float = 0,
         listed: bool = True,
         kept: bool = True,
@@ -63,9 +64,10 @@ class Runs:
         """Join the run that answers this request, or start one.
 
         `fingerprint` is equal for requests of one owner that may share one answer; `fresh` excludes
-        a finished run, but not one under way. A `resumable` reader could come back after a break. A
-        new run gives a sign of life after `progress_s` of silence (0: never), can be found by its
-        id if `listed`, and stays a while for whoever comes back if `kept`.
+        a finished run, but not one under way. A `resumable` reader could come back after a break;
+        in the `background` the run needs none. A new run gives a sign of life after `progress_s`
+        of silence (0: never), can be found by its id if `listed`, and stays a while for whoever
+        comes back if `kept`.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
@@ -97,7 +99,8 @@ class Runs:
         if key is not None:
             self._by_key[owner.name, key] = run
         run.opens += 1
-        return Opened(run.read(resumable=resumable or key is not None), cache)
+        resumable = resumable or key is not None
+        return Opened(run.read(resumable=resumable, background=background), cache)
 
     def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
