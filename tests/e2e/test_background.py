@@ -42,12 +42,12 @@ async def test_who_prefers_to_wait_gets_the_result_if_it_comes_in_time() -> None
 
 
 async def test_a_background_stream_goes_on_when_its_reader_leaves_and_can_be_stopped() -> None:
-    async with running() as service:
+    async with running(stream_linger_s=5) as service:
         async with dial(service.url) as wire:
             wire.send(request("POST", "/search/stream", body=IN_BACKGROUND))
             search_id = (await wire.head()).headers["x-search-id"]
             wire.reset()
-        skip(40)
+        skip(6)
         await quiet()
         assert service.record.open == 1
         stopped = await service.http.delete(f"/search/{search_id}")
