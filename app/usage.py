@@ -82,6 +82,11 @@ class AnswerWork(Generic[Request]):
         self._final: SearchResult | None = None
 
     @property
+    def response_id(self) -> str | None:
+        """The upstream's id of the answer, once it is known."""
+        return self._answer.response_id
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""
         return self._clock() - self._started_at

@@ -38,6 +38,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
+        self._by_response = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -111,6 +112,16 @@ class Runs:
         if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
+
+    def name_response(self, run_id: str, response_id: str) -> None:
+        """Note which run brings this response of the upstream."""
+        self._by_response[response_id] = self._runs[run_id]
+
+    def find_response(self, owner: Client, response_id: str) -> Run | None:
+        """The owner's run that brings this response, while it is kept."""
+        run = self._by_response.get(response_id)
+        known = run and run.id in self._runs and run.owner.name == owner.name
+        return run if known else None
 
     def cancel(self, run: Run) -> bool:
         """Stop a run unless others read it too; whether it stops."""
