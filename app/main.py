@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import telemetry
-from app.api import ops, responses, search, tokens
+from app.api import ops, responses, search, tokens, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, tokens, ops):
+    for part in (search, responses, ui, tokens, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):

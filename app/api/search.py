@@ -1,6 +1,7 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -37,6 +38,10 @@ STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
 )
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
+Fields = tuple[SearchRequest, list[bytes]]
+"""What is asked for, and the image files beside it."""
+BodyReader = Callable[[Request, MemoryReservation], Awaitable[Fields]]
+
 router = APIRouter(tags=["search"])
 SearchId = Annotated[str, Path(description="Id of the search.")]
 
@@ -61,7 +66,7 @@ async def create_search(
     ] = None,
 ) -> SearchResult:
     """Search by image, and wait for the end, or with `background` only for the start."""
-    reader = await _open(request, service, client, idempotency_key, resumable=False)
+    reader = await open_search(request, service, client, idempotency_key, resumable=False)
     run, wait_s = reader.run, dependencies.preferred_wait_s(request)
     if reader.background:
         await wait_as_reader(request, reader, run.admitted())
@@ -95,7 +100,7 @@ async def stream_search(
     if last_event_id:
         return _resume(request, service, client, last_event_id)
     await dependencies.admit(request, service, client)
-    reader = await _open(request, service, client, idempotency_key)
+    reader = await open_search(request, service, client, idempotency_key)
     await wait_as_reader(request, reader, reader.run.opened(service.settings.stream_commit_s))
     return _stream(request, service, reader)
 
@@ -119,7 +124,7 @@ async def open_search_stream(
     if event_id := _last_seen(request, last_event_id):
         return _resume(request, service, client, event_id)
     await dependencies.admit(request, service, client)
-    reader = await _open(request, service, client, idempotency_key, query=fields)
+    reader = await open_search(request, service, client, idempotency_key, query=fields)
     await wait_as_reader(request, reader, reader.run.admitted())
     return _stream(request, service, reader)
 
@@ -164,18 +169,19 @@ async def cancel_search(
     return run.result
 
 
-async def _open(
+async def open_search(
     request: Request,
     service: Service,
     client: Client,
     key: str | None,
     *,
     query: StreamQuery | None = None,
+    read: BodyReader | None = None,
     resumable: bool = True,
 ) -> RunReader:
-    """Open the search of a body or a query; nothing of the body is held here afterwards."""
+    """Open the search of a query, or of the body; nothing of that is held here afterwards."""
     with service.intake.memory.hold(caller=client.name) as memory:
-        fields, files = (query, []) if query else await _read(request, memory)
+        fields, files = (query, []) if query else await (read or _read)(request, memory)
         _check(service, client, fields, len(files))
         spec = await wait_unless_disconnected(request, _spec(service, client, fields, files))
         # EventSource libraries send this header too, but by GET only.
@@ -195,7 +201,7 @@ async def _open(
     return opened.reader
 
 
-async def _read(request: Request, memory: MemoryReservation) -> tuple[SearchRequest, list[bytes]]:
+async def _read(request: Request, memory: MemoryReservation) -> Fields:
     media_type = bodies.media_type_of(request)
     if media_type == bodies.JSON:
         sent = await bodies.read_json(request, memory)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
+from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 
@@ -11,7 +12,7 @@ from app.guards import Guards
 from app.images.intake import ImageIntake
 from app.models import Client
 from app.responses import Responses
-from app.runs import Runs
+from app.runs import Run, Runs
 from app.search import Searches
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -28,6 +29,8 @@ class Service:
     runs: Runs
     searches: Searches
     responses: Responses
+    chats: WeakValueDictionary[tuple[str, str], Run] = field(default_factory=WeakValueDictionary)
+    """The latest run of each client's chat, until a reader has had its end."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set from the first moment of a shutdown."""
 
