@@ -59,7 +59,9 @@ class Worker:
                 env=ENVIRONMENT,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
-                start_new_session=True,  # Ctrl-C in a terminal is the service's business.
+                # Ctrl-C in a terminal is the service's business. Not a session: Linux gives each
+                # session the same share of a processor, whatever its processes' niceness (sched(7)).
+                process_group=0,
             )
         async with asyncio.timeout(START_S):
             await self._answer()
