@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from prometheus_client import Gauge
+
 from app.errors import Draining, ImageTooComplex, Overloaded, ServiceError
 from app.images.messages import ANSWER, REQUEST, Code
 from app.settings import Settings
@@ -59,8 +61,8 @@ class Worker:
                 env=ENVIRONMENT,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
-                # Ctrl-C in a terminal is the service's business. Not a session: Linux gives each
-                # session the same share of a processor, whatever its processes' niceness (sched(7)).
+                # Ctrl-C in a terminal is the service's business. Not a session of its own: niceness
+                # counts within one session only, where Linux groups by sessions (sched(7)).
                 process_group=0,
             )
         async with asyncio.timeout(START_S):
@@ -155,7 +157,8 @@ class FairQueue(Generic[T]):
 class Pool:
     """`image_workers` processes (0: one a processor), lent to callers in turn, a picture each."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, busy: Gauge) -> None:
+        self._busy = busy
         self._timeout_s = settings.image_timeout_s or None
         costs = (settings.image_worker_memory_bytes, math.ceil(settings.image_timeout_s))
         sizes = (settings.image_max_pixels, settings.image_max_side)
@@ -178,8 +181,9 @@ class Pool:
         """
         worker, usable = await self._borrow(caller), False
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await worker.ask(file)
+            with self._busy.track_inprogress():
+                async with asyncio.timeout(self._timeout_s):
+                    answer = await worker.ask(file)
             usable = not self._closing
         except FAILURES as exc:
             if self._closing:
