@@ -1,4 +1,4 @@
-"""`python -m tests.slow.images.sandbox PYTHON MODULE…`: run a module as a locked-down container does.
+"""`python -m tests.slow.images.sandbox PYTHON MODULE…`: run a module as in a locked-down container.
 
 The root file system is read-only, `/tmp` and `/dev/shm` too; the user is 10001, without groups and
 capabilities, and may not read its program PYTHON, whose mode should be 0711.
@@ -37,7 +37,8 @@ def command(program: str, *module: str) -> list[str]:
     ]
     sandbox += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", str(Path.home())]
     home = Path.home()  # Closed to other users, and the interpreter may be in it.
-    for path in map(Path.resolve, map(Path, (sys.base_prefix, sys.prefix, ROOT))):
+    for place in (sys.base_prefix, sys.prefix, ROOT):
+        path = Path(place).resolve()
         if path.is_relative_to(home):
             for parent in reversed(path.relative_to(home).parents[:-1]):
                 sandbox += ["--dir", str(home / parent)]
@@ -49,4 +50,4 @@ def command(program: str, *module: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    os.execvp("bwrap", command(*sys.argv[1:]))  # noqa: S606, S607 - made here, by tests
+    os.execvp("bwrap", command(*sys.argv[1:]))

@@ -34,7 +34,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("bin") / "python"
     shutil.copy(os.path.realpath(sys.executable), copy)
     copy.chmod(0o711)
-    tried = subprocess.run(  # noqa: S603 - the command is made here
+    tried = subprocess.run(
         command(str(copy), "timeit", "-n", "1", PROBE), capture_output=True, text=True, check=False
     )
     if "Read-only file system" not in tried.stderr:
@@ -48,6 +48,15 @@ def family(pid: int) -> Iterator[int]:
         for child in map(int, children.read_text().split()):
             yield child
             yield from family(child)
+
+
+def check_user(worker: int) -> None:
+    """A worker has no rights, and cannot read the service's memory or environment."""
+    status = Path(f"/proc/{worker}/status").read_text()
+    assert "\nUid:\t10001\t10001\t10001\t10001\n" in status
+    service = int(status.partition("PPid:")[2].split()[0])
+    # Root's, since the process is not dumpable (proc(5)).
+    assert Path(f"/proc/{service}/environ").stat().st_uid == 0
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -73,8 +82,4 @@ async def test_it_decodes_on_a_read_only_root_without_tmp_and_shared_memory(
             workers = [pid for pid in family(process.pid) if MODULE in command_of(pid)]
             assert len(workers) == 2
             for pid in workers:
-                status = Path(f"/proc/{pid}/status").read_text()
-                assert "\nUid:\t10001\t10001\t10001\t10001\n" in status
-                service = int(status.partition("PPid:")[2].split()[0])
-                # Root's, since the process is not dumpable (proc(5)): its user cannot read it.
-                assert Path(f"/proc/{service}/environ").stat().st_uid == 0
+                check_user(pid)
