@@ -61,9 +61,7 @@ class Worker:
                 env=ENVIRONMENT,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
-                # Ctrl-C in a terminal is the service's business. Not a session of its own: niceness
-                # counts within one session only, where Linux groups by sessions (sched(7)).
-                process_group=0,
+                start_new_session=True,  # Ctrl-C in a terminal is the service's business.
             )
         async with asyncio.timeout(START_S):
             await self._answer()

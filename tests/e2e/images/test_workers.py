@@ -23,6 +23,7 @@ from tests.e2e.images.workers import (
     cpu_ticks,
     descriptors,
     environment_of,
+    session_niceness,
     tell,
     workers_of,
 )
@@ -223,6 +224,13 @@ async def test_a_worker_knows_nothing_of_the_services_environment() -> None:
         for worker in workers_of(process.pid):
             assert len(environment_of(worker)) == 5
             assert not [name for name in environment_of(worker) if "DASHSCOPE" in name]
+
+
+async def test_workers_give_way_to_the_event_loop() -> None:
+    async with uploads():
+        for worker in workers_of():
+            assert os.getpriority(os.PRIO_PROCESS, worker) == 10
+            assert session_niceness(worker) in (10, None)
 
 
 def test_a_worker_imports_nothing_of_the_service() -> None:
