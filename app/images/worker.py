@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-SOCKET, NICENESS = 0, 10
+SOCKET, NICENESS = 0, 5
 ALARM_AFTER_S = 2  # After the service's own deadline, should it hang.
 TRIES, TRY_AGAIN_S = 10, 0.1  # The kernel's interval between such changes, of all processes.
 
