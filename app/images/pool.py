@@ -34,7 +34,6 @@ FAILURES = (TimeoutError, OSError, EOFError, ValueError)
 """What a worker's death, or nonsense from it, is seen as."""
 DRAINING = "The service is shutting down."
 TOO_COMPLEX = "Decoding this image takes more memory or time than an image may; send it smaller."
-
 BUSY, RETRY_AFTER_S = "Too many images are waiting to be decoded.", 5
 
 T = TypeVar("T")
@@ -169,7 +168,8 @@ class Pool:
 
     async def start(self) -> None:
         """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        for worker in self._workers:  # The kernel takes one `autogroup` in 0.1 s.
+            await worker.start()
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:

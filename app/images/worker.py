@@ -10,20 +10,20 @@ import resource
 import select
 import signal
 import sys
-import time
 from pathlib import Path
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-SOCKET, NICENESS = 0, 5
-ALARM_AFTER_S = 2  # After the service's own deadline, should it hang.
-TRIES, TRY_AGAIN_S = 10, 0.1  # The kernel's interval between such changes, of all processes.
+SOCKET, NICENESS, ALARM_AFTER_S = 0, 5, 2
+"""The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
+PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}
+"""Goes first when the container's memory is gone; the niceness of its session (sched(7))."""
 
 
 def main() -> None:
     """Answer until the service goes, or until a picture used up the memory."""
     memory_bytes, timeout_s, max_pixels, max_side = (int(text) for text in sys.argv[1:5])
-    give_way()
+    os.nice(NICENESS)
     from app.images.decode import prepare  # noqa: PLC0415 - with that priority
 
     restrict(memory_bytes)
@@ -42,32 +42,15 @@ def main() -> None:
         answer(code, content)
 
 
-def give_way() -> None:
-    """Let the event loop go first.
-
-    Where Linux shares processors among sessions, and this process has one of its own, niceness
-    counts within it only, and the session's beside it (sched(7), autogroup).
-    """
-    os.nice(NICENESS)
-    for _ in range(TRIES):
-        try:
-            Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
-        except BlockingIOError:
-            time.sleep(TRY_AGAIN_S)
-        except OSError:
-            return  # There are no such groups.
-        else:
-            return
-
-
 def restrict(memory_bytes: int) -> None:
     """Bound this process; after the imports, whose address space counts too."""
     if sys.platform == "linux":  # macOS refuses every RLIMIT_AS.
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        with contextlib.suppress(OSError):  # The first to go when the container's memory is gone.
-            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        for name, value in PROC.items():
+            with contextlib.suppress(OSError):
+                Path("/proc/self", name).write_text(value, encoding="ascii")
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
     fcntl.fcntl(SOCKET, fcntl.F_SETOWN, os.getpid())
