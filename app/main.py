@@ -104,7 +104,7 @@ async def running_service(
     for note in guards.notes():
         logger.warning(note)
     runs = Runs(settings)
-    intake = ImageIntake(settings)
+    intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     await intake.start()

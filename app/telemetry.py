@@ -37,6 +37,10 @@ class Metrics:
         self.search_s = Histogram(
             "search_seconds", "Start to end.", buckets=SEARCH_BUCKETS_S, **own
         )
+        self.image_s = Histogram(
+            "image_seconds", "An image's way to what is sent.", buckets=FIRST_EVENT_BUCKETS_S, **own
+        )
+        self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **own)
         self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
         self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
         self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
