@@ -58,7 +58,10 @@ async def test_a_cancelled_response_stays_cancelled_and_ends_its_readers() -> No
 
 
 async def test_what_is_not_kept_or_anothers_cannot_be_followed_or_stopped() -> None:
-    keys = {"client_keys": "one:" + "1" * 32 + ",two:" + "2" * 32, "allow_anonymous": False}
+    keys: dict[str, Any] = {
+        "client_keys": f"one:{'1' * 32},two:{'2' * 32}",
+        "allow_anonymous": False,
+    }
     async with running(**keys) as service:
         one, two = ({"Authorization": f"Bearer {key * 32}"} for key in "12")
         prompt = asked("[sim stall after=14]")
