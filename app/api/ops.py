@@ -35,7 +35,7 @@ async def get_health() -> Health:
 @router.head("/readyz", include_in_schema=False)
 async def get_readiness(service: ServiceDep, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
-    if not service.draining.is_set():
+    if not service.draining:
         return Health(status="ready")
     response.status_code = 503
     response.headers["Retry-After"] = RETRY_AFTER_S

@@ -31,12 +31,19 @@ class Service:
     responses: Responses
     chats: WeakValueDictionary[tuple[str, str], Run] = field(default_factory=WeakValueDictionary)
     """The latest run of each client's chat, until a reader has had its end."""
-    draining: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set from the first moment of a shutdown."""
+    uploads: set[asyncio.Timeout] = field(default_factory=set)
+    """The waits for what is still to come of a body."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether a shutdown has begun."""
+        return self.runs.draining
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new searches, and let those under way end for `grace_s` seconds."""
-        self.draining.set()
+        self.runs.draining = True
+        for upload in self.uploads:
+            upload.reschedule(0)
         # Searches that wait for a picture will not begin: their callers are told at once.
         await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
 
