@@ -20,6 +20,7 @@ from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
 from tests.contract import contract_of
+from tests.peer import Handler, Peer, serving
 
 KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
@@ -231,3 +232,12 @@ async def running_against(
         )
         async with client:
             yield Running(url, client, base_url)
+
+
+@asynccontextmanager
+async def fronting(
+    *handlers: Handler, **settings: Any
+) -> AsyncGenerator[tuple[Running, Peer], None]:
+    """Run the service in front of a scripted peer."""
+    async with serving(*handlers) as peer, running_against(peer.url, **settings) as service:
+        yield service, peer

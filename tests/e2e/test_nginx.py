@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.peer import Part, Peer, says_then, serving
+from tests.peer import Handler, Peer, says_then, serving
 from tests.wire import Wire, dial, request
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -36,13 +36,12 @@ if NGINX is None and os.environ.get("CI") != "true":
 
 
 @asynccontextmanager
-async def proxied(folder: Path, part: Part) -> AsyncIterator[tuple[Wire, Peer]]:
+async def proxied(folder: Path, handler: Handler) -> AsyncIterator[tuple[Wire, Peer]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    async with asyncio.timeout(60), serving(part) as peer:
-        upstream_port = re.findall(r"\d+", peer.url)[-2]
-        command = configured(folder, listen=str(port), upstream_port=upstream_port)
+    async with asyncio.timeout(60), serving(handler) as peer:
+        command = configured(folder, listen=port, upstream_port=peer.port)
         process = await asyncio.create_subprocess_exec(*command)
         try:
             while not listens(port):
@@ -60,7 +59,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def configured(folder: Path, *, listen: str, upstream_port: str) -> list[str]:
+def configured(folder: Path, *, listen: int, upstream_port: int) -> list[str]:
     assert NGINX, "nginx is needed here"
     text = CONFIGURATION.read_text(encoding="utf-8")
     for old, new in (

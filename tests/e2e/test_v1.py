@@ -12,8 +12,8 @@ from tests.clock import quiet, skip
 from tests.e2e.asking import IMAGE_URL, PICTURE
 from tests.e2e.scenario_table import REFRAMED
 from tests.e2e.v1 import asked, blocks, create, data_of, directly, error_of
-from tests.peer import answer, says, serving
-from tests.service import KEY, running, running_against
+from tests.peer import answer, says
+from tests.service import KEY, fronting, running
 
 
 async def test_a_json_answer_is_the_upstreams_byte_for_byte() -> None:
@@ -206,7 +206,7 @@ async def test_models_are_those_that_may_be_named() -> None:
 async def test_a_byte_order_mark_is_taken_off_and_an_answer_without_an_id_handed_on() -> None:
     body, handed_on = json.dumps(asked()).encode(), b'{"output": []}'
     well = says(answer("200 OK", handed_on, "content-type: application/json"))
-    async with serving(well) as peer, running_against(peer.url) as service:
+    async with fronting(well) as (service, peer):
         response = await create(service, b"\xef\xbb\xbf" + body)
         assert response.content == handed_on
         assert peer.requests[0].endswith(b"\r\n\r\n" + body)

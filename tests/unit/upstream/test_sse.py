@@ -1,6 +1,5 @@
 """The event-stream decoder: bytes in, frames out, wherever they are cut (WHATWG HTML §9.2)."""
 
-import random
 import tracemalloc
 from collections.abc import Iterable
 from itertools import pairwise
@@ -39,17 +38,6 @@ def test_a_transcript_gives_every_event_as_it_was_sent(wire: bytes) -> None:
 def test_every_cut_in_two_gives_the_same_events(wire: bytes) -> None:
     for place in range(len(wire) + 1):
         assert decoded(cut(wire, [place])) == WHOLE
-
-
-def test_byte_by_byte_gives_the_same_events(wire: bytes) -> None:
-    assert decoded(bytes([byte]) for byte in wire) == WHOLE
-
-
-def test_five_hundred_random_cuts_give_the_same_events(wire: bytes) -> None:
-    chance = random.Random(7)
-    for _ in range(500):
-        places = [chance.randrange(len(wire)) for _ in range(chance.randrange(12))]
-        assert decoded(cut(wire, places)) == WHOLE
 
 
 def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
