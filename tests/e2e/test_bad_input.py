@@ -160,6 +160,7 @@ async def test_a_get_stream_wants_an_event_source() -> None:
             {"Accept": "text/html"},
             {"Accept": "text/event-stream", "Sec-Purpose": "prefetch;prerender"},
             {"Accept": "text/event-stream", "Purpose": "prefetch"},
+            {"Accept": "text/event-stream", "X-Moz": "prefetch"},
         ):
             response = await service.http.get(
                 "/search/stream", params={"image_url": URL}, headers=headers

@@ -94,6 +94,10 @@ async def test_a_token_that_cannot_be_as_asked_is_refused(service: Running) -> N
         assert answer.status_code == status, body
         if field:
             assert answer.json()["errors"][0]["field"] == field, body
+    as_text = SHOP | {"Content-Type": "text/plain"}
+    for content, status in ((b"", 200), (b'{"ttl_s": 60}', 400)):
+        answer = await service.http.post("/tokens", headers=as_text, content=content)
+        assert answer.status_code == status
     async with running(**GUARDED | {"client_token_secret": ""}) as keyed:
         assert (await keyed.http.post("/tokens", headers=SHOP)).status_code == 404
         assert (await look(keyed, token())).status_code == 401
