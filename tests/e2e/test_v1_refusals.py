@@ -26,57 +26,46 @@ FUNCTION_OUTPUT = {
     "call_id": "c",
     "output": [{"type": "input_file", "file_url": PDF}],
 }
-BY_MEMBER: dict[str, dict[str, dict[str, Any]]] = {
-    # the member that is named, what it is like, and the body
-    "model": {"none": asked(model=None), "a number": asked(model=5)},
-    "stream": {"a word": asked(stream="true")},
-    "conversation": {
-        "an id": asked(conversation="c"),
-        "an object": asked(conversation={"id": "c"}),
-    },
-    "previous_response_id": {
-        "nobody's": asked(previous_response_id="resp_1"),
-        "a number": asked(previous_response_id=5),
-    },
-    "tools": {
-        "web search": asked(tools=[{"type": "web_search"}]),
-        "a second tool": asked(tools=[{"type": "image_search"}, {"type": "code_interpreter"}]),
-        "an mcp server": asked(tools=[{"type": "mcp", "server_url": PDF}]),
-        "a function": asked(tools=[{"type": "function", "name": "f"}]),
-        "an object": asked(tools={"type": "image_search"}),
-        "without a type": asked(tools=[{}]),
-    },
-    "input": {
-        "none": asked(input=None),
-        "an object": asked(input={"role": "user"}),
-        "a file by address": parts({"type": "input_file", "file_url": PDF}),
-        "a file by id": parts({"type": "input_image", "file_id": "file-1"}),
-        "a file in the body": parts({"type": "input_file", "file_data": "AA"}),
-        "audio": parts({"type": "input_audio", "input_audio": {"data": "AA"}}),
-        "a video in an image part": parts(IMAGE_PART | {"video": [PDF]}),
-        "a part of no kind": parts({"image": IMAGE_URL}),
-        "a file as what a function gave": asked(input=[FUNCTION_OUTPUT]),
-        "a reference": asked(input=[{"type": "item_reference", "id": "msg_1"}]),
-        "an item that is none": asked(input=["Hello"]),
-        "an image by address and id": asked(image={"url": IMAGE_URL, "file_id": "f"}),
-        "an image that is a number": asked(image=5),
-        "too many images": parts(*[IMAGE_PART] * 9),
-    },
+BY_MEMBER: dict[str, list[dict[str, Any]]] = {
+    # the member that is named, and the bodies
+    "model": [asked(model=None), asked(model=5)],
+    "stream": [asked(stream="true")],
+    "conversation": [asked(conversation="c"), asked(conversation={"id": "c"})],
+    "previous_response_id": [asked(previous_response_id=one) for one in ("resp_1", 5)],
+    "tools": [
+        asked(tools=[{"type": "web_search"}]),
+        asked(tools=[{"type": "image_search"}, {"type": "code_interpreter"}]),
+        asked(tools=[{"type": "mcp", "server_url": PDF}]),
+        asked(tools=[{"type": "function", "name": "f"}]),
+        asked(tools={"type": "image_search"}),
+        asked(tools=[{}]),
+    ],
+    "input": [
+        asked(input=None),
+        asked(input={"role": "user"}),
+        parts({"type": "input_file", "file_url": PDF}),
+        parts({"type": "input_image", "file_id": "file-1"}),
+        parts({"type": "input_file", "file_data": "AA"}),
+        parts({"type": "input_audio", "input_audio": {"data": "AA"}}),
+        parts(IMAGE_PART | {"video": [PDF]}),
+        parts({"image": IMAGE_URL}),
+        asked(input=[FUNCTION_OUTPUT]),
+        asked(input=[{"type": "item_reference", "id": "msg_1"}]),
+        asked(input=["Hello"]),
+        asked(image={"url": IMAGE_URL, "file_id": "f"}),
+        asked(image=5),
+        parts(*[IMAGE_PART] * 9),
+    ],
 }
-REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # the body, the code, and the member that is named
-    **{
-        f"{member}: {kind}": (body, INVALID, member)
-        for member, bodies in BY_MEMBER.items()
-        for kind, body in bodies.items()
-    },
-    "an unknown model": (asked(model="gpt-4"), "model_not_allowed", ""),
-    **{
-        str(url)[:30]: (asked(image=url), "image_url_invalid", "")
-        for url in (PRIVATE, "file:///etc/passwd", {"url": "http://localhost/x.jpg"})
-    },
-    "text as an image": (asked(image=TEXT), "image_type_unsupported", ""),
-}
+    *((body, INVALID, member) for member, bodies in BY_MEMBER.items() for body in bodies),
+    (asked(model="gpt-4"), "model_not_allowed", ""),
+    (asked(image=PRIVATE), "image_url_invalid", ""),
+    (asked(image="file:///etc/passwd"), "image_url_invalid", ""),
+    (asked(image={"url": "http://localhost/x.jpg"}), "image_url_invalid", ""),
+    (asked(image=TEXT), "image_type_unsupported", ""),
+]
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +75,10 @@ async def service() -> Any:
         assert not one.record.total
 
 
-@pytest.mark.parametrize("refusal", REFUSED)
-async def test_a_request_is_refused(service: Running, refusal: str) -> None:
-    body, code, field = REFUSED[refusal]
+@pytest.mark.parametrize(("body", "code", "field"), REFUSED)
+async def test_a_request_is_refused(
+    service: Running, body: dict[str, Any], code: str, field: str
+) -> None:
     for stream in (False, True):
         response = await create(service, {"stream": stream} | body)
         error = error_of(response)
@@ -117,9 +107,11 @@ MALFORMED: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("body", MALFORMED)
-async def test_a_body_that_two_could_read_differently_is_none(service: Running, body: str) -> None:
-    response = await create(service, MALFORMED[body])
+async def test_a_body_that_two_could_read_differently_is_none(service: Running) -> None:
+    for what, body in MALFORMED.items():
+        response = await create(service, body)
+        assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body"), what
+    response = await create(service, asked(), **{"Content-Type": "text/plain"})
     assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body")
 
 
@@ -132,11 +124,6 @@ async def test_no_depth_of_nesting_breaks_anything() -> None:
             body = question(b'"x","metadata":%b' % nested)
             assert (await create(one, body)).status_code in {200, 400, 422}
         assert (await create(one, question(b'"x", "temperature": 1e999'))).status_code == 400
-
-
-async def test_another_content_type_is_refused(service: Running) -> None:
-    response = await create(service, asked(), **{"Content-Type": "text/plain"})
-    assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body")
 
 
 async def test_more_tools_may_be_allowed() -> None:
@@ -204,15 +191,11 @@ async def test_an_answer_belongs_to_the_client_that_got_it(*, stream: bool) -> N
         assert theirs.status_code == 422
         assert error_of(theirs)["param"] == "previous_response_id"
         assert (await create(service, follow_up, **SHOP)).status_code == 200
-        search = {"prompt": "And now?", "previous_response_id": response_id}
-        assert (await service.http.post("/search", json=search, headers=BLOG)).status_code == 422
-        assert (await service.http.post("/search", json=search, headers=SHOP)).status_code == 200
         assert (await service.http.delete(path, headers=BLOG)).status_code == 404
         deleted = await service.http.delete(path, headers=SHOP)
         assert deleted.json() == {"deleted": True, "id": response_id}
         gone = await service.http.get(path, headers=SHOP)
-        assert gone.status_code == 404
-        assert error_of(gone)["code"] == "search_not_found"
+        assert (gone.status_code, error_of(gone)["code"]) == (404, "search_not_found")
 
 
 async def test_what_is_kept_comes_back_byte_for_byte() -> None:

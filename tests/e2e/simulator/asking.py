@@ -44,9 +44,9 @@ class Upstream:
 async def upstream() -> AsyncIterator[Upstream]:
     app = create_app(QUICK)
     how: dict[str, Any] = {"headers": KEY, "timeout": 30, "trust_env": False}
-    async with serving(app) as url:
-        async with httpx.AsyncClient(base_url=f"{url}/compatible-mode/v1", **how) as client:
-            yield Upstream(url, client, app.state.record)
+    async with serving(app) as url, httpx.AsyncClient(**how) as client:
+        client.base_url = httpx.URL(f"{url}/compatible-mode/v1")
+        yield Upstream(url, client, app.state.record)
 
 
 def question(prompt: str = "What is like it?", *urls: str, **more: Any) -> dict[str, Any]:
