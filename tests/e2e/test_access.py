@@ -1,6 +1,5 @@
 """Who may do what: every endpoint with every kind of credential."""
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,18 +116,12 @@ async def ask(
     )
 
 
-@pytest.fixture(scope="module", name="service")
-async def open_service() -> AsyncGenerator[Running, None]:
-    async with running(**GUARDED) as service:
-        yield service
-
-
 @pytest.mark.parametrize("kind", TABLE)
-async def test_every_endpoint_lets_in_whom_it_should(kind: str, service: Running) -> None:
+async def test_every_endpoint_lets_in_whom_it_should(kind: str, guarded: Running) -> None:
     shown, wanted = TABLE[kind]
-    made = (await service.http.post("/search", json=ASKED, headers=SHOP)).json()
+    made = (await guarded.http.post("/search", json=ASKED, headers=SHOP)).json()
     for endpoint, want in zip(ENDPOINTS, wanted, strict=True):
-        response = await ask(service, endpoint, shown, made)
+        response = await ask(guarded, endpoint, shown, made)
         code = response.json()["code"] if response.is_error else ""
         assert (str(response.status_code), code) == (want[:3], CODES[want]), endpoint
         challenge = "Bearer" if response.status_code == 401 else None
@@ -136,7 +129,7 @@ async def test_every_endpoint_lets_in_whom_it_should(kind: str, service: Running
         if want == "422":
             assert response.json()["errors"][0]["field"] == "previous_response_id"
     for endpoint in OPEN:
-        assert (await ask(service, endpoint, shown, made)).status_code == 200
+        assert (await ask(guarded, endpoint, shown, made)).status_code == 200
 
 
 KEYS, TOKENS = {"client_keys": GUARDED["client_keys"]}, {"client_token_secret": SECRET}
@@ -173,12 +166,12 @@ async def test_who_is_let_in_follows_from_the_settings_and_what_is_shown(setup: 
             assert answer.status_code == statuses[setup], kind
 
 
-async def test_a_token_in_a_url_that_takes_none_is_referred_to_the_header(service: Running) -> None:
+async def test_a_token_in_a_url_that_takes_none_is_referred_to_the_header(guarded: Running) -> None:
     paths = (("GET", "/search/srch_x"), ("POST", "/search/stream"), ("POST", "/v1/responses"))
     for method, path in paths:
         for credential in (token(), SHOP_KEY, "nonsense"):
             query = {"access_token": credential}
-            refused = await service.http.request(method, path, params=query)
+            refused = await guarded.http.request(method, path, params=query)
             assert refused.status_code == 401
             body = refused.json()
             assert "Authorization" in (body.get("detail") or body["error"]["message"])
@@ -197,17 +190,17 @@ async def may_follow(service: Running, response_id: str, client: dict[str, str])
 
 @pytest.mark.parametrize("scenario", ["cut_after_results", "incomplete"])
 async def test_an_answer_that_was_cut_belongs_to_its_client_too(
-    scenario: str, service: Running
+    scenario: str, guarded: Running
 ) -> None:
     asked = ASKED | {"prompt": f"[sim {scenario}]"}
-    found = (await service.http.post("/search", json=asked, headers=SHOP)).json()
+    found = (await guarded.http.post("/search", json=asked, headers=SHOP)).json()
     response_id = found.get("result", found)["upstream_response_id"]
-    calls = service.record.total
-    assert not await may_follow(service, response_id, BLOG)
-    assert service.record.total == calls
+    calls = guarded.record.total
+    assert not await may_follow(guarded, response_id, BLOG)
+    assert guarded.record.total == calls
     # The upstream has nothing to go on with, but it is asked.
-    await may_follow(service, response_id, SHOP)
-    assert service.record.total == calls + 1
+    await may_follow(guarded, response_id, SHOP)
+    assert guarded.record.total == calls + 1
 
 
 async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
