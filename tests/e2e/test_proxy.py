@@ -62,9 +62,11 @@ async def upstream(certificate: tuple[Path, Path]) -> AsyncGenerator[Peer, None]
     """The stand-in upstream behind TLS."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*certificate)
-    async with serving_app(create_app(FAST)) as url:
-        async with serving(forwards(int(url.rpartition(":")[2])), tls=tls) as peer:
-            yield peer
+    async with (
+        serving_app(create_app(FAST)) as url,
+        serving(forwards(int(url.rpartition(":")[2])), tls=tls) as peer,
+    ):
+        yield peer
 
 
 async def searched(upstream: Peer, **settings: Any) -> dict[str, Any]:
