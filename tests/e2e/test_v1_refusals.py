@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.asking import IMAGE_URL
-from tests.e2e.callers import BLOG, EVIL, GUARDED, SHOP
+from tests.e2e.callers import BLOG, EVIL, SHOP
 from tests.e2e.v1 import asked, create, directly_get, error_of
 from tests.service import Running, running
 
@@ -68,25 +68,18 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-async def service() -> Any:
-    async with running() as one:
-        yield one
-        assert not one.record.total
-
-
-@pytest.mark.parametrize(("body", "code", "field"), REFUSED)
-async def test_a_request_is_refused(
-    service: Running, body: dict[str, Any], code: str, field: str
-) -> None:
-    for stream in (False, True):
-        response = await create(service, {"stream": stream} | body)
-        error = error_of(response)
-        assert (error["code"], error["type"]) == (code, "invalid_request_error")
-        assert (error["param"] or "").startswith(field)
-        assert response.status_code == (415 if code == "image_type_unsupported" else 422)
-        assert response.headers["x-should-retry"] == "false"
-        assert "\n" not in error["message"]
+async def test_a_request_is_refused(service: Running) -> None:
+    calls = service.record.total
+    for body, code, field in REFUSED:
+        for stream in (False, True):
+            response = await create(service, {"stream": stream} | body)
+            error = error_of(response)
+            assert (error["code"], error["type"]) == (code, "invalid_request_error"), body
+            assert (error["param"] or "").startswith(field), body
+            assert response.status_code == (415 if code == "image_type_unsupported" else 422)
+            assert response.headers["x-should-retry"] == "false"
+            assert "\n" not in error["message"]
+    assert service.record.total == calls
 
 
 def question(more: bytes = b'"x"') -> bytes:
@@ -148,19 +141,18 @@ async def test_every_failure_has_the_shape(service: Running) -> None:
         assert (response.status_code, error_of(response)["code"]) == (status, code), path
 
 
-async def test_who_asks_is_asked_first() -> None:
+async def test_who_asks_is_asked_first(guarded: Running) -> None:
     ways = [("POST", "/v1/responses"), ("GET", "/v1/models"), ("GET", "/v1/responses/resp_1")]
-    async with running(**GUARDED) as service:
-        for method, path in ways:
-            response = await service.http.request(method, path, content=b"no JSON")
-            assert response.status_code == 401
-            assert response.headers["www-authenticate"] == "Bearer"
-            assert error_of(response)["type"] == "authentication_error"
-        foreign = await create(service, asked(), Origin=EVIL, **SHOP)
-        assert foreign.status_code == 403
-        error = error_of(foreign)
-        assert (error["type"], error["code"]) == ("permission_error", "origin_not_allowed")
-        assert not service.record.total
+    for method, path in ways:
+        response = await guarded.http.request(method, path, content=b"no JSON")
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert error_of(response)["type"] == "authentication_error"
+    foreign = await create(guarded, asked(), Origin=EVIL, **SHOP)
+    error = error_of(foreign)
+    assert (foreign.status_code, error["type"]) == (403, "permission_error")
+    assert error["code"] == "origin_not_allowed"
+    assert not guarded.record.total
 
 
 async def test_rate_and_retry_after_are_shown() -> None:
@@ -175,33 +167,26 @@ async def test_rate_and_retry_after_are_shown() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_belongs_to_the_client_that_got_it(*, stream: bool) -> None:
-    async with running(**GUARDED) as service:
-        answered = await create(service, asked(stream=stream), **SHOP)
-        response_id = json.loads(answered.text.split("data: ")[-1] if stream else answered.text)
-        response_id = (response_id.get("response") or response_id)["id"]
-        path = f"/v1/responses/{response_id}"
-        for tail in ("", "/input_items?limit=1&order=asc&other=x"):
-            assert (await service.http.get(path + tail, headers=BLOG)).status_code == 404
-            mine = await service.http.get(path + tail, headers=SHOP)
-            assert mine.status_code == 200
-            assert mine.headers["cache-control"] == "no-store"
-        follow_up = asked("And now?", image=None, previous_response_id=response_id)
-        theirs = await create(service, follow_up, **BLOG)
-        assert theirs.status_code == 422
-        assert error_of(theirs)["param"] == "previous_response_id"
-        assert (await create(service, follow_up, **SHOP)).status_code == 200
-        assert (await service.http.delete(path, headers=BLOG)).status_code == 404
-        deleted = await service.http.delete(path, headers=SHOP)
-        assert deleted.json() == {"deleted": True, "id": response_id}
-        gone = await service.http.get(path, headers=SHOP)
-        assert (gone.status_code, error_of(gone)["code"]) == (404, "search_not_found")
-
-
-async def test_what_is_kept_comes_back_byte_for_byte() -> None:
-    async with running() as service:
-        made = (await create(service, asked())).json()
-        for tail in ("", "/input_items?limit=1"):
-            path = f"/responses/{made['id']}{tail}"
-            ours = await service.http.get(f"/v1{path}")
-            assert ours.content == (await directly_get(service, path)).content
+async def test_an_answer_belongs_to_the_client_that_got_it(
+    guarded: Running, *, stream: bool
+) -> None:
+    answered = await create(guarded, asked(stream=stream), **SHOP)
+    made = json.loads(answered.text.split("data: ")[-1] if stream else answered.text)
+    response_id = (made.get("response") or made)["id"]
+    path = f"/v1/responses/{response_id}"
+    for tail in ("", "/input_items?limit=1&order=asc&other=x"):
+        assert (await guarded.http.get(path + tail, headers=BLOG)).status_code == 404
+        mine = await guarded.http.get(path + tail, headers=SHOP)
+        assert (mine.status_code, mine.headers["cache-control"]) == (200, "no-store")
+        kept = await directly_get(guarded, path.removeprefix("/v1") + tail)
+        assert mine.content == kept.content
+    follow_up = asked("And now?", image=None, previous_response_id=response_id)
+    theirs = await create(guarded, follow_up, **BLOG)
+    assert theirs.status_code == 422
+    assert error_of(theirs)["param"] == "previous_response_id"
+    assert (await create(guarded, follow_up, **SHOP)).status_code == 200
+    assert (await guarded.http.delete(path, headers=BLOG)).status_code == 404
+    deleted = await guarded.http.delete(path, headers=SHOP)
+    assert deleted.json() == {"deleted": True, "id": response_id}
+    gone = await guarded.http.get(path, headers=SHOP)
+    assert (gone.status_code, error_of(gone)["code"]) == (404, "search_not_found")

@@ -13,7 +13,6 @@ from tests.e2e.images.files import (
     Make,
     Refused,
     animated_webp,
-    cut_out,
     difference,
     encoded,
     jpeg,
@@ -43,17 +42,13 @@ CASES = [
 
 WHOLE: dict[str, Make] = {
     "jpeg": lambda: jpeg(scene(200, 150)),
-    "progressive jpeg": lambda: jpeg(scene(200, 150), progressive=True),
     "png": lambda: png(scene(200, 150)),
     "webp": lambda: encoded(scene(200, 150), "WEBP"),
     "lossless webp": lambda: encoded(noise(80, 60), "WEBP", lossless=True),
-    "webp with transparency": lambda: encoded(cut_out().resize((200, 150)), "WEBP"),
     "animated webp": lambda: animated_webp((80, 60), webp_frame(noise(80, 60))),
     "gif": lambda: encoded(noise(80, 60).quantize(), "GIF"),
-    "bmp": lambda: encoded(scene(80, 60), "BMP"),
     "tiff": lambda: encoded(noise(80, 60), "TIFF", compression="tiff_lzw"),
     "heic": lambda: encoded(noise(80, 60), "HEIF"),
-    "heic of tiles": lambda: encoded(noise(200, 150), "HEIF", tile_size=64),
     "avif": lambda: encoded(noise(80, 60), "AVIF"),
 }
 
