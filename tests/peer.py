@@ -139,7 +139,6 @@ def resets(writer: Writer) -> None:
 
 
 def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """A whole response with its length."""
     lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -150,11 +149,9 @@ def answer(status: str, body: bytes, *headers: str) -> bytes:
 
 
 def chunk(text: bytes) -> bytes:
-    """One chunk of a chunked body."""
     return b"%x\r\n%s\r\n" % (len(text), text)
 
 
 def stream(*blocks: bytes, headers: bytes = b"") -> bytes:
-    """A whole event stream with its end."""
     head = STREAM.replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n")
     return head + b"".join(map(chunk, blocks)) + END

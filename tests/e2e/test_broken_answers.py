@@ -24,6 +24,7 @@ from tests.dashscope import (
     block,
     call,
     completed,
+    data,
     delta,
     event,
     failed,
@@ -112,10 +113,8 @@ async def test_a_failure_is_what_it_says_it_is() -> None:
 
 NESTED = {"message": BUSY, "type": "x", "param": None, "code": "limit_requests"}
 ENVELOPES: dict[str, bytes] = {
-    "framed, called JSON": answer(
-        "429 Busy", b"data: " + json.dumps({"error": NESTED}).encode(), JSON
-    ),
-    "a failed body": answer("200 OK", json.dumps(failed("server_error", BUSY)).encode(), JSON),
+    "framed, called JSON": answer("429 Busy", b"data: " + data({"error": NESTED}), JSON),
+    "a failed body": answer("200 OK", data(failed("server_error", BUSY)), JSON),
     "an error frame": stream(b"event:error\n:HTTP_STATUS/429\ndata:" + FLAT_BUSY + b"\n\n"),
     "an error frame without a name": stream(b"data:" + FLAT_BUSY + b"\n\n"),
     "an error frame without its blank line": stream(b"event:error\ndata:" + FLAT_BUSY),
@@ -165,25 +164,17 @@ async def test_a_body_is_reported_shortly_without_image_signature_or_key() -> No
             assert len(shown) <= 1_000
 
 
+SHORT, NO_KEY = b"\r\ncontent-length: 99\r\n\r\n{", b'{"code":"InvalidApiKey","message":"no"}'
 BROKEN: dict[str, tuple[bytes, str]] = {
     "blank lines": (answer("200 OK", b"\n\n", EVENTS), "upstream_interrupted"),
     "comments": (answer("200 OK", b": keep-alive\n\n", EVENTS), "upstream_interrupted"),
-    "a failure as JSON, called events": (
-        answer("200 OK", b'{"code":"InvalidApiKey","message":"no"}', EVENTS),
-        "upstream_auth_failed",
-    ),
+    "a failure as JSON, called events": (answer("200 OK", NO_KEY, EVENTS), "upstream_auth_failed"),
     "words": (answer("200 OK", b"hello"), "upstream_protocol"),
     "another protocol": (b"SSH-2.0-OpenSSH\r\n", "upstream_protocol"),
     "a header that is none": (b"HTTP/1.1 200 OK\r\na b c\r\n\r\n", "upstream_protocol"),
     "a broken status line": (f"HTTP/1.1 2OO {KEY}\r\n\r\n".encode(), "upstream_protocol"),
-    "less than its length": (
-        b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{",
-        "upstream_interrupted",
-    ),
-    "a refusal cut short": (
-        b"HTTP/1.1 401 No\r\ncontent-length: 99\r\n\r\n{",
-        "upstream_auth_failed",
-    ),
+    "less than its length": (b"HTTP/1.1 200 OK" + SHORT, "upstream_interrupted"),
+    "a refusal cut short": (b"HTTP/1.1 401 No" + SHORT, "upstream_auth_failed"),
     "a refusal called events": (answer("500 Bad", b"", EVENTS), "upstream_unavailable"),
     "a close between events": (OPENED, "upstream_interrupted"),
     "a cut in a chunk": (OPENED + b"50\r\nevent:a\ndata:{", "upstream_interrupted"),
@@ -213,8 +204,9 @@ async def test_a_good_end_stays_good_whatever_comes_with_it() -> None:
 
 async def test_a_call_is_closed_behind_its_last_event_though_the_upstream_talks_on() -> None:
     late = chunk(block(COMPLETED) + block(delta("late"))) + chunk(block(CREATED))
-    for way in WAYS:
-        async with fronting(holds(OPENED, late)) as (service, peer):
+    async with fronting(holds(OPENED, late), cache_ttl_s=0) as (service, peer):
+        for way in WAYS:
+            peer.left.clear()
             result = await outcome(service, way)
             assert result["status"] == "completed"
             assert "late" not in str(result)
@@ -255,11 +247,12 @@ async def test_a_refusal_whose_body_stalls_is_still_told(status: str, code: str)
         assert problem_of(await asking)["code"] == code
 
 
-@pytest.mark.parametrize("status", ["301 Moved", "303 See Other", "307 Temporary Redirect"])
-async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere(status: str) -> None:
+async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:
     async with serving(WELL) as elsewhere:
-        moved = says(answer(status, b"", f"location: {elsewhere.url}/responses"))
-        async with fronting(moved, cache_ttl_s=0) as (service, peer):
+        location = f"location: {elsewhere.url}/responses"
+        statuses = ("301 Moved", "303 See Other", "307 Temporary Redirect")
+        peers = [says(answer(status, b"", location)) for status in statuses]
+        async with fronting(*peers, cache_ttl_s=0) as (service, peer):
             for way in WAYS:
                 assert (await outcome(service, way))["code"] == "upstream_rejected"
             assert len(peer.requests) == len(WAYS)

@@ -4,9 +4,9 @@ import ast
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from packaging.markers import Marker
@@ -32,8 +32,7 @@ LINE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Locked:
+class Locked(NamedTuple):
     name: str
     version: Version
     marker: Marker | None
@@ -71,8 +70,9 @@ def test_a_lock_has_the_projects_dependencies_by_hash_within_their_ranges(lock: 
 def test_an_extra_that_a_locked_package_asks_for_is_locked_with_it(lock: str) -> None:
     # Else older versions of pip look for the newest release that has it, and refuse that one.
     locked = {each.name: each.extras for each in read(lock)}
-    for name in locked:
-        for line in _requires(name):
+    installed = {canonicalize_name(one.name) for one in metadata.distributions()}
+    for name in locked.keys() & installed:
+        for line in metadata.requires(name) or []:
             asked = Requirement(line)
             found = locked.get(canonicalize_name(asked.name))
             applies = not asked.marker or asked.marker.evaluate({"extra": ""})
@@ -107,14 +107,6 @@ def test_whatever_a_package_imports_is_among_its_own_dependencies(package: str, 
             found = {canonicalize_name(owner) for owner in owners.get(name, [name])}
             owned = {PART_OF.get(owner, owner) for owner in found}
             assert owned & direct, f"{source.relative_to(ROOT)} imports {name}"
-
-
-def _requires(name: str) -> list[str]:
-    """What an installed package asks for; nothing for one that this machine does not take."""
-    try:
-        return metadata.requires(name) or []
-    except metadata.PackageNotFoundError:
-        return []
 
 
 def _third_party(source: Path) -> set[str]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -190,34 +189,28 @@ def test_lists_are_split_and_words_may_be_written_large(monkeypatch: pytest.Monk
 def test_a_model_that_is_not_documented_is_allowed_by_naming_it_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "ALLOWED_MODELS" in refusal(monkeypatch, MODEL="qwen9-plus")
-    settings = read(monkeypatch, MODEL="qwen9-plus", ALLOWED_MODELS="qwen9-plus")
-    assert settings.models == ("qwen9-plus",)
-    assert "MODEL" in refusal(monkeypatch, MODEL="qwen3.7-plus", ALLOWED_MODELS="qwen9-plus")
+    for model, allowed, blamed in (("new", "", "ALLOWED_MODELS"), ("qwen3.7-plus", "new", "MODEL")):
+        assert blamed in refusal(monkeypatch, MODEL=model, ALLOWED_MODELS=allowed)
+    assert read(monkeypatch, MODEL="new", ALLOWED_MODELS="new").models == ("new",)
 
 
 def started(**variables: str) -> subprocess.CompletedProcess[str]:
     """`python -m app` under settings that stop it at once."""
-    root = str(Path(__file__).parents[3])
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": root, **variables}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **variables}
     command = [sys.executable, "-m", "app"]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Traceback" not in ended.stderr
+    assert "canary" not in ended.stderr
+    return ended
 
 
 def test_without_anybody_to_let_in_the_start_is_refused_with_three_ways_out() -> None:
     ended = started(DASHSCOPE_API_KEY=KEY)
-    assert (ended.returncode, ended.stdout) == (2, "")
     for line in ("CLIENT_KEYS=web:", "CLIENT_TOKEN_SECRET=", "ALLOW_ANONYMOUS=true"):
         assert line in ended.stderr
-    assert KEY not in ended.stderr
 
 
 @pytest.mark.parametrize(("name", "value"), [("DASHSCOPE_API_KEY", ""), ("CLIENT_KEYS", "canary")])
 def test_the_process_ends_with_status_2_and_names_the_variable(name: str, value: str) -> None:
-    ended = started(**LEAST | {name: value})
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert re.search(rf"\b{name}\b", ended.stderr)
-    assert "Traceback" not in ended.stderr
-    assert "canary" not in ended.stderr
+    assert re.search(rf"\b{name}\b", started(**LEAST | {name: value}).stderr)

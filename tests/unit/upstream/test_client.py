@@ -139,24 +139,6 @@ async def test_only_what_cannot_be_billed_is_tried_again(  # noqa: PLR0917 - col
         assert caller.counts == ({code: counted} if counted else {})
 
 
-async def test_a_call_that_succeeds_after_a_pause_is_one_stream(upstream: respx.Route) -> None:
-    busy = replies(429, **{"retry-after": "7"})
-    upstream.side_effect = [busy(None), streamed(*EVENTS)(None)]
-    async with calling() as caller:
-        with skipping_pauses() as pauses_s:
-            await caller.stream()
-        assert caller.events == EVENTS
-        assert 6.5 < sum(pauses_s) <= 7
-        assert caller.counts == {"ok": 1, "upstream_rate_limited": 1}
-
-
-async def test_a_retry_that_would_come_too_late_is_not_made(upstream: respx.Route) -> None:
-    upstream.side_effect = replies(429, **{"retry-after": "30"})
-    async with calling() as caller:
-        assert (await caller.fails()).retry_after_s == 30
-        assert upstream.call_count == 1
-
-
 async def test_a_failure_event_is_raised_behind_the_events_before_it(upstream: respx.Route) -> None:
     upstream.side_effect = streamed(CREATED, FAILED)
     async with calling() as caller:
