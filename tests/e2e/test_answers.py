@@ -48,8 +48,16 @@ async def test_an_answer_is_read_whole() -> None:
     assert result["usage"] == told | {"image_search_calls": 1}
 
 
+LACKING = [
+    {"title": "no address"},
+    {"title": "empty", "url": ""},
+    {"url": "https://a.example/1"},
+    {"title": 7, "url": "https://a.example/2"},
+]
+
+
 async def test_results_are_read_in_every_form_that_was_seen() -> None:
-    good = [json.dumps(FOUND), FOUND, {"images": FOUND}, {"results": FOUND}]
+    good = [json.dumps(FOUND), FOUND, {"images": FOUND}, {"results": FOUND}, [*LACKING, *FOUND]]
     empty = ["[]", "", None, "not json", "7", {"images": None}, [1, "x"]]
     results = await results_of(*(searched(output=output) for output in [*good, *empty]))
     for result in results[: len(good)]:
@@ -57,19 +65,6 @@ async def test_results_are_read_in_every_form_that_was_seen() -> None:
     for result, output in zip(results[len(good) :], empty, strict=True):
         assert (result["outcome"], result["results"]) == ("no_match", []), output
         assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 0}]
-
-
-async def test_elements_without_title_or_address_are_left_out() -> None:
-    found = [
-        {"title": "no address"},
-        {"title": "empty", "url": ""},
-        {"url": "https://a.example/1"},
-        {"title": 7, "url": "https://a.example/2"},
-        {"title": "a", "url": "https://a.example/3"},
-        {"title": "b", "url": "https://a.example/4", "index": "9"},
-    ]
-    [result] = await results_of(searched(output=found))
-    assert [one["title"] for one in result["results"]] == ["a", "b"]
 
 
 async def test_image_and_box_are_the_models_or_else_the_whole_first_image() -> None:

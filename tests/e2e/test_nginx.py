@@ -44,7 +44,7 @@ async def proxied(folder: Path, handler: Handler) -> AsyncIterator[tuple[Wire, P
         command = configured(folder, listen=port, upstream_port=peer.port)
         process = await asyncio.create_subprocess_exec(*command)
         try:
-            while not listens(port):
+            while not (folder / "nginx.pid").exists():
                 assert process.returncode is None, (folder / "start.log").read_text()
                 await asyncio.sleep(POLL_S)
             async with dial(f"http://127.0.0.1:{port}") as wire:
@@ -52,11 +52,6 @@ async def proxied(folder: Path, handler: Handler) -> AsyncIterator[tuple[Wire, P
         finally:
             process.terminate()
             await process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def configured(folder: Path, *, listen: int, upstream_port: int) -> list[str]:

@@ -73,7 +73,7 @@ async def searched(upstream: Peer, **settings: Any) -> dict[str, Any]:
     """The result of a search with a large upload."""
     base_url = f"https://localhost:{upstream.port}/compatible-mode/v1"
     large = io.BytesIO()
-    Image.effect_noise((1600, 1600), 80).save(large, "PNG")
+    Image.effect_noise((100, 100), 80).save(large, "PNG")
     files = {"image": ("x.png", large.getvalue())}
     async with running_against(base_url, upstream_retries=0, **settings) as service:
         answer = await service.http.post("/search", data={"prompt": ASKED["prompt"]}, files=files)

@@ -81,15 +81,6 @@ async def test_a_picture_that_takes_too_much_memory_fails_alone(kind: str, mib: 
         assert (await service.post(GIF)).status_code == 200
 
 
-async def test_a_worker_that_died_while_it_was_idle_fails_nothing() -> None:
-    async with uploads(image_workers=1) as service:
-        for _ in range(3):
-            (worker,) = workers_of()
-            os.kill(worker, signal.SIGKILL)
-            await until(lambda worker=worker: not alive({worker}))  # type: ignore[misc]
-            assert (await service.post(GIF)).status_code == 200
-
-
 async def test_nothing_is_decoded_for_a_caller_who_has_left() -> None:
     async with one_worker() as (service, worker):
         url = "data:;base64," + base64.b64encode(GIF).decode()
@@ -128,16 +119,17 @@ async def test_callers_take_turns() -> None:
         assert ended.index("2") < 5
 
 
-async def test_no_process_and_no_descriptor_is_left_behind() -> None:
+async def test_workers_that_die_while_idle_are_replaced_and_nothing_is_left_behind() -> None:
     async with uploads() as service:
         await service.post(GIF)
         gc.collect()
         before = descriptors()
         for _ in range(5):
-            tell(workers_of(), signal.SIGKILL)
-            await service.post(GIF)  # It may be lost with its worker.
+            dead = workers_of()
+            tell(dead, signal.SIGKILL)
+            await until(lambda dead=dead: not alive(dead))  # type: ignore[misc]
+            assert (await service.post(GIF)).status_code == 200
         await until(lambda: len(workers_of()) == 2)
-        assert (await service.post(GIF)).status_code == 200
         assert descriptors() <= before + 1
     assert not workers_of()
 
