@@ -89,16 +89,15 @@ async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(
         assert await service.metric("imagesearch_runs_active") == 0
 
 
-@pytest.mark.parametrize("path", ["/search/stream", "/v1/responses"])
-async def test_a_stream_that_is_left_before_its_status_frees_its_place(path: str) -> None:
+async def test_a_stream_that_is_left_before_its_status_frees_its_place() -> None:
     v1 = {"model": "qwen3.7-plus", "input": "[sim hang]", "stream": True}
-    body = v1 if path.startswith("/v1") else {"image_url": IMAGE_URL, "prompt": "[sim hang]"}
-    limits = {"stream_commit_s": 3_600, "stream_linger_s": 0, "capacity": 1}
-    async with running(**limits) as service:  # type: ignore[arg-type] # no knobs among them
-        async with begun(service, f"POST {path}", body) as wire:
-            assert service.record.open == 1
-            await leave(wire)
-        await service.record.idle()
+    search = {"image_url": IMAGE_URL, "prompt": "[sim hang]"}
+    limits: dict[str, Any] = {"stream_commit_s": 3_600, "stream_linger_s": 0, "capacity": 1}
+    async with running(**limits) as service:
+        for path, body in (("/search/stream", search), ("/v1/responses", v1)):
+            async with begun(service, f"POST {path}", body) as wire:
+                await leave(wire)
+            await service.record.idle()
         assert (await service.http.post("/search", json=ASKED)).status_code == 200
 
 

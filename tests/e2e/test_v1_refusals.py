@@ -119,12 +119,6 @@ async def test_no_depth_of_nesting_breaks_anything() -> None:
         assert (await create(one, question(b'"x", "temperature": 1e999'))).status_code == 400
 
 
-async def test_more_tools_may_be_allowed() -> None:
-    body = asked(tools=[{"type": "image_search"}, {"type": "web_search"}])
-    async with running(tools_allowed="image_search,web_search") as service:
-        assert (await create(service, body)).status_code == 200
-
-
 PATHS = [
     ("GET", "/v1/nowhere", 404, "not_found"),
     ("PUT", "/v1/responses/resp_1", 405, "method_not_allowed"),
@@ -155,9 +149,11 @@ async def test_who_asks_is_asked_first(guarded: Running) -> None:
     assert not guarded.record.total
 
 
-async def test_rate_and_retry_after_are_shown() -> None:
-    async with running(rate_limit="1/minute") as service:
-        assert (await create(service, asked())).headers["ratelimit"]
+async def test_more_tools_may_be_allowed_and_rate_and_retry_after_are_shown() -> None:
+    body = asked(tools=[{"type": "image_search"}, {"type": "web_search"}])
+    async with running(rate_limit="1/minute", tools_allowed="image_search,web_search") as service:
+        allowed = await create(service, body)
+        assert (allowed.status_code, bool(allowed.headers["ratelimit"])) == (200, True)
         response = await create(service, asked())
         assert response.status_code == 429
         assert error_of(response)["type"] == "rate_limit_error"

@@ -63,13 +63,12 @@ async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None
         await service.until_metric("imagesearch_runs_active", 0)
 
 
-@either
-async def test_nothing_is_joined_or_reused(*, stream: bool) -> None:
+async def test_nothing_is_joined_or_reused() -> None:
     async with running() as service:
-        for _ in range(2):
+        for stream in (False, False, True, True):
             answer = await create(service, asked(stream=stream))
             assert answer.headers["x-cache"] == "miss"
-        assert service.record.total == 2
+        assert service.record.total == 4
         assert await service.metric("imagesearch_store_bytes") == 0
 
 

@@ -6,6 +6,9 @@ from typing import Any
 from PIL import Image
 
 from tests.e2e.images.files import (
+    COMMENT_MARK,
+    GPS_MARK,
+    XMP_MARK,
     Case,
     Goes,
     Make,
@@ -18,11 +21,14 @@ from tests.e2e.images.files import (
     jpeg,
     paletted,
     png,
+    profile,
     scene,
     swapped_profile,
     ten_bit_heic,
+    text_chunks,
     turned,
     webp_frame,
+    with_segment,
 )
 from tests.e2e.images.samples import ARITHMETIC_JPEG, TEN_BIT_AVIF
 
@@ -156,3 +162,31 @@ COLOURS = [
     Case("webp, broken profile", of(scene, "WEBP", icc_profile=b"no", **EXACT), Goes()),
     Case("grey jpeg, RGB profile", of(grey, "JPEG", **OTHER, **FINE), Goes(grey)),
 ]
+
+GPS = exif(gps=True)
+
+
+def photo(**options: Any) -> bytes:
+    """As a phone takes it: where, with what, and who, in all the places that hold it."""
+    file = jpeg(exif=GPS, xmp=XMP_MARK, comment=COMMENT_MARK, **options)
+    return with_segment(0xED, b"Photoshop 3.0\0" + COMMENT_MARK, file) + XMP_MARK
+
+
+TOLD: dict[str, Any] = {"exif": GPS, "xmp": XMP_MARK}
+SRGB, TWO = profile("sRGB"), {"save_all": True, "append_images": [scene()]}
+PRIVATE = [
+    Case("jpeg of a phone", photo, Goes(tolerance=3)),
+    Case("jpeg of a phone in sRGB", lambda: photo(icc_profile=SRGB), Goes(tolerance=3)),
+    Case("jpeg of a phone, other colours", lambda: photo(**OTHER), Goes(exchanged(scene))),
+    Case("png that tells", lambda: png(pnginfo=text_chunks(), exif=GPS) + XMP_MARK, Goes()),
+    Case("png of 16 bits that tells", of(deep, "PNG", pnginfo=text_chunks(), exif=GPS), Goes(grey)),
+    Case("webp that tells", of(scene, "WEBP", **TOLD, **EXACT), Goes()),
+    Case("gif that tells", of(paletted, "GIF", comment=COMMENT_MARK), Goes(paletted)),
+    Case("bmp that tells", lambda: encoded(scene(), "BMP") + XMP_MARK, Goes()),
+    Case("tiff that tells", of(scene, "TIFF", exif=GPS, description=GPS_MARK), Goes()),
+    Case("mpo that tells", of(scene, "MPO", **TOLD, **TWO, **FINE), Goes()),
+    Case("heic that tells", of(scene, "HEIF", **TOLD, **FINE), Goes(tolerance=10)),
+    Case("avif that tells", of(scene, "AVIF", **TOLD, **FINE), Goes(tolerance=10)),
+    Case("heic, a thumbnail", of(scene, "HEIF", thumbnails=[32], **FINE), Goes(tolerance=10)),
+]
+"""Files that tell who took them and where."""

@@ -9,6 +9,9 @@ from PIL import Image
 
 from tests.e2e.images import hostile, ordinary
 from tests.e2e.images.files import (
+    COMMENT_MARK,
+    GPS_MARK,
+    XMP_MARK,
     Case,
     Make,
     Refused,
@@ -24,17 +27,25 @@ from tests.e2e.images.files import (
 from tests.e2e.images.uploads import Uploads, uploads
 
 MAX_SIDE = 256
+URL_MAX_CHARS = 10_485_760
 LIMITS: dict[str, Any] = {
     "image_max_side": MAX_SIDE,
     "image_max_pixels": 12_000_000,
     "image_max_bytes": 2_000_000,
 }
 
+MARKS = (GPS_MARK.encode(), COMMENT_MARK, XMP_MARK, b"MPF\0", b"Exif", b"ICC_PROFILE")
+MARKS += (b"eXIf", b"tEXt", b"iTXt", b"zTXt", b"Photoshop")
+HARMLESS = {
+    *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb"),
+    *("transparency", "progressive", "progression", "interlace"),
+}
 CASES = [
     *ordinary.FORMATS,
     *ordinary.MODES,
     *ordinary.TURNED,
     *ordinary.COLOURS,
+    *ordinary.PRIVATE,
     *hostile.SIZES,
     *hostile.BOMBS,
     *hostile.POLYGLOTS,
@@ -72,6 +83,10 @@ async def test_each_picture_arrives_or_is_refused_with_its_reason(
     arrived.load()
     expected = then.like()
     assert (file == body) is then.same
+    # Nothing about the sender goes upstream.
+    assert [mark for mark in MARKS if mark in file] == []
+    assert not arrived.getexif()
+    assert arrived.info.keys() <= HARMLESS
     if then.scaled:
         assert MAX_SIDE * 7 / 8 <= max(arrived.size) <= MAX_SIDE
         assert abs(arrived.width / arrived.height - expected.width / expected.height) < 0.02
@@ -101,3 +116,14 @@ async def test_a_files_name_and_declared_type_are_not_asked(service: Uploads) ->
 @pytest.mark.parametrize("what", hostile.OTHER_KINDS)
 async def test_another_kind_of_file_is_refused_by_its_name(what: str, service: Uploads) -> None:
     await service.refused(hostile.OTHER_KINDS[what], "image_type_unsupported", f"This is {what};")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+async def test_what_is_too_long_for_a_data_url_is_encoded_anew(kind: str) -> None:
+    image = noise(2048, 1700)
+    body = encoded(image, kind, **({"quality": 100, "subsampling": 0} if kind == "JPEG" else {}))
+    assert len(body) > URL_MAX_CHARS * 3 // 4
+    async with uploads() as service:
+        file = await service.arrived(body)
+        assert len(service.urls[0]) <= URL_MAX_CHARS
+    assert Image.open(io.BytesIO(file)).size == image.size

@@ -137,40 +137,34 @@ async def test_a_bad_parameter_is_a_flat_400_or_a_lone_failed_event() -> None:
             assert json.loads(data)["response"]["error"] == error
 
 
-INSPECTION, LARGE = "InvalidParameter.DataInspection", "BadRequest.TooLarge"
-IMAGES = [
-    ("ftp://pictures.example/a.jpg", "InvalidParameter", "The provided URL does not appear"),
-    ("https://elsewhere.example/a.jpg", INSPECTION, "Unable to download the media resource"),
-    ("https://gallery.example/nothing", INSPECTION, "Failed to find the requested media"),
-    ("data:text/plain;base64,aGVsbG8=", INSPECTION, "The media format is not supported"),
-    (data_url("plums")[:-4000], INSPECTION, "Failed to decode the image"),
-    (as_data_url(Image.new("L", (10, 50)), "PNG"), "InvalidParameter", "The image length and"),
-    (as_data_url(Image.new("L", (11, 2201)), "PNG"), "InvalidParameter", "The image length and"),
-    ("data:image/png;base64," + "A" * 20_971_520, LARGE, "Exceeded limit on max"),
-    ("data:image/png;base64," + "A" * 28_000_000, LARGE, "String value length (28"),
+IMAGES: list[tuple[str, str]] = [
+    # the address, and what is said of it
+    ("ftp://pictures.example/a.jpg", "The provided URL does not appear"),
+    ("https://elsewhere.example/a.jpg", "Unable to download the media resource"),
+    ("https://gallery.example/nothing", "Failed to find the requested media"),
+    ("data:text/plain;base64,aGVsbG8=", "The media format is not supported"),
+    (data_url("plums")[:-4000], "Failed to decode the image"),
+    (as_data_url(Image.new("L", (10, 50)), "PNG"), "The image length and"),
+    (as_data_url(Image.new("L", (11, 2201)), "PNG"), "The image length and"),
+    ("data:image/png;base64," + "A" * 20_971_520, "Exceeded limit on max"),
+    ("data:image/png;base64," + "A" * 28_000_000, "String value length (28"),
 ]
 
 
-async def test_an_unusable_image_is_refused() -> None:
+async def test_an_unusable_image_and_a_wrong_key_are_refused() -> None:
     async with upstream() as at:
-        for url, code, message in IMAGES:
+        for url, message in IMAGES:
             answer = await at.ask(question("Alike?", url))
-            assert (answer.status_code, answer.json()["code"]) == (400, code)
+            assert answer.status_code == 400
             assert answer.json()["message"].startswith(message)
         limit = as_data_url(Image.new("L", (11, 2200)), "PNG")
         assert (await at.ask(question("Alike?", limit))).status_code == 200
-
-
-async def test_every_endpoint_checks_the_key_and_unknown_routes_are_refused() -> None:
-    async with upstream() as at:
         for method, path in (("POST", "/responses"), ("DELETE", "/responses/resp_0")):
             for key, message in (("", "No API-key"), ("Bearer sk-other", "Invalid API-key")):
                 headers = {"authorization": key}
                 answer = await at.client.request(method, path, headers=headers)
                 assert (answer.status_code, answer.json()["code"]) == (401, "InvalidApiKey")
                 assert answer.json()["message"] == f"{message} provided."
-        assert (await at.client.get("/responses")).status_code == 405
-        assert (await at.client.post("/bogus")).json()["message"] == "Not support"
 
 
 async def test_unknown_parameters_are_ignored_and_metadata_is_echoed_but_not_stored() -> None:

@@ -26,14 +26,10 @@ def bench(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_every_knob_and_measures_nothing() -> None:
-    done = bench("--help")
-    assert done.returncode == 0
+def test_help_lists_every_knob_and_an_unknown_subject_is_named() -> None:
+    help_text = bench("--help").stdout
     for knob in ("SUBJECTS", "MEASURES", "REPEATS", "LITELLM", "QUICK", "PREVIOUS"):
-        assert f"BENCH_{knob}=" in done.stdout
-
-
-def test_an_unknown_subject_is_named_and_nothing_is_run() -> None:
+        assert f"BENCH_{knob}=" in help_text
     done = bench(BENCH_SUBJECTS="nginx,apache")
     assert done.returncode == 1
     assert "BENCH_SUBJECTS: no apache; there are nginx, service, relay" in done.stderr
