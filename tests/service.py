@@ -133,8 +133,10 @@ class LoopServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the listener, let open connections end, then the application."""
-        for server in (*self.servers, *(sockets or [])):
+        for server in self.servers:
             server.close()
+        for listener in sockets or []:
+            listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if self.server_state.tasks:

@@ -155,8 +155,10 @@ async def test_what_is_unknown_is_never_begun_anew() -> None:
         for malformed in ("1", search_id, f"{search_id}:", f"{search_id}:-1", f"{search_id}:01"):
             assert await statuses(service, WAYS[:2], ASKED, malformed) == {404}
         path = f"/search/{search_id}/stream"
-        foreign = await service.http.get(path, headers={"Last-Event-ID": f"{NEVER}:1"})
-        assert (foreign.status_code, foreign.json()["code"]) == (404, "search_not_found")
+        other = await service.http.post("/search", json=ASKED | {"prompt": "Another"})
+        for another_id in (NEVER, other.headers["x-search-id"]):
+            foreign = await service.http.get(path, headers={"Last-Event-ID": f"{another_id}:1"})
+            assert (foreign.status_code, foreign.json()["code"]) == (404, "search_not_found")
         for number in ("x", "-1", "1.5", "9" * 10):
             refused = await service.http.get(path, params={"after": number})
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
@@ -168,4 +170,4 @@ async def test_what_is_unknown_is_never_begun_anew() -> None:
         for method in ("GET", "DELETE"):
             gone = await service.http.request(method, f"/search/{search_id}")
             assert (gone.status_code, gone.json()["code"]) == (404, "search_not_found")
-        assert service.record.total == 1
+        assert service.record.total == 2

@@ -126,7 +126,7 @@ async def test_limits_of_size_are_enforced_while_the_body_still_arrives() -> Non
             {"files": {"image": ("x.jpg", b"\xff" * 30_000)}},
             {"content": endless(), "headers": {"Content-Type": JSON}},
         ):
-            refused = await service.http.post("/search", **sent)  # type: ignore[arg-type]
+            refused = await service.http.post("/search", **sent)
             assert (refused.status_code, refused.json()["code"]) == (413, "image_too_large")
             assert ("20000" in refused.text) is ("files" in sent)
 

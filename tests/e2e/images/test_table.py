@@ -34,8 +34,8 @@ LIMITS: dict[str, Any] = {
     "image_max_bytes": 2_000_000,
 }
 
-MARKS = (GPS_MARK.encode(), COMMENT_MARK, XMP_MARK, b"MPF\0", b"Exif", b"ICC_PROFILE")
-MARKS += (b"eXIf", b"tEXt", b"iTXt", b"zTXt", b"Photoshop")
+PLACES = b"MPF\0 Exif ICC_PROFILE eXIf tEXt iTXt zTXt Photoshop".split()
+MARKS = [GPS_MARK.encode(), COMMENT_MARK, XMP_MARK, *PLACES]
 HARMLESS = {
     *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb"),
     *("transparency", "progressive", "progression", "interlace"),
