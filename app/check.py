@@ -87,7 +87,7 @@ def _models(settings: Settings, names: set[str]) -> Iterator[Finding]:
         yield Finding("model", "wrong", f"not among the {len(names)} that are offered: {missing}")
     else:
         yield Finding("model", "right", f"offered: {', '.join(sorted(wanted))}")
-    prices = Prices(region=settings.dashscope_region, table=settings.price_table)
+    prices = Prices(settings)
     unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
     limited = settings.budget_client_cny_per_day or settings.budget_total_cny_per_day
     state: State = "right" if not unpriced else "wrong" if limited else "unknown"

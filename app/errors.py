@@ -14,8 +14,7 @@ from pydantic.dataclasses import dataclass
 
 Billed = Literal["no", "maybe"]
 
-FIELD_MAX_CHARS = 128
-"""Longest field name shown in an error; the name comes from the caller."""
+FIELD_MAX_CHARS = 128  # Of a name that is shown in an error; it comes from the caller.
 
 DEFAULT_RETRY_AFTER_S = {429: 2, 503: 2}
 """By status: these two always carry `Retry-After`, also when the wait is not known."""
@@ -26,7 +25,6 @@ OPENAI_TYPES = {
     403: "permission_error",
     429: "rate_limit_error",
 }
-SERVER_ERRORS = 500
 DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
@@ -172,6 +170,9 @@ class ImageTypeUnsupported(CallerError, status=415, title="This file type is not
 class EncodingUnsupported(CallerError, status=415, title="Compressed bodies are not supported"): ...
 
 
+class HostNotAllowed(CallerError, status=421, title="This host is not served here"): ...
+
+
 class InvalidRequest(CallerError, status=422, title="The request is not valid"):
     """A field, or several, cannot be as sent."""
 
@@ -287,7 +288,7 @@ def problem(
 
 def openai_error(error: ServiceError) -> dict[str, Any]:
     """The body of an error in OpenAI's shape, with our codes; `param` is the first field."""
-    other = "server_error" if error.status >= SERVER_ERRORS else "invalid_request_error"
+    other = "invalid_request_error" if isinstance(error, CallerError) else "server_error"
     reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
     return {
         "error": {

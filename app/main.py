@@ -16,7 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import telemetry
-from app.api import ops, responses, search, tokens
+from app.api import ops, responses, search, tokens, usage
+from app.api.hosts import AllowedHosts
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import add_models, operation_id
 from app.api.page import page_routers
@@ -69,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, tokens, ops):
+    for part in (search, responses, tokens, usage, ops):
         app.include_router(part.router)
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
@@ -82,6 +83,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
+    app.add_middleware(
+        AllowedHosts, allowed=settings.allowed_hosts, local_only=settings.allow_anonymous
+    )
     app.add_middleware(ErrorResponses)
     app.add_middleware(
         CORSMiddleware,

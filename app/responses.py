@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from types import MappingProxyType
 
 from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRejected
 from app.images.memory import MemoryReservation
@@ -61,7 +62,7 @@ class Responses(UseCase):
         response_id: str,
         *,
         tail: str = "",
-        params: Mapping[str, str],
+        params: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         """Ask the upstream about an answer that it keeps for this client; JSON text.
 

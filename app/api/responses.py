@@ -1,5 +1,6 @@
 """`/v1`: the Responses API as OpenAI's clients speak it, passed on to the upstream."""
 
+from collections.abc import Coroutine
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.api.bodies import JSON, read_json
-from app.api.dependencies import Admitted, Caller, IdempotencyKey
+from app.api.dependencies import Admitted, Caller, Counted, IdempotencyKey
 from app.api.disconnects import wait_unless_disconnected
 from app.api.events import ResponseEvent
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
@@ -17,7 +18,7 @@ from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import OpenAIError
 from app.api.service import Service, ServiceDep
 from app.api.sse import EventStream, frame
-from app.errors import InvalidRequest, SearchNotFound
+from app.errors import InvalidRequest, Overloaded, RateLimited, SearchNotFound
 from app.models import Client
 from app.results import ApiModel
 from app.runs import Opened
@@ -61,7 +62,9 @@ refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 CREATED = events(ResponseEvent, "X-Cache", "RateLimit", "RateLimit-Policy")
 CREATED[200]["model"] = ResponseObject
-STORED = answer() | refused(*IDENTIFIED, SearchNotFound, InvalidRequest, *UPSTREAM)
+STORED = answer("RateLimit", "RateLimit-Policy") | refused(
+    *(*IDENTIFIED, RateLimited, Overloaded, SearchNotFound, InvalidRequest), *UPSTREAM
+)
 
 
 @router.post(
@@ -104,31 +107,31 @@ async def create_response(
 
 @router.get("/responses/{response_id}", responses=STORED, response_model=ResponseObject)
 async def get_response(
+    request: Request,
     service: ServiceDep,
-    client: Caller,
+    client: Counted,
     response_id: ResponseId,
     _: Annotated[
         Literal["false"] | None, Query(alias="stream", description="Only `false`.")
     ] = None,
 ) -> Response:
     """Get a response that the upstream keeps."""
-    return Response(
-        await service.responses.fetch(client, "GET", response_id, params={}), media_type=JSON
-    )
+    return await _fetch(request, service.responses.fetch(client, "GET", response_id))
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
-async def delete_response(service: ServiceDep, client: Caller, response_id: ResponseId) -> Response:
+async def delete_response(
+    request: Request, service: ServiceDep, client: Counted, response_id: ResponseId
+) -> Response:
     """Have the upstream forget a response."""
-    return Response(
-        await service.responses.fetch(client, "DELETE", response_id, params={}), media_type=JSON
-    )
+    return await _fetch(request, service.responses.fetch(client, "DELETE", response_id))
 
 
 @router.get("/responses/{response_id}/input_items", responses=STORED, response_model=Json)
 async def list_input_items(  # noqa: PLR0917 - FastAPI passes them by name
+    request: Request,
     service: ServiceDep,
-    client: Caller,
+    client: Counted,
     response_id: ResponseId,
     after: Annotated[str | None, Query(description="Id of the item to go on behind.")] = None,
     limit: Annotated[str | None, Query(description="Most items of a page, 1 to 100.")] = None,
@@ -137,10 +140,13 @@ async def list_input_items(  # noqa: PLR0917 - FastAPI passes them by name
     """List the items that a response was made from."""
     page = {"after": after, "limit": limit, "order": order}
     params = {name: value for name, value in page.items() if value is not None}
-    found = await service.responses.fetch(
-        client, "GET", response_id, tail="/input_items", params=params
-    )
-    return Response(found, media_type=JSON)
+    items = service.responses.fetch(client, "GET", response_id, tail="/input_items", params=params)
+    return await _fetch(request, items)
+
+
+async def _fetch(request: Request, fetching: Coroutine[Any, Any, bytes]) -> Response:
+    """What the upstream says; the call ends with its caller."""
+    return Response(await wait_unless_disconnected(request, fetching), media_type=JSON)
 
 
 @router.get("/models", responses=answer() | refused(*IDENTIFIED))

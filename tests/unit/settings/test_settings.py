@@ -89,6 +89,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "CLIENT_TOKEN_SECRET": ("canary", f"{SECRET},canary"),
     "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
     "ALLOW_ANONYMOUS": ("perhaps",),
+    "ALLOWED_HOSTS": ("https://a.example", "a.example:80", "a.example/x", "*"),
     "CORS_ORIGINS": (
         "app.example",
         "https://app.example/x",
@@ -102,6 +103,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "BUDGET_CLIENT_CNY_PER_DAY": ("-1", "x", "nan", "inf"),
     "BUDGET_TOTAL_CNY_PER_DAY": ("-1", "x", "nan", "inf"),
     "TOOLS_ALLOWED": (),
+    "CNY_PER_USD": ("0", "-1", "x", "nan"),
     "PRICES": ("{", "[]", '{"m": 1}', '{"image_search": -1}'),
 }
 """`TOOLS_ALLOWED` has no bad values: what is no tool of anybody's is never named by a request."""
@@ -153,7 +155,7 @@ NUMBERS = [
     for name, field in Settings.model_fields.items()
     if isinstance(field.default, int | float | Decimal) and not isinstance(field.default, bool)
 ]
-NO_ZERO = {"upstream_max_event_bytes", "image_max_count", "client_token_ttl_s"}
+NO_ZERO = {"upstream_max_event_bytes", "image_max_count", "client_token_ttl_s", "cny_per_usd"}
 
 
 @pytest.mark.parametrize("name", sorted({*NUMBERS} - NO_ZERO))
