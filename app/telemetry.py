@@ -102,7 +102,7 @@ def _json(fields: dict[str, Any]) -> str:
 
 
 def configure_logging(*, level: str, as_json: bool) -> LogQueue:
-    """Send the logs of the service and the server to stdout, in one form; `finish` it at the end."""
+    """Send the logs of the service and the server to stdout, in one form. `finish` it last."""
     text = TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     handler = LogQueue(JsonFormatter() if as_json else text)
     root = logging.getLogger()

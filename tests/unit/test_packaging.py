@@ -21,6 +21,8 @@ from app.settings import Settings
 from tests.unit.dockerfile import ROOT, Stage, stages
 
 STAGES = stages()
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+BASE_LINE = re.compile(r"ARG BASE=python:3\.\d+-slim-trixie(@sha256:[0-9a-f]{64})?")
 FINAL = ("service", "simulator")
 POLL_S = 0.05
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -57,7 +59,28 @@ def test_dependencies_come_from_the_locks_by_hash_and_without_a_compiler() -> No
 
 def test_the_service_is_the_default_image_and_every_stage_has_the_same_slim_python() -> None:
     assert list(STAGES)[-1] == "service"
-    assert {each.image for each in STAGES.values()} == {"python:${PYTHON}-slim-trixie"}
+    assert {each.image for each in STAGES.values()} == {"${BASE}"}
+    assert BASE_LINE.fullmatch(DOCKERFILE.split("\n\n")[0].splitlines()[-1])
+
+
+@pytest.mark.parametrize("said", [f"sha256:{'0a' * 32}", "", "unauthorized"])
+def test_make_pins_the_base_to_a_digest_that_was_read_and_to_no_other(
+    said: str, tmp_path: Path
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\necho "{said}"\n')
+    docker.chmod(0o755)
+    for name in ("Makefile", "Dockerfile"):
+        shutil.copy(ROOT / name, tmp_path)
+    made = _make(tmp_path, "base-digest", f"DOCKER={docker}")
+    written = (tmp_path / "Dockerfile").read_text(encoding="utf-8")
+    tag = DOCKERFILE.partition("ARG BASE=")[2].partition("\n")[0].partition("@")[0]
+    assert (tmp_path / "asked").read_text().split()[-1] == tag
+    if said.startswith("sha256:"):
+        assert f"\nARG BASE={tag}@{said}\n" in written
+    else:
+        assert (made.returncode != 0, written) == (True, DOCKERFILE)
+        assert "the Dockerfile is as it was" in made.stderr
 
 
 def test_final_images_run_python_alone_as_a_numbered_user_who_is_not_root(stage: Stage) -> None:
@@ -121,6 +144,9 @@ def test_compose_takes_from_each_container_what_it_does_not_need(name: str) -> N
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 1_000
+    assert service["ulimits"] == {"nofile": 16_384, "core": 0}
     assert "volumes" not in service
 
 
