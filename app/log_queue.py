@@ -13,8 +13,8 @@ from threading import Thread
 
 from prometheus_client import Counter
 
-QUEUE_MAX_LINES = 4_096
-"""At most 32 MiB; at ordinary lines of 300 bytes about 1 MB."""
+QUEUE_MAX_LINES = 2_048
+"""At most 16 MiB."""
 
 LINE_MAX_BYTES = 8_192
 
@@ -35,7 +35,7 @@ class LogQueue(QueueHandler):
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__(Queue(QUEUE_MAX_LINES))
         self.setFormatter(formatter)
-        self._listener = QueueListener(self.queue, _Writer(sys.stdout.fileno()))
+        self._listener = _Writer(self.queue)
         self._listener.start()
 
     def format(self, record: logging.LogRecord) -> str:
@@ -60,18 +60,15 @@ class LogQueue(QueueHandler):
         self._listener.stop()
 
 
-class _Writer(logging.Handler):
-    """Writes past `sys.stdout`, whose lock a stalled write would hold when the process ends."""
+class _Writer(QueueListener):
+    """Writes without a handler or a buffer, whose locks a stalled write would hold at the exit."""
 
-    def __init__(self, file: int) -> None:
-        super().__init__()
-        self._file = file
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def handle(self, record: logging.LogRecord) -> None:
+        """Write one line."""
         line = f"{record.getMessage()}\n".encode(errors="backslashreplace")
         try:
             while line:
-                line = line[os.write(self._file, line) :]
+                line = line[os.write(sys.stdout.fileno(), line) :]
         except OSError:
             dropped.inc()
 
