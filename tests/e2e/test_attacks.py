@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from tests.clock import quiet, settle, skip
-from tests.dashscope import CREATED, block, completed, usage
+from tests.dashscope import ADDED, CREATED, block, completed, usage
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
-from tests.e2e.money import no_search_runs, price, spent
+from tests.e2e.money import no_search_runs, price, spent, unknown
 from tests.e2e.v1 import asked as asked_v1
 from tests.e2e.v1 import create
 from tests.peer import answer, holds, says, serving, stream
@@ -174,6 +174,20 @@ async def test_who_leaves_while_a_picture_waits_starts_no_search() -> None:
         await quiet()
         await eventually(lambda: no_search_runs(service))
         assert (service.record.total, await spent(service)) == (0, Decimal(0))
+
+
+@pytest.mark.parametrize("data", [b"no JSON", b"[]", b'{"delta": null}', b'{"delta": ["x"]}'])
+async def test_an_odd_delta_of_the_upstream_makes_no_answer_free(data: bytes) -> None:
+    odd = b"event:response.output_text.delta\ndata:%b\n\n" % data
+    begun = [block(CREATED), block(ADDED), block(ADDED), odd]
+    async with (
+        serving(says(stream(*begun))) as peer,
+        running_against(peer.url) as service,
+    ):
+        broken = (await service.http.post("/search", json=ASKED)).json()
+        assert (broken["code"], broken["billed"]) == ("upstream_interrupted", "maybe")
+        await eventually(lambda: no_search_runs(service))
+        assert unknown(calls=2).holds(await spent(service))
 
 
 # --- Others ---
