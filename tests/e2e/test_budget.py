@@ -119,6 +119,7 @@ async def test_with_a_budget_a_model_without_a_price_is_refused() -> None:
         async with running(**limit) as service:
             response = await service.http.post("/search", json=unpriced)
             assert (response.status_code, response.json()["code"]) == (422, "model_not_allowed")
+            assert "PRICES" in response.json()["detail"]
     async with running() as service:
         result = (await service.http.post("/search", json=unpriced)).json()
         assert (result["status"], result["cost"]) == ("completed", None)
