@@ -1,30 +1,26 @@
-"""Every way a request can fail, as a tree, and how callers read it.
+"""Every way a request can fail, as a tree.
 
 The branch says whose fault it is: the caller's, the upstream's or this service's. An error of
 another library becomes one of these where it crosses into our layer.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self, TypeVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 Billed = Literal["no", "maybe"]
 
-FIELD_MAX_CHARS = 128  # Of a name that is shown in an error; it comes from the caller.
+FIELD_MAX_CHARS = 128
+"""Longest field name shown in an error; the name comes from the caller."""
 
 DEFAULT_RETRY_AFTER_S = {429: 2, 503: 2}
 """By status: these two always carry `Retry-After`, also when the wait is not known."""
 
-OPENAI_TYPES = {
-    401: "authentication_error",
-    402: "insufficient_quota",
-    403: "permission_error",
-    429: "rate_limit_error",
-}
+RETRYABLE = frozenset({408, 429, 500, 503, 504})
+"""Statuses of failures that may pass by themselves; those with 502 differ."""
+
 DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
@@ -72,20 +68,6 @@ class ServiceError(Exception):
     billed: Billed = "no"
     upstream_event: tuple[str, bytes] | None = None
 
-    def __init_subclass__(
-        cls,
-        *,
-        status: int = 0,
-        title: str = "",
-        code: str = "",
-        retryable: bool = False,
-        billed: Billed = "no",
-    ) -> None:
-        """Make a leaf of a class with a status; its code is its name in snake case."""
-        if status:
-            cls.code = code or re.sub(r"\B([A-Z])", r"_\1", cls.__name__).lower()
-            cls.status, cls.title, cls.retryable, cls.billed = status, title, retryable, billed
-
     def __init__(
         self,
         detail: str,
@@ -93,7 +75,6 @@ class ServiceError(Exception):
         retry_after_s: int | None = None,
         fields: Sequence[FieldError] = (),
         upstream: UpstreamReport | None = None,
-        retryable: bool | None = None,
         billed: Billed | None = None,
     ) -> None:
         super().__init__(detail)
@@ -101,10 +82,7 @@ class ServiceError(Exception):
         self.retry_after_s = retry_after_s
         self.fields = tuple(fields)
         self.upstream = upstream
-        if retryable is not None:
-            self.retryable = retryable
-        if billed is not None:
-            self.billed = billed
+        self.billed = billed or self.billed
 
     @property
     def wait_s(self) -> int | None:
@@ -125,56 +103,13 @@ class OwnError(ServiceError):
     """This service is at fault, or at its limit."""
 
 
-class MalformedRequest(CallerError, status=400, title="The request cannot be read"): ...
+Branch = TypeVar("Branch", bound=ServiceError)
 
 
-class MalformedBody(CallerError, status=400, title="The body cannot be read"): ...
-
-
-class Unauthorized(CallerError, status=401, title="A valid key or token is required"): ...
-
-
-class TokenExpired(Unauthorized, status=401, title="The token has expired"): ...
-
-
-class BudgetExceeded(CallerError, status=402, title="The budget is used up"): ...
-
-
-class OriginNotAllowed(CallerError, status=403, title="This origin is not allowed"): ...
-
-
-class Forbidden(CallerError, status=403, title="This credential is not allowed here"): ...
-
-
-class SearchNotFound(CallerError, status=404, title="No such search"): ...
-
-
-class RouteNotFound(CallerError, status=404, title="No such address", code="not_found"): ...
-
-
-class MethodNotAllowed(CallerError, status=405, title="Method not allowed"): ...
-
-
-class NotAcceptable(CallerError, status=406, title="This address only serves event streams"): ...
-
-
-class UploadTimeout(CallerError, status=408, title="The body came too late", retryable=True): ...
-
-
-class ImageTooLarge(CallerError, status=413, title="The upload is too large"): ...
-
-
-class ImageTypeUnsupported(CallerError, status=415, title="This file type is not supported"): ...
-
-
-class EncodingUnsupported(CallerError, status=415, title="Compressed bodies are not supported"): ...
-
-
-class HostNotAllowed(CallerError, status=421, title="This host is not served here"): ...
-
-
-class InvalidRequest(CallerError, status=422, title="The request is not valid"):
+class InvalidRequest(CallerError):
     """A field, or several, cannot be as sent."""
+
+    code, status, title = "invalid_request", 422, "The request is not valid"
 
     @classmethod
     def of(cls, field: str, reason: str) -> Self:
@@ -182,119 +117,57 @@ class InvalidRequest(CallerError, status=422, title="The request is not valid"):
         return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
 
 
-class ImageMissing(CallerError, status=422, title="An image is required"): ...
+def _leaf(branch: type[Branch], status: int, code: str, title: str) -> type[Branch]:
+    """A kind of failure, named as its code."""
+    members = {"code": code, "status": status, "title": title, "retryable": status in RETRYABLE}
+    kind: type[Branch] = type(code.title().replace("_", ""), (branch,), members)
+    return kind
 
 
-class ImageUnreadable(CallerError, status=422, title="The image cannot be read"): ...
-
-
-class ImageDimensions(CallerError, status=422, title="The image's dimensions are not accepted"): ...
-
-
-class ImageTooComplex(CallerError, status=422, title="The image takes too much to decode"): ...
-
-
-class ImageUrlInvalid(CallerError, status=422, title="The image URL is not accepted"): ...
-
-
-class ImageUnfetchable(CallerError, status=422, title="The image could not be fetched"): ...
-
-
-class ContentBlocked(CallerError, status=422, title="Refused by content inspection"): ...
-
-
-class ModelNotAllowed(CallerError, status=422, title="This model is not available"): ...
-
-
-class IdempotencyMismatch(CallerError, status=422, title="The key belongs to another request"): ...
-
-
-class RateLimited(CallerError, status=429, title="Too many requests", retryable=True): ...
-
-
-class HeadTooLarge(CallerError, status=431, title="Address and headers are too large"): ...
-
-
-class UpstreamAuthFailed(UpstreamError, status=502, title="The upstream refused our key"): ...
-
-
-class UpstreamAccount(UpstreamError, status=502, title="The upstream account cannot be used"): ...
-
-
-class UpstreamRejected(UpstreamError, status=502, title="The upstream refused the request"): ...
-
-
-class UpstreamUnavailable(UpstreamError, status=502, title="Upstream is down", retryable=True): ...
-
-
-class UpstreamInterrupted(
-    UpstreamError, status=502, title="The upstream broke off", retryable=True, billed="maybe"
-): ...
-
-
-class UpstreamProtocol(
-    UpstreamError, status=502, title="The upstream's answer is not valid", billed="maybe"
-): ...
-
-
-class UpstreamRateLimited(UpstreamError, status=503, title="Upstream is busy", retryable=True): ...
-
-
-class UpstreamTimeout(
-    UpstreamError, status=504, title="The upstream took too long", retryable=True, billed="maybe"
-): ...
-
-
-class Overloaded(OwnError, status=503, title="The service is at capacity", retryable=True): ...
-
-
-class Draining(OwnError, status=503, title="The service is shutting down", retryable=True): ...
-
-
-class Internal(OwnError, status=500, title="Internal error", retryable=True): ...
+MalformedRequest = _leaf(CallerError, 400, "malformed_request", "The request cannot be read")
+MalformedBody = _leaf(CallerError, 400, "malformed_body", "The body cannot be read")
+Unauthorized = _leaf(CallerError, 401, "unauthorized", "A valid key or token is required")
+TokenExpired = _leaf(Unauthorized, 401, "token_expired", "The token has expired")
+BudgetExceeded = _leaf(CallerError, 402, "budget_exceeded", "The budget is used up")
+OriginNotAllowed = _leaf(CallerError, 403, "origin_not_allowed", "This origin is not allowed")
+Forbidden = _leaf(CallerError, 403, "forbidden", "This credential is not allowed here")
+SearchNotFound = _leaf(CallerError, 404, "search_not_found", "No such search")
+RouteNotFound = _leaf(CallerError, 404, "not_found", "No such address")
+MethodNotAllowed = _leaf(CallerError, 405, "method_not_allowed", "Method not allowed")
+NotAcceptable = _leaf(CallerError, 406, "not_acceptable", "This address only serves event streams")
+UploadTimeout = _leaf(CallerError, 408, "upload_timeout", "The body came too late")
+ImageTooLarge = _leaf(CallerError, 413, "image_too_large", "The upload is too large")
+ImageTypeUnsupported = _leaf(CallerError, 415, "image_type_unsupported", "Unsupported file type")
+EncodingUnsupported = _leaf(CallerError, 415, "encoding_unsupported", "Unsupported content coding")
+HostNotAllowed = _leaf(CallerError, 421, "host_not_allowed", "This host is not served here")
+ImageMissing = _leaf(CallerError, 422, "image_missing", "An image is required")
+ImageUnreadable = _leaf(CallerError, 422, "image_unreadable", "The image cannot be read")
+ImageDimensions = _leaf(CallerError, 422, "image_dimensions", "The dimensions are not accepted")
+ImageTooComplex = _leaf(CallerError, 422, "image_too_complex", "The image takes too much to decode")
+ImageUrlInvalid = _leaf(CallerError, 422, "image_url_invalid", "The image URL is not accepted")
+ImageUnfetchable = _leaf(CallerError, 422, "image_unfetchable", "The image could not be fetched")
+ContentBlocked = _leaf(CallerError, 422, "content_blocked", "Refused by content inspection")
+ModelNotAllowed = _leaf(CallerError, 422, "model_not_allowed", "This model is not available")
+IdempotencyMismatch = _leaf(CallerError, 422, "idempotency_mismatch", "The key was already used")
+RateLimited = _leaf(CallerError, 429, "rate_limited", "Too many requests")
+HeadTooLarge = _leaf(CallerError, 431, "head_too_large", "Address and headers are too large")
+UpstreamAuthFailed = _leaf(UpstreamError, 502, "upstream_auth_failed", "Upstream refused our key")
+UpstreamAccount = _leaf(UpstreamError, 502, "upstream_account", "Upstream refused our account")
+UpstreamRejected = _leaf(UpstreamError, 502, "upstream_rejected", "Upstream refused the request")
+UpstreamUnavailable = _leaf(UpstreamError, 502, "upstream_unavailable", "Upstream is down")
+UpstreamInterrupted = _leaf(UpstreamError, 502, "upstream_interrupted", "Upstream broke off")
+UpstreamProtocol = _leaf(UpstreamError, 502, "upstream_protocol", "Upstream's answer is invalid")
+UpstreamRateLimited = _leaf(UpstreamError, 503, "upstream_rate_limited", "Upstream is busy")
+UpstreamTimeout = _leaf(UpstreamError, 504, "upstream_timeout", "Upstream took too long")
+Overloaded = _leaf(OwnError, 503, "overloaded", "The service is at capacity")
+Draining = _leaf(OwnError, 503, "draining", "The service is shutting down")
+Internal = _leaf(OwnError, 500, "internal", "Internal error")
+UpstreamUnavailable.retryable = UpstreamInterrupted.retryable = True
+# The upstream had the whole request when these happen.
+UpstreamInterrupted.billed = UpstreamProtocol.billed = UpstreamTimeout.billed = "maybe"
 
 
 def leaves(kind: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:
     """Every error at or below `kind` that has a code, in the tree's order."""
     own = (kind,) if "code" in vars(kind) else ()
     return own + tuple(leaf for below in kind.__subclasses__() for leaf in leaves(below))
-
-
-def problem(
-    error: ServiceError,
-    *,
-    request_id: str,
-    search_id: str | None = None,
-    result: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The `application/problem+json` body of an error (RFC 9457 §3); absent members left out."""
-    body = {
-        "type": f"urn:imagesearch:{error.code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "retryable": error.retryable,
-        "billed": error.billed,
-        "retry_after": error.wait_s,
-        "request_id": request_id,
-        "search_id": search_id,
-        "errors": [asdict(field) for field in error.fields] or None,
-        "upstream": error.upstream and asdict(error.upstream),
-        "result": result,
-    }
-    return {name: value for name, value in body.items() if value is not None}
-
-
-def openai_error(error: ServiceError) -> dict[str, Any]:
-    """The body of an error in OpenAI's shape, with our codes; `param` is the first field."""
-    other = "invalid_request_error" if isinstance(error, CallerError) else "server_error"
-    reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
-    return {
-        "error": {
-            "message": f"{error.detail} {reasons}".rstrip(),
-            "type": OPENAI_TYPES.get(error.status, other),
-            "param": error.fields[0].field if error.fields else None,
-            "code": error.code,
-        }
-    }

@@ -16,11 +16,11 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import telemetry
-from app.api import ops, responses, search, tokens, usage
+from app.api import ops, responses, search, tokens, ui, usage
 from app.api.hosts import AllowedHosts
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
-from app.api.openapi import add_models, operation_id
-from app.api.page import page_routers
+from app.api.openapi import HEADERS, add_models, operation_id
+from app.api.page import page_router
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
 from app.api.service import Service
@@ -35,10 +35,7 @@ from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
 
-EXPOSED_HEADERS = (
-    *("X-Request-ID", "X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Retry-After"),
-    *("X-Should-Retry", "Location", "Cache-Control", "X-Accel-Buffering"),
-)
+EXPOSED_HEADERS = (*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Buffering")
 """What a page's script may read of a response of ours."""
 
 
@@ -47,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
-    metrics = telemetry.Metrics()
+    metrics = telemetry.Metrics(installed_version())
     upstream = UpstreamClient(settings, metrics)
 
     @asynccontextmanager
@@ -70,14 +67,13 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, tokens, usage, ops):
+    for part in (search, responses, ui, tokens, usage, ops):
         app.include_router(part.router)
+    app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody)
     add_middleware(app, settings, metrics)
-    for router in page_routers(settings):
-        app.include_router(router)
     return app
 
 
@@ -112,7 +108,7 @@ async def running_service(
     for note in guards.notes():
         logger.warning(note)
     runs = Runs(settings)
-    intake = ImageIntake(settings)
+    intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     await intake.start()

@@ -5,17 +5,16 @@ joins such a run, except by repeating an `Idempotency-Key`.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
-from types import MappingProxyType
 
 from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRejected
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest, digest_of
 from app.runs import Opened
-from app.upstream.failed_event import made_failure
 from app.upstream.failures import FAILED
+from app.upstream.response_object import made_end
 from app.usage import AnswerWork, UseCase
 
 BODY = "response"
@@ -40,29 +39,22 @@ class Responses(UseCase):
 
         `memory` is what the caller holds for the request; the call keeps the payload's part of it.
         """
-        repeatable = (
-            [client.name, key, request.digest] if key is not None else [secrets.token_hex()]
-        )
+        repeatable = (client.name, key, request.digest) if key is not None else secrets.token_hex()
         opened = self.runs.open(
             client,
-            digest_of("/v1", *repeatable),
+            digest_of("/v1", repeatable),
             partial(ResponsesCall, self, client, request, memory=memory),
             key=key,
             resumable=False,
             listed=False,
-            kept=key is not None,
+            kept=key is not None or request.background,
+            background=request.background,
         )
         self.metrics.cache.labels(opened.cache).inc()
         return opened
 
     async def fetch(
-        self,
-        client: Client,
-        method: str,
-        response_id: str,
-        *,
-        tail: str = "",
-        params: Mapping[str, str] = MappingProxyType({}),
+        self, client: Client, method: str, response_id: str, tail: str = "", **params: str
     ) -> bytes:
         """Ask the upstream about an answer that it keeps for this client; JSON text.
 
@@ -81,42 +73,42 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
 
     _streams = False
 
-    async def answer(self) -> AsyncGenerator[Sequence[Event], None]:
-        """What the upstream sends, as it comes."""
-        self._streams = self.unsent[0].stream
+    async def ask(self) -> AsyncGenerator[Sequence[Event], None]:
+        """The upstream's events, or one with its whole answer."""
+        self._streams = self.unsent[0].stream or self.unsent[0].background
         payload, upstream = [self.unsent.pop().payload], self.case.upstream
         try:
             if not self._streams:
-                body = await upstream.create(payload, self.call)
-                self.add(Event("response.completed", b'{"response":%b}' % body))
-                yield [Event(BODY, body)]
+                yield [Event(BODY, await upstream.create(payload, self.call))]
                 return
             async with aclosing(upstream.stream(payload, self.call)) as batches:
                 async for batch in batches:
-                    for event in batch:
-                        self.add(event)
                     yield batch
         except UpstreamRejected as exc:
             raise _as_callers_error(exc) from exc
 
+    def ours(self, event: Event) -> Iterable[Event]:
+        """Nothing: the events are relayed as they are."""
+        if event.type == BODY:
+            event = Event("response.completed", b'{"response":%b}' % event.data)
+        self.add(event)
+        if self._streams and self.response_id:
+            self.case.runs.name_response(self.run_id, self.response_id)
+        return ()
+
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's failure event, or one made in its place; nothing after another end."""
         self.finish(error, cancelled=cancelled)
-        if error is None or not self._streams:
+        if not self._streams or not (error or cancelled):
             return []
-        if error.upstream_event and error.upstream_event[0] == FAILED:
+        if error and error.upstream_event and error.upstream_event[0] == FAILED:
             return [Event(*error.upstream_event)]
-        failure = made_failure(
-            self.log_events,
-            error,
-            model=self.model,
-            unknown_id=f"resp_{secrets.token_hex(16)}",
-            created_at=self.created_at,
-        )
-        return [failure]
+        unknown_id = f"resp_{secrets.token_hex(16)}"
+        members = {"id": unknown_id, "model": self.model, "created_at": self.created_at}
+        return [made_end(self.log_events, error, **members)]
 
 
-def _as_callers_error(rejected: UpstreamRejected) -> ServiceError:
+def _as_callers_error(rejected: ServiceError) -> ServiceError:
     """A request that the upstream finds invalid is the caller's own on `/v1`."""
     if rejected.upstream is None or rejected.upstream.status not in CALLERS_FAULT:
         return rejected

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves, problem
+from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves
 from app.models import Event, Outcome, Phase, Status, well_formed
 
 Text = Annotated[str, AfterValidator(well_formed)]
@@ -38,29 +38,28 @@ class ApiModel(BaseModel):
 class Match(ApiModel):
     """A picture that the tool found."""
 
-    index: int
-    """Rank in the tool's list, from 1."""
-    title: Text
-    """Title of the page that shows the picture."""
-    url: Text
-    """URL of the picture itself, not of its page."""
-    image: int
-    """Number of the request's image that it resembles, from 0."""
+    index: int = Field(description="Rank in the tool's list, from 1.")
+    title: Text = Field(description="Title of the page that shows the picture.")
+    url: Text = Field(description="URL of the picture itself, not of its page.")
+    image: int = Field(description="Number of the request's image that it resembles, from 0.")
 
 
-BoundingBox = tuple[int, int, int, int]
+BoundingBox = Annotated[
+    tuple[int, int, int, int],
+    Field(
+        description="Part of the image that was searched: left, top, right, bottom in thousandths "
+        "of its sides."
+    ),
+]
 SearchWarning = Literal["text_mentions_unlisted_url", "partial"]
 
 
 class ImageSearch(ApiModel):
     """One call of the search tool."""
 
-    image: int
-    """Number of the request's image that was searched, from 0."""
+    image: int = Field(description="Number of the request's image that was searched, from 0.")
     bbox: BoundingBox
-    """Part of the image that was searched: left, top, right, bottom in thousandths of its sides."""
-    count: int
-    """How many pictures were found."""
+    count: int = Field(description="How many pictures were found.")
 
 
 class Usage(ApiModel):
@@ -68,25 +67,18 @@ class Usage(ApiModel):
 
     input_tokens: int = 0
     """Tokens of the request, images and search results included."""
-    output_tokens: int = 0
-    """Tokens of the answer, reasoning included."""
-    total_tokens: int = 0
-    """Sum of both."""
-    image_search_calls: int = 0
-    """How often the search tool was called."""
+    output_tokens: int = Field(default=0, description="Tokens of the answer, reasoning included.")
+    total_tokens: int = Field(default=0, description="Sum of both.")
+    image_search_calls: int = Field(default=0, description="How often the search tool was called.")
 
 
 class Cost(ApiModel):
     """What a search cost."""
 
-    currency: Literal["CNY"] = "CNY"
-    """Always CNY."""
-    total: Money
-    """Tokens and tool calls together."""
-    tokens: Money
-    """Price of the tokens."""
-    tools: Money
-    """Fees of the tool calls."""
+    currency: Literal["CNY"] = Field(default="CNY", description="Always CNY.")
+    total: Money = Field(description="Tokens and tool calls together.")
+    tokens: Money = Field(description="Price of the tokens.")
+    tools: Money = Field(description="Fees of the tool calls.")
     estimated: bool = False
     """Whether the upstream did not report its usage, so that the cost is our estimate."""
 
@@ -96,24 +88,16 @@ class Problem(ApiModel):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    type: str
-    """`urn:imagesearch:` and the code."""
-    title: str
-    """The code in words."""
-    status: int
-    """The HTTP status that fits the error."""
-    detail: str
-    """What happened, for humans."""
-    code: ErrorCode
-    """What happened, for programs."""
-    retryable: bool
-    """Whether the same request may succeed later."""
-    billed: Billed
-    """Whether the upstream may have charged for the failed call."""
+    type: str = Field(description="`urn:imagesearch:` and the code.")
+    title: str = Field(description="The code in words.")
+    status: int = Field(description="The HTTP status that fits the error.")
+    detail: str = Field(description="What happened, for humans.")
+    code: ErrorCode = Field(description="What happened, for programs.")
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    billed: Billed = Field(description="Whether the upstream may have charged for the failed call.")
     retry_after: Annotated[int | None, WHEN_KNOWN] = None
     """Seconds to wait before trying again."""
-    request_id: str
-    """Id of the request, as in `X-Request-ID`."""
+    request_id: str = Field(description="Id of the request, as in `X-Request-ID`.")
     search_id: Annotated[str | None, WHEN_KNOWN] = None
     """Id of the search, if one was started."""
     errors: Annotated[list[FieldError] | None, WHEN_KNOWN] = None
@@ -124,30 +108,45 @@ class Problem(ApiModel):
     """What had been found before the failure: it was paid for."""
 
     @classmethod
-    def of(cls, error: ServiceError, *, request_id: str, search_id: str | None = None) -> Self:
+    def of(
+        cls,
+        error: ServiceError,
+        *,
+        request_id: str,
+        search_id: str | None = None,
+        result: "SearchResult | None" = None,
+    ) -> Self:
         """The problem that an error is."""
-        return cls.model_validate(problem(error, request_id=request_id, search_id=search_id))
+        return cls(
+            type=f"urn:imagesearch:{error.code}",
+            title=error.title,
+            status=error.status,
+            detail=error.detail,
+            code=error.code,
+            retryable=error.retryable,
+            billed=error.billed,
+            retry_after=error.wait_s,
+            request_id=request_id,
+            search_id=search_id,
+            errors=list(error.fields) or None,
+            upstream=error.upstream,
+            result=result,
+        )
 
 
 class SearchResult(ApiModel):
     """A search: what has come so far, or its final state."""
 
-    id: str
-    """Id of the search."""
-    object: Literal["search"] = "search"
-    """Always `search`."""
-    status: Status
-    """How far the search is, or how it ended."""
+    id: str = Field(description="Id of the search.")
+    object: Literal["search"] = Field(default="search", description="Always `search`.")
+    status: Status = Field(description="How far the search is, or how it ended.")
     outcome: Outcome | None
     """Whether pictures were found, or the model did not search; null while unknown."""
-    model: Text
-    """The model that answers."""
-    text: Text
-    """The model's answer so far."""
+    model: Text = Field(description="The model that answers.")
+    text: Text = Field(description="The model's answer so far.")
     results: list[Match]
     """Pictures that the search tool found; never taken from the model's text."""
-    searches: list[ImageSearch]
-    """The calls of the search tool."""
+    searches: list[ImageSearch] = Field(description="The calls of the search tool.")
     usage: Usage | None = None
     """Tokens and tool calls; null until the upstream reports them."""
     cost: Cost | None = None
@@ -155,12 +154,10 @@ class SearchResult(ApiModel):
     warnings: list[SearchWarning] = []
     """`text_mentions_unlisted_url`: the text names a URL that no search returned. `partial`: the
     search failed after results had come."""
-    error: Problem | None = None
-    """Why it failed; null otherwise."""
+    error: Problem | None = Field(default=None, description="Why it failed; null otherwise.")
     upstream_response_id: Text | None = None
     """Id for `previous_response_id` of a follow-up question; null until known."""
-    created_at: int
-    """Start of the search, in seconds since 1970."""
+    created_at: int = Field(description="Start of the search, in seconds since 1970.")
     completed_at: int | None = None
     """End of the search, in seconds since 1970; null while it runs."""
 
@@ -172,8 +169,7 @@ Named = Annotated[Name, Field(description="Name of the event.")]
 class SyntheticEvent(ApiModel):
     """An event that this service adds to the upstream's; its name stands in `type`."""
 
-    type: str
-    """Name of the event."""
+    type: str = Field(description="Name of the event.")
 
     def as_event(self) -> Event:
         """The event as it stands in a log."""
@@ -184,34 +180,26 @@ class SearchCreated(SyntheticEvent):
     """The first event of every stream."""
 
     type: Named[Literal["search.created"]] = "search.created"
-    search_id: str
-    """Id of the search."""
-    model: str
-    """The model that was asked."""
-    created_at: int
-    """Start of the search, in seconds since 1970."""
+    search_id: str = Field(description="Id of the search.")
+    model: str = Field(description="The model that was asked.")
+    created_at: int = Field(description="Start of the search, in seconds since 1970.")
 
 
 class SearchProgress(SyntheticEvent):
     """Another phase has begun, or nothing else was heard for a while."""
 
     type: Named[Literal["search.progress"]] = "search.progress"
-    phase: Phase
-    """What the model is doing."""
-    elapsed_s: float
-    """Seconds since the start of the search."""
+    phase: Phase = Field(description="What the model is doing.")
+    elapsed_s: float = Field(description="Seconds since the start of the search.")
 
 
 class SearchResults(SyntheticEvent):
     """What one call of the search tool found."""
 
     type: Named[Literal["search.results"]] = "search.results"
-    image: int
-    """Number of the request's image that was searched, from 0."""
+    image: int = Field(description="Number of the request's image that was searched, from 0.")
     bbox: BoundingBox
-    """Part of the image that was searched: left, top, right, bottom in thousandths of its sides."""
-    results: list[Match]
-    """The pictures found; empty if there were none."""
+    results: list[Match] = Field(description="The pictures found; empty if there were none.")
 
 
 class SearchCompleted(SearchResult, SyntheticEvent):
@@ -224,10 +212,8 @@ class SearchFailed(SyntheticEvent):
     """The last event of a search that failed."""
 
     type: Named[Literal["search.failed"]] = "search.failed"
-    error: Problem
-    """Why it failed."""
-    result: SearchResult
-    """What had been found before."""
+    error: Problem = Field(description="Why it failed.")
+    result: SearchResult = Field(description="What had been found before.")
 
 
 class SearchCancelled(SearchResult, SyntheticEvent):

@@ -1,7 +1,6 @@
 """The use case: one search, from a client's request to the last event of its log."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
 from functools import partial
 
 from app.errors import ServiceError
@@ -26,6 +25,7 @@ class Searches(UseCase):
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
+        background: bool = False,
     ) -> Opened:
         """Return a reader of the search; see `Runs.open` for the arguments and what it raises.
 
@@ -38,6 +38,7 @@ class Searches(UseCase):
             key=key,
             fresh=fresh,
             resumable=resumable,
+            background=background,
             progress_s=self.settings.stream_progress_s,
         )
         self.metrics.cache.labels(opened.cache).inc()
@@ -52,13 +53,20 @@ class Search(AnswerWork[SearchSpec]):
         created = SearchCreated(search_id=self.run_id, model=self.model, created_at=self.created_at)
         return [created.as_event()]
 
-    async def answer(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The upstream's events, each with what its tool call found and the phase it begins."""
-        settings = self.case.settings
-        payload = build_payload(self.unsent.pop(), store=settings.upstream_store)
-        async with aclosing(self.case.upstream.stream(payload, self.call)) as batches:
-            async for batch in batches:
-                yield [one for event in batch for one in self._with_ours(event)]
+    def ask(self) -> AsyncGenerator[Sequence[Event], None]:
+        """The upstream's events."""
+        payload = build_payload(self.unsent.pop(), store=self.case.settings.upstream_store)
+        return self.case.upstream.stream(payload, self.call)
+
+    def ours(self, event: Event) -> Iterator[Event]:
+        """What a call of the tool found, and the phase that begins."""
+        if found := self.add(event):
+            yield found.as_event()
+        began = phase(event)
+        if began and began != self.phase:
+            self.phase = began
+            if self.case.settings.stream_progress_s:
+                yield self.progress()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's own failure event, if it sent one, and the terminal event."""
@@ -69,13 +77,3 @@ class Search(AnswerWork[SearchSpec]):
             return [SearchCompleted(**dict(result)).as_event()]
         relayed = [Event(*error.upstream_event)] if error.upstream_event else []
         return [*relayed, SearchFailed(error=result.error, result=result).as_event()]
-
-    def _with_ours(self, event: Event) -> Iterator[Event]:
-        yield event
-        if found := self.add(event):
-            yield found.as_event()
-        began = phase(event)
-        if began and began != self.phase:
-            self.phase = began
-            if self.case.settings.stream_progress_s:
-                yield self.progress()

@@ -103,25 +103,22 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 def listen(settings: Settings) -> socket.socket:
     """Listen on HOST and PORT, or raise `SettingsError`."""
     host, port = settings.host, settings.port
-    listener: socket.socket | None = None
     try:
-        known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        family, kind, protocol, _, address = known[0]
-        # With its protocol named, asyncio sets TCP_NODELAY on the connections.
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        listener = socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=BACKLOG,
+            dualstack_ipv6=host == "::",
+        )
     except (OSError, UnicodeError, ValueError) as exc:
-        if listener:
-            listener.close()
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc
     # Accepted connections inherit these.
-    send_timeout_ms = min(int(settings.stream_send_timeout_s * 1_000), INT_MAX)
-    options = {"TCP_USER_TIMEOUT": send_timeout_ms, "TCP_NOTSENT_LOWAT": NOT_SENT_LOWAT_BYTES}
+    options = {
+        "TCP_NODELAY": 1,
+        "TCP_USER_TIMEOUT": min(int(settings.stream_send_timeout_s * 1_000), INT_MAX),
+        "TCP_NOTSENT_LOWAT": NOT_SENT_LOWAT_BYTES,
+    }
     for name, value in options.items():
         if option := getattr(socket, name, None):  # Not every system has it.
             listener.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -2,9 +2,8 @@
 
 import json
 import logging
-import secrets
-import time
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -20,11 +19,6 @@ SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
 
 QUIET_LOGGERS = ("httpx", "httpcore", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
-
-
-def make_request_id() -> str:
-    """An id for a request that came without one: 96 random bits."""
-    return f"req_{secrets.token_hex(12)}"
 
 
 class Metrics:
@@ -44,9 +38,14 @@ class Metrics:
         self.search_s = Histogram(
             "search_seconds", "Start to end.", buckets=SEARCH_BUCKETS_S, **own
         )
+        self.image_s = Histogram(
+            "image_seconds", "An image's way to what is sent.", buckets=FIRST_EVENT_BUCKETS_S, **own
+        )
+        self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **own)
         self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
         self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
         self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
+        self.resumes = Counter("resumes_total", "Streams followed again.", ["where"], **own)
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)
@@ -60,9 +59,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without a line feed."""
-        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
-            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -113,17 +112,19 @@ def configure_logging(*, level: str, as_json: bool) -> LogQueue:
     return handler
 
 
-def without_queries(record: logging.LogRecord) -> bool:
-    """Cut the query off the addresses in a record: that of a GET stream may hold a token."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            value.partition("?")[0] if isinstance(value, str) and value.startswith("/") else value
-            for value in record.args
-        )
-    return True
-
-
 def keep_queries_out() -> None:
-    """Have uvicorn log paths without queries, where its logging is not configured by us."""
+    """Have uvicorn log paths without queries, where its logging is not configured by us.
+
+    The query of a stream by GET may hold a token.
+    """
+
+    def without_queries(record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) and arg.startswith("/") else arg
+                for arg in record.args
+            )
+        return True
+
     for name in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).addFilter(without_queries)

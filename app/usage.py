@@ -7,7 +7,7 @@ and budgets (`guards`).
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import KW_ONLY, dataclass
 from typing import Generic, TypeVar
@@ -49,7 +49,7 @@ class AnswerWork(Generic[Request]):
     """The work of one run: an answer of the upstream, from the admission to its record.
 
     It keeps the request's part of `memory` until the first event, or the end. A use case says what
-    is asked (`answer`), what comes first (`beginning`) and what comes last (`conclude`).
+    is asked (`ask`), what comes first (`beginning`) and what comes last (`conclude`).
     """
 
     def __init__(
@@ -82,6 +82,11 @@ class AnswerWork(Generic[Request]):
         self._final: SearchResult | None = None
 
     @property
+    def response_id(self) -> str | None:
+        """The upstream's id of the answer, once it is known."""
+        return self._answer.response_id
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""
         return self._clock() - self._started_at
@@ -94,9 +99,11 @@ class AnswerWork(Generic[Request]):
             error: ServiceError | None = None
             try:
                 yield self.beginning()
-                async with aclosing(self.answer()) as batches:
+                async with aclosing(self.ask()) as batches:
                     async for batch in batches:
-                        yield batch
+                        if not self._opened:
+                            self._note_opening()
+                        yield self._relayed(batch)
             except ServiceError as exc:
                 error = exc
                 raise
@@ -107,16 +114,17 @@ class AnswerWork(Generic[Request]):
         """The events that come before the upstream's."""
         return []
 
-    def answer(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Ask the upstream; events as they come, each of which was added."""
+    def ask(self) -> AsyncGenerator[Sequence[Event], None]:
+        """The upstream's events as they come."""
         raise NotImplementedError
 
+    def ours(self, event: Event) -> Iterable[Event]:
+        """Take in an event of the upstream that is no delta; the events to add behind it."""
+        self.add(event)
+        return ()
+
     def add(self, event: Event) -> SearchResults | None:
-        """Take in an event of the upstream; what a call of the tool found, where it ended one."""
-        if not self._opened:
-            self._opened = True
-            self._memory.release()
-            self.case.metrics.first_event_s.observe(self.elapsed_s)
+        """Take in an event; what a call of the tool found, where it ended one."""
         known = self._answer.response_id
         found = self._answer.add(event)
         if self._answer.response_id and (not known or event.type in TERMINAL_EVENTS):
@@ -148,6 +156,20 @@ class AnswerWork(Generic[Request]):
     def forget(self) -> None:
         """Drop what has come, where it cannot be shown; what it cost is settled already."""
         self._answer, self.log_events = AnswerBuilder(), []
+
+    def _relayed(self, batch: Sequence[Event]) -> list[Event]:
+        """The events, with ours among them. Nine of ten are deltas, which are only passed on."""
+        events: list[Event] = []
+        for event in batch:
+            events.append(event)
+            if not event.type.endswith(DELTA):
+                events += self.ours(event)
+        return events
+
+    def _note_opening(self) -> None:
+        self._opened = True
+        self._memory.release()
+        self.case.metrics.first_event_s.observe(self.elapsed_s)
 
     def _note_ending(self, permit: Permit, error: ServiceError | None) -> None:
         """Note what the settlement goes by."""

@@ -3,22 +3,25 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 
+from bench.bodies import bodies
 from bench.client import Client, Request, WrongAnswer, ask_once
 from bench.pictures import jpeg, photos
+from bench.processes import main_thread_s
 from bench.running import Running, Streams, delta_times_s
 from bench.subjects import RESPONSES, Api
 from bench.upstream import AHEAD, BEHIND, Answer
 
 MICRO, MILLI = 1e6, 1e3
 MB, KB = 1e6, 1e3
-REST_S = 0.5  # before memory is read, for work that was put off
+REST_S = 0.5  # for work that was put off
 ANSWER_S = 120.0  # the longest wait for one answer
 PING = [b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"]
 PING_EVERY_S = 0.001
@@ -60,6 +63,9 @@ QUICK: dict[str, Any] = (
 """What a plan for a quick look has instead; it proves nothing."""
 
 Figures = dict[str, float]
+Ping = tuple[
+    float, float
+]  # how long its answer took, and its event loop's CPU meanwhile, in seconds
 
 
 async def idle(target: Running, plan: Plan) -> Figures:
@@ -178,19 +184,16 @@ async def intake(target: Running, plan: Plan) -> Figures:
     uploads = [target.subject.api.upload(next(target.numbers), photo) for photo in made]
     answer = Answer(plan.intake_deltas, plan.interval_s, held=True)
     streams = await Streams.open(target, answer, plan.intake_streams)
-    times_s, pings_s = list[float](), list[float]()
+    times_s, pings = list[float](), list[Ping]()
 
     async def upload_all() -> None:
         await target.set_answer(Answer(plan.search_deltas))
         await asyncio.sleep(UNDER_WAY_S)
-        pinging = asyncio.create_task(_ping(target.port, pings_s))
         times_s.append(time.perf_counter())
-        async with asyncio.timeout(ANSWER_S):
-            bodies = await asyncio.gather(*(ask_once(target.port, upload) for upload in uploads))
+        async with _pinging(target, pings), asyncio.timeout(ANSWER_S):
+            answers = await asyncio.gather(*(ask_once(target.port, upload) for upload in uploads))
         times_s.append(time.perf_counter())
-        pinging.cancel()
-        await asyncio.wait([pinging])
-        if any(json.loads(body)["status"] != "completed" for body in bodies):
+        if any(json.loads(answer)["status"] != "completed" for answer in answers):
             raise WrongAnswer("a search with a photo was not completed")
         if any(client.ended.is_set() for client in streams.clients):
             raise WrongAnswer("the streams ended before all photos were searched")
@@ -204,15 +207,33 @@ async def intake(target: Running, plan: Plan) -> Figures:
         if after > began_s and before < ended_s
     ]
     return {
-        "intake_loop_pause_ms": max(pings_s) * MILLI,
+        "intake_loop_pause_ms": max(pings)[0] * MILLI,
         "intake_ms": (ended_s - began_s) * MILLI,
         "intake_stream_gap_ms": max(gaps_s) * MILLI,
     }
 
 
+async def bounds(target: Running, _: Plan) -> Figures:
+    """The longest pause with each body that is as large as a bound allows, whatever its answer."""
+    if not target.subject.is_service:
+        return {}
+    figures: Figures = {}
+    await target.set_answer(Answer(deltas=4))
+    for name, asked in bodies():
+        pings = list[Ping]()
+        async with _pinging(target, pings), asyncio.timeout(ANSWER_S):
+            client = await Client.connect(target.port)
+            with suppress(WrongAnswer):  # It may be refused.
+                await client.ask(asked)
+            client.close()
+        # What others took of the core meanwhile was not spent in the event loop.
+        figures[f"bound_{name}_pause_ms"] = max(map(min, pings)) * MILLI
+    return figures | {"bound_pause_ms": max(figures.values())}
+
+
 MEASURES: dict[str, Callable[[Running, Plan], Coroutine[Any, Any, Figures]]] = {
     measure.__name__: measure
-    for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake)
+    for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake, bounds)
 }
 """By name, in the order in which they run."""
 
@@ -254,15 +275,21 @@ async def _closed_loop(
     return {"per_s": per_s, "p50_ms": p50_ms, "cpu_ms": cpu_ms}
 
 
-async def _ping(port: int, pings_s: list[float]) -> None:
+@asynccontextmanager
+async def _pinging(target: Running, pings: list[Ping]) -> AsyncIterator[None]:
     """Ask for the health again and again; note how long each answer took."""
-    client = await Client.connect(port)
-    try:
+    client = await Client.connect(target.port)
+
+    async def ping() -> None:
         while True:
+            before_s = main_thread_s(target.pid)
             await client.ask(PING)
-            pings_s.append(time.perf_counter() - client.asked_s)
+            took_s = time.perf_counter() - client.asked_s
+            pings.append((took_s, main_thread_s(target.pid) - before_s))
             await asyncio.sleep(PING_EVERY_S)
-    finally:
-        if not client.ended.is_set():
-            pings_s.append(time.perf_counter() - client.asked_s)
-        client.close()
+
+    task = asyncio.create_task(ping())
+    yield
+    await asyncio.sleep(REST_S)  # for the answer to the last one
+    task.cancel()
+    client.close()

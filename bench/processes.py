@@ -84,6 +84,11 @@ def cpu_s(pid: int) -> float:
     return sum(time.clock_gettime(~one << 3 | CPUCLOCK_SCHED) for one in family(pid))
 
 
+def main_thread_s(pid: int) -> float:
+    """CPU seconds used so far by a process's main thread, where its event loop runs (proc(5))."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def memory_bytes(pid: int) -> int:
     """Resident memory of one process."""
     status = Path(f"/proc/{pid}/status").read_text()

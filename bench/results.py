@@ -18,6 +18,7 @@ TARGETS = (
     ("POST /search at 32 callers, times LiteLLM's", "search_32_per_s", "litellm", "≥", 4),
     ("CPU of a 7 MB upload, times the relay's", "upload_7mb_1_cpu_ms", "relay", "≤", 3),
     ("longest pause with eight photos, ms", "intake_loop_pause_ms", "", "≤", 20),
+    ("longest pause with a body at a bound, ms", "bound_pause_ms", "", "≤", 50),
     ("longest gap of streams beside them, ms", "intake_stream_gap_ms", "", "≤", 60),
 )
 

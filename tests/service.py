@@ -169,6 +169,8 @@ async def served(
     """Serve an application on a free port: as `config` says, or plainly, with this protocol."""
     if config is None:
         config = uvicorn.Config(app, http=http, ws="none", log_config=None, access_log=False)
+        # Longer than the service keeps one, or a call may be sent into a connection that closes.
+        config.timeout_keep_alive = 75
     listener = listen()
     server = LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -1,5 +1,6 @@
 """Who calls, checked before a byte of the body is read: credential, origin, rate."""
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -19,10 +20,6 @@ from app.setting_types import normal_origin
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
-
-USE_THE_HEADER = (
-    "Send the token in the Authorization header; only event streams by GET take it in the URL."
-)
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -57,13 +54,21 @@ def header_of(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name)).lower()
 
 
+def preferred_wait_s(request: Request) -> int | None:
+    """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
+    preferences = [one.strip() for one in header_of(request, "prefer").split(",")]
+    waits = [int(one[5:]) for one in preferences if re.fullmatch(r"wait=\d{1,6}", one)]
+    return (waits or [0])[0] if "respond-async" in preferences else None
+
+
 async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Identity:
     """The caller, by its Authorization header."""
     try:
-        return _identify(request, service, shown)
+        return await identify_reader(request, service, shown, None)
     except Unauthorized as exc:
         if shown is None and "access_token" in request.query_params:
-            raise Unauthorized(USE_THE_HEADER) from exc
+            detail = "Send the token in the Authorization header; only GET streams take it here."
+            raise Unauthorized(detail) from exc
         raise
 
 
@@ -71,16 +76,24 @@ async def identify_reader(
     request: Request, service: ServiceDep, shown: Credentials, token: UrlToken
 ) -> Identity:
     """The caller of an event stream by GET, where the URL may hold a browser token."""
-    return _identify(request, service, shown, token)
+    caller = service.guards.credentials.identify(
+        bearer=shown.credentials.strip() if shown else None,
+        token=token,
+        address=request.client.host if request.client else "",
+        origin=request.headers.get("origin"),
+    )
+    request.state.caller = caller
+    return caller
 
 
 async def identify_key_holder(
     request: Request, service: ServiceDep, shown: Credentials
 ) -> Identity:
     """A caller who wants a token, for which only a client key will do; the request is counted."""
-    if not service.guards.credentials.mints:
+    credentials = service.guards.credentials
+    if not credentials.mints:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
-    caller = service.guards.credentials.identify_key_holder(_text_of(shown))
+    caller = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
     request.state.caller = caller
     return await count(request, service, caller)
 
@@ -121,23 +134,6 @@ async def require_event_stream(request: Request) -> None:
     purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
     if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
         raise NotAcceptable("A prefetch does not start a search.")
-
-
-def _text_of(shown: Credentials) -> str | None:
-    return shown.credentials.strip() if shown else None
-
-
-def _identify(
-    request: Request, service: Service, shown: Credentials, token: str | None = None
-) -> Identity:
-    caller = service.guards.credentials.identify(
-        bearer=_text_of(shown),
-        token=token,
-        address=request.client.host if request.client else "",
-        origin=request.headers.get("origin"),
-    )
-    request.state.caller = caller
-    return caller
 
 
 def _check_origin(request: Request, service: Service, caller: Identity) -> None:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+from app.runs import Reader
+
 T = TypeVar("T")
 
 
@@ -16,6 +18,17 @@ async def wait_unless_disconnected(request: Request, work: Coroutine[Any, Any, T
     The request's body must have been read.
     """
     return await wait_unless(disconnected(request.receive), work, error=ClientDisconnect())
+
+
+async def wait_as_reader(
+    request: Request, reader: Reader, happens: Coroutine[Any, Any, None]
+) -> None:
+    """The same with an open reader, which is closed if the wait fails."""
+    try:
+        await wait_unless_disconnected(request, happens)
+    except BaseException:
+        reader.close()
+        raise
 
 
 async def disconnected(receive: Receive) -> None:

@@ -6,7 +6,7 @@ gigabytes and hold the event loop for seconds.
 
 import re
 
-from app.errors import ImageTooLarge, InvalidRequest
+from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 
 TEXT_MAX_BYTES = 1_048_576
 """All text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
@@ -40,27 +40,31 @@ class JsonBounds:
         pieces = text.removesuffix(b"\\").split(b'"')
         self._quotes += len(pieces) - 1
         _check(self._quotes, QUOTES_MAX, "quotes")
-        for number, piece in enumerate(pieces):
-            if number:  # A quote stands before it.
-                self._string_start = b"" if self._string_start is None else None
-            if self._string_start is None:
-                self._count_structure(piece)
-            else:
-                self._string_start += piece[: START_BYTES - len(self._string_start)]
-            if not DATA_URL.match(self._string_start or b""):
-                self._text_bytes += len(piece)
+        inside = self._string_start is not None
+        strings = pieces[not inside :: 2]
+        self._count_structure(b"".join(pieces[inside::2]))
+        if self._string_start is not None:
+            strings[0] = self._string_start + strings[0]
+            if not DATA_URL.match(strings[0]):
+                self._text_bytes -= len(self._string_start)
+        self._text_bytes += sum(len(string) for string in strings if not DATA_URL.match(string))
         if self._text_bytes > TEXT_MAX_BYTES:
             raise ImageTooLarge(
                 f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images."
             )
+        ends_inside = inside == (len(pieces) % 2 == 1)
+        self._string_start = strings[-1][:START_BYTES] if ends_inside else None
 
-    def _count_structure(self, piece: bytes) -> None:
-        self.pairs += piece.count(b":")
-        self._members += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
+    def _count_structure(self, text: bytes) -> None:
+        self._text_bytes += len(text)
+        self.pairs += text.count(b":")
+        self._members += text.count(b",") + text.count(b"[") + text.count(b"{")
         _check(self._members, MEMBERS_MAX, "members")
-        for bracket in re.findall(rb"[\[\]{}]", piece):
+        for bracket in re.findall(rb"[\[\]{}]", text):
             self._depth += 1 if bracket in b"[{" else -1
             _check(self._depth, DEPTH_MAX, "levels")
+            if self._depth < 0:
+                raise MalformedBody("The body is not valid JSON.")
 
 
 def _check(count: int, limit: int, what: str) -> None:

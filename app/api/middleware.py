@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -82,11 +83,10 @@ class CloseAfterAnswer:
         await self.app(scope, receive_and_note, send_and_close)
 
     def _is_trusted(self, scope: Scope) -> bool:
-        try:
+        with suppress(ValueError):  # Of a peer without an address.
             peer = ip_address((scope.get("client") or ("",))[0])
-        except ValueError:
-            return False
-        return any(peer in network for network in self.trusted)
+            return any(peer in network for network in self.trusted)
+        return False
 
 
 async def _drop_body(receive: Receive) -> None:
@@ -113,7 +113,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else telemetry.make_request_id()
+        request_id = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         telemetry.request_id.set(request_id)
         state = {**scope.get("state", {}), "headers": {"X-Request-ID": request_id}}
         root_path = scope.get("root_path") or self.root_path
@@ -124,13 +124,17 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(scope, message)
+                headers = MutableHeaders(scope=message)
+                headers.update(state["headers"])
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if run := run_of(scope):
+                    headers["X-Search-ID"] = run.id
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
-        except ClientDisconnect:
-            pass
+            with suppress(ClientDisconnect):
+                await self.app(scope, receive, send_with_headers)
         finally:
             self._log(scope, status, time.perf_counter() - started_at)
 
@@ -153,15 +157,6 @@ class RequestContext:
                 self.metrics.rejected.labels(error.code).inc()
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
-
-
-def _add_headers(scope: Scope, message: Message) -> None:
-    headers = MutableHeaders(scope=message)
-    headers.update(scope["state"]["headers"])
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    if run := run_of(scope):
-        headers["X-Search-ID"] = run.id
 
 
 class ErrorResponses:
@@ -198,10 +193,9 @@ class ErrorResponses:
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)
+            error = errors.Internal("An unexpected error occurred; it was logged.")
             # Where memory ran out, the same request would need as much again.
-            again = not isinstance(exc, MemoryError)
-            detail = "An unexpected error occurred; it was logged."
-            error = errors.Internal(detail, retryable=again)
+            error.retryable = not isinstance(exc, MemoryError)
             await problem_response(scope, error)(scope, receive, send)
 
 

@@ -44,7 +44,8 @@ HEADERS = {
     "X-Cache": "`miss`: started; `coalesced`: joined while it ran; `hit`: found finished.",
     "RateLimit": "What is left of the caller's rate, where there is a limit.",
     "RateLimit-Policy": "The limit of the caller's rate, where there is one.",
-    "Location": "Where the stream can be followed again.",
+    "Location": "Where the search, or its stream, can be found again.",
+    "Preference-Applied": "What of `Prefer` was heeded.",
     "Retry-After": "Seconds until the same request may succeed.",
 }
 FRAME: Json = {

@@ -1,108 +1,60 @@
-"""The web page, the browser client, and the API page at `/docs`: files, with their own policies."""
+"""The web page, the browser client, and the API page at `/docs`: files, each at its address."""
 
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from app.settings import Settings
 
-WEB = Path(__file__).parent.parent / "web"
-PAGE_FILES = frozenset({"page.css", "page.js", "examples.js", "words.js", "icon.svg"})
-DOCS_FILES = frozenset({"docs.css", "docs.js"})
-SWAGGER_FILES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
-
-REVALIDATED = {"Cache-Control": "no-cache"}
-"""Kept by browsers, but asked for again by its `ETag`: a new version is used at once."""
-
-IMPORTABLE = REVALIDATED | {"Access-Control-Allow-Origin": "*"}
-"""A module is fetched with CORS, by any page; it holds no secret."""
-
-PAGE_POLICY = (
+POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' https: http: data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Pictures that were found come from anywhere, everything else from this service."""
+PAGE = {"Content-Security-Policy": POLICY}
+MODULE = {"Access-Control-Allow-Origin": "*"}
+"""A module is fetched with CORS, by any page; it holds no secret."""
+TYPES = MODULE | {"Content-Type": "application/typescript; charset=utf-8"}
+"""`.ts` is known as a video format."""
 
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-client_router = APIRouter(include_in_schema=False)
-page_router = APIRouter(include_in_schema=False)
-
-web = StaticFiles(directory=WEB)
-
-
-def page_routers(settings: Settings) -> list[APIRouter]:
-    """What the settings switch on; the client is always there."""
-    routers = [client_router]
-    if settings.web_page:
-        routers.append(page_router)
-    if settings.docs:
-        routers.append(docs_router())
-    return routers
+CLIENT = {"/client.js": MODULE, "/client.d.ts": TYPES}
+PAGE_FILES = ("page.css", "page.js", "examples.js", "words.js", "icon.svg")
+DOCS_FILES = ("docs.css", "docs.js")
+SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 
-@client_router.api_route("/client.js", methods=["GET", "HEAD"])
-async def get_client(request: Request) -> Response:
-    """The browser client, an ES module."""
-    return await _file(web, "client.js", request, IMPORTABLE)
-
-
-@client_router.api_route("/client.d.ts", methods=["GET", "HEAD"])
-async def get_client_types(request: Request) -> Response:
-    """Its types; the content type is TypeScript's, since `.ts` is known as a video format."""
-    types = IMPORTABLE | {"Content-Type": "application/typescript; charset=utf-8"}
-    return await _file(web, "client.d.ts", request, types)
-
-
-@page_router.api_route("/", methods=["GET", "HEAD"])
-async def get_page(request: Request) -> Response:
-    """The web page."""
-    headers = REVALIDATED | {"Content-Security-Policy": PAGE_POLICY}
-    return await _file(web, "index.html", request, headers)
-
-
-@page_router.api_route("/web/{name}", methods=["GET", "HEAD"])
-async def get_page_file(request: Request, name: str) -> Response:
-    """A file of the web page."""
-    return await _file(web, _known(name, PAGE_FILES), request, REVALIDATED)
-
-
-def docs_router() -> APIRouter:
-    """The API page: Swagger UI, from the files that a Python package holds."""
+def page_router(settings: Settings) -> APIRouter:
+    """The files that the settings switch on; the client is always there."""
     router = APIRouter(include_in_schema=False)
-    swagger = StaticFiles(packages=[("fastapi_offline", "static")])
-
-    @router.get("/docs")
-    async def get_docs(request: Request) -> Response:
-        headers = REVALIDATED | {"Content-Security-Policy": DOCS_POLICY}
-        return await _file(web, "docs.html", request, headers)
-
-    @router.get("/docs/{name}")
-    async def get_docs_file(request: Request, name: str) -> Response:
-        if name in DOCS_FILES:
-            return await _file(web, name, request, REVALIDATED)
-        return await _file(swagger, _known(name, SWAGGER_FILES), request, REVALIDATED)
-
+    web = StaticFiles(directory=Path(__file__).parent.parent / "web")
+    for path, headers in CLIENT.items():
+        _add_file(router, path, web, path[1:], headers)
+    if settings.web_page:
+        _add_file(router, "/", web, "index.html", PAGE)
+        for name in PAGE_FILES:
+            _add_file(router, f"/web/{name}", web, name, {})
+    if settings.docs:
+        _add_file(router, "/docs", web, "docs.html", PAGE)
+        # Swagger UI, as a Python package holds it.
+        swagger = StaticFiles(packages=[("fastapi_offline", "static")])
+        for name in (*DOCS_FILES, *SWAGGER_FILES):
+            folder = web if name in DOCS_FILES else swagger
+            _add_file(router, f"/docs/{name}", folder, name, {})
     return router
 
 
-def _known(name: str, names: frozenset[str]) -> str:
-    if name not in names:
-        raise HTTPException(404)
-    return name
+def _add_file(
+    router: APIRouter, path: str, folder: StaticFiles, name: str, headers: dict[str, str]
+) -> None:
+    # Browsers keep the file, but ask for it again by its `ETag`: a new version is used at once.
+    headers = {"Cache-Control": "no-cache"} | headers
 
+    async def get_file(request: Request) -> Response:
+        response = await folder.get_response(name, request.scope)
+        response.headers.update(headers)
+        return response
 
-async def _file(
-    files: StaticFiles, name: str, request: Request, headers: dict[str, str]
-) -> Response:
-    """A file, or a 304 if the browser has it already."""
-    response = await files.get_response(name, request.scope)
-    response.headers.update(headers)
-    return response
+    router.add_api_route(path, get_file, methods=["GET", "HEAD"])

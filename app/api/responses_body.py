@@ -7,16 +7,16 @@ to be replaced, or `store` where answers are not kept.
 
 import hashlib
 import json
-import re
 import secrets
+import tomllib
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
 from app.api.bodies import JsonBody, validated
-from app.api.checks import check_follow_up, check_image_count, check_length, check_model
 from app.api.schemas import OutputTokens, RequestModel
 from app.api.service import Service
 from app.errors import InvalidRequest, MalformedBody
@@ -26,48 +26,16 @@ Json = dict[str, Any]
 Place = tuple[Json, str]
 """An object in a body, and the name of the member that is an image's URL."""
 
-CONTENT = """type text image_url url detail refusal annotations title start_index end_index index
-    logprobs token bytes logprob top_logprobs prompt_cache_breakpoint mode ttl"""
-ITEM = f"""{CONTENT} role content id status phase call_id name namespace arguments output summary
-    encrypted_content action query queries pattern sources"""
-TOOL = """type name description parameters strict search_context_size filters allowed_domains key
-    value user_location city country region timezone vector_store_ids max_num_results
-    ranking_options ranker score_threshold container server_label server_url server_protocol
-    server_description headers allowed_tools tool_names require_approval always never read_only"""
-SCALARS = """background conversation enable_thinking include instructions max_output_tokens
-    max_tool_calls metadata model parallel_tool_calls previous_response_id prompt_cache_key
-    prompt_cache_retention safety_identifier service_tier store stream temperature top_logprobs
-    top_p truncation user"""
-OBJECTS = {
-    "access_programs": "cyber",
-    "background_options": "completion_window continuation_id",
-    "context_management": "compact_threshold type",
-    "image": "context_compression",
-    "input": ITEM,
-    "moderation": "input mode model output policy",
-    "prompt": f"{CONTENT} id version variables",
-    "prompt_cache_options": "comparison_response_id mode prewarm ttl",
-    "reasoning": "context effort generate_summary mode summary",
-    "stream_options": "include_obfuscation",
-    "text": "format type name description strict schema verbosity",
-    "tool_choice": "type mode name server_label tools",
-    "tools": TOOL,
-}
-MEMBERS = {name: frozenset(OBJECTS.get(name, "").split()) for name in [*SCALARS.split(), *OBJECTS]}
-"""What is passed on: each member, and the members that objects below it may have. These are the
-parameters of openai-python's `responses.create` (`conversation` as null only), and DashScope's
-`enable_thinking`. `docs/api.md` lists which of them DashScope ignores."""
-
-FREE_FORM = frozenset({"metadata", "text.format.schema", "tools.parameters", "tools.headers"})
-"""Objects whose members are the caller's own."""
-FREE_NAMES = frozenset({"prompt.variables"})
-"""Objects whose names are the caller's own, but not their values."""
+TABLE = tomllib.loads(Path(__file__).with_name("responses_members.toml").read_text("utf-8"))
+MEMBERS = {name: frozenset[str]() for name in TABLE["scalars"].split()}
+MEMBERS |= {name: frozenset(names.split()) for name, names in TABLE["objects"].items()}
+"""What is passed on: each member, and the members that objects below it may have."""
+FREE_FORM, FREE_NAMES = TABLE["free_form"].split(), TABLE["free_names"].split()
 TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
 CHOICE_OF_SEVERAL = "allowed_tools"
 """The type of a `tool_choice` that is no tool but lists some."""
 INPUT_TEXTS = ("input", "instructions")
 NAME_MAX_CHARS = 128
-INDEX = re.compile(r"\[\d+\]")
 
 
 def _text_or_items(value: Any) -> Any:
@@ -78,31 +46,40 @@ def _text_or_items(value: Any) -> Any:
 
 
 def _is_whole(item: Any) -> bool:
-    kind = (
-        item.get("type", "message" if "role" in item else None) if isinstance(item, dict) else None
-    )
+    if not isinstance(item, dict):
+        return False
+    kind = item.get("type", "message" if "role" in item else None)
     return isinstance(kind, str) and kind != "item_reference"
 
 
 INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
-Input = Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)]
-FIELDS: Json = {
-    name: (Any, Field(None, description=f"As OpenAI's `{name}`.")) for name in MEMBERS
-} | {
-    "model": (str, Field(description="One of the models that this service offers.")),
-    "input": (Input, Field(description="A text, or items.")),
-    "instructions": (str | None, Field(None, description="At most as long as a prompt.")),
-    "stream": (bool | None, Field(None, description="Whether to answer with events.")),
-    "max_output_tokens": (OutputTokens | None, Field(None, description="Reasoning included.")),
-    "previous_response_id": (str | None, Field(None, description="The response to follow up.")),
-    "tools": (list[Json] | None, Field(None, description="The tools that the model may call.")),
-    "conversation": (None, Field(None, description="Not offered; see previous_response_id.")),
+
+
+class CheckedMembers(RequestModel):
+    """The members that are looked at here; the upstream checks the others."""
+
+    model: str = Field(description="One of the models that this service offers.")
+    input: Annotated[Any, AfterValidator(_text_or_items), WithJsonSchema(INPUT_SCHEMA)]
+    """A text, or items."""
+    instructions: str | None = Field(default=None, description="At most as long as a prompt.")
+    stream: bool | None = Field(default=None, description="Whether to answer with events.")
+    background: bool | None = Field(default=None, description="Go on without a reader.")
+    max_output_tokens: OutputTokens | None = Field(default=None, description="Reasoning included.")
+    previous_response_id: str | None = Field(default=None, description="The response to follow up.")
+    tools: list[Json] | None = Field(default=None, description="The tools that the model may call.")
+    conversation: None = Field(default=None, description="Not offered; see previous_response_id.")
+
+
+OTHERS: Json = {
+    name: (Any, Field(None, description=f"As OpenAI's `{name}`."))
+    for name in MEMBERS
+    if name not in CheckedMembers.model_fields
 }
 ResponsesBody = create_model(
     "ResponsesBody",
-    __base__=RequestModel,
+    __base__=CheckedMembers,
     __doc__="As in the Responses API of OpenAI and DashScope.",
-    **FIELDS,
+    **OTHERS,
 )
 
 
@@ -115,24 +92,28 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
     """
     body, read = sent.found, BodyReader()
     if isinstance(model := body.get("model"), str):
-        check_model(service, model)
+        service.check_model(model)
     fields: Any = validated(ResponsesBody, body, strict=True)
     for name, value in body.items():
-        read.walk(value, name)
+        read.walk(value, name, name)
     service.guards.check_tools(read.tools)
-    check_follow_up(service, client, fields.previous_response_id)
-    check_image_count(service, len(read.places), "input")
-    check_length(service, "instructions", len(fields.instructions or ""))
+    service.check_follow_up(client, fields.previous_response_id)
+    service.check_image_count(len(read.places), "input")
+    service.check_length("instructions", len(fields.instructions or ""))
     urls = [holder[name] for holder, name in read.places]
     images = [await service.intake.prepare_url(url, caller=client.name) for url in urls]
     digest = _digest(body, read.places, images)
     changed = any(url.encode() != image.url for url, image in zip(urls, images, strict=True))
+    if fields.background:  # The upstream has none: it is asked for events, and we keep them.
+        changed, body["stream"] = True, True
+        del body["background"]
     if not service.settings.upstream_store and body.get("store") is not False:
         changed, body["store"] = True, False
     return ResponsesRequest(
         payload=_payload(body, read.places, images) if changed else sent.text,
         model=fields.model,
         stream=fields.stream is True,
+        background=fields.background is True,
         image_count=len(images),
         input_chars=read.chars,
         max_output_tokens=fields.max_output_tokens,
@@ -149,25 +130,28 @@ class BodyReader:
     tools: set[str] = field(default_factory=set)
     chars: int = 0
 
-    def walk(self, value: object, path: str) -> None:
-        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth."""
-        place = INDEX.sub("", path)
-        if isinstance(value, str) and path.startswith(INPUT_TEXTS):
+    def walk(self, value: object, path: str, place: str) -> None:
+        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth.
+
+        `path` has the numbers of list items, `place` is without them.
+        """
+        if isinstance(value, str) and place.startswith(INPUT_TEXTS):
             self.chars += len(value)
         elif isinstance(value, list):
             for number, one in enumerate(value):
-                self.walk(one, f"{path}[{number}]")
+                self.walk(one, f"{path}[{number}]", place)
         elif isinstance(value, dict) and place not in FREE_FORM:
             if place in TOOL_PLACES and value.get("type") != CHOICE_OF_SEVERAL:
                 self.tools.add(str(value.get("type")))
+            known = MEMBERS[place.partition(".")[0]]
             for name, inner in value.items():
                 inner_path = f"{path}.{name[:NAME_MAX_CHARS]}"
-                if name not in MEMBERS[place.partition(".")[0]] and place not in FREE_NAMES:
+                if name not in known and place not in FREE_NAMES:
                     raise InvalidRequest.of(inner_path, "This field is not passed on.")
                 if name == "image_url" and inner is not None:
                     self.places.append(_image_place(value, inner, inner_path))
                 else:
-                    self.walk(inner, inner_path)
+                    self.walk(inner, inner_path, f"{place}.{name[:NAME_MAX_CHARS]}")
 
 
 def _image_place(holder: Json, value: object, path: str) -> Place:

@@ -1,12 +1,21 @@
 """Request bodies and query parameters: what they may hold, for validation and for OpenAPI."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from app.errors import ServiceError
 from app.results import ApiModel
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
+
+OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+SERVER_ERRORS = 500
 
 Json = dict[str, Any]
 
@@ -80,6 +89,9 @@ class SearchRequest(RequestModel):
     """Upper bound of the answer, in tokens, reasoning included. Default: the model's own."""
     thinking: bool | None = None
     """`false` answers faster, without reasoning. Default: true."""
+    background: bool | None = None
+    """`true`: go on to the end although every reader leaves; `POST /search` answers 202 at once.
+    Default: false."""
     fresh: bool | None = None
     """`true`: do not reuse a finished search. Default: false."""
 
@@ -135,18 +147,26 @@ class Token(ApiModel):
 class OpenAIErrorBody(ApiModel):
     """What went wrong."""
 
-    message: str
-    """What happened, for humans."""
-    type: str
-    """OpenAI's kind of error."""
-    param: str | None
-    """The field that was refused, if one was."""
-    code: str
-    """What happened, for programs: this service's code."""
+    message: str = Field(description="What happened, for humans.")
+    type: str = Field(description="OpenAI's kind of error.")
+    param: str | None = Field(description="The field that was refused, if one was.")
+    code: str = Field(description="What happened, for programs: this service's code.")
 
 
 class OpenAIError(ApiModel):
     """An error under `/v1`, in OpenAI's shape."""
 
-    error: OpenAIErrorBody
-    """The error."""
+    error: OpenAIErrorBody = Field(description="The error.")
+
+    @classmethod
+    def of(cls, error: ServiceError) -> Self:
+        """The same error with our code; `param` is the first field that was refused."""
+        other = "server_error" if error.status >= SERVER_ERRORS else "invalid_request_error"
+        reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
+        body = OpenAIErrorBody(
+            message=f"{error.detail} {reasons}".rstrip(),
+            type=OPENAI_TYPES.get(error.status, other),
+            param=error.fields[0].field if error.fields else None,
+            code=error.code,
+        )
+        return cls(error=body)

@@ -3,13 +3,16 @@
 import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
+from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 
+from app.errors import InvalidRequest, ModelNotAllowed
 from app.guards import Guards
 from app.images.intake import ImageIntake
+from app.models import Client
 from app.responses import Responses
-from app.runs import Runs
+from app.runs import Run, Runs
 from app.search import Searches
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -26,6 +29,8 @@ class Service:
     runs: Runs
     searches: Searches
     responses: Responses
+    chats: WeakValueDictionary[tuple[str, str], Run] = field(default_factory=WeakValueDictionary)
+    """The latest run of each client's chat, until a reader has had its end."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set from the first moment of a shutdown."""
 
@@ -34,6 +39,31 @@ class Service:
         self.draining.set()
         # Searches that wait for a picture will not begin: their callers are told at once.
         await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
+
+    def check_model(self, model: str) -> None:
+        """Refuse a model that is not offered."""
+        if model not in self.settings.models:
+            offered = ", ".join(self.settings.models)
+            raise ModelNotAllowed(f"This model is not offered. Offered are: {offered}.")
+
+    def check_length(self, field: str, chars: int) -> None:
+        """Refuse a text that is longer than a prompt may be."""
+        if 0 < self.settings.prompt_max_chars < chars:
+            raise InvalidRequest.of(field, f"At most {self.settings.prompt_max_chars} characters.")
+
+    def check_image_count(self, count: int, field: str = "image") -> None:
+        """Refuse more images than are allowed."""
+        if count > self.settings.image_max_count:
+            raise InvalidRequest.of(field, f"At most {self.settings.image_max_count} images.")
+
+    def check_follow_up(self, client: Client, response_id: str | None) -> None:
+        """Refuse to follow up a response that is not kept, or not this client's."""
+        if response_id is None:
+            return
+        if not self.settings.upstream_store:
+            reason = "Answers are not kept here, so none can be followed up."
+            raise InvalidRequest.of("previous_response_id", reason)
+        self.guards.responses.check(response_id, client.name)
 
 
 async def get_service(request: Request) -> Service:

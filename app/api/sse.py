@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import Gauge
 from sse_starlette import ServerSentEvent
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from app.api.disconnects import disconnected
+from app.api.disconnects import wait_unless_disconnected
 from app.errors import Draining
-from app.models import Event
+from app.models import SYNTHETIC_PREFIX, Event
 from app.runs import Reader, Run
 
 RETRY_MS = 2_000
@@ -23,7 +24,7 @@ DRAIN_RETRY_MS = (1_000, 10_000)
 PIECE_BYTES = 16_384
 """Most bytes of one `send`, about: what a reader that stalls holds of the log."""
 
-KEEP_ALIVE = b": keep-alive\n"
+KEEP_ALIVE = {"type": "http.response.body", "body": b": keep-alive\n", "more_body": True}
 """A comment line, not a block: openai-python takes a lone blank line for an empty event."""
 
 STREAM_HEADERS = {
@@ -44,7 +45,7 @@ def frame(event: Event, last_lines: bytes = b"") -> Iterable[bytes]:
     """
     if len(event.data) > PIECE_BYTES:
         return _pieces(event, last_lines)
-    if event.is_synthetic:
+    if event.type.startswith(SYNTHETIC_PREFIX):
         text = ServerSentEvent(event.data.decode(), event=event.type, sep="\n").encode()
         return (text[:-1] + last_lines + b"\n",)
     data = event.data.replace(b"\n", b"\ndata: ")
@@ -60,21 +61,24 @@ def _pieces(event: Event, last_lines: bytes) -> Iterator[bytes]:
 
 def search_encoder(run: Run, after: int) -> Encoder:
     """Frames with the id by which a reader can resume; the first behind `after` says `retry`."""
+    run_id = run.id.encode()
 
     def encode(event: Event, number: int) -> Iterable[bytes]:
-        last_lines = f"id: {run.id}:{number}\n"
+        last_lines = b"id: %b:%d\n" % (run_id, number)
         if event.type == "search.failed" and isinstance(run.error, Draining):
             retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-            last_lines = f"retry: {retry_ms}\n{last_lines}"
+            last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
         elif number == after + 1:
-            last_lines = f"retry: {RETRY_MS}\n{last_lines}"
-        return frame(event, last_lines.encode())
+            last_lines = b"retry: %d\n%b" % (RETRY_MS, last_lines)
+        return frame(event, last_lines)
 
     return encode
 
 
 class EventStream(Response):
     """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
+
+    `on_end` is called when the reader has had the last event.
 
     It has no `media_type`: FastAPI would document a text beside the union of events.
     """
@@ -89,6 +93,7 @@ class EventStream(Response):
         streams_open: Gauge,
         after: int = 0,
         headers: dict[str, str] | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self.status_code = status_code
         self.background = None
@@ -98,51 +103,47 @@ class EventStream(Response):
         self._heartbeat_s = heartbeat_s
         self._streams_open = streams_open
         self._after = after
+        self._on_end = on_end
 
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
-        leaving = asyncio.create_task(disconnected(receive))
+        head = {"status": self.status_code, "headers": self.raw_headers}
         try:
-            with self._streams_open.track_inprogress(), self._reader.run.log.watch() as grown:
-                leaving.add_done_callback(lambda _: grown.set())
-                head = {"status": self.status_code, "headers": self.raw_headers}
+            with self._streams_open.track_inprogress():
                 await send({"type": "http.response.start", **head})
-                await self._follow(send, grown, leaving)
+                # In a task of its own: waking up this one passes through each middleware's frame.
+                await wait_unless_disconnected(Request(scope, receive), self._follow(send))
         finally:
-            leaving.cancel()
             self._reader.close()
 
-    async def _follow(self, send: Send, grown: asyncio.Event, leaving: asyncio.Task[None]) -> None:
-        loop, log = asyncio.get_running_loop(), self._reader.run.log
-        while not leaving.done():
-            grown.clear()
+    async def _follow(self, send: Send) -> None:
+        log = self._reader.run.log
+        while not log.closed or self._after < len(log.events):
             for piece in self._new():
-                await send(_body(piece))
-                if leaving.done():
-                    return
-            if log.closed:
-                await send(_body(b"", more=False))
-                return
-            timer = loop.call_later(self._heartbeat_s, grown.set) if self._heartbeat_s else None
-            await grown.wait()
-            if timer:
-                timer.cancel()
-                if not (self._after < len(log.events) or self._reader.run.ended or leaving.done()):
-                    await send(_body(KEEP_ALIVE))
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = b""  # noqa: PLW2901 - or it would be held until the next one
+            if log.closed or self._after < len(log.events):
+                continue
+            growth = log.growth()
+            if not self._heartbeat_s:
+                await growth
+            elif not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
+                await send(KEEP_ALIVE)
+        await send({"type": "http.response.body"})
+        if self._on_end:
+            self._on_end()
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        events, piece = self._reader.run.log.events, bytearray()
+        events, parts, n_bytes = self._reader.run.log.events, list[bytes](), 0
         while self._after < len(events):
+            event = events[self._after]
             self._after += 1
-            for part in self._encode(events[self._after - 1], self._after):
-                piece += part
-                if len(piece) >= PIECE_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-        if piece:
-            yield bytes(piece)
-
-
-def _body(data: bytes, *, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": data, "more_body": more}
+            for part in self._encode(event, self._after):
+                parts.append(part)
+                n_bytes += len(part)
+                if n_bytes >= PIECE_BYTES:
+                    yield b"".join(parts)
+                    parts, n_bytes = [], 0
+        if parts:
+            yield b"".join(parts)

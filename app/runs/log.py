@@ -5,8 +5,7 @@ delays nobody. Events are numbered from 1 without gaps.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from app.models import Event
 
@@ -16,7 +15,10 @@ EVENT_OVERHEAD_BYTES = 160
 
 def size_of(events: Sequence[Event]) -> int:
     """Memory that events take, in bytes."""
-    return sum(EVENT_OVERHEAD_BYTES + len(event.data) for event in events)
+    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
+    for event in events:
+        size_bytes += len(event.data)
+    return size_bytes
 
 
 class EventLog:
@@ -26,22 +28,20 @@ class EventLog:
         self.events: list[Event] = []
         self.size_bytes = 0
         self.closed = False
-        self._watchers: set[asyncio.Event] = set()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
         """Add events that take `size_bytes` in all, `close` if they are the last; wake readers."""
         self.events += events
         self.size_bytes += size_bytes
         self.closed = close
-        for grown in self._watchers:
-            grown.set()
+        waiting, self._waiting = self._waiting, []
+        for growth in waiting:
+            if not growth.done():
+                growth.set_result(None)
 
-    @contextmanager
-    def watch(self) -> Iterator[asyncio.Event]:
-        """An event that is set in the same turn as each append. Clear it yourself."""
-        grown = asyncio.Event()
-        self._watchers.add(grown)
-        try:
-            yield grown
-        finally:
-            self._watchers.discard(grown)
+    def growth(self) -> asyncio.Future[None]:
+        """What one reader awaits: it is done in the same turn as the next append."""
+        growth = asyncio.get_running_loop().create_future()
+        self._waiting.append(growth)
+        return growth

@@ -65,6 +65,8 @@ class Run:
     log: EventLog = field(default_factory=EventLog)
     error: ServiceError | None = None
     resumable: bool = False
+    background: bool = False
+    """Whether it goes on to its end although every reader leaves."""
     was_admitted: bool = False
     opens: int = 0
     """How many requests asked for this run."""
@@ -77,7 +79,7 @@ class Run:
         self._linger: asyncio.TimerHandle | None = None
         self._relayed = self._stopping = False
         self._stop_error: ServiceError | None = None
-        self._admitted, self._opened, self._finished = (asyncio.Event() for _ in range(3))
+        self._finished = self._loop.create_future()
 
     def start(self, work: Work) -> None:
         """Begin the work in a task."""
@@ -111,35 +113,38 @@ class Run:
 
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
-        await self._admitted.wait()
+        while not (self.was_admitted or self.ended):
+            await self.log.growth()
         if self.error and not self.was_admitted:
             raise self.error
 
-    async def opened(self, within_s: float) -> None:
-        """Wait for the first upstream event, at most `within_s` seconds, and for the admission.
+    async def opened(self, within_s: float | None) -> None:
+        """Wait for the first upstream event, `within_s` seconds at most, and for the admission.
 
         Raises the error if it failed before that event came, and within that time.
         """
         try:
             async with asyncio.timeout(within_s):
-                await self._opened.wait()
+                while not (self._relayed or self.ended):
+                    await self.log.growth()
         except TimeoutError:
             await self.admitted()
         else:
             if self.error and not self._relayed:
                 raise self.error
 
-    async def finished(self) -> None:
-        """Wait until the last event is in the log."""
-        await self._finished.wait()
+    async def finished(self, within_s: float | None = None) -> None:
+        """Wait until the last event is in the log, or so long."""
+        await asyncio.wait({self._finished}, timeout=within_s)
 
-    def read(self, *, resumable: bool) -> "Reader":
+    def read(self, *, resumable: bool, background: bool = False) -> "Reader":
         """Hold the run for one reader; `resumable` if it could come back after a break."""
         self._readers += 1
         self.resumable = self.resumable or resumable
+        self.background = self.background or background
         if self._linger:
             self._linger.cancel()
-        return Reader(self)
+        return Reader(self, background=background)
 
     def leave(self) -> None:
         """Let one reader go; the last one stops the run, after the linger if it may come back.
@@ -147,7 +152,8 @@ class Run:
         A run that still waits for its admission is stopped at once.
         """
         self._readers -= 1
-        if not (self._readers or self.ended):
+        goes_on = self.background and self.was_admitted
+        if not (self._readers or self.ended or goes_on):
             wait_s = self.linger_s if self.resumable and self.was_admitted else 0
             self._linger = self._loop.call_later(wait_s, self.stop)
 
@@ -164,7 +170,6 @@ class Run:
                     self._append(events)
                     if not self.was_admitted:
                         self.was_admitted = True
-                        self._admitted.set()
                         self._watch_silence()
         except ServiceError as exc:
             self.error = exc
@@ -177,11 +182,9 @@ class Run:
         if 0 < self.max_bytes < self.log.size_bytes + size_bytes:
             raise UpstreamProtocol(TOO_LARGE)
         self.reserve(size_bytes)
-        self.log.append(events, size_bytes)
+        self._relayed = self._relayed or any(not event.is_synthetic for event in events)
         self._heard_at = self._loop.time()
-        if not self._relayed and any(not event.is_synthetic for event in events):
-            self._relayed = True
-            self._opened.set()
+        self.log.append(events, size_bytes)
 
     def _watch_silence(self) -> None:
         """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
@@ -206,8 +209,7 @@ class Run:
         last_bytes = size_of(last)
         self.log.append(last, last_bytes, close=True)
         self.on_end(self, last_bytes)
-        for stage in (self._admitted, self._opened, self._finished):
-            stage.set()
+        self._finished.set_result(None)
 
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
@@ -220,17 +222,19 @@ class Run:
             return self._work.conclude(self.error, cancelled=False)
 
 
-def _unexpected(cause: Exception) -> Internal:
+def _unexpected(cause: Exception) -> ServiceError:
     """The error for a bug; where memory ran out, the same request would need as much again."""
-    again = not isinstance(cause, MemoryError)
-    return Internal("An unexpected error occurred; it was logged.", retryable=again)
+    error = Internal("An unexpected error occurred; it was logged.")
+    error.retryable = not isinstance(cause, MemoryError)
+    return error
 
 
 class Reader:
     """One request's hold on a run. Close it whichever way the request ends."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, background: bool) -> None:
         self.run = run
+        self.background = background
         self._open = True
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
 from app.models import Client
 from app.runs.log import EventLog
 from app.runs.run import Reader, Run, Work
@@ -31,12 +31,14 @@ class Runs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._max_bytes = settings.search_store_max_bytes
         self.draining = False
         self.size_bytes = 0
         """Memory that all logs take."""
         self._runs: dict[str, Run] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
+        self._by_response = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -55,6 +57,7 @@ class Runs:
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
+        background: bool = False,
         progress_s: float = 0,
         listed: bool = True,
         kept: bool = True,
@@ -62,9 +65,10 @@ class Runs:
         """Join the run that answers this request, or start one.
 
         `fingerprint` is equal for requests of one owner that may share one answer; `fresh` excludes
-        a finished run, but not one under way. A `resumable` reader could come back after a break. A
-        new run gives a sign of life after `progress_s` of silence (0: never), can be found by its
-        id if `listed`, and stays a while for whoever comes back if `kept`.
+        a finished run, but not one under way. A `resumable` reader could come back after a break;
+        in the `background` the run needs none. A new run gives a sign of life after `progress_s`
+        of silence (0: never), can be found by its id if `listed`, and stays a while for whoever
+        comes back if `kept`.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
@@ -78,7 +82,7 @@ class Runs:
         else:
             if self.draining:
                 raise _draining()
-            self._make_room(0)
+            self._reserve(0)
             run = Run(
                 owner=owner,
                 fingerprint=fingerprint,
@@ -96,7 +100,8 @@ class Runs:
         if key is not None:
             self._by_key[owner.name, key] = run
         run.opens += 1
-        return Opened(run.read(resumable=resumable or key is not None), cache)
+        resumable = resumable or key is not None
+        return Opened(run.read(resumable=resumable, background=background), cache)
 
     def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
@@ -107,6 +112,16 @@ class Runs:
         if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
+
+    def name_response(self, run_id: str, response_id: str) -> None:
+        """Note which run brings this response of the upstream."""
+        self._by_response[response_id] = self._runs[run_id]
+
+    def find_response(self, owner: Client, response_id: str) -> Run | None:
+        """The owner's run that brings this response, while it is kept."""
+        run = self._by_response.get(response_id)
+        known = run and run.id in self._runs and run.owner.name == owner.name
+        return run if known else None
 
     def cancel(self, run: Run) -> bool:
         """Stop a run unless others read it too; whether it stops."""
@@ -150,18 +165,12 @@ class Runs:
         return run.reusable and run.id in self._runs
 
     def _reserve(self, size_bytes: int) -> None:
-        self._make_room(size_bytes)
-        self.size_bytes += size_bytes
-
-    def _make_room(self, size_bytes: int) -> None:
-        """Drop ended runs, the oldest first, until `size_bytes` more fit, or refuse them."""
-        while self._is_full(size_bytes):
+        """Take room for events; ended runs make way, the oldest first, or it is refused."""
+        while 0 < self._max_bytes <= self.size_bytes + size_bytes:
             if not self._ended_at:
                 raise Overloaded(STORE_FULL, retry_after_s=STORE_RETRY_AFTER_S)
             self._forget(next(iter(self._ended_at)))
-
-    def _is_full(self, size_bytes: int) -> bool:
-        return 0 < self._settings.search_store_max_bytes <= self.size_bytes + size_bytes
+        self.size_bytes += size_bytes
 
     def _keep(self, run: Run, last_bytes: int) -> None:
         """Keep an ended run for those that come back for it. Its last events always fit."""
@@ -172,7 +181,7 @@ class Runs:
             loop.call_later(self._settings.search_retention_s, self._forget, run.id)
         else:
             self._forget(run.id)
-        while self._ended_at and self._is_full(0):
+        while self._ended_at and 0 < self._max_bytes <= self.size_bytes:
             self._forget(next(iter(self._ended_at)))
         if not self.active:
             self._all_ended.set()
@@ -183,5 +192,5 @@ class Runs:
             self.size_bytes -= run.log.size_bytes
 
 
-def _draining() -> Draining:
+def _draining() -> ServiceError:
     return Draining("The service is shutting down.", retry_after_s=DRAIN_RETRY_AFTER_S)

@@ -44,7 +44,7 @@ class AnswerBuilder:
                 return self._collect(_member(event, "item"))
         elif event.type in TERMINAL_EVENTS:
             self._end(event.type, _member(event, "response"))
-        elif not self.response_id and event.type != TEXT_DELTA and not event.is_synthetic:
+        elif not self.response_id:
             self.response_id = as_text(_member(event, "response").get("id")) or None
         return None
 

@@ -42,15 +42,17 @@ class UpstreamClient:
         self._metrics = metrics
         key = settings.dashscope_api_key.get_secret_value()
         self._secret = key.encode()
+        self._headers = {
+            "Accept-Encoding": "identity",
+            "Authorization": f"Bearer {key}",
+            "Content-Type": JSON,
+            "User-Agent": "imagesearch-proxy",
+        }
+        self._url = httpx.URL(settings.base_url + RESPONSES)
+        self._headers["Host"] = self._url.netloc.decode("ascii")
+        self._connect_s = settings.upstream_connect_timeout_s or None
         self._http = httpx.AsyncClient(
-            base_url=settings.base_url,
             transport=_transport(settings),
-            headers={
-                "Accept-Encoding": "identity",
-                "Authorization": f"Bearer {key}",
-                "User-Agent": "imagesearch-proxy",
-            },
-            timeout=httpx.Timeout(None, connect=settings.upstream_connect_timeout_s or None),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             trust_env=False,
@@ -80,8 +82,9 @@ class UpstreamClient:
                     chunks = response.aiter_raw()
                     while not reader.over:
                         if events := await _next_events(reader, chunks, deadlines):
-                            payload.clear()
-                            deadlines.first_event()
+                            if payload:
+                                payload.clear()
+                                deadlines.first_event()
                             yield events
                     if reader.error:
                         raise reader.error
@@ -112,8 +115,8 @@ class UpstreamClient:
             ServiceError: For every other failure.
         """
         attempts = Attempts(UpstreamCall(), self._settings, self._metrics)
-        sent = self._attempt(attempts, (), method=method, path=path, params=params)
-        async with sent as attempt:
+        url = httpx.URL(self._settings.base_url + path, params=params)
+        async with self._attempt(attempts, (), method=method, url=url) as attempt:
             return await self._answer(*attempt, stored=True)
 
     @asynccontextmanager
@@ -124,17 +127,25 @@ class UpstreamClient:
         *,
         accept: str = JSON,
         method: str = "POST",
-        path: str = RESPONSES,
-        params: Mapping[str, str] | None = None,
+        url: httpx.URL | None = None,
     ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
-        """Send a request, and give its response, whose body is to be read, unless it refuses."""
-        n_bytes = sum(map(len, payload))
-        headers = {"Accept": accept, "Content-Length": str(n_bytes), "Content-Type": JSON}
-        body = RequestBody(payload, attempts.call)
-        request = self._http.build_request(
-            method, path, params=params, headers=headers, content=body
+        """Send a request, and give its response, whose body is to be read, unless it refuses.
+
+        With a `url`, it is about a stored response.
+        """
+        stored = url is not None
+        # Not built by the client, which merges URL and headers anew each time: 5 % of a search.
+        request = httpx.Request(
+            method,
+            url or self._url,
+            headers={
+                **self._headers,
+                "Accept": accept,
+                "Content-Length": str(sum(map(len, payload))),
+            },
+            stream=RequestBody(payload, attempts.call),
+            extensions={"timeout": {"connect": self._connect_s}},
         )
-        stored = path != RESPONSES
         # Without a stream, nothing is heard before the answer is complete.
         deadlines = CallDeadlines(self._settings, streamed=stored or accept == STREAM)
         with attempts.attempt(), closing(deadlines):
@@ -189,7 +200,7 @@ class UpstreamClient:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestBody:
+class RequestBody(httpx.AsyncByteStream):
     """A payload as httpx sends it; it can be sent again. Notes when all of it was written."""
 
     payload: Sequence[bytes]

@@ -3,7 +3,7 @@
 import asyncio
 from math import inf
 
-from app.errors import Billed, UpstreamTimeout
+from app.errors import Billed, ServiceError, UpstreamTimeout
 from app.settings import Settings
 
 POLL_S = 1.0  # How often the timer looks while nothing is waited for.
@@ -69,6 +69,6 @@ class CallDeadlines:
             self._timer = self._loop.call_at(next_s, self._check)
 
 
-def timed_out(phase: str, *, billed: Billed = "maybe") -> UpstreamTimeout:
+def timed_out(phase: str, *, billed: Billed = "maybe") -> ServiceError:
     """The error of a phase: `connect`, `first event`, `idle` or `total`."""
     return UpstreamTimeout(f"The upstream exceeded the {phase} time-out.", billed=billed)

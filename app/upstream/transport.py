@@ -93,11 +93,11 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         try:
             await self._send(head, body)
             while not self._status:
-                await self._wait()
+                await self._changed()
         except BaseException:
             self.abort()
             raise
-        known = {"expect_end": self._expect_end.set}
+        known = {"expect_end": self._expect_end}
         return httpx.Response(self._status, headers=self._headers, stream=self, extensions=known)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             if self._chunks:
                 yield self._take()
             else:
-                await self._wait()
+                await self._changed()
 
     async def aclose(self) -> None:
         """Let go of the response; what has not ended is cut (not at once after `expect_end`)."""
@@ -115,6 +115,9 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def _expect_end(self) -> None:
+        self._ends_soon = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -187,7 +190,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._status = self._unread_bytes = 0
         self._written = self._complete = self._released = False
         self._keep_alive = self._until_close = False
-        self._expect_end = asyncio.Event()
+        self._ends_soon = False
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
         """Write the request, unless a response (an early refusal) or a break comes before."""
@@ -197,7 +200,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self._transport.write(head + chunk)
             head, failed = b"", self._transport.is_closing()
             while not (self._can_write or self._status):
-                await self._wait()
+                await self._changed()
             if failed or not self._can_write:
                 return
         self._written = True
@@ -208,7 +211,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         if usable and self._complete:
             self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
             self._idle[self] = None
-        elif usable and self._expect_end.is_set():
+        elif usable and self._ends_soon:
             self._timer = self._loop.call_later(FINAL_CHUNK_S, self.abort)
         else:
             self.abort()
@@ -225,13 +228,13 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self.abort()
         self._wake()
 
-    async def _wait(self) -> None:
-        """Wait for something to change, or raise what has ended the connection."""
+    def _changed(self) -> asyncio.Future[None]:
+        """A future for the next change; raises what has ended the connection."""
         if self._error:
             began = self._written or self._status
             raise self._error if began else httpx.WriteError(str(self._error))
         self._waiter = self._loop.create_future()
-        await self._waiter
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():

@@ -347,6 +347,11 @@ export type SearchRequest = {
   max_output_tokens?: number | null;
   /** `false` answers faster, without reasoning. Default: true. */
   thinking?: boolean | null;
+  /**
+   * `true`: go on to the end although every reader leaves; `POST /search` answers 202 at once.
+   * Default: false.
+   */
+  background?: boolean | null;
   /** `true`: do not reuse a finished search. Default: false. */
   fresh?: boolean | null;
 };

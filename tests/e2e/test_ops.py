@@ -12,7 +12,8 @@ PICTURE = PICTURES[7]
 
 async def test_the_service_says_how_it_is() -> None:
     async with running() as service:
-        await service.http.post("/search", json={"image_url": GALLERY_URL + PICTURE.name})
+        made = await service.http.post("/search", json={"image_url": GALLERY_URL + PICTURE.name})
+        await service.stream("GET", f"/search/{made.headers['x-search-id']}/stream")
         assert (await service.http.get("/healthz")).json() == {"status": "ok"}
         assert (await service.http.get("/readyz")).json() == {"status": "ready"}
         metrics = (await service.http.get("/metrics")).text
@@ -23,6 +24,7 @@ async def test_the_service_says_how_it_is() -> None:
             "streams_open 0.0",
             "runs_active 0.0",
             'cache_total{result="miss"} 1.0',
+            'resumes_total{where="memory"} 1.0',
         ):
             assert f"imagesearch_{line}\n" in metrics, line
         assert "imagesearch_store_bytes 0.0" not in metrics

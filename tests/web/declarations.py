@@ -12,13 +12,17 @@ HERE = Path(__file__).parent
 DECLARATIONS = HERE.parent.parent / "app" / "web" / "client.d.ts"
 
 
+def document() -> str:
+    """The OpenAPI document, in JSON."""
+    settings = load(allow_anonymous=True, dashscope_api_key="sk-not-used-here", _env_file=None)
+    return json.dumps(create_app(settings).openapi())
+
+
 def declarations() -> str:
     """The text of `client.d.ts`. Needs Node and what `package.json` names."""
-    settings = load(allow_anonymous=True, dashscope_api_key="sk-not-used-here", _env_file=None)
-    document = json.dumps(create_app(settings).openapi())
     command = ["node", "types/make.mjs"]
     made = subprocess.run(
-        command, cwd=HERE, input=document, stdout=subprocess.PIPE, text=True, check=True
+        command, cwd=HERE, input=document(), stdout=subprocess.PIPE, text=True, check=True
     )
     return made.stdout
 

@@ -4,7 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
-from tests.web.declarations import DECLARATIONS, declarations
+from tests.web.declarations import DECLARATIONS, declarations, document
 from tests.web.node_programs import HERE, need_node, run_command
 
 WEB = DECLARATIONS.parent
@@ -54,3 +54,16 @@ async def test_the_package_holds_the_module_and_its_types_and_compiles_strictly(
     )
     (tmp_path / "program.mjs").write_text(imported)
     assert (await run_command("node", str(tmp_path / "program.mjs"))).strip() == "function"
+
+
+async def test_a_client_that_hey_api_generates_tells_every_event_apart(tmp_path: Path) -> None:
+    (tmp_path / "openapi.json").write_text(document(), encoding="utf-8")
+    generator = ("node", "node_modules/@hey-api/openapi-ts/bin/run.js", "--silent")
+    await run_command(
+        *generator, "-i", str(tmp_path / "openapi.json"), "-o", str(tmp_path / "client")
+    )
+    program = (HERE / "types" / "hey_api.ts").read_text(encoding="utf-8")
+    (tmp_path / "program.ts").write_text(program, encoding="utf-8")
+    options = COMPILER_OPTIONS | {"module": "esnext", "moduleResolution": "bundler"}
+    (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": options}))
+    await run_command("node", "node_modules/typescript/bin/tsc", "--project", str(tmp_path))

@@ -16,6 +16,7 @@ from tests.e2e.images.files import (
     gif_frames,
     grey,
     jpeg,
+    noise,
     paletted,
     png,
     scene,
@@ -180,3 +181,19 @@ COLOURS = [
     Case("webp, broken profile", of(scene, "WEBP", icc_profile=b"no", **EXACT), Goes()),
     Case("grey jpeg, RGB profile", of(grey, "JPEG", **OTHER, **FINE), Goes(grey)),
 ]
+
+WHOLE: dict[str, Make] = {
+    "jpeg": lambda: jpeg(scene(200, 150)),
+    "progressive jpeg": lambda: jpeg(scene(200, 150), progressive=True),
+    "png": lambda: png(scene(200, 150)),
+    "webp": lambda: encoded(scene(200, 150), "WEBP"),
+    "lossless webp": lambda: encoded(noise(80, 60), "WEBP", lossless=True),
+    "webp with transparency": lambda: encoded(cut_out().resize((200, 150)), "WEBP"),
+    "animated webp": lambda: animated_webp((80, 60), webp_frame(noise(80, 60))),
+    "gif": lambda: encoded(noise(80, 60).quantize(), "GIF"),
+    "bmp": lambda: encoded(scene(80, 60), "BMP"),
+    "tiff": lambda: encoded(noise(80, 60), "TIFF", compression="tiff_lzw"),
+    "heic": lambda: encoded(noise(80, 60), "HEIF"),
+    "heic of tiles": lambda: encoded(noise(200, 150), "HEIF", tile_size=64),
+    "avif": lambda: encoded(noise(80, 60), "AVIF"),
+}

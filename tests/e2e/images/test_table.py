@@ -8,20 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.images import changed, hostile, ordinary
-from tests.e2e.images.files import (
-    Case,
-    Make,
-    Refused,
-    animated_webp,
-    cut_out,
-    difference,
-    encoded,
-    jpeg,
-    noise,
-    png,
-    scene,
-    webp_frame,
-)
+from tests.e2e.images.files import Case, Refused, difference, jpeg
 from tests.e2e.images.uploads import Uploads, uploads
 
 MAX_SIDE = 256
@@ -40,22 +27,6 @@ CASES = [
     *hostile.BOMBS,
     *hostile.POLYGLOTS,
 ]
-
-WHOLE: dict[str, Make] = {
-    "jpeg": lambda: jpeg(scene(200, 150)),
-    "progressive jpeg": lambda: jpeg(scene(200, 150), progressive=True),
-    "png": lambda: png(scene(200, 150)),
-    "webp": lambda: encoded(scene(200, 150), "WEBP"),
-    "lossless webp": lambda: encoded(noise(80, 60), "WEBP", lossless=True),
-    "webp with transparency": lambda: encoded(cut_out().resize((200, 150)), "WEBP"),
-    "animated webp": lambda: animated_webp((80, 60), webp_frame(noise(80, 60))),
-    "gif": lambda: encoded(noise(80, 60).quantize(), "GIF"),
-    "bmp": lambda: encoded(scene(80, 60), "BMP"),
-    "tiff": lambda: encoded(noise(80, 60), "TIFF", compression="tiff_lzw"),
-    "heic": lambda: encoded(noise(80, 60), "HEIF"),
-    "heic of tiles": lambda: encoded(noise(200, 150), "HEIF", tile_size=64),
-    "avif": lambda: encoded(noise(80, 60), "AVIF"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +66,11 @@ async def test_the_libraries_decide_what_can_be_read(case: Case, service: Upload
     await check(service, case)
 
 
-@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("kind", ordinary.WHOLE)
 async def test_a_whole_file_is_taken_and_a_truncated_one_refused(
     kind: str, service: Uploads
 ) -> None:
-    body = WHOLE[kind]()
+    body = ordinary.WHOLE[kind]()
     await service.arrived(body)
     for tenth in range(1, 10):
         response = await service.post(body[: len(body) * tenth // 10])

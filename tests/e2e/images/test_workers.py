@@ -23,6 +23,7 @@ from tests.e2e.images.workers import (
     cpu_ticks,
     descriptors,
     environment_of,
+    session_niceness,
     tell,
     workers_of,
 )
@@ -139,17 +140,38 @@ async def test_callers_take_turns() -> None:
 
 
 async def test_no_process_and_no_descriptor_is_left_behind() -> None:
-    async with uploads() as service:
+    large, settings = encoded(Image.new("RGBA", (4_000, 3_000)), "WEBP"), {"image_workers": 1}
+    settings["image_worker_memory_bytes"] = 160 << 20
+    async with asyncio.timeout(3600), uploads(**settings) as service:
+
+        async def loses(body: bytes, number: signal.Signals, skipped_s: float = 0) -> None:
+            tell(workers_of(), signal.SIGSTOP)
+            (lost,) = await begun(service, body)
+            tell(workers_of(), number)
+            skip(skipped_s)
+            check_refusal(await lost, "image_too_complex")
+            assert (await service.post(GIF)).status_code == 200
+
         await service.post(GIF)
         gc.collect()
         before = descriptors()
-        for _ in range(5):
-            tell(workers_of(), signal.SIGKILL)
-            await service.post(GIF)  # It may be lost with its worker.
-        await until(lambda: len(workers_of()) == 2)
-        assert (await service.post(GIF)).status_code == 200
+        for _ in range(3):
+            await loses(GIF, signal.SIGKILL)
+            await loses(GIF, signal.SIGSTOP, TIMEOUT_S + 1)
+            await loses(large, signal.SIGCONT)
+        assert len(workers_of()) == 1
         assert descriptors() <= before + 1
     assert not workers_of()
+
+
+async def test_busy_workers_and_the_time_of_images_are_in_the_metrics() -> None:
+    async with one_worker() as (service, worker):
+        (post,) = await begun(service, GIF)
+        assert await service.service.metric("imagesearch_image_workers_busy") == 1
+        os.kill(worker, signal.SIGCONT)
+        assert (await post).status_code == 200
+        assert await service.service.metric("imagesearch_image_workers_busy") == 0
+        assert await service.service.metric("imagesearch_image_seconds_count") == 1
 
 
 @asynccontextmanager
@@ -202,6 +224,13 @@ async def test_a_worker_knows_nothing_of_the_services_environment() -> None:
         for worker in workers_of(process.pid):
             assert len(environment_of(worker)) == 5
             assert not [name for name in environment_of(worker) if "DASHSCOPE" in name]
+
+
+async def test_workers_give_way_to_the_event_loop() -> None:
+    async with uploads():
+        for worker in workers_of():
+            assert os.getpriority(os.PRIO_PROCESS, worker) == 5
+            assert session_niceness(worker) in (5, None)
 
 
 def test_a_worker_imports_nothing_of_the_service() -> None:

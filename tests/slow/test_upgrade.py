@@ -1,0 +1,74 @@
+"""Clients that ask for HTTP/2 by an Upgrade header: refused in words alone, served behind nginx."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.asking import IMAGE_URL
+from tests.e2e.test_nginx import configured, listens
+from tests.processes import service, simulator
+
+BODY = json.dumps({"image_url": IMAGE_URL})
+PROGRAMS = {
+    "curl": [
+        *("curl", "-s", "--http2", "-H", "Content-Type: application/json"),
+        *("-w", "\n%{http_code}", "-d", BODY, "URL"),
+    ],
+    "java": ["java", str(Path(__file__).parent / "Post.java"), "URL", BODY],
+}
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request: pytest.FixtureRequest) -> list[str]:
+    """A command that posts a search to `URL`, and prints the answer's body and status."""
+    command = PROGRAMS[request.param]
+    for needed in (command[0], "nginx"):
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+        if not shutil.which(needed, path=path) and os.environ.get("CI") != "true":
+            pytest.skip(f"{needed} is not installed")
+    return command
+
+
+async def answer_to(command: list[str], url: str) -> tuple[int, dict[str, object]]:
+    filled = [f"{url}/search" if word == "URL" else word for word in command]
+    child = await asyncio.create_subprocess_exec(*filled, stdout=asyncio.subprocess.PIPE)
+    output, _ = await child.communicate()
+    body, _, status = output.decode().strip().rpartition("\n")
+    return int(status), json.loads(body)
+
+
+@asynccontextmanager
+async def nginx(folder: Path, upstream_url: str) -> AsyncIterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    upstream_port = upstream_url.rpartition(":")[2]
+    command = configured(folder, listen=port, upstream_port=upstream_port)
+    process = await asyncio.create_subprocess_exec(*command)
+    try:
+        while not listens(int(port)):
+            assert process.returncode is None, (folder / "start.log").read_text()
+            await asyncio.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_a_body_behind_an_upgrade_is_refused_and_read_through_nginx(
+    program: list[str], tmp_path: Path
+) -> None:
+    async with asyncio.timeout(120), simulator() as upstream, service(upstream) as process:
+        status, problem = await answer_to(program, process.url)
+        assert (status, problem["code"]) == (400, "malformed_request")
+        assert "HTTP_1_1" in str(problem["detail"])
+        async with nginx(tmp_path, process.url) as url:
+            status, result = await answer_to(program, url)
+            assert (status, result["status"]) == (200, "completed")
