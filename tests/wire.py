@@ -30,7 +30,7 @@ def request(
 ) -> bytes:
     """A request's bytes; `body` is sent as JSON."""
     content = b"" if body is None else json.dumps(body).encode()
-    fields = {"Host": "service.test"} | EVENT_STREAM | dict(headers or {})
+    fields = {"Host": "service"} | EVENT_STREAM | dict(headers or {})
     if body is not None:
         fields |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
     target = f"{path}?{urlencode(query, doseq=True)}" if query else path

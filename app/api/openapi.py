@@ -21,7 +21,10 @@ Leaves = tuple[type[ServiceError], ...]
 
 REF = "#/components/schemas/{model}"
 
-ALWAYS: Leaves = (errors.MalformedRequest, errors.HeadTooLarge, errors.Internal)
+ALWAYS: Leaves = (
+    *(errors.MalformedRequest, errors.HostNotAllowed),
+    *(errors.HeadTooLarge, errors.Internal),
+)
 IDENTIFIED: Leaves = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed)
 STARTED: Leaves = (
     *IDENTIFIED,

@@ -25,7 +25,6 @@ ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
 
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
-UNEXPECTED = "An unexpected error occurred; it was logged."
 
 
 class Work(Protocol):
@@ -174,9 +173,9 @@ class Run:
                         self._watch_silence()
         except ServiceError as exc:
             self.error = exc
-        except Exception:
+        except Exception as exc:
             logger.exception("search failed with an unexpected error")
-            self.error = Internal(UNEXPECTED)
+            self.error = _unexpected(exc)
 
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
@@ -215,12 +214,19 @@ class Run:
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
             return self._work.conclude(self.error, cancelled=cancelled)
-        except Exception:
+        except Exception as exc:
             # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
-            self.error = Internal(UNEXPECTED)
+            self.error = _unexpected(exc)
             self._work.forget()
             return self._work.conclude(self.error, cancelled=False)
+
+
+def _unexpected(cause: Exception) -> ServiceError:
+    """The error for a bug; where memory ran out, the same request would need as much again."""
+    error = Internal("An unexpected error occurred; it was logged.")
+    error.retryable = not isinstance(cause, MemoryError)
+    return error
 
 
 class Reader:

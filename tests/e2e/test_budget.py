@@ -101,6 +101,7 @@ async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str | Non
         answer = await service.http.post("/search", json=ASKED | {"model": "qwen3.8-27b"})
         if limit:
             assert (answer.status_code, answer.json()["code"]) == (422, "model_not_allowed")
+            assert "PRICES" in answer.json()["detail"]
         else:
             assert (answer.json()["status"], answer.json()["cost"]) == ("completed", None)
             assert await spent(service) == 0

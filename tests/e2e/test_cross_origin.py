@@ -158,12 +158,13 @@ async def test_a_page_whose_token_is_refused_reads_that_it_is() -> None:
 
 
 async def test_our_own_pages_need_no_leave(service: Running) -> None:
-    port = service.url.rpartition(":")[2]
-    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "search.example"):
-        headers = {"Host": host, "Origin": f"https://{host}"}
-        response = await service.http.post("/search", json=ASKED, headers=headers)
-        assert response.status_code == 200
-        assert "allow-origin" not in cors_of(response)
+    async with running(allowed_hosts="127.0.0.1,localhost,search.example") as named:
+        port = named.url.rpartition(":")[2]
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", "search.example"):
+            headers = {"Host": host, "Origin": f"https://{host}"}
+            response = await named.http.post("/search", json=ASKED, headers=headers)
+            assert response.status_code == 200
+            assert "allow-origin" not in cors_of(response)
     bare = {"Host": "", "Origin": "https://"}
     assert (await service.http.post("/search", json=ASKED, headers=bare)).status_code == 403
 

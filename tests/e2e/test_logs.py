@@ -75,6 +75,9 @@ async def test_an_ended_search_is_logged_with_its_client_its_end_and_its_exact_c
     warned = [line for line in lines if line["level"] == "warning"]
     assert any(line.get("code") == "upstream_auth_failed" for line in warned)
     assert any("ALLOW_ANONYMOUS" in line["event"] for line in warned)
+    [unpriced] = [line["event"] for line in warned if line["event"].startswith("PRICES")]
+    assert "qwen3.8-27b" in unpriced
+    assert "qwen3.7-plus" not in unpriced
 
 
 async def test_a_line_of_text_has_the_fields_too_and_no_value_breaks_out_of_it() -> None:

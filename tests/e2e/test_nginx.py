@@ -102,7 +102,7 @@ async def test_an_event_passes_before_the_next_one_is_made_and_no_query_is_logge
         assert (await wire.head()).status == 404
         [asked] = peer.requests
         assert asked.startswith(b"GET /search/stream?access_token=not-for-logs HTTP/1.1\r\n")
-        assert b"\r\nHost: service.test\r\n" in asked
+        assert b"\r\nHost: service\r\n" in asked
         assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in asked
     written = logged(tmp_path)
     assert '"GET /search/stream" 200' in written

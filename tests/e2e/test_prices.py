@@ -95,6 +95,14 @@ async def test_the_tools_fee_is_the_regions(region: str, fee: str) -> None:
         exactly(await ask(service, 0), tokens="0", tools=fee)
 
 
+@pytest.mark.parametrize(("given", "tokens"), [({}, "2.9356952"), ({"cny_per_usd": "7.5"}, "3")])
+async def test_prices_in_usd_are_converted(given: Json, tokens: str) -> None:
+    part = says(stream(block(CREATED), block(completed(MESSAGE, **told(MILLION, 0, 0)))))
+    abroad: Json = {"dashscope_region": "ap-southeast-1", "dashscope_workspace_id": "ws-1"}
+    async with fronting(part, **abroad | given) as (service, _):
+        exactly(await ask(service, 0), tokens=tokens, tools="0")
+
+
 PRICES = """{"image_search": 50.5, "mine": {"input": 1.5, "output": 9},
     "qwen3.7-plus-2026-05-26": {"input": 1, "output": 1}, "qwen3.6-plus": [
     {"up_to": 10, "input": 1, "output": 0}, {"up_to": 20, "input": 2, "output": 0}]}"""

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
+    {"log_queue"},
     {"models", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"usage"},

@@ -20,6 +20,8 @@ import yaml
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+BASE_LINE = re.compile(r"ARG BASE=python:3\.\d+-slim-trixie(@sha256:[0-9a-f]{64})?")
 FINAL = ("service", "simulator")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -87,11 +89,31 @@ def test_the_dockerfile_has_no_lint() -> None:
 
 def test_images_are_slim_python_with_what_the_locks_name_and_the_service_is_the_default() -> None:
     assert list(STAGES)[-1] == "service"
-    assert {each.image for each in STAGES.values()} == {"python:${PYTHON}-slim-trixie"}
+    assert {each.image for each in STAGES.values()} == {"${BASE}"}
+    assert BASE_LINE.fullmatch(DOCKERFILE.split("\n\n")[0].splitlines()[-1])
     for builder in ("builder", "builder-simulator"):
         (install,) = STAGES[builder].all("RUN")
         lock = f"/locks/requirements{builder.removeprefix('builder')}.lock"
         assert {"--require-hashes", "--only-binary=:all:", lock} <= set(install.split())
+
+
+@pytest.mark.parametrize("said", [f"sha256:{'0a' * 32}", "", "unauthorized"])
+def test_make_pins_the_base_to_a_digest_that_was_read_and_to_no_other(
+    said: str, tmp_path: Path
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "{said}"\n')
+    docker.chmod(0o755)
+    for name in ("Makefile", "Dockerfile"):
+        shutil.copy(ROOT / name, tmp_path)
+    made = run("make", "base-digest", f"DOCKER={docker}", cwd=tmp_path)
+    written = (tmp_path / "Dockerfile").read_text(encoding="utf-8")
+    tag = DOCKERFILE.partition("ARG BASE=")[2].partition("\n")[0].partition("@")[0]
+    if said.startswith("sha256:"):
+        assert f"\nARG BASE={tag}@{said}\n" in written
+    else:
+        assert (made.returncode != 0, written) == (True, DOCKERFILE)
+        assert "the Dockerfile is as it was" in made.stderr
 
 
 def test_final_images_run_python_alone_as_a_numbered_user_who_is_not_root(stage: Stage) -> None:
@@ -182,6 +204,9 @@ def test_compose_runs_each_image_checked_and_without_what_it_does_not_need(name:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "volumes"} & service.keys()
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 1_000
+    assert service["ulimits"] == {"nofile": 16_384, "core": 0}
     *command, code = service["healthcheck"]["test"]
     assert command == ["CMD", "python", "-c"]
     compile(code, name, "exec")

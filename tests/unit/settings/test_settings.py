@@ -38,10 +38,10 @@ AMOUNTS = {name for name, default in DEFAULTS.items() if isinstance(default, Dec
 COUNTS = {name for name, default in DEFAULTS.items() if isinstance(default, int)} - FLAGS
 TIMES_S = {name for name in COUNTS if name.endswith("_S")}
 BAD: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(COUNTS, ("-1", "many")),
-    **dict.fromkeys(TIMES_S, ("-1", "x", "inf", "nan", LONG_AGO)),
-    **dict.fromkeys(FLAGS, ("perhaps",)),
-    **dict.fromkeys(AMOUNTS, ("-1", "x", "nan", "inf")),
+    **dict.fromkeys(sorted(COUNTS), ("-1", "many")),
+    **dict.fromkeys(sorted(TIMES_S), ("-1", "x", "inf", "nan", LONG_AGO)),
+    **dict.fromkeys(sorted(FLAGS), ("perhaps",)),
+    **dict.fromkeys(sorted(AMOUNTS), ("-1", "x", "nan", "inf")),
     "HOST": ("not a host", "http://0.0.0.0"),
     "PORT": ("http", "70000", "-1"),
     "ROOT_PATH": ("images", "/images/", "/a b", "/a?b", "//a"),
@@ -68,9 +68,11 @@ BAD: dict[str, tuple[str, ...]] = {
     "CLIENT_KEYS": ("canary", "shop:", "sh op:canary", "a:canary,b:canary", "anonymous:canary"),
     "CLIENT_TOKEN_SECRET": ("canary", f"{SECRET},canary"),
     "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
+    "ALLOWED_HOSTS": ("https://a.example", "a.example:80", "a.example/x", "*"),
     "CORS_ORIGINS": ("app.example", "https://a.example/x", "null", "https://*.example", "http://é"),
     "RATE_LIMIT": ("60", "many", "60/week", "-1/minute"),
     "TOOLS_ALLOWED": (),
+    "CNY_PER_USD": ("0", "-1", "x", "nan"),
     "PRICES": ("{", "[]", '{"m": 1}', '{"image_search": -1}'),
 }
 """`TOOLS_ALLOWED` has no bad values: what is no tool of anybody's is never named by a request."""
@@ -118,7 +120,7 @@ def test_a_size_or_a_time_may_have_a_unit(
     assert getattr(read(monkeypatch, **{name.upper(): text}), name) == number
 
 
-NO_ZERO = {"UPSTREAM_MAX_EVENT_BYTES", "IMAGE_MAX_COUNT", "CLIENT_TOKEN_TTL_S"}
+NO_ZERO = {"UPSTREAM_MAX_EVENT_BYTES", "IMAGE_MAX_COUNT", "CLIENT_TOKEN_TTL_S", "CNY_PER_USD"}
 
 
 @pytest.mark.parametrize("name", sorted((COUNTS | AMOUNTS) - NO_ZERO))
