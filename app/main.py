@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
-    add_models(app, settings, ResponsesBody)
+    add_models(app, settings, ResponsesBody, ui.ChatRequest)
     add_middleware(app, settings, metrics)
     return app
 
