@@ -20,7 +20,7 @@ RETRY_MS = 2_000
 DRAIN_RETRY_MS = (1_000, 10_000)
 """The same after a shutdown, spread so that not all readers come back at once."""
 
-PIECE_BYTES = 16_384
+PIECE_BYTES = 8_192
 """Most bytes of one `send`, about: what a reader that stalls holds of the log."""
 
 KEEP_ALIVE = b": keep-alive\n"
@@ -132,16 +132,17 @@ class EventStream(Response):
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        events, piece = self._reader.run.log.events, bytearray()
+        events, parts, n_bytes = self._reader.run.log.events, list[bytes](), 0
         while self._after < len(events):
             self._after += 1
             for part in self._encode(events[self._after - 1], self._after):
-                piece += part
-                if len(piece) >= PIECE_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-        if piece:
-            yield bytes(piece)
+                parts.append(part)
+                n_bytes += len(part)
+                if n_bytes >= PIECE_BYTES:
+                    yield b"".join(parts)
+                    parts, n_bytes = [], 0
+        if parts:
+            yield b"".join(parts)
 
 
 def _body(data: bytes, *, more: bool = True) -> Message:

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 MIB = 1 << 20
 READERS = 200
-HELD_MAX_BYTES = 100_000
-"""By one stalled reader, in the process."""
+HELD_MAX_BYTES = 130_000
+"""By one stalled reader, in the process: what any stream has, about 30 kB; 64 KiB, which uvloop
+takes before it says that a transport is full; and the pieces being sent."""
 RECEIVE_BYTES = 4_096
 GUARD_S = 100
 SMALL = {"UPSTREAM_MAX_EVENT_BYTES": "262144", "SEARCH_MAX_BYTES": "2097152"}
