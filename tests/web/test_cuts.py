@@ -14,6 +14,7 @@ PROMPTS, BROWSER_PROMPTS = (
     Counter(f"run {seed}" for seed in range(runs)) for runs in (RUNS, BROWSER_RUNS)
 )
 URL = ASKED["image_url"]
+OTHERS = (b"search.progress", b"search.failed", b"search.cancelled")
 HEAD_BYTES = 1_000
 """More than a head has: Chromium takes a truncated one as it is, and without a `Content-Type` an
 `EventSource` ends."""
@@ -25,7 +26,7 @@ async def rehearsal(service: Running) -> tuple[int, list[str]]:
     """Of a stream that is not cut: its length in bytes and the names of its events."""
     content = (await service.http.post("/search/stream", json=ASKED)).content
     service.record.reset()
-    return len(content), [name.decode() for name in {*events_of(content), b"search.progress"}]
+    return len(content), [name.decode() for name in {*events_of(content), *OTHERS}]
 
 
 async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once() -> None:
@@ -34,6 +35,7 @@ async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once(
         found = await run_node(
             "cuts", service=service.url, image=URL, runs=RUNS, at_once=250, bytes=length
         )
+        await service.record.idle()
         calls = Counter(call.prompt for call in service.record.calls)
     assert found["wrong"] == []
     assert found["cuts"] > RUNS
@@ -42,7 +44,7 @@ async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once(
 
 @pytest.mark.parametrize("reader", ["SearchClient", "EventSource"])
 async def test_the_same_holds_in_a_browser_on_a_page_of_another_origin(reader: str) -> None:
-    async with other_site() as site, running(cors_origins=site) as service:
+    async with other_site() as site, running(capacity=BROWSER_RUNS, cors_origins=site) as service:
         length, names = await rehearsal(service)
         found = await browse(
             "browser_cuts",
@@ -56,6 +58,7 @@ async def test_the_same_holds_in_a_browser_on_a_page_of_another_origin(reader: s
             least=HEAD_BYTES if reader == "EventSource" else 1,
             bytes=length,
         )
+        await service.record.idle()
         calls = Counter(call.prompt for call in service.record.calls)
     assert found == {"runs": BROWSER_RUNS, "wrong": []}
     assert calls == BROWSER_PROMPTS
