@@ -187,7 +187,11 @@ async def _chunks(
             return
         n_bytes += len(chunk)
         _check_size(n_bytes, most)
-        memory.grow(len(chunk))
+        try:
+            memory.grow(len(chunk))
+        except errors.Overloaded:
+            memory.release()  # At once: others grow in this same turn of the loop.
+            raise
         yield chunk
 
 

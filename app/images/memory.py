@@ -65,7 +65,6 @@ class MemoryReservation:
         if 0 < most < self._n_bytes + n_bytes:
             raise ImageTooLarge(f"This needs more than the {most} bytes of memory kept for images.")
         if not self._budget.fits(self._caller, n_bytes):
-            self.release()  # At once: else all who ask in this turn of the loop are refused too.
             detail = "Too many images are being uploaded right now."
             raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
         self._budget.count(self._caller, n_bytes)

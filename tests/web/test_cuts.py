@@ -30,7 +30,7 @@ async def rehearsal(service: Running) -> tuple[int, list[str]]:
 
 
 async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once() -> None:
-    async with running(capacity=RUNS) as service:
+    async with running(capacity=RUNS, upstream_connect_timeout_s=60) as service:
         length, _ = await rehearsal(service)
         found = await run_node(
             "cuts", service=service.url, image=URL, runs=RUNS, at_once=250, bytes=length
@@ -44,7 +44,10 @@ async def test_whatever_byte_it_is_cut_at_a_search_comes_whole_and_is_paid_once(
 
 @pytest.mark.parametrize("reader", ["SearchClient", "EventSource"])
 async def test_the_same_holds_in_a_browser_on_a_page_of_another_origin(reader: str) -> None:
-    async with other_site() as site, running(capacity=BROWSER_RUNS, cors_origins=site) as service:
+    async with (
+        other_site() as site,
+        running(capacity=BROWSER_RUNS, cors_origins=site, upstream_connect_timeout_s=60) as service,
+    ):
         length, names = await rehearsal(service)
         found = await browse(
             "browser_cuts",
