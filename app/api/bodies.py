@@ -196,7 +196,11 @@ async def _chunks(
             return
         n_bytes += len(chunk)
         _check_size(n_bytes, most)
-        memory.grow(len(chunk))
+        try:
+            memory.grow(len(chunk))
+        except errors.Overloaded:
+            memory.release()  # At once: others grow in this same turn of the loop.
+            raise
         yield chunk
     raise errors.Draining("The service is shutting down.", retry_after_s=5)
 
