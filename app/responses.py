@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from app.answer_work import AnswerWork, UseCase
 from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRejected
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest, digest_of
 from app.runs import Opened
 from app.upstream.failures import FAILED
 from app.upstream.response_object import made_end
-from app.usage import AnswerWork, UseCase
 
 BODY = "response"
 """Type under which the log holds an answer that came as one JSON body."""
@@ -87,7 +87,7 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         except UpstreamRejected as exc:
             raise _as_callers_error(exc) from exc
 
-    def ours(self, event: Event) -> Iterable[Event]:
+    def events_after(self, event: Event) -> Iterable[Event]:
         """Nothing: the events are relayed as they are."""
         if event.type == BODY:
             event = Event("response.completed", b'{"response":%b}' % event.data)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
 
+from app.answer_work import AnswerWork, UseCase
 from app.errors import ServiceError
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, SearchSpec
@@ -10,7 +11,6 @@ from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchF
 from app.runs import Opened
 from app.upstream.answer import phase
 from app.upstream.payload import build_payload
-from app.usage import AnswerWork, UseCase
 
 
 class Searches(UseCase):
@@ -58,7 +58,7 @@ class Search(AnswerWork[SearchSpec]):
         payload = build_payload(self.unsent.pop(), store=self.case.settings.upstream_store)
         return self.case.upstream.stream(payload, self.call)
 
-    def ours(self, event: Event) -> Iterator[Event]:
+    def events_after(self, event: Event) -> Iterator[Event]:
         """What a call of the tool found, and the phase that begins."""
         if found := self.add(event):
             yield found.as_event()

@@ -35,7 +35,7 @@ INT_MAX = 2**31 - 1
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves until a signal, drains for `grace_s` at most, then stops; a second stops at once."""
+    """Serves until a signal, drains for `grace_s` at most, then stops; a second ends the grace."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, grace_s: float) -> None:
         super().__init__(config)

@@ -103,7 +103,7 @@ Reader = Annotated[Identity, Depends(identify_reader)]
 KeyHolder = Annotated[Identity, Depends(identify_key_holder)]
 
 
-async def admit(request: Request, service: ServiceDep, caller: Caller) -> Identity:
+async def check_origin_and_rate(request: Request, service: ServiceDep, caller: Caller) -> Identity:
     """A caller who may start a search; the request is counted to its rate.
 
     Routes on which a resumed stream is free call this themselves.
@@ -123,7 +123,7 @@ async def count(request: Request, service: ServiceDep, caller: Caller) -> Identi
     return caller
 
 
-Admitted = Annotated[Identity, Depends(admit)]
+Admitted = Annotated[Identity, Depends(check_origin_and_rate)]
 Counted = Annotated[Identity, Depends(count)]
 
 

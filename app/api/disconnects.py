@@ -13,11 +13,22 @@ T = TypeVar("T")
 
 
 async def wait_unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, or cancel it and raise `ClientDisconnect` when the client leaves.
+    """Await `work`; if the client leaves first, cancel it and raise `ClientDisconnect`.
 
     The request's body must have been read.
     """
-    return await wait_unless(disconnected(request.receive), work, error=ClientDisconnect())
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(disconnected(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        if working.cancel():
+            # What it holds is given back before anything else happens.
+            await asyncio.wait({working})
 
 
 async def wait_as_reader(
@@ -35,20 +46,3 @@ async def disconnected(receive: Receive) -> None:
     """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def wait_unless(
-    happens: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T], *, error: Exception
-) -> T:
-    """Await `work`, or cancel it and raise `error` when something `happens` by then."""
-    working, happening = asyncio.ensure_future(work), asyncio.ensure_future(happens)
-    try:
-        await asyncio.wait({working, happening}, return_when=asyncio.FIRST_COMPLETED)
-        if happening.done():
-            raise error
-        return working.result()
-    finally:
-        happening.cancel()
-        if working.cancel():
-            # What it holds is given back before anything else happens.
-            await asyncio.wait({working})

@@ -102,7 +102,7 @@ async def create_response(
     reader, run = opened.reader, opened.reader.run
     if streamed or reader.background:
         within_s = service.settings.stream_commit_s if streamed else None
-        await wait_as_reader(request, reader, run.opened(within_s))
+        await wait_as_reader(request, reader, run.first_event(within_s))
     else:
         await wait_as_reader(request, reader, run.finished())
     if streamed:

@@ -99,9 +99,9 @@ async def stream_search(
     """Search by image, and follow the events; an early failure has its own status."""
     if last_event_id:
         return _resume(request, service, client, last_event_id)
-    await dependencies.admit(request, service, client)
+    await dependencies.check_origin_and_rate(request, service, client)
     reader = await open_search(request, service, client, idempotency_key)
-    await wait_as_reader(request, reader, reader.run.opened(service.settings.stream_commit_s))
+    await wait_as_reader(request, reader, reader.run.first_event(service.settings.stream_commit_s))
     return _stream(request, service, reader)
 
 
@@ -123,7 +123,7 @@ async def open_search_stream(
     """Do the same for `EventSource`, which can read no other status than 200."""
     if event_id := _last_seen(request, last_event_id):
         return _resume(request, service, client, event_id)
-    await dependencies.admit(request, service, client)
+    await dependencies.check_origin_and_rate(request, service, client)
     reader = await open_search(request, service, client, idempotency_key, query=fields)
     await wait_as_reader(request, reader, reader.run.admitted())
     return _stream(request, service, reader)

@@ -22,7 +22,7 @@ DRAIN_RETRY_MS = (1_000, 10_000)
 """The same after a shutdown, spread so that not all readers come back at once."""
 
 PIECE_BYTES = 8_192
-"""Most bytes of one `send`, about: what a reader that stalls holds of the log."""
+"""Size of one `send`, about; it bounds what a stalled reader keeps in memory."""
 
 KEEP_ALIVE = {"type": "http.response.body", "body": b": keep-alive\n", "more_body": True}
 """A comment line, not a block: openai-python takes a lone blank line for an empty event."""

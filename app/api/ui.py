@@ -92,7 +92,7 @@ async def send_chat_message(
         return chat.as_search(), []
 
     reader = await open_search(request, service, client, idempotency_key, read=read)
-    await wait_as_reader(request, reader, reader.run.opened(service.settings.stream_commit_s))
+    await wait_as_reader(request, reader, reader.run.first_event(service.settings.stream_commit_s))
     if client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
         service.chats[client.name, chat_id] = reader.run
     return _stream(service, reader, client, chat_id)

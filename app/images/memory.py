@@ -75,6 +75,6 @@ class MemoryReservation:
         self._budget.count(self._caller, -self._n_bytes)
         self._n_bytes = 0
 
-    def transfer(self, n_bytes: int) -> "MemoryReservation":
-        """Open one for what came of this one: never refused, and its holder must release it."""
+    def derive(self, n_bytes: int) -> "MemoryReservation":
+        """A second reservation, never refused, whose holder must release it; this one stays."""
         return MemoryReservation(self._budget, self._caller, n_bytes)

@@ -1,7 +1,7 @@
 """The worker processes: started, handed pictures, killed at their deadline, replaced.
 
-A worker may be in a picture's hands: nothing that it sends is believed, and it gets nothing of this
-process's environment.
+A hostile picture may have taken a worker over: nothing that it sends is trusted, and it gets
+nothing of this process's environment.
 """
 
 import asyncio

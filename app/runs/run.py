@@ -118,7 +118,7 @@ class Run:
         if self.error and not self.was_admitted:
             raise self.error
 
-    async def opened(self, within_s: float | None) -> None:
+    async def first_event(self, within_s: float | None) -> None:
         """Wait for the first upstream event, `within_s` seconds at most, and for the admission.
 
         Raises the error if it failed before that event came, and within that time.

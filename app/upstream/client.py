@@ -93,7 +93,7 @@ class UpstreamClient:
             except ServiceError as error:
                 if not payload:
                     raise
-                await attempts.pause_after(error)
+                await attempts.wait_or_raise(error)
 
     async def create(self, payload: list[bytes], call: UpstreamCall) -> bytes:
         """The answer, as JSON text, to a payload that asks for no stream; then that is emptied."""
@@ -105,7 +105,7 @@ class UpstreamClient:
                     payload.clear()
                     return answer
             except ServiceError as error:
-                await attempts.pause_after(error)
+                await attempts.wait_or_raise(error)
 
     async def fetch(self, method: str, path: str, params: Mapping[str, str]) -> bytes:
         """What the upstream says of a stored response, as JSON text. Not retried.

@@ -55,8 +55,8 @@ class Attempts:
             if refused or self.call.written:
                 self._metrics.upstream_calls.labels(result).inc()
 
-    async def pause_after(self, error: ServiceError) -> None:
-        """Wait before the next attempt; raises `error` if there is none."""
+    async def wait_or_raise(self, error: ServiceError) -> None:
+        """Sleep before the next attempt, or raise `error` if it must not be repeated."""
         wait_s = _wait_s(error, self._number)
         total_s = self._settings.upstream_retry_total_s
         late = 0 < total_s < self._clock() - self._began + wait_s

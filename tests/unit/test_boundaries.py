@@ -18,7 +18,7 @@ LAYERS = (
     {"log_queue"},
     {"models", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
-    {"usage"},
+    {"answer_work"},
     {"search", "responses"},
     {"api"},
     {"main", "server", "check"},

@@ -28,7 +28,7 @@ async def test_a_caller_alone_may_have_all_the_memory_and_beside_others_half() -
             two.grow(1)
         with pytest.raises(ImageTooLarge, match="100 bytes"):
             two.grow(60)
-        heir = one.transfer(30)
+        heir = one.derive(30)
     assert budget.used_bytes == 30
     heir.release()
     heir.release()

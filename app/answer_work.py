@@ -64,7 +64,7 @@ class AnswerWork(Generic[Request]):
     ) -> None:
         self.case = case
         self.unsent: list[Request] = [request]
-        """To be taken out when it is sent: the work outlives its upload."""
+        """Popped when it is sent, so that its images are freed while the work goes on."""
         self.run_id, self.log_events = run_id, log.events
         self.model = request.model
         self.call = UpstreamCall()
@@ -73,7 +73,7 @@ class AnswerWork(Generic[Request]):
         self._clock = asyncio.get_running_loop().time
         self._started_at = self._clock()
         self._client = client
-        self._memory = memory.transfer(request.size_bytes)
+        self._memory = memory.derive(request.size_bytes)
         self._prompt = request.prompt if isinstance(request, SearchSpec) else None
         self._estimate = case.guards.estimate(request)
         self._answer = AnswerBuilder()
@@ -118,8 +118,8 @@ class AnswerWork(Generic[Request]):
         """The upstream's events as they come."""
         raise NotImplementedError
 
-    def ours(self, event: Event) -> Iterable[Event]:
-        """Take in an event of the upstream that is no delta; the events to add behind it."""
+    def events_after(self, event: Event) -> Iterable[Event]:
+        """Take in an event of the upstream that is no delta; our own events that follow it."""
         self.add(event)
         return ()
 
@@ -163,7 +163,7 @@ class AnswerWork(Generic[Request]):
         for event in batch:
             events.append(event)
             if not event.type.endswith(DELTA):
-                events += self.ours(event)
+                events += self.events_after(event)
         return events
 
     def _note_opening(self) -> None:
