@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from app.api.openapi import answer, refusals
 from app.api.service import ServiceDep
+from app.notes import several_workers
 from app.results import ApiModel
 
 RETRY_AFTER_S = "5"
@@ -24,6 +25,13 @@ class Health(ApiModel):
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""
 
 
+class Readiness(Health):
+    """Whether new searches are accepted."""
+
+    note: str | None
+    """What breaks as this process is run, where something does."""
+
+
 @router.get("/healthz", responses=answer())
 @router.head("/healthz", include_in_schema=False)
 async def get_health() -> Health:
@@ -31,15 +39,16 @@ async def get_health() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=answer() | answer("Retry-After", status=503, model=Health))
+@router.get("/readyz", responses=answer() | answer("Retry-After", status=503, model=Readiness))
 @router.head("/readyz", include_in_schema=False)
-async def get_readiness(service: ServiceDep, response: Response) -> Health:
+async def get_readiness(service: ServiceDep, response: Response) -> Readiness:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
+    note = several_workers()
     if not service.draining.is_set():
-        return Health(status="ready")
+        return Readiness(status="ready", note=note)
     response.status_code = 503
     response.headers["Retry-After"] = RETRY_AFTER_S
-    return Health(status="draining")
+    return Readiness(status="draining", note=note)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=answer())

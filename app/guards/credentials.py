@@ -109,12 +109,12 @@ class Credentials:
             return self._token_holder(token, origin)
         if self._allow_anonymous:
             return Identity(ANONYMOUS, f"address:{_network(address)}")
-        raise Unauthorized("A client key or a browser token is required.")
+        raise Unauthorized("A client key or a browser token is required, behind 'Bearer'.")
 
     def identify_key_holder(self, bearer: str | None) -> Identity:
         """Say who calls, where only a client key is accepted: `Unauthorized`, else `Forbidden`."""
         if bearer is None:
-            raise Unauthorized("A client key is required.")
+            raise Unauthorized("A client key is required, behind 'Bearer'.")
         if found := self._key_holder(bearer):
             return found
         self._token_holder(bearer, None)
@@ -148,7 +148,7 @@ class Credentials:
             # The reason is for the operator; the caller may be guessing.
             reason = f"no client key, and no token: {type(exc).__name__}"
             logger.info("credential refused", extra={"fields": {"reason": reason}})
-            raise Unauthorized("The key or token is not valid.") from exc
+            raise Unauthorized("The key or token is not valid; it needs no quotes.") from exc
         bound = normal_origin((claims.origin or "").removesuffix("/")) or None
         if bound and origin is not None and normal_origin(origin) != bound:
             raise OriginNotAllowed("The token is bound to another origin.")

@@ -15,7 +15,7 @@ async def test_the_service_says_how_it_is() -> None:
         made = await service.http.post("/search", json={"image_url": GALLERY_URL + PICTURE.name})
         await service.stream("GET", f"/search/{made.headers['x-search-id']}/stream")
         assert (await service.http.get("/healthz")).json() == {"status": "ok"}
-        assert (await service.http.get("/readyz")).json() == {"status": "ready"}
+        assert (await service.http.get("/readyz")).json() == {"status": "ready", "note": None}
         metrics = (await service.http.get("/metrics")).text
         for line in (
             'searches_total{outcome="matched",status="completed"} 1.0',

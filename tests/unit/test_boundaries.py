@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
-    {"models", "results", "telemetry"},
+    {"models", "notes", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"usage"},
     {"search", "responses"},
