@@ -1,20 +1,21 @@
 # Two images: the service (the default, built last) and its stand-in upstream (`--target simulator`).
 # Their Python is one for which every locked package has a wheel: see `make wheels`.
-ARG PYTHON=3.13
+# `make base-digest` pins the base to what its registry has now.
+ARG BASE=python:3.13-slim-trixie
 
-FROM python:${PYTHON}-slim-trixie AS builder
+FROM ${BASE} AS builder
 COPY requirements.lock /locks/
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
         -r /locks/requirements.lock
 
-FROM python:${PYTHON}-slim-trixie AS builder-simulator
+FROM ${BASE} AS builder-simulator
 COPY requirements-simulator.lock /locks/
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
         -r /locks/requirements-simulator.lock
 
-FROM python:${PYTHON}-slim-trixie AS runtime
+FROM ${BASE} AS runtime
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

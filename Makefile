@@ -32,9 +32,11 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 EXTRA_SIMULATOR := import tomllib; \
 	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print("\n".join(project["optional-dependencies"]["simulator"]))
-CONTAINER_PYTHON = $(shell sed -n 's/^ARG PYTHON=//p' Dockerfile)
+CONTAINER_PYTHON = $(shell sed -n 's/^ARG BASE=python:\([0-9.]*\).*/\1/p' Dockerfile)
+CONTAINER_BASE = $(shell sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
+DOCKER := docker
 
-.PHONY: help install check test test-slow coverage types soak bench demo lock wheels clean
+.PHONY: help install check test test-slow coverage types soak bench demo lock wheels base-digest clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -99,6 +101,13 @@ wheels: install ## prove that the container's Python needs no compiler for any l
 			--target "$$aside" -r $$lock.lock \
 		&& echo "$$lock.lock: wheels for Python $(CONTAINER_PYTHON) on $$machine"; \
 		status=$$?; rm -rf "$$aside"; test $$status = 0 || exit 1; done; done
+
+base-digest: ## pin the container's base to the digest that its registry has now
+	@digest=$$($(DOCKER) buildx imagetools inspect --format '{{.Manifest.Digest}}' $(CONTAINER_BASE)) \
+		&& printf '%s\n' "$$digest" | grep -qx 'sha256:[0-9a-f]\{64\}' \
+		|| { echo "no digest of $(CONTAINER_BASE) could be read; the Dockerfile is as it was" >&2; exit 1; } \
+		&& sed -i "s|^ARG BASE=.*|ARG BASE=$(CONTAINER_BASE)@$$digest|" Dockerfile \
+		&& sed -n 's/^ARG BASE=//p' Dockerfile
 
 clean: ## remove the environments and everything that tools left behind
 	rm -rf $(VENV) $(DEMO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

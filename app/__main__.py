@@ -37,15 +37,19 @@ def main() -> int:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
-        configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
         listener = listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
     collect_garbage_less_often()
-    logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
-    server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
-    server.run(sockets=[listener])
+    as_json = settings.log_format == "json"
+    log = configure_logging(level=settings.log_level, as_json=as_json)
+    try:
+        logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
+        server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
+        server.run(sockets=[listener])
+    finally:
+        log.finish()
     return 0 if server.started else 1
 
 

@@ -69,7 +69,7 @@ def _findings(settings: Settings, names: set[str], error: ServiceError | None) -
     else:
         yield "model", "right", f"offered: {', '.join(sorted(wanted))}"
 
-    prices = Prices(region=settings.dashscope_region, table=settings.price_table)
+    prices = Prices(settings)
     unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
     limited = settings.budget_client_cny_per_day or settings.budget_total_cny_per_day
     state = "right" if not unpriced else "wrong" if limited else "unknown"

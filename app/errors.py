@@ -139,6 +139,7 @@ UploadTimeout = _leaf(CallerError, 408, "upload_timeout", "The body came too lat
 ImageTooLarge = _leaf(CallerError, 413, "image_too_large", "The upload is too large")
 ImageTypeUnsupported = _leaf(CallerError, 415, "image_type_unsupported", "Unsupported file type")
 EncodingUnsupported = _leaf(CallerError, 415, "encoding_unsupported", "Unsupported content coding")
+HostNotAllowed = _leaf(CallerError, 421, "host_not_allowed", "This host is not served here")
 ImageMissing = _leaf(CallerError, 422, "image_missing", "An image is required")
 ImageUnreadable = _leaf(CallerError, 422, "image_unreadable", "The image cannot be read")
 ImageDimensions = _leaf(CallerError, 422, "image_dimensions", "The dimensions are not accepted")

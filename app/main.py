@@ -16,7 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import notes, telemetry
-from app.api import ops, responses, search, tokens
+from app.api import ops, responses, search, tokens, ui, usage
+from app.api.hosts import AllowedHosts
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
@@ -69,18 +70,21 @@ def create_app(settings: Settings, warnings: Sequence[str] = ()) -> FastAPI:
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, tokens, ops):
+    for part in (search, responses, ui, tokens, usage, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
-    add_models(app, settings, ResponsesBody)
+    add_models(app, settings, ResponsesBody, ui.ChatRequest)
     add_middleware(app, settings, metrics)
     return app
 
 
 def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
+    app.add_middleware(
+        AllowedHosts, allowed=settings.allowed_hosts, local_only=settings.allow_anonymous
+    )
     app.add_middleware(ErrorResponses)
     app.add_middleware(
         CORSMiddleware,
@@ -107,7 +111,7 @@ async def running_service(
     for note in guards.notes():
         logger.warning(note)
     runs = Runs(settings)
-    intake = ImageIntake(settings)
+    intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     await intake.start()

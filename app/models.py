@@ -95,6 +95,7 @@ class ResponsesRequest:
     payload: bytes = field(repr=False)
     model: str
     stream: bool
+    background: bool = False
     image_count: int = 0
     input_chars: int = 0
     max_output_tokens: int | None = None

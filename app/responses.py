@@ -13,8 +13,8 @@ from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRej
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest, digest_of
 from app.runs import Opened
-from app.upstream.failed_event import made_failure
 from app.upstream.failures import FAILED
+from app.upstream.response_object import made_end
 from app.usage import AnswerWork, UseCase
 
 BODY = "response"
@@ -47,7 +47,8 @@ class Responses(UseCase):
             key=key,
             resumable=False,
             listed=False,
-            kept=key is not None,
+            kept=key is not None or request.background,
+            background=request.background,
         )
         self.metrics.cache.labels(opened.cache).inc()
         return opened
@@ -74,7 +75,7 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
 
     async def ask(self) -> AsyncGenerator[Sequence[Event], None]:
         """The upstream's events, or one with its whole answer."""
-        self._streams = self.unsent[0].stream
+        self._streams = self.unsent[0].stream or self.unsent[0].background
         payload, upstream = [self.unsent.pop().payload], self.case.upstream
         try:
             if not self._streams:
@@ -90,23 +91,21 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         """Nothing: the events are relayed as they are."""
         if event.type == BODY:
             event = Event("response.completed", b'{"response":%b}' % event.data)
-        return super().ours(event)
+        self.add(event)
+        if self._streams and self.response_id:
+            self.case.runs.name_response(self.run_id, self.response_id)
+        return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's failure event, or one made in its place; nothing after another end."""
         self.finish(error, cancelled=cancelled)
-        if error is None or not self._streams:
+        if not self._streams or not (error or cancelled):
             return []
-        if error.upstream_event and error.upstream_event[0] == FAILED:
+        if error and error.upstream_event and error.upstream_event[0] == FAILED:
             return [Event(*error.upstream_event)]
-        failure = made_failure(
-            self.log_events,
-            error,
-            model=self.model,
-            unknown_id=f"resp_{secrets.token_hex(16)}",
-            created_at=self.created_at,
-        )
-        return [failure]
+        unknown_id = f"resp_{secrets.token_hex(16)}"
+        members = {"id": unknown_id, "model": self.model, "created_at": self.created_at}
+        return [made_end(self.log_events, error, **members)]
 
 
 def _as_callers_error(rejected: ServiceError) -> ServiceError:

@@ -25,6 +25,7 @@ class Searches(UseCase):
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
+        background: bool = False,
     ) -> Opened:
         """Return a reader of the search; see `Runs.open` for the arguments and what it raises.
 
@@ -37,6 +38,7 @@ class Searches(UseCase):
             key=key,
             fresh=fresh,
             resumable=resumable,
+            background=background,
             progress_s=self.settings.stream_progress_s,
         )
         self.metrics.cache.labels(opened.cache).inc()

@@ -6,13 +6,17 @@ By itself uvicorn closes the listener first and tells its streams nothing.
 """
 
 import asyncio
+import logging
+import signal
 import socket
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
-from app.settings import Settings, SettingsError
+from app.settings import Settings, SettingsError, load
+
+logger = logging.getLogger("app.server")
 
 LAST_EVENTS_S = 5
 """uvicorn's own grace, after the drain's: time to send the last events."""
@@ -39,6 +43,12 @@ class DrainingServer(uvicorn.Server):
         self._grace_s = grace_s
         self._drain_task: asyncio.Task[None] | None = None
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; from then on SIGHUP has the client keys read again."""
+        await super().startup(sockets)
+        if hangup := getattr(signal, "SIGHUP", None):  # Not every system has it.
+            asyncio.get_running_loop().add_signal_handler(hangup, self._read_keys_again)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin the drain. uvicorn calls this from its signal handler, while its loop runs."""
         asyncio.get_running_loop().call_soon_threadsafe(self._on_signal)
@@ -53,6 +63,17 @@ class DrainingServer(uvicorn.Server):
             self._drain_task.cancel()
             grace_s = 0
         self._drain_task = asyncio.create_task(self._drain(grace_s))
+
+    def _read_keys_again(self) -> None:
+        """Take the client keys from the settings as they are now, and nothing else."""
+        try:
+            pairs = load().client_key_pairs
+        except SettingsError as exc:
+            reason = str(exc).replace("\n", "; ")
+            logger.error("client keys are kept: %s", reason)  # noqa: TRY400 - no trace helps
+            return
+        self._app.state.service.guards.credentials.replace_keys(pairs)
+        logger.info("client keys were read again: %d", len(pairs))
 
     async def _drain(self, grace_s: float) -> None:
         await self._app.state.service.drain(grace_s)

@@ -149,6 +149,13 @@ def check_origins(words: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
+def check_hosts(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Host names and addresses in lower case, without the brackets of IPv6."""
+    if not all(re.fullmatch(r"[\w.-]+|\[?[\da-fA-F:.]+\]?", word, re.ASCII) for word in words):
+        raise ValueError("must be names such as search.example, without scheme and port")
+    return tuple(word.lower().strip("[]").removesuffix(".") for word in words)
+
+
 def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return tuple(str(ip_network(word)) for word in words)

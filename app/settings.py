@@ -185,6 +185,8 @@ class Settings(BaseSettings):
     """Serve callers without a key."""
     client_keys: Annotated[SecretStr, checked(types.parse_client_keys)] = NOT_SET
     """Who may search: `name:key`, comma-separated."""
+    allowed_hosts: Annotated[Words, AfterValidator(types.check_hosts)] = ()
+    """Comma-separated names that `Host` may have; empty: any, or local ones if anonymous."""
     cors_origins: Annotated[Words, AfterValidator(types.check_origins)] = ()
     """Comma-separated origins whose pages may search, or `*`."""
     rate_limit: Annotated[str, Field(pattern=types.RATE)] = "60/minute"
@@ -201,6 +203,8 @@ class Settings(BaseSettings):
     """Comma-separated tools that `/v1` callers may name."""
     prices: Annotated[str, checked(types.parse_prices)] = ""
     """Prices in JSON, over the built-in table."""
+    cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
+    """CNY for one USD, for built-in prices that are in USD."""
 
     @field_validator("dashscope_region")
     @classmethod

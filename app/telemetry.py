@@ -2,12 +2,13 @@
 
 import json
 import logging
-import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from app.log_queue import LINE_MAX_BYTES, LogQueue, dropped, shortened
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 search_id: ContextVar[str] = ContextVar("search_id", default="")
@@ -37,6 +38,10 @@ class Metrics:
         self.search_s = Histogram(
             "search_seconds", "Start to end.", buckets=SEARCH_BUCKETS_S, **own
         )
+        self.image_s = Histogram(
+            "image_seconds", "An image's way to what is sent.", buckets=FIRST_EVENT_BUCKETS_S, **own
+        )
+        self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **own)
         self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
         self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
         self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
@@ -44,6 +49,7 @@ class Metrics:
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)
+        self.registry.register(dropped)
         build_info = Gauge("build_info", "1, with the version.", ["version"], **own)
         build_info.labels(version).set(1)
 
@@ -82,19 +88,28 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, default=str)
+    """The fields as JSON; where that is too long for a line, the longest texts are shortened."""
+    text, most_bytes = json.dumps(fields, ensure_ascii=False, default=str), LINE_MAX_BYTES
+    while len(text.encode(errors="backslashreplace")) > LINE_MAX_BYTES:
+        most_bytes //= 2
+        shorter = {
+            name: shortened(str(value), most_bytes) if isinstance(value, str | dict) else value
+            for name, value in fields.items()
+        }
+        text = json.dumps(shorter, ensure_ascii=False, default=str)
+    return text
 
 
-def configure_logging(*, level: str, as_json: bool) -> None:
-    """Send the logs of the service and the server to stdout, in one form."""
+def configure_logging(*, level: str, as_json: bool) -> LogQueue:
+    """Send the logs of the service and the server to stdout, in one form. `finish` it last."""
     text = TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if as_json else text)
+    handler = LogQueue(JsonFormatter() if as_json else text)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    return handler
 
 
 def keep_queries_out() -> None:

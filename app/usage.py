@@ -5,7 +5,6 @@ and budgets (`guards`).
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -21,8 +20,9 @@ from app.models import Client, Event, Phase, ResponsesRequest, SearchSpec, Statu
 from app.results import Problem, SearchProgress, SearchResult, SearchResults, SearchWarning
 from app.runs import EventLog, Runs
 from app.settings import Settings
-from app.upstream.answer import TERMINAL_EVENTS, AnswerBuilder
+from app.upstream.answer import TERMINAL_EVENTS, AnswerBuilder, begins_call
 from app.upstream.client import UpstreamClient
+from app.upstream.lenient import as_object, as_text, parse
 from app.upstream.links import unlisted_links
 
 logger = logging.getLogger("app.search")
@@ -80,6 +80,11 @@ class AnswerWork(Generic[Request]):
         self._permit: Permit | None = None
         self._opened = False
         self._final: SearchResult | None = None
+
+    @property
+    def response_id(self) -> str | None:
+        """The upstream's id of the answer, once it is known."""
+        return self._answer.response_id
 
     @property
     def elapsed_s(self) -> float:
@@ -176,8 +181,10 @@ class AnswerWork(Generic[Request]):
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"
         if permit.usage is None and permit.billed == "maybe":
-            deltas = [json.loads(one.data) for one in self.log_events if one.type.endswith(DELTA)]
-            permit.shown_chars = sum(len(delta.get("delta", "")) for delta in deltas)
+            deltas = (parse(one.data) for one in self.log_events if one.type.endswith(DELTA))
+            permit.shown_chars = sum(len(as_text(as_object(one).get("delta"))) for one in deltas)
+            # A call is paid for when it begins.
+            permit.calls = max(permit.calls, sum(map(begins_call, self.log_events)))
 
     def _make_result(self, status: Status, error: ServiceError | None) -> SearchResult:
         answer = self._answer.answer(self.log_events)

@@ -49,7 +49,6 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         self.skipped_s = 0.0
 
     def time(self) -> float:
-        """Seconds on this loop's clock."""
         return super().time() + self.skipped_s
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
@@ -65,12 +64,10 @@ def skipping_loop() -> SkippingLoop:
 
 
 def skip(seconds: float) -> None:
-    """Put the running loop's clock forward."""
     skipping_loop().skipped_s += seconds
 
 
 async def settle(turns: int = 20) -> None:
-    """Let everything that is ready to run have its turns."""
     for _ in range(turns):
         await asyncio.sleep(0)
 

@@ -20,7 +20,6 @@ def data(value: Json) -> bytes:
 
 
 def event(name: str, **members: Any) -> Event:
-    """An event whose data names its type too."""
     return Event(name, data({"type": name, **members}))
 
 
@@ -45,7 +44,6 @@ def call(
 
 
 def usage(input_tokens: int, output_tokens: int, calls: int | None = None) -> Json:
-    """Usage as the last event tells it; without a count of calls for `None`."""
     told: Json = {
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
@@ -69,7 +67,6 @@ USAGE = usage(2_753, 181, 1)
 
 
 def completed(*output: Json, **members: Any) -> Event:
-    """The last event of a good answer."""
     response = {
         "id": "resp_1",
         "model": "qwen3.7-plus",
@@ -87,7 +84,6 @@ def failed(code: str, message: str) -> Json:
 
 
 def delta(text: str, item: str = "msg_text") -> Event:
-    """A piece of text."""
     return event("response.output_text.delta", delta=text, item_id=item)
 
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Part = Callable[["Peer", asyncio.StreamWriter], Awaitable[None]]
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+Handler = Callable[["Peer", Reader, Writer], Awaitable[None]]
 
 STREAM = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream;charset=UTF-8\r\n"
@@ -20,138 +21,137 @@ END = b"0\r\n\r\n"
 
 @dataclass
 class Peer:
-    """Answers each request by the next of its parts, and by the last one from then on.
+    """What the peer has seen.
 
     Attributes:
-        url: the base URL for `DASHSCOPE_BASE_URL`.
         requests: what came, head and body.
-        times_s: when, on the loop's clock.
         asked: a request has come.
-        left: a connection that was held open has been closed by the client.
-        go_on: set by the test for parts that wait for it.
+        left: a connection has ended.
+        go_on: set by the test for handlers that wait for it.
     """
 
-    parts: tuple[Part, ...]
-    url: str = ""
+    port: int = 0
+    connections: int = 0
     requests: list[bytes] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        part = self.parts[min(len(self.requests), len(self.parts) - 1)]
-        try:
-            self.requests.append(await request(reader))
-            self.times_s.append(asyncio.get_running_loop().time())
-            self.asked.set()
-            await part(self, writer)
-            await writer.drain()
-            if part.__name__ == "stays":
-                await reader.read()
-                self.left.set()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self.left.set()
+    @property
+    def url(self) -> str:
+        """The base URL for `DASHSCOPE_BASE_URL`."""
+        return f"http://127.0.0.1:{self.port}/v1"
 
-
-async def request(reader: asyncio.StreamReader) -> bytes:
-    """One request with its body."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    size = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-    return head + await reader.readexactly(int(size or 0))
+    async def request(self, reader: Reader) -> bytes:
+        """Read one request whole; its body."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        body = await reader.readexactly(int(size or 0))
+        self.requests.append(head + body)
+        self.asked.set()
+        return body
 
 
 @asynccontextmanager
-async def serving(*parts: Part) -> AsyncGenerator[Peer, None]:
-    """A peer on a free port."""
-    peer = Peer(parts)
-    async with listening(peer.serve) as port:
-        peer.url = f"http://127.0.0.1:{port}/v1"
-        yield peer
+async def serving(
+    *handlers: Handler, tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Peer, None]:
+    """A peer whose connections are handled by these in turn, and by the last one from then on."""
+    peer, tasks = Peer(), set[asyncio.Task[None]]()
 
-
-@asynccontextmanager
-async def listening(
-    handle: Handler, *, tls: ssl.SSLContext | None = None
-) -> AsyncGenerator[int, None]:
-    """A server on a free port, which is given out; it waits for its connections to end."""
-    open_ones: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: Reader, writer: Writer) -> None:
         task = asyncio.current_task()
         assert task
-        open_ones.add(task)
-        try:
-            await handle(reader, writer)
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+        tasks.add(task)
+        peer.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await handlers[min(peer.connections, len(handlers)) - 1](peer, reader, writer)
+        peer.left.set()
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**24, ssl=tls)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**26, ssl=tls)
+    peer.port = server.sockets[0].getsockname()[1]
     async with server:
-        yield server.sockets[0].getsockname()[1]
-    await asyncio.gather(*open_ones)
+        yield peer
+        server.close()
+        await asyncio.gather(*tasks)
 
 
-def chunk(text: bytes) -> bytes:
-    """One chunk of a chunked body."""
-    return b"%x\r\n%s\r\n" % (len(text), text)
+def says(*parts: bytes, reset: bool = False) -> Handler:
+    """Answer one request in parts, each sent by itself, and close or reset the connection."""
+
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
+        await peer.request(reader)
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        if reset:
+            resets(writer)
+
+    return handle
 
 
-def says(*texts: bytes) -> Part:
-    """Write the bytes and close the connection."""
+def says_then(first: bytes, *then: bytes) -> Handler:
+    """Answer requests of a connection, each in two parts, between which `go_on` is waited for."""
 
-    async def closes(_: Peer, writer: asyncio.StreamWriter) -> None:
-        writer.writelines(texts)
-
-    return closes
-
-
-def holds(*texts: bytes) -> Part:
-    """Write the bytes and keep the connection until the client leaves."""
-
-    async def stays(_: Peer, writer: asyncio.StreamWriter) -> None:
-        writer.writelines(texts)
-
-    return stays
-
-
-def says_then(first: bytes, then: bytes) -> Part:
-    """Write, wait for the test's `go_on`, write the rest and close."""
-
-    async def closes(peer: Peer, writer: asyncio.StreamWriter) -> None:
-        writer.write(first)
-        await peer.go_on.wait()
-        writer.write(then)
-
-    return closes
-
-
-def resets_after(text: bytes) -> Part:
-    """Write, wait for the test's `go_on` (not at all for no text), and reset the connection."""
-
-    async def resets(peer: Peer, writer: asyncio.StreamWriter) -> None:
-        writer.write(text)
-        if text:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
+        while True:
+            await peer.request(reader)
+            writer.write(first)
             await peer.go_on.wait()
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.transport.abort()
+            writer.writelines(then)
+            if b"connection: close" in first.lower():
+                return
 
-    return resets
+    return handle
+
+
+def holds(*parts: bytes) -> Handler:
+    """Answer one request, and keep the connection until the client leaves."""
+
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
+        await peer.request(reader)
+        writer.writelines(parts)
+        await reader.read()
+
+    return handle
+
+
+def answers(*responses: bytes) -> Handler:
+    """Answer the requests of all connections in turn, the last again and again."""
+
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
+        while True:
+            await peer.request(reader)
+            writer.write(responses[min(len(peer.requests), len(responses)) - 1])
+
+    return handle
+
+
+def resets(writer: Writer) -> None:
+    """Reset the connection, as a crashed peer does."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
 def answer(status: str, body: bytes, *headers: str) -> bytes:
-    """A whole response with its length."""
-    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", "connection: close", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    """A whole response of a connection that closes."""
+    return response(body, "connection: close", *headers, status=status)
+
+
+def chunk(text: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(text), text)
 
 
 def stream(*blocks: bytes, headers: bytes = b"") -> bytes:
-    """A whole event stream with its end."""
-    return (
-        STREAM.replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n")
-        + b"".join(map(chunk, blocks))
-        + END
-    )
+    head = STREAM.replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n")
+    return head + b"".join(map(chunk, blocks)) + END

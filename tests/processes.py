@@ -46,7 +46,6 @@ class Process:
         return await self._process.wait()
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
         self._process.send_signal(number)
 
     @property
@@ -107,7 +106,6 @@ async def started(*command: str, **env: str) -> AsyncIterator[Process]:
 
 @asynccontextmanager
 async def simulator(**knobs: str) -> AsyncIterator[Process]:
-    """Run the stand-in; knobs as its environment variables have them."""
     quick = {"SIMULATOR_PACE_S": "0", "SIMULATOR_SILENCE_S": "0"}
     async with started("simulator", "--port", "0", **(quick | knobs)) as process:
         yield process

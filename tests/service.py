@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from app.main import create_app
@@ -20,6 +20,7 @@ from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
 from tests.contract import contract_of
+from tests.peer import Handler, Peer, serving
 
 KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
@@ -38,7 +39,7 @@ class ServerSentEvent(NamedTuple):
         return json.loads(self.data)
 
     def result(self) -> dict[str, Any]:
-        """The `SearchResult` of a last event, which may bear its name as `type` beside it."""
+        """The `SearchResult` of a last event, without its name beside it."""
         return {name: value for name, value in self.json().items() if name != "type"}
 
 
@@ -65,11 +66,11 @@ class Running:
 
     async def metric(self, name: str, **labels: str) -> float:
         """A metric as an operator sees it; without labels the sum over all; 0 if not there."""
-        lines = (await self.http.get("/metrics")).text.splitlines()
-        wanted = {f'{label}="{value}"' for label, value in labels.items()}
-        found = (re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line) for line in lines)
+        text = (await self.http.get("/metrics")).text
+        samples = (one for family in text_string_to_metric_families(text) for one in family.samples)
+        wanted = labels.items()
         return sum(
-            float(one[2]) for one in found if one and wanted <= set((one[1] or "").split(","))
+            one.value for one in samples if one.name == name and wanted <= one.labels.items()
         )
 
     async def until_metric(self, name: str, value: float, **labels: str) -> None:
@@ -90,7 +91,6 @@ class Running:
 
 
 async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEvent, None]:
-    """Take a stream apart as it arrives; comments are passed over."""
     text = ""
     async for chunk in response.aiter_text():
         # An event of megabytes comes in many chunks: no part of it is searched twice.
@@ -103,7 +103,6 @@ async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEven
 
 
 def parse_block(block: str) -> ServerSentEvent:
-    """Parse one event, whatever the order of its lines."""
     fields: dict[str, list[str]] = {}
     for line in block.split("\n"):
         if not line.startswith(":"):
@@ -121,17 +120,14 @@ class LoopServer(uvicorn.Server):
         self.stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and wake who waits for it."""
         await super().startup(sockets=sockets)
         self.ready.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
         yield
 
     async def main_loop(self) -> None:
-        """Serve until stopped."""
         await self.on_tick(0)
         await self.stopping.wait()
 
@@ -233,3 +229,12 @@ async def running_against(
         )
         async with client:
             yield Running(url, client, base_url)
+
+
+@asynccontextmanager
+async def fronting(
+    *handlers: Handler, **settings: Any
+) -> AsyncGenerator[tuple[Running, Peer], None]:
+    """Run the service in front of a scripted peer."""
+    async with serving(*handlers) as peer, running_against(peer.url, **settings) as service:
+        yield service, peer

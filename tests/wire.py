@@ -30,7 +30,7 @@ def request(
 ) -> bytes:
     """A request's bytes; `body` is sent as JSON."""
     content = b"" if body is None else json.dumps(body).encode()
-    fields = {"Host": "service.test"} | EVENT_STREAM | dict(headers or {})
+    fields = {"Host": "service"} | EVENT_STREAM | dict(headers or {})
     if body is not None:
         fields |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
     target = f"{path}?{urlencode(query, doseq=True)}" if query else path
@@ -46,11 +46,9 @@ class Wire:
         self.writer = writer
 
     def send(self, data: bytes) -> None:
-        """Write a request, or a part of one."""
         self.writer.write(data)
 
     async def head(self) -> Head:
-        """Read the status line and the headers."""
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         pairs = (line.split(": ", 1) for line in lines[1:] if line)
         return Head(int(lines[0].split()[1]), {name.lower(): value for name, value in pairs})
@@ -76,13 +74,11 @@ class Wire:
         return data
 
     async def send_all(self, data: bytes, times: int = 1) -> None:
-        """Write so often, no faster than it is taken."""
         for _ in range(times):
             self.writer.write(data)
             await self.writer.drain()
 
     async def rest(self) -> bytes:
-        """All that follows of a chunked body."""
         data = bytearray()
         while piece := await self.piece():
             data += piece
@@ -139,5 +135,4 @@ def last_id(frames: bytes) -> str:
 
 
 def events_of(frames: bytes) -> list[bytes]:
-    """The events' names in their order."""
     return re.findall(rb"^event: (.*)$", frames, re.MULTILINE)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from io import BytesIO
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,18 +15,18 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app import errors
-from app.api.disconnects import wait_unless
 from app.api.json_bounds import JsonBounds
 from app.api.problems import invalid_fields
+from app.api.service import Service
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.images.memory import MemoryReservation
 from app.settings import Settings
 
-T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 FOREVER_S = 31_536_000
+STEP_BYTES = 1 << 20  # Copied in less than a millisecond.
 PARTS_MAX = 512
 """Most files, and most fields, that are parsed; how many are allowed is checked later."""
 
@@ -54,7 +54,7 @@ async def read_json(
         raise MalformedBody(f"The Content-Type must be {JSON}.")
     bounds = JsonBounds()
     chunks = _chunks(request, memory, max_bytes)
-    text = await _unless_draining(request, _joined(chunks, bounds))
+    text = await _joined(chunks, bounds)
     memory.grow(len(text))  # What is made of it takes as much again.
     try:
         found = from_json(text, allow_inf_nan=False)
@@ -103,7 +103,7 @@ async def read_form(request: Request, memory: MemoryReservation) -> dict[str, An
         max_part_size=file_max_bytes,
     )
     try:
-        form = await _unless_draining(request, parser.parse())
+        form = await parser.parse()
     except MultiPartException as exc:
         raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
     try:
@@ -147,7 +147,7 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
     for latin_1_name, part in parts:
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
-        data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
+        data = await _content(part) if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":
             if len(data) > file_max_bytes:
                 raise ImageTooLarge(f"An image may have {file_max_bytes} bytes.")
@@ -164,6 +164,15 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
     return fields
 
 
+async def _content(part: UploadFile) -> bytes:
+    """The file in one piece, copied in steps, between which the event loop does other work."""
+    buffer = BytesIO()
+    while piece := await part.read(STEP_BYTES):
+        buffer.write(piece)
+        await asyncio.sleep(0)
+    return buffer.getvalue()
+
+
 def _text(name: str, data: bytes) -> str:
     try:
         return data.decode()
@@ -176,17 +185,11 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-async def _unless_draining(request: Request, reading: Coroutine[Any, Any, T]) -> T:
-    """End the wait for a body that is still arriving when the service begins to shut down."""
-    begins = request.app.state.service.draining.wait()
-    error = errors.Draining("The service is shutting down.", retry_after_s=5)
-    return await wait_unless(begins, reading, error=error)
-
-
 async def _chunks(
     request: Request, memory: MemoryReservation, max_bytes: int | None = None
 ) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, counted."""
+    """The body as it arrives, counted, until the service begins to shut down."""
+    service: Service = request.app.state.service
     settings, headers = _settings(request), request.headers
     most = max_bytes or settings.body_max_bytes or sys.maxsize
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
@@ -198,13 +201,18 @@ async def _chunks(
     while True:
         idle_at = loop.time() + (settings.upload_idle_timeout_s or FOREVER_S)
         try:
-            async with asyncio.timeout_at(min(ends_at, idle_at)):
+            async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
+                service.uploads.add(waiting)
                 chunk = await anext(chunks, None)
         except TimeoutError as exc:
+            if service.draining:
+                raise errors.Draining("The service is shutting down.", retry_after_s=5) from exc
             raise errors.UploadTimeout(
                 f"The body must arrive within {settings.upload_timeout_s:g} s, "
                 f"with no pause of {settings.upload_idle_timeout_s:g} s."
             ) from exc
+        finally:
+            service.uploads.discard(waiting)
         if chunk is None:
             return
         n_bytes += len(chunk)

@@ -1,12 +1,19 @@
 """Who calls, checked before a byte of the body is read: credential, origin, rate."""
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.service import Service, ServiceDep
-from app.errors import NotAcceptable, OriginNotAllowed, RouteNotFound, Unauthorized
+from app.errors import (
+    NotAcceptable,
+    OriginNotAllowed,
+    RateLimited,
+    RouteNotFound,
+    Unauthorized,
+)
 from app.guards import Identity
 from app.setting_types import normal_origin
 
@@ -47,6 +54,13 @@ def header_of(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name)).lower()
 
 
+def preferred_wait_s(request: Request) -> int | None:
+    """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
+    preferences = [one.strip() for one in header_of(request, "prefer").split(",")]
+    waits = [int(one[5:]) for one in preferences if re.fullmatch(r"wait=\d{1,6}", one)]
+    return (waits or [0])[0] if "respond-async" in preferences else None
+
+
 async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Identity:
     """The caller, by its Authorization header."""
     try:
@@ -81,8 +95,7 @@ async def identify_key_holder(
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
     caller = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
     request.state.caller = caller
-    _charge(request, service, caller)
-    return caller
+    return await count(request, service, caller)
 
 
 Caller = Annotated[Identity, Depends(identify)]
@@ -96,13 +109,17 @@ async def admit(request: Request, service: ServiceDep, caller: Caller) -> Identi
     Routes on which a resumed stream is free call this themselves.
     """
     _check_origin(request, service, caller)
-    _charge(request, service, caller)
-    return caller
+    return await count(request, service, caller)
 
 
 async def count(request: Request, service: ServiceDep, caller: Caller) -> Identity:
-    """A caller whose request asks the upstream, and so is counted, but starts no search."""
-    _charge(request, service, caller)
+    """A caller whose request costs something; it is counted, and the response says what is left."""
+    if rate := await service.guards.rate.charge(caller):
+        request.state.headers["RateLimit"] = rate.limit_field
+        request.state.headers["RateLimit-Policy"] = rate.policy_field
+        if rate.retry_after_s:
+            detail = "Too many requests by this caller."
+            raise RateLimited(detail, retry_after_s=rate.retry_after_s)
     return caller
 
 
@@ -117,16 +134,6 @@ async def require_event_stream(request: Request) -> None:
     purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
     if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
         raise NotAcceptable("A prefetch does not start a search.")
-
-
-def _charge(request: Request, service: Service, caller: Identity) -> None:
-    """Count one request, and have the response say what is left."""
-    try:
-        service.guards.rate.charge(caller)
-    finally:
-        if rate := service.guards.rate.status(caller):
-            request.state.headers["RateLimit"] = rate.limit_field
-            request.state.headers["RateLimit-Policy"] = rate.policy_field
 
 
 def _check_origin(request: Request, service: Service, caller: Identity) -> None:

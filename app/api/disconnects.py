@@ -40,11 +40,11 @@ async def disconnected(receive: Receive) -> None:
 async def wait_unless(
     happens: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T], *, error: Exception
 ) -> T:
-    """Await `work`, or cancel it and raise `error` when something `happens` first."""
+    """Await `work`, or cancel it and raise `error` when something `happens` by then."""
     working, happening = asyncio.ensure_future(work), asyncio.ensure_future(happens)
     try:
         await asyncio.wait({working, happening}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        if happening.done():
             raise error
         return working.result()
     finally:

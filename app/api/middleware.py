@@ -198,13 +198,15 @@ class ErrorResponses:
             raise
         except ServiceError as exc:
             await problem_response(scope, exc)(scope, receive, send)
-        except Exception:
+        except Exception as exc:
             logger.exception("unexpected error")
             if started:
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)
             error = errors.Internal("An unexpected error occurred; it was logged.")
+            # Where memory ran out, the same request would need as much again.
+            error.retryable = not isinstance(exc, MemoryError)
             await problem_response(scope, error)(scope, receive, send)
 
 

@@ -21,7 +21,10 @@ Leaves = tuple[type[ServiceError], ...]
 
 REF = "#/components/schemas/{model}"
 
-ALWAYS: Leaves = (errors.MalformedRequest, errors.HeadTooLarge, errors.Internal)
+ALWAYS: Leaves = (
+    *(errors.MalformedRequest, errors.HostNotAllowed),
+    *(errors.HeadTooLarge, errors.Internal),
+)
 IDENTIFIED: Leaves = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed)
 STARTED: Leaves = (
     *IDENTIFIED,
@@ -41,7 +44,8 @@ HEADERS = {
     "X-Cache": "`miss`: started; `coalesced`: joined while it ran; `hit`: found finished.",
     "RateLimit": "What is left of the caller's rate, where there is a limit.",
     "RateLimit-Policy": "The limit of the caller's rate, where there is one.",
-    "Location": "Where the stream can be followed again.",
+    "Location": "Where the search, or its stream, can be found again.",
+    "Preference-Applied": "What of `Prefer` was heeded.",
     "Retry-After": "Seconds until the same request may succeed.",
 }
 FRAME: Json = {

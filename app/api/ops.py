@@ -44,7 +44,7 @@ async def get_health() -> Health:
 async def get_readiness(service: ServiceDep, response: Response) -> Readiness:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
     note = several_workers()
-    if not service.draining.is_set():
+    if not service.draining:
         return Readiness(status="ready", note=note)
     response.status_code = 503
     response.headers["Retry-After"] = RETRY_AFTER_S

@@ -18,9 +18,10 @@ from app.api.schemas import OpenAIError
 from app.api.service import Service, ServiceDep
 from app.api.sse import EventStream, frame
 from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
-from app.models import Client
+from app.models import Client, json_bytes
 from app.results import ApiModel
-from app.runs import Opened
+from app.runs import Opened, Reader, Run
+from app.upstream.response_object import events_until, response_so_far
 
 Json = dict[str, Any]
 
@@ -48,6 +49,15 @@ class Models(ApiModel):
     data: list[Model] = Field(description="The models.")
 
 
+class Following(BaseModel):
+    """Whether and from where events are wanted."""
+
+    stream: bool = Field(default=False, description="Whether to answer with the events.")
+    starting_after: int = Field(
+        default=-1, description="`sequence_number` of the last event that was seen."
+    )
+
+
 class Page(BaseModel):
     """Which items of a list are wanted."""
 
@@ -59,12 +69,19 @@ class Page(BaseModel):
 router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
+Repair = Annotated[
+    Literal["openai"] | None,
+    Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
+]
 RATE = ("RateLimit", "RateLimit-Policy")
 CREATED = events(ResponseEvent, "X-Cache", *RATE)
 CREATED[200]["model"] = ResponseObject
 STORED = answer(*RATE) | refused(
     *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
 )
+
+FOLLOWED = STORED | events(ResponseEvent, *RATE)
+FOLLOWED[200]["model"] = ResponseObject
 
 
 @router.post(
@@ -77,43 +94,59 @@ async def create_response(
     service: ServiceDep,
     client: Admitted,
     idempotency_key: IdempotencyKey = None,
-    repair: Annotated[
-        Literal["openai"] | None,
-        Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
-    ] = None,
+    repair: Repair = None,
 ) -> Response:
     """Pass a request of the Responses API on, and its answer back, streamed or whole."""
     opened, streamed = await _open(request, service, client, idempotency_key)
     request.state.headers["X-Cache"] = opened.cache
-    run, settings = opened.reader.run, service.settings
-    known = run.opened(settings.stream_commit_s) if streamed else run.finished()
-    await wait_as_reader(request, opened.reader, known)
+    reader, run = opened.reader, opened.reader.run
+    if streamed or reader.background:
+        within_s = service.settings.stream_commit_s if streamed else None
+        await wait_as_reader(request, reader, run.opened(within_s))
+    else:
+        await wait_as_reader(request, reader, run.finished())
     if streamed:
-        return EventStream(
-            opened.reader,
-            encode=StreamRepair().encode if repair else lambda event, _: frame(event),
-            heartbeat_s=settings.stream_heartbeat_s,
-            streams_open=service.metrics.streams_open,
-        )
-    opened.reader.close()
+        return _stream(service, reader, repair)
+    reader.close()
     if run.error:
         raise run.error
-    return _json(run.log.events[-1].data)
+    return _json(_so_far(run) if reader.background else run.log.events[-1].data)
 
 
-@router.get("/responses/{response_id}", responses=STORED, response_model=ResponseObject)
+@router.get("/responses/{response_id}", responses=FOLLOWED, response_model=ResponseObject)
 async def get_response(
     request: Request,
     service: ServiceDep,
     client: Counted,
     response_id: ResponseId,
-    _: Annotated[
-        Literal["false"] | None, Query(alias="stream", description="Only `false`.")
-    ] = None,
+    fields: Annotated[Following, Query()],
+    *,
+    repair: Repair = None,
 ) -> Response:
-    """Get a response that the upstream keeps."""
+    """Get a response that the upstream keeps or, while it is made, follow its events again."""
+    run = service.runs.find_response(client, response_id)
+    if fields.stream:
+        if run is None:
+            raise SearchNotFound("The events of this response are not kept; ask without 'stream'.")
+        after = events_until(run.log.events, fields.starting_after)
+        return _stream(service, run.read(resumable=False), repair, after)
+    if run and (not run.ended or run.result.status == "cancelled"):
+        return _json(_so_far(run))
     fetching = service.responses.fetch(client, "GET", response_id)
     return _json(await wait_unless_disconnected(request, fetching))
+
+
+@router.post("/responses/{response_id}/cancel", responses=STORED, response_model=ResponseObject)
+async def cancel_response(
+    service: ServiceDep, client: Counted, response_id: ResponseId
+) -> Response:
+    """Stop a response that is being made."""
+    run = service.runs.find_response(client, response_id)
+    if run is None:
+        raise SearchNotFound("No such response, or it has ended.")
+    if service.runs.cancel(run):
+        await run.finished()
+    return _json(_so_far(run))
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
@@ -163,6 +196,23 @@ async def _open(
         sent = await read_json(request, memory)
         wanted = await wait_unless_disconnected(request, prepare_request(sent, service, client))
         return service.responses.open(client, wanted, memory=memory, key=key), wanted.stream
+
+
+def _stream(service: Service, reader: Reader, repair: str | None, after: int = 0) -> EventStream:
+    mended = StreamRepair()
+    for event in reader.run.log.events[:after] if repair else ():
+        mended.apply(event)
+    return EventStream(
+        reader,
+        after=after,
+        encode=mended.encode if repair else lambda event, _: frame(event),
+        heartbeat_s=service.settings.stream_heartbeat_s,
+        streams_open=service.metrics.streams_open,
+    )
+
+
+def _so_far(run: Run) -> bytes:
+    return json_bytes(response_so_far(run.log.events))
 
 
 def _json(text: bytes) -> Response:

@@ -63,6 +63,7 @@ class CheckedMembers(RequestModel):
     """A text, or items."""
     instructions: str | None = Field(default=None, description="At most as long as a prompt.")
     stream: bool | None = Field(default=None, description="Whether to answer with events.")
+    background: bool | None = Field(default=None, description="Go on without a reader.")
     max_output_tokens: OutputTokens | None = Field(default=None, description="Reasoning included.")
     previous_response_id: str | None = Field(default=None, description="The response to follow up.")
     tools: list[Json] | None = Field(default=None, description="The tools that the model may call.")
@@ -103,12 +104,16 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
     images = [await service.intake.prepare_url(url, caller=client.name) for url in urls]
     digest = _digest(body, read.places, images)
     changed = any(url.encode() != image.url for url, image in zip(urls, images, strict=True))
+    if fields.background:  # The upstream has none: it is asked for events, and we keep them.
+        changed, body["stream"] = True, True
+        del body["background"]
     if not service.settings.upstream_store and body.get("store") is not False:
         changed, body["store"] = True, False
     return ResponsesRequest(
         payload=_payload(body, read.places, images) if changed else sent.text,
         model=fields.model,
         stream=fields.stream is True,
+        background=fields.background is True,
         image_count=len(images),
         input_chars=read.chars,
         max_output_tokens=fields.max_output_tokens,

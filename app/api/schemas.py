@@ -89,6 +89,9 @@ class SearchRequest(RequestModel):
     """Upper bound of the answer, in tokens, reasoning included. Default: the model's own."""
     thinking: bool | None = None
     """`false` answers faster, without reasoning. Default: true."""
+    background: bool | None = None
+    """`true`: go on to the end although every reader leaves; `POST /search` answers 202 at once.
+    Default: false."""
     fresh: bool | None = None
     """`true`: do not reuse a finished search. Default: false."""
 

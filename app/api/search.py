@@ -1,9 +1,10 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
 from app.api import bodies, dependencies
@@ -25,11 +26,21 @@ EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
 EVENT_NUMBER_MAX = 999_999_999
 
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
+ACCEPTED = answer(
+    *("Location", "Preference-Applied", "X-Search-ID"),
+    status=202,
+    description="It goes on in the background; this is what has come so far.",
+    model=SearchResult,
+)
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy")
 STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
     status=204, description="The search has ended and its last event was seen."
 )
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
+
+Fields = tuple[SearchRequest, list[bytes]]
+"""What is asked for, and the image files beside it."""
+BodyReader = Callable[[Request, MemoryReservation], Awaitable[Fields]]
 
 router = APIRouter(tags=["search"])
 SearchId = Annotated[str, Path(description="Id of the search.")]
@@ -38,18 +49,38 @@ SearchId = Annotated[str, Path(description="Id of the search.")]
 @router.post(
     "/search",
     openapi_extra=SEARCH_BODY,
-    responses=answer(*STARTED_HEADERS) | refusals(*UPLOADED, *UPSTREAM),
+    responses=answer(*STARTED_HEADERS) | ACCEPTED | refusals(*UPLOADED, *UPSTREAM),
 )
 async def create_search(
-    request: Request, service: ServiceDep, client: Admitted, idempotency_key: IdempotencyKey = None
+    request: Request,
+    response: Response,
+    service: ServiceDep,
+    client: Admitted,
+    *,
+    idempotency_key: IdempotencyKey = None,
+    _: Annotated[
+        str | None,
+        Header(
+            alias="Prefer", description="`respond-async`: as `background`; `, wait=N`: seconds."
+        ),
+    ] = None,
 ) -> SearchResult:
-    """Search by image, and wait for the end."""
-    reader = await _open(request, service, client, idempotency_key, resumable=False)
-    await wait_as_reader(request, reader, reader.run.finished())
+    """Search by image, and wait for the end, or with `background` only for the start."""
+    reader = await open_search(request, service, client, idempotency_key, resumable=False)
+    run, wait_s = reader.run, dependencies.preferred_wait_s(request)
+    if reader.background:
+        await wait_as_reader(request, reader, run.admitted())
+    within_s = (wait_s or 0) if reader.background else None
+    await wait_as_reader(request, reader, run.finished(within_s))
     reader.close()
-    if reader.run.error:
-        raise reader.run.error
-    return reader.run.result
+    if run.error:
+        raise run.error
+    if not run.ended:
+        response.status_code = 202
+        request.state.headers["Location"] = f"{_prefix(request)}/search/{run.id}"
+    if wait_s is not None:
+        request.state.headers["Preference-Applied"] = f"respond-async, wait={wait_s}"
+    return run.result
 
 
 @router.post(
@@ -69,7 +100,7 @@ async def stream_search(
     if last_event_id:
         return _resume(request, service, client, last_event_id)
     await dependencies.admit(request, service, client)
-    reader = await _open(request, service, client, idempotency_key)
+    reader = await open_search(request, service, client, idempotency_key)
     await wait_as_reader(request, reader, reader.run.opened(service.settings.stream_commit_s))
     return _stream(request, service, reader)
 
@@ -93,7 +124,7 @@ async def open_search_stream(
     if event_id := _last_seen(request, last_event_id):
         return _resume(request, service, client, event_id)
     await dependencies.admit(request, service, client)
-    reader = await _open(request, service, client, idempotency_key, query=fields)
+    reader = await open_search(request, service, client, idempotency_key, query=fields)
     await wait_as_reader(request, reader, reader.run.admitted())
     return _stream(request, service, reader)
 
@@ -138,32 +169,39 @@ async def cancel_search(
     return run.result
 
 
-async def _open(
+async def open_search(
     request: Request,
     service: Service,
     client: Client,
     key: str | None,
     *,
     query: StreamQuery | None = None,
+    read: BodyReader | None = None,
     resumable: bool = True,
 ) -> RunReader:
-    """Open the search of a body or a query; nothing of the body is held here afterwards."""
+    """Open the search of a query, or of the body; nothing of that is held here afterwards."""
     with service.intake.memory.hold(caller=client.name) as memory:
-        fields, files = (query, []) if query else await _read(request, memory)
+        fields, files = (query, []) if query else await (read or _read)(request, memory)
         _check(service, client, fields, len(files))
         spec = await wait_unless_disconnected(request, _spec(service, client, fields, files))
         # EventSource libraries send this header too, but by GET only.
+        prefers_async = dependencies.preferred_wait_s(request) is not None
         no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")
-        fresh = bool(fields.fresh) or no_cache
         opened = service.searches.open(
-            client, spec, memory=memory, key=key, fresh=fresh, resumable=resumable
+            client,
+            spec,
+            memory=memory,
+            key=key,
+            fresh=bool(fields.fresh) or no_cache,
+            resumable=resumable,
+            background=bool(fields.background) or prefers_async,
         )
     request.state.run = opened.reader.run
     request.state.headers["X-Cache"] = opened.cache
     return opened.reader
 
 
-async def _read(request: Request, memory: MemoryReservation) -> tuple[SearchRequest, list[bytes]]:
+async def _read(request: Request, memory: MemoryReservation) -> Fields:
     media_type = bodies.media_type_of(request)
     if media_type == bodies.JSON:
         sent = await bodies.read_json(request, memory)
@@ -232,12 +270,17 @@ def _find(request: Request, service: Service, client: Client, search_id: str) ->
 
 
 def _stream(request: Request, service: Service, reader: RunReader, after: int = 0) -> EventStream:
-    settings, prefix = service.settings, request.scope.get("root_path", "")
+    settings = service.settings
     return EventStream(
         reader,
         after=after,
         encode=search_encoder(reader.run, after),
         heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
-        headers={"Location": f"{prefix}/search/{reader.run.id}/stream"},
+        headers={"Location": f"{_prefix(request)}/search/{reader.run.id}/stream"},
     )
+
+
+def _prefix(request: Request) -> str:
+    """The path prefix of a proxy in front."""
+    return str(request.scope.get("root_path", ""))

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
+from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 
@@ -11,7 +12,7 @@ from app.guards import Guards
 from app.images.intake import ImageIntake
 from app.models import Client
 from app.responses import Responses
-from app.runs import Runs
+from app.runs import Run, Runs
 from app.search import Searches
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -28,12 +29,21 @@ class Service:
     runs: Runs
     searches: Searches
     responses: Responses
-    draining: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set from the first moment of a shutdown."""
+    chats: WeakValueDictionary[tuple[str, str], Run] = field(default_factory=WeakValueDictionary)
+    """The latest run of each client's chat, until a reader has had its end."""
+    uploads: set[asyncio.Timeout] = field(default_factory=set)
+    """The waits for what is still to come of a body."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether a shutdown has begun."""
+        return self.runs.draining
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new searches, and let those under way end for `grace_s` seconds."""
-        self.draining.set()
+        self.runs.draining = True
+        for upload in self.uploads:
+            upload.reschedule(0)
         # Searches that wait for a picture will not begin: their callers are told at once.
         await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
 

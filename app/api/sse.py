@@ -78,6 +78,8 @@ def search_encoder(run: Run, after: int) -> Encoder:
 class EventStream(Response):
     """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
 
+    `on_end` is called when the reader has had the last event.
+
     It has no `media_type`: FastAPI would document a text beside the union of events.
     """
 
@@ -91,6 +93,7 @@ class EventStream(Response):
         streams_open: Gauge,
         after: int = 0,
         headers: dict[str, str] | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self.status_code = status_code
         self.background = None
@@ -100,6 +103,7 @@ class EventStream(Response):
         self._heartbeat_s = heartbeat_s
         self._streams_open = streams_open
         self._after = after
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
@@ -126,6 +130,8 @@ class EventStream(Response):
             elif not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
                 await send(KEEP_ALIVE)
         await send({"type": "http.response.body"})
+        if self._on_end:
+            self._on_end()
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""

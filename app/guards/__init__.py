@@ -1,7 +1,6 @@
 """Guards: who may search, how often, how many at once, and for how much money. No HTTP."""
 
-from app.guards.credentials import Identity, Token
+from app.guards.credentials import Identity
 from app.guards.guards import Guards, Permit
-from app.guards.rate import RateStatus
 
-__all__ = ["Guards", "Identity", "Permit", "RateStatus", "Token"]
+__all__ = ["Guards", "Identity", "Permit"]

@@ -6,7 +6,9 @@ belong to the day of admission.
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from app.errors import BudgetExceeded
@@ -29,10 +31,33 @@ class Account:
     reserved: Decimal = NOTHING
     searches: int = 0
 
-    def settle(self, reserved: Decimal, spent: Decimal) -> None:
-        """Spend the second in place of the first, be it more or less."""
-        self.reserved -= reserved
-        self.spent += spent
+    def left(self, budget: Decimal) -> Decimal | None:
+        """What may still be reserved; `None` without a budget."""
+        return max(NOTHING, budget - self.spent - self.reserved) if budget else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Money that was set aside for one search."""
+
+    amount: Decimal
+    accounts: Sequence[Account]
+
+    def settle(self, spent: Decimal) -> None:
+        """Spend this in place of what was reserved, be it more or less. Once."""
+        for account in self.accounts:
+            account.reserved -= self.amount
+            account.spent += spent
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """A client's money of today, in CNY. `left` is the less of its own budget and that of all."""
+
+    day: date
+    account: Account
+    budget: Decimal | None
+    left: Decimal | None
 
 
 class Budget:
@@ -52,28 +77,36 @@ class Budget:
         """Whether any budget is set."""
         return bool(self._per_client or self._total)
 
-    def account(self, client: str = ALL) -> Account:
-        """The account of a client, or of all together, of today."""
-        number = int(time.time() // DAY_S)
-        today = self._days.setdefault(number, defaultdict(Account))
-        for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
-            del self._days[day]
-        return today[client]
-
-    def reserve(self, client: str, amount: Decimal) -> list[Account]:
-        """Reserve `amount` for `client`, and return the accounts to settle.
+    async def reserve(self, client: str, amount: Decimal) -> Reservation:
+        """Reserve `amount` for a search of `client`; it is to be settled.
 
         Raises `BudgetExceeded` if a budget is used up; `retry_after_s` is the time to UTC midnight.
         """
-        accounts = [self.account(client), self.account()]
-        budgets = {"client": self._per_client, "service": self._total}
-        for account, (whose, budget) in zip(accounts, budgets.items(), strict=True):
-            if 0 < budget < account.spent + account.reserved + amount:
+        today = self._today()
+        for name, budget in ((client, self._per_client), (ALL, self._total)):
+            left = today[name].left(budget)
+            if left is not None and left < amount:
+                whose = "client" if name else "service"
                 raise BudgetExceeded(
                     f"This {whose}'s budget for today does not cover this search.",
                     retry_after_s=DAY_S - int(time.time() % DAY_S),
                 )
-        for account in accounts:
+        for account in (accounts := (today[client], today[ALL])):
             account.reserved += amount
             account.searches += 1
-        return accounts
+        return Reservation(amount, accounts)
+
+    async def spending(self, client: str) -> Spending:
+        """What `client` has spent today, and may still spend."""
+        today = self._today()
+        account = today.get(client, Account())
+        both = account.left(self._per_client), today[ALL].left(self._total)
+        left = min((one for one in both if one is not None), default=None)
+        return Spending(datetime.now(UTC).date(), account, self._per_client or None, left)
+
+    def _today(self) -> defaultdict[str, Account]:
+        number = int(time.time() // DAY_S)
+        today = self._days.setdefault(number, defaultdict(Account))
+        for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
+            del self._days[day]
+        return today

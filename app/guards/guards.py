@@ -20,7 +20,7 @@ from app.setting_types import TOOL_FEE
 from app.settings import Settings
 from app.telemetry import Metrics
 
-NO_PRICE = "This model has no known price, and a budget is set here; PRICES can add one."
+NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Guards:
         self.rate = RateLimiter(settings.rate)
         self.capacity = Capacity(settings.capacity, settings.capacity_wait_s)
         self.budget = Budget(settings)
-        self.prices = Prices(region=settings.dashscope_region, table=settings.price_table)
+        self.prices = Prices(settings)
         self.responses = Ownership(ttl_s=settings.response_owner_ttl_s)
 
     def check_tools(self, types: Iterable[str]) -> None:
@@ -83,15 +83,14 @@ class Guards:
             raise ModelNotAllowed(NO_PRICE)
         async with self.capacity.place():
             reserved = estimate.cost.total if estimate.cost else NOTHING
-            accounts = self.budget.reserve(client.name, reserved)
+            reservation = await self.budget.reserve(client.name, reserved)
             permit = Permit()
             try:
                 yield permit
             finally:
                 permit.cost = self._settlement(permit, estimate)
                 spent = permit.cost.total if permit.cost else NOTHING
-                for account in accounts:
-                    account.settle(reserved, spent)
+                reservation.settle(spent)
                 self._metrics.spend_cny.labels(client.name).inc(float(spent))
 
     def _settlement(self, permit: Permit, estimate: Estimate) -> Cost | None:

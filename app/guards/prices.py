@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from app.results import Cost, Usage
-from app.setting_types import PriceTable, PriceTier
+from app.setting_types import PriceTier
+from app.settings import Settings
 
 ESTIMATED_INPUT_TOKENS = 10_000
 """A search with its results; the documented samples have 2,753 to 8,371."""
@@ -17,9 +18,6 @@ ESTIMATED_OUTPUT_TOKENS = 2_000
 THINKING_OUTPUT_TOKENS = 8_000
 THINKS_LONG = "qwen3.8-"
 """Models that think at effort `xhigh` unless told otherwise."""
-
-CNY_PER_USD = Decimal("7.339238")
-"""The vendor's own factor, from its fee of CNY 58.713905 = USD 8."""
 
 MAINLAND, INTERNATIONAL = "cn-beijing", "ap-southeast-1"
 K = 1_024
@@ -65,11 +63,12 @@ class Estimate:
 
 
 class Prices:
-    """Prices of one region, with those of `PRICES` over the public ones."""
+    """Prices of the settings' region, with those of `PRICES` over the public ones."""
 
-    def __init__(self, *, region: str, table: PriceTable) -> None:
+    def __init__(self, settings: Settings) -> None:
+        region, table = settings.dashscope_region, settings.price_table
         self._fee = TOOL_FEES.get(region) if table.fee is None else table.fee
-        factor = CNY_PER_USD if region == INTERNATIONAL else Decimal(1)
+        factor = settings.cny_per_usd if region == INTERNATIONAL else Decimal(1)
         public = {
             series: tuple(
                 PriceTier(input=Decimal(i) * factor, output=Decimal(o) * factor, up_to=up_to)

@@ -8,7 +8,6 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-from app.errors import RateLimited
 from app.models import Client
 from app.setting_types import Rate
 
@@ -21,13 +20,14 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class RateStatus:
-    """What is left of a caller's bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
+    """A caller's bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
 
-    remaining: int
     limit_field: str
     """Value of `RateLimit`; its `t` counts the seconds until the bucket is full again."""
     policy_field: str
     """Value of `RateLimit-Policy`."""
+    retry_after_s: int | None = None
+    """Seconds until there is room, where the request was one too many."""
 
 
 class RateLimiter:
@@ -37,37 +37,29 @@ class RateLimiter:
         self._rate = rate
         self._full_at: dict[str, float] = {}
 
-    def charge(self, client: Client) -> RateStatus | None:
-        """Count one request; `None` when there is no limit.
-
-        Raises `RateLimited` if the bucket is empty; `retry_after_s` says when there is room again.
-        """
-        if self._rate is None or (status := self.status(client)) is None:
-            return None
-        now, key = asyncio.get_running_loop().time(), client.rate_limit_key
-        full_at = max(self._full_at.get(key, now), now) + self._rate.window_s / self._rate.limit
-        if not status.remaining:
-            # At least 1: there may be room since a moment ago.
-            wait_s = max(1, math.ceil(full_at - now - self._rate.window_s))
-            raise RateLimited("Too many requests by this caller.", retry_after_s=wait_s)
-        # Taken out and put in again: the dictionary is in the order of last use.
-        self._full_at.pop(key, None)
-        self._full_at[key] = full_at
-        if len(self._full_at) > BUCKETS_MAX:
-            del self._full_at[next(iter(self._full_at))]
-        return self.status(client)
-
-    def status(self, client: Client) -> RateStatus | None:
-        """What is left, without counting; `None` when there is no limit."""
+    async def charge(self, client: Client) -> RateStatus | None:
+        """Count one request, unless the bucket is empty; `None` when there is no limit."""
         if self._rate is None:
             return None
         limit, window_s = self._rate
-        used_s = max(
-            0.0, self._full_at.get(client.rate_limit_key, 0.0) - asyncio.get_running_loop().time()
-        )
+        now, key = asyncio.get_running_loop().time(), client.rate_limit_key
+        used_s, step_s = max(0.0, self._full_at.get(key, now) - now), window_s / limit
+        over_s = used_s + step_s - window_s
+        if over_s > ROUNDING * step_s:
+            # At least 1: there may be room in a moment.
+            return self._status(used_s, retry_after_s=max(1, math.ceil(over_s)))
+        # Taken out and put in again: the dictionary is in the order of last use.
+        self._full_at.pop(key, None)
+        self._full_at[key] = now + used_s + step_s
+        if len(self._full_at) > BUCKETS_MAX:
+            del self._full_at[next(iter(self._full_at))]
+        return self._status(used_s + step_s)
+
+    def _status(self, used_s: float, retry_after_s: int | None = None) -> RateStatus:
+        limit, window_s = self._rate or Rate(0, 1)
         remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
         return RateStatus(
-            remaining,
             limit_field=f'"default";r={remaining};t={math.ceil(used_s)}',
             policy_field=f'"default";q={limit};w={window_s}',
+            retry_after_s=retry_after_s,
         )

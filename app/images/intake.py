@@ -27,6 +27,7 @@ from app.images.strip import check_boxes, strip_jpeg, strip_png
 from app.images.url import check_url
 from app.models import ImageInput
 from app.settings import Settings
+from app.telemetry import Metrics
 
 WALK = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png, Kind.HEIC: check_boxes, Kind.AVIF: check_boxes}
 
@@ -43,12 +44,13 @@ logger = logging.getLogger(__name__)
 class ImageIntake:
     """Prepares images. Whoever receives bodies draws on `memory` too."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._seconds = metrics.image_s
         self.memory = MemoryBudget(settings.image_inflight_max_bytes)
         self._max_bytes = settings.image_max_bytes
         self._max_pixels, self._max_side = settings.image_max_pixels, settings.image_max_side
         self._thread = asyncio.Lock()  # One at a time: several keep the event loop waiting.
-        self._pool = Pool(settings)
+        self._pool = Pool(settings, metrics.image_workers_busy)
         self.start, self.close = self._pool.start, self._pool.close
 
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
@@ -75,15 +77,14 @@ class ImageIntake:
             raise ImageMissing("The image is empty: it has no bytes.")
         if 0 < most < len(file):
             raise ImageTooLarge(f"The image has {len(file)} bytes; at most {most} are accepted.")
-        async with self._thread:
-            kind, digest, parts = await asyncio.to_thread(self._examine, file)
-        if not parts:
-            return ImageInput(await self._decoded(file, kind, caller), digest)
-        with self.memory.hold(caller=caller) as reservation:
+        with self._seconds.time(), self.memory.hold(caller=caller) as reservation:
+            async with self._thread:
+                kind, digest, parts = await asyncio.to_thread(self._examine, file)
+            if not parts:
+                return ImageInput(await self._decoded(file, kind, caller), digest)
             reservation.grow(len(file) * 7 // 3)  # The parts joined, and the URL.
             async with self._thread:
-                url = await asyncio.to_thread(_data_url, kind, parts)
-            return ImageInput(url, digest)
+                return ImageInput(await asyncio.to_thread(_data_url, kind, parts), digest)
 
     def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
         kind = sniff(bytes(file[:HEAD_BYTES]))

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from prometheus_client import Gauge
+
 from app.errors import Draining, ImageTooComplex, Overloaded, ServiceError
 from app.images.messages import ANSWER, REQUEST, Code
 from app.settings import Settings
@@ -32,7 +34,6 @@ FAILURES = (TimeoutError, OSError, EOFError, ValueError)
 """What a worker's death, or nonsense from it, is seen as."""
 DRAINING = "The service is shutting down."
 TOO_COMPLEX = "Decoding this image takes more memory or time than an image may; send it smaller."
-
 BUSY, RETRY_AFTER_S = "Too many images are waiting to be decoded.", 5
 
 T = TypeVar("T")
@@ -153,7 +154,8 @@ class FairQueue(Generic[T]):
 class Pool:
     """`image_workers` processes (0: one a processor), lent to callers in turn, a picture each."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, busy: Gauge) -> None:
+        self._busy = busy
         self._timeout_s = settings.image_timeout_s or None
         costs = (settings.image_worker_memory_bytes, math.ceil(settings.image_timeout_s))
         sizes = (settings.image_max_pixels, settings.image_max_side)
@@ -166,7 +168,8 @@ class Pool:
 
     async def start(self) -> None:
         """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        for worker in self._workers:  # The kernel takes one `autogroup` in 0.1 s.
+            await worker.start()
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:
@@ -176,8 +179,9 @@ class Pool:
         """
         worker, usable = await self._borrow(caller), False
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await worker.ask(file)
+            with self._busy.track_inprogress():
+                async with asyncio.timeout(self._timeout_s):
+                    answer = await worker.ask(file)
             usable = not self._closing
         except FAILURES as exc:
             if self._closing:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-SOCKET, NICENESS, ALARM_AFTER_S = 0, 10, 2
+SOCKET, NICENESS, ALARM_AFTER_S = 0, 5, 2
 """The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
+PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}
+"""Goes first when the container's memory is gone; the niceness of its session (sched(7))."""
 
 
 def main() -> None:
@@ -46,8 +48,9 @@ def restrict(memory_bytes: int) -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        with contextlib.suppress(OSError):  # The first to go when the container's memory is gone.
-            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        for name, value in PROC.items():
+            with contextlib.suppress(OSError):
+                Path("/proc/self", name).write_text(value, encoding="ascii")
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
     fcntl.fcntl(SOCKET, fcntl.F_SETOWN, os.getpid())

@@ -25,7 +25,6 @@ ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
 
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
-UNEXPECTED = "An unexpected error occurred; it was logged."
 
 
 class Work(Protocol):
@@ -66,6 +65,8 @@ class Run:
     log: EventLog = field(default_factory=EventLog)
     error: ServiceError | None = None
     resumable: bool = False
+    background: bool = False
+    """Whether it goes on to its end although every reader leaves."""
     was_admitted: bool = False
     opens: int = 0
     """How many requests asked for this run."""
@@ -117,8 +118,8 @@ class Run:
         if self.error and not self.was_admitted:
             raise self.error
 
-    async def opened(self, within_s: float) -> None:
-        """Wait for the first upstream event, at most `within_s` seconds, and for the admission.
+    async def opened(self, within_s: float | None) -> None:
+        """Wait for the first upstream event, `within_s` seconds at most, and for the admission.
 
         Raises the error if it failed before that event came, and within that time.
         """
@@ -132,17 +133,18 @@ class Run:
             if self.error and not self._relayed:
                 raise self.error
 
-    async def finished(self) -> None:
-        """Wait until the last event is in the log."""
-        await asyncio.wait({self._finished})
+    async def finished(self, within_s: float | None = None) -> None:
+        """Wait until the last event is in the log, or so long."""
+        await asyncio.wait({self._finished}, timeout=within_s)
 
-    def read(self, *, resumable: bool) -> "Reader":
+    def read(self, *, resumable: bool, background: bool = False) -> "Reader":
         """Hold the run for one reader; `resumable` if it could come back after a break."""
         self._readers += 1
         self.resumable = self.resumable or resumable
+        self.background = self.background or background
         if self._linger:
             self._linger.cancel()
-        return Reader(self)
+        return Reader(self, background=background)
 
     def leave(self) -> None:
         """Let one reader go; the last one stops the run, after the linger if it may come back.
@@ -150,7 +152,8 @@ class Run:
         A run that still waits for its admission is stopped at once.
         """
         self._readers -= 1
-        if not (self._readers or self.ended):
+        goes_on = self.background and self.was_admitted
+        if not (self._readers or self.ended or goes_on):
             wait_s = self.linger_s if self.resumable and self.was_admitted else 0
             self._linger = self._loop.call_later(wait_s, self.stop)
 
@@ -170,9 +173,9 @@ class Run:
                         self._watch_silence()
         except ServiceError as exc:
             self.error = exc
-        except Exception:
+        except Exception as exc:
             logger.exception("search failed with an unexpected error")
-            self.error = Internal(UNEXPECTED)
+            self.error = _unexpected(exc)
 
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
@@ -211,19 +214,27 @@ class Run:
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
             return self._work.conclude(self.error, cancelled=cancelled)
-        except Exception:
+        except Exception as exc:
             # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
-            self.error = Internal(UNEXPECTED)
+            self.error = _unexpected(exc)
             self._work.forget()
             return self._work.conclude(self.error, cancelled=False)
+
+
+def _unexpected(cause: Exception) -> ServiceError:
+    """The error for a bug; where memory ran out, the same request would need as much again."""
+    error = Internal("An unexpected error occurred; it was logged.")
+    error.retryable = not isinstance(cause, MemoryError)
+    return error
 
 
 class Reader:
     """One request's hold on a run. Close it whichever way the request ends."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, background: bool) -> None:
         self.run = run
+        self.background = background
         self._open = True
 
     def close(self) -> None:

@@ -38,6 +38,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
+        self._by_response = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -56,6 +57,7 @@ class Runs:
         key: str | None = None,
         fresh: bool = False,
         resumable: bool = True,
+        background: bool = False,
         progress_s: float = 0,
         listed: bool = True,
         kept: bool = True,
@@ -63,9 +65,10 @@ class Runs:
         """Join the run that answers this request, or start one.
 
         `fingerprint` is equal for requests of one owner that may share one answer; `fresh` excludes
-        a finished run, but not one under way. A `resumable` reader could come back after a break. A
-        new run gives a sign of life after `progress_s` of silence (0: never), can be found by its
-        id if `listed`, and stays a while for whoever comes back if `kept`.
+        a finished run, but not one under way. A `resumable` reader could come back after a break;
+        in the `background` the run needs none. A new run gives a sign of life after `progress_s`
+        of silence (0: never), can be found by its id if `listed`, and stays a while for whoever
+        comes back if `kept`.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
@@ -97,7 +100,8 @@ class Runs:
         if key is not None:
             self._by_key[owner.name, key] = run
         run.opens += 1
-        return Opened(run.read(resumable=resumable or key is not None), cache)
+        resumable = resumable or key is not None
+        return Opened(run.read(resumable=resumable, background=background), cache)
 
     def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
@@ -108,6 +112,16 @@ class Runs:
         if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
+
+    def name_response(self, run_id: str, response_id: str) -> None:
+        """Note which run brings this response of the upstream."""
+        self._by_response[response_id] = self._runs[run_id]
+
+    def find_response(self, owner: Client, response_id: str) -> Run | None:
+        """The owner's run that brings this response, while it is kept."""
+        run = self._by_response.get(response_id)
+        known = run and run.id in self._runs and run.owner.name == owner.name
+        return run if known else None
 
     def cancel(self, run: Run) -> bool:
         """Stop a run unless others read it too; whether it stops."""

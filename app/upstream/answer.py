@@ -84,6 +84,11 @@ def phase(event: Event) -> Phase | None:
     return PHASES.get(found[1], "searching")
 
 
+def begins_call(event: Event) -> bool:
+    """Whether an event begins a call of the search tool."""
+    return event.type == ITEM_ADDED and CALL.encode() in event.data
+
+
 def _search_results(item: Json) -> SearchResults:
     arguments = as_object(_nested(item.get("arguments")))
     image = as_count(arguments.get("img_idx"))

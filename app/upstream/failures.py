@@ -58,7 +58,8 @@ def failure_in_response(
         detail = "The upstream answered with something that is no event stream."
         return UpstreamProtocol(detail, upstream=error.upstream)
     if content.get("type") == FAILED:
-        error.upstream_event = (FAILED, data)
+        # A carriage return would end a line of the stream that it is relayed in.
+        error.upstream_event = (FAILED, data.replace(b"\r", b" "))
     return error
 
 

@@ -122,8 +122,10 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
-        # Without room in the buffer, `_can_write` says that all was written.
-        self._transport.set_write_buffer_limits(high=0)
+        # Without room in the buffer, `_can_write` says that all was written. A plain transport
+        # pauses above `high`, TLS already at it, and would never go on from 0.
+        secure = transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=int(secure), low=0)
 
     def pause_writing(self) -> None:
         self._can_write = False

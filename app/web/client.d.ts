@@ -55,7 +55,7 @@ export type Problem = {
   /** What happened, for humans. */
   detail: string;
   /** What happened, for programs. */
-  code: "budget_exceeded" | "content_blocked" | "draining" | "encoding_unsupported" | "forbidden" | "head_too_large" | "idempotency_mismatch" | "image_dimensions" | "image_missing" | "image_too_complex" | "image_too_large" | "image_type_unsupported" | "image_unfetchable" | "image_unreadable" | "image_url_invalid" | "internal" | "invalid_request" | "malformed_body" | "malformed_request" | "method_not_allowed" | "model_not_allowed" | "not_acceptable" | "not_found" | "origin_not_allowed" | "overloaded" | "rate_limited" | "search_not_found" | "token_expired" | "unauthorized" | "upload_timeout" | "upstream_account" | "upstream_auth_failed" | "upstream_interrupted" | "upstream_protocol" | "upstream_rate_limited" | "upstream_rejected" | "upstream_timeout" | "upstream_unavailable";
+  code: "budget_exceeded" | "content_blocked" | "draining" | "encoding_unsupported" | "forbidden" | "head_too_large" | "host_not_allowed" | "idempotency_mismatch" | "image_dimensions" | "image_missing" | "image_too_complex" | "image_too_large" | "image_type_unsupported" | "image_unfetchable" | "image_unreadable" | "image_url_invalid" | "internal" | "invalid_request" | "malformed_body" | "malformed_request" | "method_not_allowed" | "model_not_allowed" | "not_acceptable" | "not_found" | "origin_not_allowed" | "overloaded" | "rate_limited" | "search_not_found" | "token_expired" | "unauthorized" | "upload_timeout" | "upstream_account" | "upstream_auth_failed" | "upstream_interrupted" | "upstream_protocol" | "upstream_rate_limited" | "upstream_rejected" | "upstream_timeout" | "upstream_unavailable";
   /** Whether the same request may succeed later. */
   retryable: boolean;
   /** Whether the upstream may have charged for the failed call. */
@@ -347,6 +347,11 @@ export type SearchRequest = {
   max_output_tokens?: number | null;
   /** `false` answers faster, without reasoning. Default: true. */
   thinking?: boolean | null;
+  /**
+   * `true`: go on to the end although every reader leaves; `POST /search` answers 202 at once.
+   * Default: false.
+   */
+  background?: boolean | null;
   /** `true`: do not reuse a finished search. Default: false. */
   fresh?: boolean | null;
 };

@@ -40,12 +40,10 @@ class Answer:
 
     @property
     def names(self) -> list[str]:
-        """The events' names, without signs of life."""
         return [one.event for one in self.events if one.event != "search.progress"]
 
     @property
     def relayed(self) -> list[tuple[str, str]]:
-        """The upstream's events: name and data."""
         return [(one.event, one.data) for one in self.events if one.event.startswith("response.")]
 
     @property
@@ -57,7 +55,6 @@ class Answer:
 
 
 def request(way: Way, prompt: str) -> dict[str, Any]:
-    """The arguments of a request for a search of this prompt."""
     body = {"image_url": IMAGE_URL, "prompt": prompt}
     return {"params": body} if way.startswith("GET") else {"json": body}
 

@@ -1,11 +1,8 @@
 """What searches should cost, by the upstream's own record and the documented prices."""
 
-import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
-
-import httpx
 
 from simulator.record import Call
 from tests.service import Running
@@ -51,19 +48,10 @@ def price(calls: Iterable[Call]) -> Decimal:
     )
 
 
-async def metric(service: Running, name: str) -> Decimal:
-    """A metric as `/metrics` shows it, summed over its labels."""
-    # On a connection of its own: a clock that was put forward may just be closing the idle ones.
-    async with httpx.AsyncClient(base_url=service.url, verify=False) as http:
-        text = (await http.get("/metrics")).text
-    shown = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
-    return sum((Decimal(value) for value in shown), Decimal(0)).quantize(Decimal("1e-9"))
-
-
 async def spent(service: Running) -> Decimal:
     """CNY that the service says it has spent."""
-    return await metric(service, "imagesearch_spend_cny_total")
+    return Decimal(await service.metric("imagesearch_spend_cny_total")).quantize(Decimal("1e-9"))
 
 
 async def no_search_runs(service: Running) -> bool:
-    return await metric(service, "imagesearch_runs_active") == 0
+    return await service.metric("imagesearch_runs_active") == 0

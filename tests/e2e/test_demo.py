@@ -37,12 +37,12 @@ def demo(tmp_path: Path, *arguments: str, **settings: str) -> Iterator[subproces
             process.wait(30)
 
 
-def answering(text: str) -> list[str]:
-    found = []
+def answers(text: str) -> bool:
+    """Whether anything listens at an address in the text."""
+    found = False
     for port in set(re.findall(r"http://127\.0\.0\.1:(\d+)", text)):
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-                found.append(port)
+            found |= probe.connect_ex(("127.0.0.1", int(port))) == 0
     return found
 
 
@@ -67,7 +67,7 @@ def test_once_it_prints_the_address_the_search_and_its_cost_and_ends(tmp_path: P
     assert re.search(r"^ +1  Lighthouse with red stripes", text, re.MULTILINE)
     assert "completed, matched" in text
     assert re.search(r"^cost: 0\.\d+ CNY$", text, re.MULTILINE)
-    assert not answering(text)
+    assert not answers(text)
     assert not list(tmp_path.iterdir())
 
 
@@ -85,7 +85,7 @@ def test_it_keeps_running_until_ctrl_c_and_the_printed_command_works(tmp_path: P
         rest, _ = process.communicate()
     assert process.returncode == 0
     assert rest.strip() == "Ended."
-    assert not answering(text)
+    assert not answers(text)
 
 
 def test_sigterm_in_mid_search_leaves_no_process_and_no_traceback(tmp_path: Path) -> None:
@@ -95,5 +95,5 @@ def test_sigterm_in_mid_search_leaves_no_process_and_no_traceback(tmp_path: Path
         rest, _ = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in rest
-    assert not answering(text)
+    assert not answers(text)
     assert not list(tmp_path.iterdir())

@@ -12,12 +12,10 @@ import pytest
 
 from tests.e2e.asking import IMAGE_URL
 from tests.processes import Process, service, simulator
-from tests.wire import Wire, dial, events_of, request, whole_frames
+from tests.wire import Wire, dial, events_of, last_id, request, whole_frames
 
-SOON = 30
-"""Streams that end within the grace, once their gate is opened."""
-LATE = 20
-"""Streams that would never end."""
+SOON, LATE = 30, 20
+"""Streams that end within the grace, once their gate is opened, and that would never end."""
 TERMINAL = {b"search.completed", b"search.failed", b"search.cancelled"}
 
 
@@ -113,14 +111,12 @@ async def test_a_running_search_can_be_read_again_while_the_service_drains() -> 
         upstream, process = await stack.enter_async_context(processes())
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=process.url))
         wire = await begin(stack, process, "[sim gated tag=soon]")
-        search_id = json.loads((await wire.piece()).split(b"data: ")[1].split(b"\n")[0])[
-            "search_id"
-        ]
+        seen = last_id(await wire.events(1))
         process.signal(signal.SIGTERM)
         await wait_until_draining(http)
         wire.reset()
         again = await stack.enter_async_context(dial(process.url))
-        again.send(request("GET", "/search/stream", headers={"Last-Event-ID": f"{search_id}:1"}))
+        again.send(request("GET", "/search/stream", headers={"Last-Event-ID": seen}))
         assert (await again.head()).status == 200
         await http.post(f"{upstream.url}/gate/soon")
         assert events_of(await again.rest())[-1] == b"search.completed"

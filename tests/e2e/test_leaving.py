@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.clock import quiet, skip
-from tests.e2e.asking import ASKED, IMAGE_URL, STALLED, STREAMS, WAYS, Way
+from tests.e2e.asking import ASKED, IMAGE_URL, STALLED
 from tests.service import Running, running
 from tests.wire import Wire, dial, events_of, request, whole_frames
 
-KEY = {"Idempotency-Key": "order-1"}
 LINGER_S = 30
 COMMIT_S = 2.1
 """A little more than `STREAM_COMMIT_S`: by then a stream has begun."""
@@ -23,14 +22,14 @@ OBSERVER = "client_gone"
 
 @asynccontextmanager
 async def begun(
-    service: Running,
-    path: str,
-    *,
-    body: dict[str, Any] = STALLED,
-    headers: dict[str, str] | None = None,
+    service: Running, way: str = "POST /search/stream", asked: dict[str, Any] = STALLED
 ) -> AsyncIterator[Wire]:
+    """A request under way; one whose way ends in `+ key` has an idempotency key."""
+    method, path, *key = way.split(" ", 2)
+    headers = {"Idempotency-Key": "order-1"} if key else {}
+    sent: dict[str, Any] = {"query" if method == "GET" else "body": asked}
     async with dial(service.url) as wire:
-        wire.send(request("POST", path, body=body, headers=headers))
+        wire.send(request(method, path, headers=headers, **sent))
         await service.record.until(lambda record: record.open == 1)
         await quiet()
         yield wire
@@ -45,24 +44,33 @@ async def id_of(wire: Wire) -> str:
     return (await wire.head()).headers["x-search-id"]
 
 
-# The requests that hang up, in turn; whether the search then goes on for a while.
-HANGING_UP: dict[str, tuple[list[tuple[str, dict[str, str]]], bool]] = {
-    "one that waits, with a key to come back with": ([("/search", KEY)], True),
-    "two that wait": ([("/search", {}), ("/search", {})], False),
-    "one that waits, then a stream": ([("/search", {}), ("/search/stream", {})], True),
-    "a stream, then one that waits": ([("/search/stream", {}), ("/search", {})], True),
-    "one that waits, then one with a key": ([("/search", {}), ("/search", KEY)], True),
-}
+WAITS, STREAM, BY_GET = "POST /search", "POST /search/stream", "GET /search/stream"
+KEYED = f"{WAITS} + key"
+HANGING_UP: list[tuple[list[str], str, bool]] = [
+    # who hangs up in turn, on what; whether the search then goes on for a while
+    ([WAITS], "hang", False),
+    ([WAITS], "stall", False),
+    ([KEYED], "stall", True),
+    ([STREAM], "hang", True),
+    ([STREAM], "stall", True),
+    ([BY_GET], "stall_before_first", True),
+    ([BY_GET], "stall", True),
+    ([WAITS, WAITS], "stall", False),
+    ([WAITS, STREAM], "stall", True),
+    ([STREAM, WAITS], "stall", True),
+    ([WAITS, KEYED], "stall", True),
+]
 
 
-@pytest.mark.parametrize("case", HANGING_UP)
-async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(case: str) -> None:
-    callers, lingers = HANGING_UP[case]
+@pytest.mark.parametrize(("callers", "scenario", "lingers"), HANGING_UP)
+async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(
+    callers: list[str], scenario: str, *, lingers: bool
+) -> None:
+    asked = {"image_url": IMAGE_URL, "prompt": f"[sim {scenario}]"}
     async with running(stream_linger_s=LINGER_S) as service, AsyncExitStack() as stack:
-        wires = [
-            await stack.enter_async_context(begun(service, path, headers=headers))
-            for path, headers in callers
-        ]
+        wires = [await stack.enter_async_context(begun(service, way, asked)) for way in callers]
+        skip(COMMIT_S)
+        await quiet()
         for wire in wires[:-1]:
             await leave(wire)
             assert service.record.open == 1
@@ -81,46 +89,21 @@ async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(case:
         assert await service.metric("imagesearch_runs_active") == 0
 
 
-@pytest.mark.parametrize("scenario", ["hang", "stall_before_first", "stall"])
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_caller_who_leaves_closes_the_upstream_call(way: Way, scenario: str) -> None:
-    """At once, or behind a stream after the time in which its reader may come back."""
-    method, path = way.split(" ")
-    body = {"image_url": IMAGE_URL, "prompt": f"[sim {scenario}]"}
-    asked: dict[str, Any] = {"query": body} if method == "GET" else {"body": body}
-    async with running(stream_linger_s=LINGER_S) as service, dial(service.url) as wire:
-        wire.send(request(method, path, **asked))
-        await service.record.until(lambda record: record.open == 1)
-        await quiet()
-        if way in STREAMS:
-            skip(COMMIT_S)
-            await wire.head()
-        await leave(wire)
-        if way in STREAMS:
-            skip(LINGER_S - 1)
-            await quiet()
-            assert service.record.open == 1
-            skip(1)
-        await service.record.idle()
-        assert service.record.calls[-1].finished == OBSERVER
-
-
-@pytest.mark.parametrize("path", ["/search/stream", "/v1/responses"])
-async def test_a_stream_that_is_left_before_its_status_frees_its_place(path: str) -> None:
+async def test_a_stream_that_is_left_before_its_status_frees_its_place() -> None:
     v1 = {"model": "qwen3.7-plus", "input": "[sim hang]", "stream": True}
-    body = v1 if path.startswith("/v1") else {"image_url": IMAGE_URL, "prompt": "[sim hang]"}
-    limits = {"stream_commit_s": 3_600, "stream_linger_s": 0, "capacity": 1}
-    async with running(**limits) as service:  # type: ignore[arg-type] # no knobs among them
-        async with begun(service, path, body=body) as wire:
-            assert service.record.open == 1
-            await leave(wire)
-        await service.record.idle()
+    search = {"image_url": IMAGE_URL, "prompt": "[sim hang]"}
+    limits: dict[str, Any] = {"stream_commit_s": 3_600, "stream_linger_s": 0, "capacity": 1}
+    async with running(**limits) as service:
+        for path, body in (("/search/stream", search), ("/v1/responses", v1)):
+            async with begun(service, f"POST {path}", body) as wire:
+                await leave(wire)
+            await service.record.idle()
         assert (await service.http.post("/search", json=ASKED)).status_code == 200
 
 
 async def test_a_reader_who_comes_back_while_the_search_lingers_keeps_it_going() -> None:
     async with running(stream_linger_s=LINGER_S) as service:
-        async with begun(service, "/search/stream") as wire:
+        async with begun(service) as wire:
             search_id = await id_of(wire)
             await leave(wire)
         skip(LINGER_S - 1)
@@ -135,7 +118,7 @@ async def test_a_reader_who_comes_back_while_the_search_lingers_keeps_it_going()
 
 
 async def test_deleting_stops_ones_own_search_and_answers_with_what_it_had_found() -> None:
-    async with running() as service, begun(service, "/search/stream") as wire:
+    async with running() as service, begun(service) as wire:
         search_id = await id_of(wire)
         path = f"/search/{search_id}"
         state = (await service.http.get(path)).json()
@@ -157,9 +140,9 @@ async def test_deleting_stops_ones_own_search_and_answers_with_what_it_had_found
 
 
 async def test_deleting_a_search_that_others_asked_for_too_leaves_it_to_them() -> None:
-    async with running() as service, begun(service, "/search/stream") as first:
+    async with running() as service, begun(service) as first:
         path = f"/search/{await id_of(first)}"
-        async with begun(service, "/search/stream") as second, dial(service.url) as again:
+        async with begun(service) as second, dial(service.url) as again:
             for _ in range(2):
                 assert (await service.http.delete(path)).json()["status"] == "in_progress"
             await leave(first)
@@ -177,7 +160,7 @@ async def test_who_waits_for_a_search_that_is_cancelled_gets_it_as_cancelled() -
     async with running() as service:
         waiting = asyncio.create_task(service.http.post("/search", json=STALLED, timeout=None))
         await quiet()
-        async with begun(service, "/search/stream") as wire:
+        async with begun(service) as wire:
             search_id = await id_of(wire)
             await leave(wire)
         # The stream has left, so this ends the search for the other.
@@ -191,11 +174,12 @@ async def test_who_waits_for_a_search_that_is_cancelled_gets_it_as_cancelled() -
 
 async def test_a_caller_who_leaves_after_a_large_upload_is_noticed() -> None:
     """A server pauses reading over a large body, and would not see the connection end."""
-    body = json.dumps(STALLED).encode() + b" " * 200_000
-    lines = ["POST /search HTTP/1.1", "Host: x", "Content-Type: application/json"]
-    head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+    sent = request("POST", "/search", body=STALLED)
+    head, _, body = sent.partition(b"\r\n\r\n")
+    large = body + b" " * 200_000
+    head = head.replace(b"Length: %d" % len(body), b"Length: %d" % len(large))
     async with running() as service, dial(service.url) as wire:
-        await wire.send_all(head.encode() + body)
+        await wire.send_all(head + b"\r\n\r\n" + large)
         await service.record.until(lambda record: record.open == 1)
         wire.reset()
         await service.record.idle()

@@ -3,20 +3,10 @@
 from typing import Any
 
 from tests.clock import quiet
-from tests.e2e.asking import IMAGE_URL, WAYS, ask
+from tests.e2e.asking import IMAGE_URL, ask
 from tests.service import running
 from tests.wire import dial, request
 
-MIB = 1_048_576
-LIMIT_BYTES = 4 * MIB
-"""`UPSTREAM_MAX_EVENT_BYTES` as shipped."""
-LEAST_EVENT_BYTES = 65_536
-LEAST_SEARCH_BYTES = 4 * LEAST_EVENT_BYTES + MIB
-"""The smallest bounds that the settings allow."""
-BOUNDS: dict[str, Any] = {
-    "upstream_max_event_bytes": LEAST_EVENT_BYTES,
-    "search_max_bytes": LEAST_SEARCH_BYTES,
-}
 STORED = "imagesearch_store_bytes"
 
 
@@ -59,12 +49,8 @@ async def test_running_searches_that_fill_the_store_are_not_dropped_for_new_ones
             await service.record.idle()
 
 
-async def test_an_event_is_relayed_up_to_the_limit_and_ends_the_search_above_it() -> None:
-    async with running() as service:
-        whole = await ask(service, WAYS[1], f"[sim big_event bytes={LIMIT_BYTES - 1_000} seed=7]")
-        assert whole.outcome == ("completed", None)
-        assert max(len(data.encode()) for _, data in whole.relayed) >= LIMIT_BYTES - 1_003
-        for way in WAYS:
-            answer = await ask(service, way, f"[sim big_event bytes={LIMIT_BYTES + 1}]")
-            assert answer.outcome == ("upstream_protocol", False)
-            assert (answer.problem["status"], answer.calls) == (502, 1)
+async def test_an_answer_without_end_is_ended_here() -> None:
+    limits: dict[str, Any] = {"upstream_max_event_bytes": 65_536}
+    async with running(**limits, search_max_bytes=4 * 65_536 + 2**20) as service:
+        answer = await ask(service, "POST /search/stream", "[sim endless bytes=20000]")
+        assert answer.outcome == ("upstream_protocol", False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
-from tests.peer import Part, Peer, says_then, serving
+from tests.peer import Handler, Peer, says_then, serving
 from tests.wire import Wire, dial, request
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -36,31 +36,35 @@ if NGINX is None and os.environ.get("CI") != "true":
 
 
 @asynccontextmanager
-async def proxied(folder: Path, part: Part) -> AsyncIterator[tuple[Wire, Peer]]:
+async def nginx(folder: Path, upstream_port: int) -> AsyncIterator[str]:
+    """Run it in front of a port; yields its own address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    async with asyncio.timeout(60), serving(part) as peer:
-        upstream_port = re.findall(r"\d+", peer.url)[-2]
-        command = configured(folder, listen=str(port), upstream_port=upstream_port)
-        process = await asyncio.create_subprocess_exec(*command)
-        try:
-            while not listens(port):
-                assert process.returncode is None, (folder / "start.log").read_text()
-                await asyncio.sleep(POLL_S)
-            async with dial(f"http://127.0.0.1:{port}") as wire:
-                yield wire, peer
-        finally:
-            process.terminate()
-            await process.wait()
+    command = configured(folder, listen=port, upstream_port=upstream_port)
+    process = await asyncio.create_subprocess_exec(*command)
+    try:
+        while not (folder / "nginx.pid").exists():
+            assert process.returncode is None, (folder / "start.log").read_text()
+            await asyncio.sleep(POLL_S)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.wait()
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+@asynccontextmanager
+async def proxied(folder: Path, handler: Handler) -> AsyncIterator[tuple[Wire, Peer]]:
+    async with (
+        asyncio.timeout(60),
+        serving(handler) as peer,
+        nginx(folder, peer.port) as url,
+        dial(url) as wire,
+    ):
+        yield wire, peer
 
 
-def configured(folder: Path, *, listen: str, upstream_port: str) -> list[str]:
+def configured(folder: Path, *, listen: int, upstream_port: int) -> list[str]:
     assert NGINX, "nginx is needed here"
     text = CONFIGURATION.read_text(encoding="utf-8")
     for old, new in (
@@ -98,7 +102,7 @@ async def test_an_event_passes_before_the_next_one_is_made_and_no_query_is_logge
         assert (await wire.head()).status == 404
         [asked] = peer.requests
         assert asked.startswith(b"GET /search/stream?access_token=not-for-logs HTTP/1.1\r\n")
-        assert b"\r\nHost: service.test\r\n" in asked
+        assert b"\r\nHost: service\r\n" in asked
         assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in asked
     written = logged(tmp_path)
     assert '"GET /search/stream" 200' in written

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import os
-import shutil
 import sys
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -16,53 +15,52 @@ from tests.e2e.callers import GUARDED, SHOP
 from tests.e2e.v1 import create
 from tests.processes import ROOT
 from tests.service import Running, listen, running
-from tests.wire import Wire, dial, request
+from tests.wire import dial, request
 
-JSON = {"Content-Type": "application/json"}
 HEAD_MAX_BYTES = 65_536
 """Of the address and the headers together."""
 ANSWER_MAX_BYTES = 4_096
-GUARD_S = 3_600
-LONG = "a" * HEAD_MAX_BYTES
+LONG = {"X": "a" * HEAD_MAX_BYTES}
+
+
+@pytest.fixture(scope="module", name="service")
+async def open_service() -> AsyncGenerator[Running, None]:
+    async with running(stream_linger_s=0) as service:
+        yield service
 
 
 async def still_serves(service: Running) -> None:
     assert (await service.http.post("/search", json=ASKED)).status_code == 200
 
 
-HEADS: dict[str, tuple[str, dict[str, str]]] = {
-    "one long header": ("/readyz", {"X": LONG}),
-    "many headers": ("/readyz", {f"X{n}": "y" * 70 for n in range(1_000)}),
-    "a search with a long header": ("/search/srch_x", {"X": LONG}),
-}
-
-
-@pytest.mark.parametrize("what", HEADS)
-async def test_a_head_that_is_too_large_is_refused(what: str) -> None:
-    path, headers = HEADS[what]
-    async with asyncio.timeout(GUARD_S), running() as service:
+async def test_a_head_that_is_too_large_is_refused(service: Running) -> None:
+    many = {f"X{n}": "y" * 70 for n in range(1_000)}
+    for path, headers in (("/readyz", LONG), ("/readyz", many), ("/search/srch_x", LONG)):
         async with dial(service.url) as wire:
             wire.send(request("GET", path, headers=headers))
             status, got, problem = await wire.body()
         assert (status, problem["code"]) == (431, "head_too_large")
         assert got["content-type"] == "application/problem+json"
         assert got["x-request-id"] == problem["request_id"]
+    async with dial(service.url) as wire:
+        wire.send(request("POST", "/v1/responses", headers=LONG, body={}))
+        status, got, answer = await wire.body()
+    assert (status, answer["error"]["code"]) == (431, "head_too_large")
+    assert got["x-should-retry"] == "false"
+    await still_serves(service)
+
+
+async def test_an_address_that_is_too_long_is_refused_and_one_of_50_kilobytes_is_not(
+    service: Running,
+) -> None:
+    for n_bytes, statuses in ((HEAD_MAX_BYTES, {400, 431}), (50_000, {200})):
         async with dial(service.url) as wire:
-            wire.send(request("POST", "/v1/responses", headers={"X": LONG}, body={}))
-            status, got, answer = await wire.body()
-        assert (status, answer["error"]["code"]) == (431, "head_too_large")
-        assert got["x-should-retry"] == "false"
-        await still_serves(service)
+            wire.send(request("GET", "/readyz", query={"x": "a" * n_bytes}))
+            assert (await wire.head()).status in statuses
 
 
-async def test_an_address_that_is_too_long_is_refused_and_one_of_50_kilobytes_is_not() -> None:
-    async with asyncio.timeout(GUARD_S), running() as service:
-        for n_bytes, statuses in ((HEAD_MAX_BYTES, {400, 431}), (50_000, {200})):
-            async with dial(service.url) as wire:
-                wire.send(request("GET", "/readyz", query={"x": "a" * n_bytes}))
-                assert (await wire.head()).status in statuses
-
-
+CHUNKS = b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKS += b"Transfer-Encoding: chunked\r\n\r\n5\r\n{   \n\r\nno size\r\n"
 UNREADABLE: dict[str, bytes] = {
     "nonsense": b"nonsense\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
@@ -70,69 +68,49 @@ UNREADABLE: dict[str, bytes] = {
     "a broken header": b"GET /search/x HTTP/1.1\r\nno header\r\n\r\n",
     "two lengths": b"POST /search HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     "control characters": b"GET /\x01\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "broken chunks": CHUNKS,
 }
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_what_cannot_be_read_gets_a_400_and_nothing_behind_it_is_served(what: str) -> None:
-    async with asyncio.timeout(GUARD_S), running() as service:
-        async with dial(service.url) as wire:
-            wire.send(UNREADABLE[what] + request("POST", "/search", body=ASKED))
-            assert (await wire.all()).startswith(b"HTTP/1.1 400 ")
-        assert service.record.total == 0
-        await still_serves(service)
+async def test_what_cannot_be_read_gets_a_400_and_nothing_behind_it_is_served(
+    what: str, service: Running
+) -> None:
+    calls = service.record.total
+    async with dial(service.url) as wire:
+        wire.send(UNREADABLE[what] + request("POST", "/search", body=ASKED | {"prompt": what}))
+        assert (await wire.all()).startswith(b"HTTP/1.1 400 ")
+    assert service.record.total == calls
+    await still_serves(service)
 
 
 @pytest.mark.parametrize("path", ["/search", "/search/stream"])
-async def test_nonsense_behind_a_running_request_starts_no_second_answer(path: str) -> None:
-    async with asyncio.timeout(GUARD_S), running(stream_linger_s=0) as service:
-        async with dial(service.url) as wire:
-            wire.send(request("POST", path, body=STALLED))
-            await quiet()
-            wire.send(b"nonsense\r\n\r\n")
-            await quiet()
-            wire.reset()
-        await service.record.idle()
-        assert service.record.total == 1
-        await still_serves(service)
+async def test_nonsense_behind_a_running_request_starts_no_second_answer(
+    path: str, service: Running
+) -> None:
+    calls = service.record.total
+    async with dial(service.url) as wire:
+        wire.send(request("POST", path, body=STALLED))
+        await quiet()
+        wire.send(b"nonsense\r\n\r\n")
+        await quiet()
+        wire.reset()
+    await service.record.idle()
+    assert service.record.total == calls + 1
+    await still_serves(service)
 
 
-async def test_a_body_that_breaks_its_chunks_starts_no_search() -> None:
-    head = b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    async with asyncio.timeout(GUARD_S), running() as service:
-        async with dial(service.url) as wire:
-            wire.send(head + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{   \n\r\n")
-            await quiet()
-            wire.send(b"no size\r\n")
-            assert (await wire.all()).startswith(b"HTTP/1.1 400 ")
-        assert service.record.total == 0
-        await still_serves(service)
-
-
-OLD: dict[str, bytes] = {
-    "an answer": request("POST", "/search", body=ASKED),
-    "a refusal": request("POST", "/search", body={}),
-}
-
-
-@pytest.mark.parametrize("what", OLD)
-async def test_a_caller_of_http_1_0_gets_no_chunks(what: str) -> None:
-    async with asyncio.timeout(GUARD_S), running() as service, dial(service.url) as wire:
-        wire.send(OLD[what].replace(b"HTTP/1.1", b"HTTP/1.0", 1))
-        lines, _, body = (await wire.all()).partition(b"\r\n\r\n")
+@pytest.mark.parametrize("body", [ASKED, {}], ids=["an answer", "a refusal"])
+async def test_a_caller_of_http_1_0_gets_no_chunks(body: dict[str, Any], service: Running) -> None:
+    async with dial(service.url) as wire:
+        wire.send(request("POST", "/search", body=body).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        lines, _, content = (await wire.all()).partition(b"\r\n\r\n")
         assert b"transfer-encoding" not in lines.lower()
-        assert isinstance(json.loads(body), dict)
+        assert isinstance(json.loads(content), dict)
 
 
 WISH = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQ"}
 SOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-CURL = shutil.which("curl")
-
-
-async def is_refused(wire: Wire) -> None:
-    """Never as if the body were empty."""
-    status, _, body = await wire.body()
-    assert (status, body["code"]) == (400, "malformed_request")
 
 
 @pytest.mark.parametrize("http", [None, "httptools"], ids=["as shipped", "plain uvicorn"])
@@ -140,65 +118,18 @@ async def is_refused(wire: Wire) -> None:
 async def test_a_body_behind_an_upgrade_header_is_refused(
     wish: dict[str, str], http: str | None
 ) -> None:
-    """Java's HttpClient and `curl --http2` send one with every request over plain http."""
-    async with asyncio.timeout(GUARD_S), running(**GUARDED, http=http) as service:
+    """Never read as if it were empty. Java's HttpClient and `curl --http2` send one over http."""
+    async with running(**GUARDED, http=http) as service:
         bodies: dict[str, dict[str, Any]] = {"/search": ASKED, "/tokens": {"ttl_s": 60}}
         for path, body in bodies.items():
             async with dial(service.url) as wire:
                 wire.send(request("POST", path, headers=wish | SHOP, body=body))
-                await is_refused(wire)
+                status, _, problem = await wire.body()
+                assert (status, problem["code"]) == (400, "malformed_request")
+                assert "--http1.1" in problem["detail"]
         async with dial(service.url) as wire:
             wire.send(request("GET", "/readyz", headers=WISH))
             assert (await wire.head()).status == 200
-
-
-@pytest.mark.skipif(CURL is None and os.environ.get("CI") != "true", reason="curl is not installed")
-async def test_curl_may_ask_for_http_2() -> None:
-    assert CURL
-    async with asyncio.timeout(GUARD_S), running() as service:
-        given = ("--json", json.dumps(ASKED), f"{service.url}/search")
-        process = await asyncio.create_subprocess_exec(
-            *(CURL, "--http2", "--silent", *given), stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await process.communicate()
-        answer = json.loads(said)
-        assert answer["code"] == "malformed_request"
-        assert "--http1.1" in answer["detail"]
-
-
-async def refused(
-    service: Running, body: bytes | dict[str, Any], status: int = 422
-) -> dict[str, Any]:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response = await service.http.post("/search", content=content, headers=JSON)
-    assert response.status_code == status
-    assert len(response.content) < ANSWER_MAX_BYTES
-    problem: dict[str, Any] = response.json()
-    return problem
-
-
-async def test_a_great_many_wrong_fields_are_reported_in_few_words() -> None:
-    async with running() as service:
-        problem = await refused(service, b'{"image_url":[' + b"0," * 300_000 + b"0]}")
-        assert len(problem.get("errors", [])) <= 20
-        problem = await refused(service, {f"f{n}": 0 for n in range(10_000)})
-        assert len(problem.get("errors", [])) <= 20
-        problem = await refused(service, {"image_url": [0] * 8})
-        assert len(problem["errors"]) == 8
-
-
-@pytest.mark.parametrize(
-    ("name", "status", "code"),
-    [("\ud800", 400, "malformed_body"), ("x" * 100_000, 422, "invalid_request")],
-)
-async def test_an_unknown_field_of_any_name_is_refused_shortly(
-    name: str, status: int, code: str
-) -> None:
-    async with running() as service:
-        assert (await refused(service, {name: 0}, status))["code"] == code
-        response = await create(service, {"model": "qwen3.7-plus", "input": "x", "user": {name: 0}})
-        assert response.status_code < 500
-        assert len(response.content) < ANSWER_MAX_BYTES or response.status_code == 200
 
 
 def nested(name: str, levels: int) -> Any:
@@ -208,74 +139,71 @@ def nested(name: str, levels: int) -> Any:
     return value
 
 
-async def test_depth_and_long_names_are_refused_shortly() -> None:
-    async with running() as service:
-        for value in (
-            nested("a" * 10_000, 400),
-            nested("a" * 10_000, 60),
-            nested("a", 64),
-            {"a": [0] * 100_000 + [nested("b", 1)]},
-        ):
-            body = {"model": "qwen3.7-plus", "input": "x", "instructions": value}
-            response = await create(service, body)
-            assert response.status_code in {413, 422}
-            assert len(response.content) < ANSWER_MAX_BYTES
-        assert service.record.total == 0
+async def refused(service: Running, body: bytes | dict[str, Any]) -> dict[str, Any]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    response = await service.http.post("/search", content=content, headers=headers)
+    assert response.status_code in {400, 422}
+    assert len(response.content) < ANSWER_MAX_BYTES
+    problem: dict[str, Any] = response.json()
+    return problem
 
 
-FILLED_IN: dict[str, str] = {
-    "image_url": IMAGE_URL,
-    "prompt": "",
-    "model": "",
-    "instructions": "",
-    "thinking": "",
-    "max_output_tokens": "",
-    "previous_response_id": "",
-}
+async def test_much_that_is_wrong_is_reported_in_few_words(service: Running) -> None:
+    many = b'{"image_url":[' + b"0," * 300_000 + b"0]}"
+    for body in (many, {f"f{n}": 0 for n in range(10_000)}, {"x" * 100_000: 0}):
+        problem = await refused(service, body)
+        assert problem["code"] == "invalid_request"
+        assert len(problem.get("errors", [])) <= 20
+    assert len((await refused(service, {"image_url": [0] * 8}))["errors"]) == 8
+    assert (await refused(service, {"\ud800": 0}))["code"] == "malformed_body"
 
 
-async def test_fields_of_a_form_that_nobody_filled_in_are_not_there() -> None:
-    async with running() as service:
-        for fields in (FILLED_IN, FILLED_IN | {"image_url": ["", IMAGE_URL]}):
-            parts = httpx.QueryParams(fields).multi_items()
-            form = [(name, (None, value)) for name, value in parts]
-            posted = await service.http.post("/search", files=form)
-            assert posted.status_code == 200, posted.text
-            streamed, events = await service.stream("GET", params=fields)
-            assert (streamed.status_code, events[-1].event) == (200, "search.completed")
-        empty = await service.http.post("/search", files={"image_url": (None, "")})
-        assert (empty.status_code, empty.json()["code"]) == (422, "image_missing")
-        unknown = await service.http.post("/search", files={"nonsense": (None, "")})
-        assert unknown.json()["errors"][0]["field"] == "nonsense"
+async def test_depth_and_long_names_are_refused_shortly_by_v1(service: Running) -> None:
+    calls = service.record.total
+    for member, value in (
+        ("user", {"\ud800": 0}),
+        ("user", {"x" * 100_000: 0}),
+        ("instructions", nested("a" * 10_000, 400)),
+        ("instructions", nested("a" * 10_000, 60)),
+        ("instructions", nested("a", 64)),
+        ("instructions", {"a": [0] * 100_000 + [nested("b", 1)]}),
+    ):
+        response = await create(service, {"model": "qwen3.7-plus", "input": "x", member: value})
+        assert response.status_code in {400, 413, 422}
+        assert len(response.content) < ANSWER_MAX_BYTES
+    assert service.record.total == calls
 
 
-async def test_null_in_json_means_that_the_field_is_not_there() -> None:
-    nothing = dict.fromkeys(FILLED_IN, None)
-    async with running() as service:
-        response = await service.http.post("/search", json=nothing | {"image_url": IMAGE_URL})
-        assert response.status_code == 200
-        again = await service.http.post("/search", json={"image_url": IMAGE_URL})
-        assert again.headers["x-cache"] == "hit"
-        missing = await service.http.post("/search", json=nothing)
-        assert missing.json()["code"] == "image_missing"
+FIELDS = ("prompt", "model", "instructions", "thinking", "max_output_tokens")
+FILLED_IN = {"image_url": IMAGE_URL} | dict.fromkeys((*FIELDS, "previous_response_id"), "")
 
 
-async def test_a_token_is_asked_for_in_json_or_without_a_body() -> None:
-    async with running(**GUARDED) as service:
-        for kind in ("text/plain", "multipart/form-data; boundary=b"):
-            headers = SHOP | {"Content-Type": kind}
-            bare = await service.http.post("/tokens", headers=headers)
-            assert bare.status_code == 200
-            other = await service.http.post("/tokens", headers=headers, content=b'{"ttl_s": 60}')
-            assert (other.status_code, other.json()["code"]) == (400, "malformed_body")
+async def test_fields_that_nobody_filled_in_and_nulls_are_not_there(service: Running) -> None:
+    for fields in (FILLED_IN, FILLED_IN | {"image_url": ["", IMAGE_URL]}):
+        parts = httpx.QueryParams(fields).multi_items()
+        form = [(name, (None, value)) for name, value in parts]
+        posted = await service.http.post("/search", files=form)
+        assert posted.status_code == 200, posted.text
+        streamed, events = await service.stream("GET", params=fields)
+        assert (streamed.status_code, events[-1].event) == (200, "search.completed")
+    empty = await service.http.post("/search", files={"image_url": (None, "")})
+    assert (empty.status_code, empty.json()["code"]) == (422, "image_missing")
+    unknown = await service.http.post("/search", files={"nonsense": (None, "")})
+    assert unknown.json()["errors"][0]["field"] == "nonsense"
+    nothing: dict[str, Any] = dict.fromkeys(FILLED_IN, None)
+    given = await service.http.post("/search", json=nothing | {"image_url": IMAGE_URL})
+    assert given.headers["x-cache"] == "hit"
+    missing = await service.http.post("/search", json=nothing)
+    assert missing.json()["code"] == "image_missing"
 
 
-async def test_no_cache_is_understood_on_any_line_and_in_any_case() -> None:
-    async with running() as service:
-        for given in ([], [("Cache-Control", "max-age=0"), ("cache-control", "NO-CACHE")]):
-            response = await service.http.post("/search", headers=given, json=ASKED)
-            assert response.headers["x-cache"] == "miss"
-        assert (await service.http.post("/search", json=ASKED)).headers["x-cache"] == "hit"
+async def test_no_cache_is_understood_on_any_line_and_in_any_case(service: Running) -> None:
+    await still_serves(service)
+    headers = [("Cache-Control", "max-age=0"), ("cache-control", "NO-CACHE")]
+    for given, cache in ((headers, "miss"), ([], "hit")):
+        response = await service.http.post("/search", headers=given, json=ASKED)
+        assert response.headers["x-cache"] == cache
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
@@ -287,11 +215,10 @@ async def test_the_service_says_in_one_line_that_it_cannot_listen(host: str) -> 
             *(sys.executable, "-m", "app"),
             cwd="/",
             env={"PYTHONPATH": str(ROOT)} | given,
-            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         _, said = await child.communicate()
     assert child.returncode == 2
     assert said.count(b"\n") == 1
-    for part in (f"HOST={host}", f"PORT={port}"):
-        assert part in said.decode()
+    assert f"HOST={host}" in said.decode()
+    assert f"PORT={port}" in said.decode()

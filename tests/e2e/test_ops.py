@@ -3,49 +3,42 @@
 import re
 from typing import Any
 
-from simulator.pictures import PICTURES
-from tests.service import GALLERY_URL, running
+from tests.e2e.asking import ASKED
+from tests.service import Running, running
 from tests.waiting import hurried
-
-PICTURE = PICTURES[7]
 
 
 async def test_the_service_says_how_it_is() -> None:
     async with running() as service:
-        made = await service.http.post("/search", json={"image_url": GALLERY_URL + PICTURE.name})
+        made = await service.http.post("/search", json=ASKED)
         await service.stream("GET", f"/search/{made.headers['x-search-id']}/stream")
         assert (await service.http.get("/healthz")).json() == {"status": "ok"}
         assert (await service.http.get("/readyz")).json() == {"status": "ready", "note": None}
-        metrics = (await service.http.get("/metrics")).text
-        for line in (
-            'searches_total{outcome="matched",status="completed"} 1.0',
-            "first_event_seconds_count 1.0",
-            "search_seconds_count 1.0",
-            "streams_open 0.0",
-            "runs_active 0.0",
-            'cache_total{result="miss"} 1.0',
-            'resumes_total{where="memory"} 1.0',
-        ):
-            assert f"imagesearch_{line}\n" in metrics, line
-        assert "imagesearch_store_bytes 0.0" not in metrics
-
-
-async def test_balancers_may_ask_for_no_more_than_the_head() -> None:
-    async with running() as service:
         for path in ("/healthz", "/readyz"):
             head, whole = await service.http.head(path), await service.http.get(path)
             assert (head.status_code, head.content) == (200, b"")
             assert head.headers["content-length"] == str(len(whole.content))
+        metrics = (await service.http.get("/metrics")).text
+    for line in (
+        'searches_total{outcome="matched",status="completed"} 1.0',
+        "first_event_seconds_count 1.0",
+        "search_seconds_count 1.0",
+        "streams_open 0.0",
+        "runs_active 0.0",
+        'cache_total{result="miss"} 1.0',
+        'resumes_total{where="memory"} 1.0',
+    ):
+        assert f"imagesearch_{line}\n" in metrics, line
+    assert "imagesearch_store_bytes 0.0" not in metrics
 
 
 async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_have_one() -> None:
-    asked = {"image_url": GALLERY_URL + PICTURE.name}
     async with running(capacity=1, capacity_wait_s=0) as service:
         async with service.http.stream(
-            "POST", "/search/stream", json=asked | {"prompt": "[sim stall]"}
+            "POST", "/search/stream", json=ASKED | {"prompt": "[sim stall]"}
         ) as response:
             for method, name in (("GET", "params"), ("POST", "json")):
-                sent: dict[str, Any] = {name: asked}
+                sent: dict[str, Any] = {name: ASKED}
                 refused, _ = await service.stream(method, **sent)
                 assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
                 assert "x-search-id" not in refused.headers
@@ -53,12 +46,9 @@ async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_h
             await service.http.delete(f"/search/{response.headers['x-search-id']}")
         await service.http.post("/search", json={})
         await service.http.post("/v1/responses", json={"model": "none"})
-        failed = await service.http.post("/search", json=asked | {"prompt": "[sim http_401]"})
-        found = await service.http.get(f"/search/{failed.headers['x-search-id']}")
-        assert (found.json()["status"], found.json()["id"]) == (
-            "failed",
-            failed.json()["search_id"],
-        )
+        failed = await service.http.post("/search", json=ASKED | {"prompt": "[sim http_401]"})
+        found = (await service.http.get(f"/search/{failed.headers['x-search-id']}")).json()
+        assert (found["status"], found["id"]) == ("failed", failed.json()["search_id"])
         metrics = (await service.http.get("/metrics")).text
     counted = re.findall(r'^imagesearch_rejected_total{code="(\w+)"} (\d)', metrics, re.MULTILINE)
     wanted = {"image_missing": "1", "model_not_allowed": "1", "overloaded": "2"}
@@ -83,17 +73,17 @@ async def test_nothing_else_is_served() -> None:
             assert response.headers["allow"] == methods
 
 
-async def test_ids_of_requests_are_kept_where_well_formed_and_made_where_not() -> None:
-    async with running() as service:
-        for given, kept in (("abc-123", True), ("bad id, with spaces", False), ("x" * 999, False)):
-            answer = await service.http.get("/healthz", headers={"X-Request-ID": given})
-            assert (answer.headers["x-request-id"] == given) is kept
-            refused = await service.http.get("/nowhere", headers={"X-Request-ID": given})
-            assert refused.json()["request_id"] == refused.headers["x-request-id"]
+async def test_ids_of_requests_are_kept_where_well_formed_and_made_where_not(
+    service: Running,
+) -> None:
+    for given, kept in (("abc-123", True), ("bad id, with spaces", False), ("x" * 999, False)):
+        refused = await service.http.get("/nowhere", headers={"X-Request-ID": given})
+        assert (refused.headers["x-request-id"] == given) is kept
+        assert refused.json()["request_id"] == refused.headers["x-request-id"]
 
 
 async def test_tokens_tool_calls_and_retries_are_counted() -> None:
-    asked = {"image_url": GALLERY_URL + PICTURE.name, "prompt": "[sim http_429 times=1 tag=m]"}
+    asked = ASKED | {"prompt": "[sim http_429 times=1 tag=m]"}
     async with running() as service:
         answer = await hurried(service.http.post("/search", json=asked, timeout=None))
         usage = answer.json()["usage"]

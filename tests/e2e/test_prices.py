@@ -8,8 +8,8 @@ import pytest
 from tests.dashscope import CREATED, DONE, MESSAGE, Event, block, completed, event, usage
 from tests.e2e.callers import ASKED
 from tests.e2e.money import spent
-from tests.peer import says, serving, stream
-from tests.service import Running, running_against
+from tests.peer import says, stream
+from tests.service import Running, fronting
 
 MILLION = 1_000_000
 Json = dict[str, Any]
@@ -51,38 +51,34 @@ TIERS: list[tuple[str, int, str, str]] = [
 async def test_tokens_are_priced_by_model_and_by_tier_of_the_input() -> None:
     ends = [completed(**told(tokens, MILLION, 0)) for _, tokens, *_ in TIERS]
     parts = [says(stream(block(CREATED), block(end))) for end in ends]
-    async with serving(*parts) as peer, running_against(peer.url) as service:
+    async with fronting(*parts) as (service, _):
         for number, (model, tokens, per_input, per_output) in enumerate(TIERS):
             cost = await ask(service, number, model=model)
             due = tokens * Decimal(per_input) / MILLION + Decimal(per_output)
             exactly(cost, tokens=due, tools="0")
 
 
-USAGES: dict[str, tuple[list[Event], str, str]] = {
+INCOMPLETE = {"status": "incomplete", **told(500, 16, 1)}
+USAGES: list[tuple[list[Event], str, str]] = [
     # the events after the first, and what tokens and tools cost
-    "as the contract has it": ([DONE, completed(**told(2_753, 181, 1))], "0.006954", "0.048"),
-    "more calls than were seen": ([DONE, completed(**told(1_000, 0, 3))], "0.002", "0.144"),
-    "calls not counted, one seen": ([DONE, completed(**told(1_000, 0))], "0.002", "0.048"),
-    "calls not counted, none seen": ([completed(MESSAGE, **told(1_000, 0))], "0.002", "0"),
-    "nothing used": ([completed(MESSAGE, **told(0, 0, 0))], "0", "0"),
-    "incomplete": (
-        [DONE, event("response.incomplete", response={"status": "incomplete", **told(500, 16, 1)})],
-        "0.001128",
-        "0.048",
-    ),
-}
+    ([DONE, completed(**told(2_753, 181, 1))], "0.006954", "0.048"),
+    # more calls than were seen; not counted, one or none seen; nothing used
+    ([DONE, completed(**told(1_000, 0, 3))], "0.002", "0.144"),
+    ([DONE, completed(**told(1_000, 0))], "0.002", "0.048"),
+    ([completed(MESSAGE, **told(1_000, 0))], "0.002", "0"),
+    ([completed(MESSAGE, **told(0, 0, 0))], "0", "0"),
+    ([DONE, event("response.incomplete", response=INCOMPLETE)], "0.001128", "0.048"),
+]
 
 
 async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
-    parts = [says(stream(block(CREATED), *map(block, events))) for events, _, _ in USAGES.values()]
+    parts = [says(stream(block(CREATED), *map(block, events))) for events, _, _ in USAGES]
     paid = Decimal(0)
-    async with serving(*parts) as peer, running_against(peer.url) as service:
-        for number, (kind, (_, tokens, tools)) in enumerate(USAGES.items()):
-            cost = await ask(service, number)
-            assert cost is not None, kind
-            exactly(cost, tokens=tokens, tools=tools)
+    async with fronting(*parts) as (service, _):
+        for number, (_, tokens, tools) in enumerate(USAGES):
+            exactly(await ask(service, number), tokens=tokens, tools=tools)
             paid += Decimal(tokens) + Decimal(tools)
-            assert await spent(service) == paid, kind
+            assert await spent(service) == paid
 
 
 @pytest.mark.parametrize(
@@ -95,8 +91,16 @@ async def test_the_tools_fee_is_the_regions(region: str, fee: str) -> None:
         "dashscope_workspace_id": "ws-1",
         "prices": '{"qwen3.7-plus": {"input": 0, "output": 0}}',
     }
-    async with serving(part) as peer, running_against(peer.url, **settings) as service:
+    async with fronting(part, **settings) as (service, _):
         exactly(await ask(service, 0), tokens="0", tools=fee)
+
+
+@pytest.mark.parametrize(("given", "tokens"), [({}, "2.9356952"), ({"cny_per_usd": "7.5"}, "3")])
+async def test_prices_in_usd_are_converted(given: Json, tokens: str) -> None:
+    part = says(stream(block(CREATED), block(completed(MESSAGE, **told(MILLION, 0, 0)))))
+    abroad: Json = {"dashscope_region": "ap-southeast-1", "dashscope_workspace_id": "ws-1"}
+    async with fronting(part, **abroad | given) as (service, _):
+        exactly(await ask(service, 0), tokens=tokens, tools="0")
 
 
 PRICES = """{"image_search": 50.5, "mine": {"input": 1.5, "output": 9},
@@ -117,6 +121,6 @@ async def test_given_prices_stand_over_the_built_in_ones() -> None:
     parts = [says(stream(block(CREATED), block(end))) for end in ends]
     models = ",".join(sorted({model for model, _ in GIVEN}))
     settings: Json = {"prices": PRICES, "allowed_models": models}
-    async with serving(*parts) as peer, running_against(peer.url, **settings) as service:
+    async with fronting(*parts, **settings) as (service, _):
         for number, ((model, _), tokens) in enumerate(GIVEN.items()):
             exactly(await ask(service, number, model=model), tokens=tokens, tools="0.101")

@@ -14,47 +14,22 @@ from app.server import listen, server_config
 from app.settings import Settings, load
 from tests.processes import started
 
-GUARD_S = 60
-SETTINGS = {
-    "DASHSCOPE_API_KEY": "sk-any",
-    "DASHSCOPE_BASE_URL": "http://127.0.0.1:9/v1",
-    "ALLOW_ANONYMOUS": "true",
-}
+SETTINGS = {"DASHSCOPE_API_KEY": "sk-any", "ALLOW_ANONYMOUS": "true"}
 
 
 def settings_of(**values: Any) -> Settings:
-    known = {name.lower(): value for name, value in SETTINGS.items()}
-    return load(_env_file=None, **known | values)
-
-
-def free_port_of_both() -> int | None:
-    """A port that is free with IPv4 and IPv6; `None` where there is no IPv6."""
-    try:
-        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
-            port: int = probe.getsockname()[1]
-            return port
-    except (OSError, ValueError):
-        return None
+    return load(_env_file=None, dashscope_api_key="sk-any", allow_anonymous=True, **values)
 
 
 async def test_the_address_of_all_addresses_is_that_of_ipv4_too() -> None:
-    if (port := free_port_of_both()) is None:
+    try:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
+            port = str(probe.getsockname()[1])
+    except (OSError, ValueError):
         pytest.skip("this machine has no IPv6")
-    async with (
-        asyncio.timeout(GUARD_S),
-        started("app", **SETTINGS, HOST="::", PORT=str(port)),
-        httpx.AsyncClient() as http,
-    ):
+    async with started("app", **SETTINGS, HOST="::", PORT=port), httpx.AsyncClient() as http:
         for host in ("127.0.0.1", "[::1]"):
             assert (await http.get(f"http://{host}:{port}/healthz")).status_code == 200
-
-
-async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(AssertionError, match=rf"cannot start: .*\b{port}\b"):
-            async with asyncio.timeout(GUARD_S), started("app", **SETTINGS, PORT=str(port)):
-                pass
 
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -74,9 +49,8 @@ def test_accepted_connections_have_the_listeners_options(loop: str) -> None:
             _, caller = await asyncio.open_connection(*address)
             writer = await accepted.get()
             sock = writer.get_extra_info("socket")
-            found = [
-                sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in INHERITED
-            ]
+            options = [getattr(socket, name) for name in INHERITED]
+            found = [sock.getsockopt(socket.IPPROTO_TCP, option) for option in options]
             for one in (caller, writer):
                 one.close()
             return found
@@ -92,5 +66,4 @@ def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:
     settings = settings_of()
     config = server_config(create_app(settings), settings)
     assert config.timeout_keep_alive > 60
-    assert config.server_header is False
-    assert config.access_log is False
+    assert (config.server_header, config.access_log) == (False, False)

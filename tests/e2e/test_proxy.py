@@ -2,24 +2,27 @@
 
 import asyncio
 import base64
+import io
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from simulator import create_app
-from simulator.serving import serving
-from tests.service import FAST, GALLERY_URL, running_against
+from simulator.serving import serving as serving_app
+from tests.e2e.asking import ASKED
+from tests.peer import Handler, Peer, Reader, Writer, serving
+from tests.service import FAST, running_against
 
-ASKED = {"image_url": f"{GALLERY_URL}red-lighthouse.jpg", "prompt": "[sim normal]"}
-PASSWORD = base64.b64encode(b"user:secret").decode()
+PASSWORD = base64.b64encode(b"user:secret")
 
 
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copy(reader: Reader, writer: Writer) -> None:
     with suppress(ConnectionError, ssl.SSLError):
         while data := await reader.read(65_536):
             writer.write(data)
@@ -27,98 +30,78 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-@asynccontextmanager
-async def forwarding(
-    port: int, *, tls: ssl.SSLContext | None = None, connect: bool = False
-) -> AsyncGenerator[tuple[int, list[bytes]], None]:
-    """Forward connections to a port: behind TLS, or as a proxy that asks for `CONNECT`."""
-    heads: list[bytes] = []
+def forwards(port: int, *, connect: bool = False) -> Handler:
+    """Forwards each connection to a port; with `connect` as a proxy that is asked for it."""
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         if connect:
-            heads.append(await reader.readuntil(b"\r\n\r\n"))
-            if f"Proxy-Authorization: Basic {PASSWORD}".encode() not in heads[-1]:
+            await peer.request(reader)
+            if b"Proxy-Authorization: Basic " + PASSWORD not in peer.requests[-1]:
                 writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-                writer.close()
                 return
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield server.sockets[0].getsockname()[1], heads
+    return handle
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for localhost that signs itself, and its key."""
     folder = tmp_path_factory.mktemp("ca")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names]
-    files = folder / "ca.pem", folder / "key.pem"
-    subprocess.run([*made, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
-    return files
+    files = ["-keyout", "key.pem", "-out", "ca.pem"]
+    subprocess.run([*command.split(), *names, *files], check=True, cwd=folder, capture_output=True)
+    return folder / "ca.pem", folder / "key.pem"
 
 
 @pytest.fixture
-async def upstream_port(certificate: tuple[Path, Path]) -> AsyncGenerator[int, None]:
+async def upstream(certificate: tuple[Path, Path]) -> AsyncGenerator[Peer, None]:
     """The stand-in upstream behind TLS."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*certificate)
     async with (
-        serving(create_app(FAST)) as url,
-        forwarding(int(url.rpartition(":")[2]), tls=tls) as (port, _),
+        serving_app(create_app(FAST)) as url,
+        serving(forwards(int(url.rpartition(":")[2])), tls=tls) as peer,
     ):
-        yield port
+        yield peer
 
 
-async def test_an_upstream_with_a_private_ca_is_searched(
-    certificate: tuple[Path, Path], upstream_port: int
+async def searched(upstream: Peer, **settings: Any) -> dict[str, Any]:
+    """The result of a search with a large upload."""
+    base_url = f"https://localhost:{upstream.port}/compatible-mode/v1"
+    large = io.BytesIO()
+    Image.effect_noise((1600, 1600), 80).save(large, "PNG")
+    files = {"image": ("x.png", large.getvalue())}
+    async with running_against(base_url, upstream_retries=0, **settings) as service:
+        answer = await service.http.post("/search", data={"prompt": ASKED["prompt"]}, files=files)
+        assert "secret" not in answer.text
+        result: dict[str, Any] = answer.json()
+        return result
+
+
+async def test_a_private_ca_is_trusted_only_where_it_is_given(
+    certificate: tuple[Path, Path], upstream: Peer
 ) -> None:
-    base_url = f"https://localhost:{upstream_port}/compatible-mode/v1"
-    async with running_against(base_url, upstream_ca_file=str(certificate[0])) as service:
-        result = (await service.http.post("/search", json=ASKED)).json()
-    assert result["status"] == "completed"
+    found = await searched(upstream, upstream_ca_file=str(certificate[0]))
+    assert found["status"] == "completed"
+    refused = await searched(upstream)
+    assert (refused["code"], refused["billed"]) == ("upstream_unavailable", "no")
 
 
-async def test_an_unknown_ca_is_not_trusted_and_nothing_is_billed(upstream_port: int) -> None:
-    base_url = f"https://localhost:{upstream_port}/compatible-mode/v1"
-    async with running_against(base_url, upstream_retries=0) as service:
-        response = await service.http.post("/search", json=ASKED)
-    problem = response.json()
-    assert (problem["code"], problem["billed"]) == ("upstream_unavailable", "no")
-
-
-async def test_a_search_goes_through_a_proxy_with_a_password_and_a_private_ca(
-    certificate: tuple[Path, Path], upstream_port: int
+@pytest.mark.parametrize(
+    ("login", "code"),
+    [("user:secret@", None), ("user:wrong@", "upstream_unavailable"), ("", "upstream_unavailable")],
+)
+async def test_a_proxy_is_used_with_its_password_and_one_that_refuses_costs_nothing(
+    login: str, code: str | None, certificate: tuple[Path, Path], upstream: Peer
 ) -> None:
-    base_url = f"https://localhost:{upstream_port}/compatible-mode/v1"
-    async with forwarding(upstream_port, connect=True) as (proxy_port, heads):
-        settings = {
-            "upstream_proxy": f"http://user:secret@127.0.0.1:{proxy_port}",
-            "upstream_ca_file": str(certificate[0]),
-        }
-        async with running_against(base_url, **settings) as service:
-            result = (await service.http.post("/search", json=ASKED)).json()
-    assert result["status"] == "completed"
-    assert heads[0].startswith(f"CONNECT localhost:{upstream_port} ".encode())
-
-
-@pytest.mark.parametrize("login", ["", "user:wrong@"])
-async def test_a_proxy_that_is_down_or_refuses_costs_nothing(
-    login: str, certificate: tuple[Path, Path], upstream_port: int
-) -> None:
-    base_url = f"https://localhost:{upstream_port}/compatible-mode/v1"
-    async with forwarding(upstream_port, connect=True) as (proxy_port, _):
-        port = proxy_port if login else 9
-        settings: dict[str, Any] = {
-            "upstream_proxy": f"http://{login}127.0.0.1:{port}",
-            "upstream_ca_file": str(certificate[0]),
-            "upstream_retries": 0,
-        }
-        async with running_against(base_url, **settings) as service:
-            response = await service.http.post("/search", json=ASKED)
-    problem = response.json()
-    assert (problem["code"], problem["billed"]) == ("upstream_unavailable", "no")
-    assert "secret" not in response.text
+    async with serving(forwards(upstream.port, connect=True)) as proxy:
+        proxy_url = f"http://{login}127.0.0.1:{proxy.port if login else 9}"
+        ca_file = str(certificate[0])
+        found = await searched(upstream, upstream_proxy=proxy_url, upstream_ca_file=ca_file)
+    assert (found.get("code"), found.get("billed")) == (code, code and "no")
+    if login:
+        assert proxy.requests[0].startswith(b"CONNECT localhost:%d " % upstream.port)

@@ -3,13 +3,12 @@
 import httpx
 import pytest
 
-from tests.e2e.callers import ASKED, EVIL, GUARDED, PAGE, SHOP, bearer, token
+from tests.e2e.callers import ASKED, EVIL, GUARDED, SHOP, bearer, token
 from tests.processes import started
 from tests.service import running
 from tests.waiting import eventually
 
 LIMITED = GUARDED | {"rate_limit": "3/day"}
-POLICY = '"default";q=3;w=86400'
 
 
 def remaining(response: httpx.Response) -> int | None:
@@ -17,7 +16,7 @@ def remaining(response: httpx.Response) -> int | None:
     if "ratelimit" not in response.headers:
         assert "ratelimit-policy" not in response.headers
         return None
-    assert response.headers["ratelimit-policy"] == POLICY
+    assert response.headers["ratelimit-policy"] == '"default";q=3;w=86400'
     name, left, reset = response.headers["ratelimit"].split(";")
     assert name == '"default"'
     assert 0 < int(reset.removeprefix("t=")) <= 86_400
@@ -31,36 +30,34 @@ async def test_every_answer_that_counts_says_what_is_left() -> None:
         streamed, _ = await service.stream(json=ASKED, headers=SHOP)
         over = await service.http.post("/search", json=ASKED, headers=SHOP)
         got, events = await service.stream("GET", params=ASKED, headers=SHOP)
-        answers = [found, bad, streamed, over, got]
-        assert [answer.status_code for answer in answers] == [200, 422, 200, 429, 429]
-        assert [remaining(answer) for answer in answers] == [2, 1, 0, 0, 0]
+        minted = await service.http.post("/tokens", headers=SHOP)
+        answers = [found, bad, streamed, over, got, minted]
+        assert [answer.status_code for answer in answers] == [200, 422, 200, 429, 429, 429]
+        assert [remaining(answer) for answer in answers] == [2, 1, 0, 0, 0, 0]
         assert events == []
         for refused in (over, got):
             problem = refused.json()
             assert (problem["code"], problem["retryable"]) == ("rate_limited", True)
             assert refused.headers["retry-after"] == str(problem["retry_after"])
             assert 0 < problem["retry_after"] <= 86_400
-        minted = await service.http.post("/tokens", headers=SHOP)
-        assert minted.status_code == 429
 
 
 async def test_coming_back_looking_and_stopping_are_free() -> None:
     async with running(**LIMITED) as service:
         made = await service.http.post("/search", json=ASKED, headers=SHOP)
-        search_id = made.headers["x-search-id"]
-        back = SHOP | {"Last-Event-ID": f"{search_id}:1"}
+        path = f"/search/{made.headers['x-search-id']}"
+        back = SHOP | {"Last-Event-ID": f"{made.headers['x-search-id']}:1"}
         for _ in range(5):
             answers = [
-                await service.http.get(f"/search/{search_id}", headers=SHOP),
-                (await service.stream("GET", f"/search/{search_id}/stream", headers=SHOP))[0],
+                await service.http.get(path, headers=SHOP),
+                (await service.stream("GET", f"{path}/stream", headers=SHOP))[0],
                 (await service.stream(json=ASKED, headers=back))[0],
                 (await service.stream("GET", params=ASKED, headers=back))[0],
-                await service.http.delete(f"/search/{search_id}", headers=SHOP),
+                await service.http.delete(path, headers=SHOP),
                 await service.http.get("/healthz", headers=SHOP),
                 await service.http.get("/metrics", headers=SHOP),
             ]
-            assert {answer.status_code for answer in answers} == {200}
-            assert {remaining(answer) for answer in answers} == {None}
+            assert {(one.status_code, remaining(one)) for one in answers} == {(200, None)}
         assert remaining(await service.http.post("/search", json=ASKED, headers=SHOP)) == 1
 
 
@@ -88,43 +85,25 @@ async def test_what_is_refused_before_it_counts_uses_nothing_up() -> None:
 
 async def test_minting_counts_for_the_key_and_each_token_counts_for_itself() -> None:
     async with running(**LIMITED) as service:
-        first, second = [await service.http.post("/tokens", headers=SHOP) for _ in range(2)]
-        assert [remaining(first), remaining(second)] == [2, 1]
-        for minted in (first, second):
+        for left in (2, 1):
+            minted = await service.http.post("/tokens", headers=SHOP)
+            assert remaining(minted) == left
             credential = bearer(minted.json()["token"])
-            left = [
-                remaining(await service.http.post("/search", json=ASKED, headers=credential))
-                for _ in range(4)
-            ]
-            assert left == [2, 1, 0, 0]
-        own = {"Accept": "text/event-stream"}
+            for still_left in (2, 1, 0, 0):
+                answer = await service.http.post("/search", json=ASKED, headers=credential)
+                assert remaining(answer) == still_left
         by_url = {"access_token": token(jti="by-url"), **ASKED}
-        response = await service.http.get("/search/stream", params=by_url, headers=own)
+        response, _ = await service.stream("GET", params=by_url)
         assert remaining(response) == 2
         assert remaining(await service.http.post("/search", json=ASKED, headers=SHOP)) == 0
 
 
-async def test_what_a_page_reads_of_a_refusal_is_exposed_to_it() -> None:
-    async with running(**GUARDED | {"rate_limit": "1/day"}) as service:
-        headers = SHOP | {"Origin": PAGE}
-        await service.http.post("/search", json=ASKED, headers=headers)
-        over = await service.http.post("/search", json=ASKED, headers=headers)
-        assert over.status_code == 429
-        assert over.headers["access-control-allow-origin"] == PAGE
-        exposed = over.headers["access-control-expose-headers"]
-        for name in ("RateLimit", "RateLimit-Policy", "Retry-After"):
-            assert name in exposed.split(", ")
-            assert name in over.headers
-
-
 async def test_after_the_wait_that_was_asked_for_there_is_room_again() -> None:
-    async with running(**GUARDED | {"rate_limit": "1/second"}) as service:
+    async with running(rate_limit="1/second") as service:
 
         async def passes() -> bool:
-            answer = await service.http.post("/search", json=ASKED, headers=SHOP)
-            assert answer.status_code in {200, 429}
-            if answer.status_code == 429:
-                assert answer.headers["retry-after"] == "1"
+            answer = await service.http.post("/search", json=ASKED)
+            assert answer.status_code == 200 or answer.headers["retry-after"] == "1"
             return answer.status_code == 200
 
         assert await passes()
@@ -132,52 +111,34 @@ async def test_after_the_wait_that_was_asked_for_there_is_room_again() -> None:
         await eventually(passes, within_s=10)
 
 
-async def test_without_a_rate_nothing_is_counted() -> None:
-    async with running(**GUARDED | {"rate_limit": "0"}) as service:
-        answer = await service.http.post("/search", json=ASKED, headers=SHOP)
-        assert "ratelimit" not in answer.headers
-        assert "ratelimit-policy" not in answer.headers
+OURS = "127.0.0.1,10.0.0.0/8"
+FORWARDED: list[tuple[str, list[str], int]] = [
+    # TRUSTED_PROXIES, what is forwarded, and the second answer: 429 where both share an address
+    ("10.0.0.0/8", ["203.0.113.1", "203.0.113.2"], 429),
+    (OURS, ["203.0.113.1", "203.0.113.2"], 422),
+    (OURS, ["203.0.113.3", "203.0.113.3"], 429),
+    # What a caller says itself is not believed.
+    (OURS, ["1.1.1.1, 203.0.113.4", "2.2.2.2, 203.0.113.4"], 429),
+    (OURS, ["203.0.113.5, 10.0.0.7", "203.0.113.6, 10.0.0.7"], 422),
+    # One subscriber's many addresses, and two subscribers.
+    (OURS, ["2001:db8:1:2::1", "2001:db8:1:2:ffff::1"], 429),
+    (OURS, ["2001:db8:1:3::1", "2001:db8:1:4::1"], 422),
+]
 
 
-FORWARDED: dict[str, dict[str, tuple[list[str], list[int]]]] = {
-    # by TRUSTED_PROXIES: what is forwarded, and the answers, 429 where two share an address
-    "10.0.0.0/8": {"another is trusted": (["203.0.113.1", "203.0.113.2"], [422, 429])},
-    "127.0.0.1,10.0.0.0/8": {
-        "two callers": (["203.0.113.1", "203.0.113.2"], [422, 422]),
-        "one caller twice": (["203.0.113.3", "203.0.113.3"], [422, 429]),
-        "what a caller says itself is not believed": (
-            ["1.1.1.1, 203.0.113.4", "2.2.2.2, 203.0.113.4"],
-            [422, 429],
-        ),
-        "a second proxy in between": (
-            ["203.0.113.5, 10.0.0.7", "203.0.113.6, 10.0.0.7"],
-            [422, 422],
-        ),
-        "one subscriber's many addresses": (
-            ["2001:db8:1:2::1", "2001:db8:1:2:ffff::1"],
-            [422, 429],
-        ),
-        "two subscribers": (["2001:db8:1:3::1", "2001:db8:1:4::1"], [422, 422]),
-    },
-}
-
-
-@pytest.mark.parametrize("trusted", FORWARDED)
+@pytest.mark.parametrize("trusted", ["10.0.0.0/8", OURS])
 async def test_forwarded_addresses_are_believed_from_trusted_proxies_only(trusted: str) -> None:
     settings = {
         "DASHSCOPE_API_KEY": "sk-any",
-        "DASHSCOPE_BASE_URL": "http://127.0.0.1:9/v1",
         "ALLOW_ANONYMOUS": "true",
         "RATE_LIMIT": "1/day",
         "TRUSTED_PROXIES": trusted,
         "PORT": "0",
     }
     async with started("app", **settings) as process, httpx.AsyncClient() as http:
-        for case, (forwarded, statuses) in FORWARDED[trusted].items():
-            answers = [
-                await http.post(
-                    f"{process.url}/search", json={}, headers={"X-Forwarded-For": addresses}
-                )
-                for addresses in forwarded
-            ]
-            assert [answer.status_code for answer in answers] == statuses, case
+        for proxies, addresses, second in FORWARDED:
+            if proxies == trusted:
+                for address, status in zip(addresses, (422, second), strict=True):
+                    headers = {"X-Forwarded-For": address}
+                    answer = await http.post(f"{process.url}/search", json={}, headers=headers)
+                    assert answer.status_code == status, addresses

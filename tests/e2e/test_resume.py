@@ -14,7 +14,6 @@ from tests.wire import dial, events_of, last_id, request, whole_frames
 SEARCHES = 200
 AT_ONCE = 20
 """Searches under way at a time; each has two connections at most."""
-
 NEVER = "srch_" + "0" * 32
 Way = Callable[[dict[str, Any], str], bytes]
 
@@ -48,36 +47,33 @@ class CutCaller:
         self.chance = random.Random(seed)
         self.tag = f"run-{seed}"
         scenarios = ["normal", "normal pace=0.001", "split_utf8", "multi_data_lines"]
-        self.scenario = self.chance.choice([*scenarios, f"gated tag={self.tag}"])
-        self.body = {"image_url": IMAGE_URL, "prompt": f"[sim {self.scenario}] {seed} 你好"}
+        scenario = self.chance.choice([*scenarios, f"gated tag={self.tag}"])
+        self.body = {"image_url": IMAGE_URL, "prompt": f"[sim {scenario}] {seed} 你好"}
         self.got = b""
         self.cuts = 0
-        self.gate_is_open = "gated" not in self.scenario
+        self.gate_is_open = "gated" not in scenario
 
     async def run(self) -> None:
         for left in reversed(range(self.chance.randrange(1, 6))):
             if not left or self.chance.random() < 0.3:
                 await self._open_gate()
-            if not self.ended:
-                await self._read_until_cut(self.chance.choice([300, 1_500, 6_000, 20_000]))
+            most_bytes = self.chance.choice([300, 1_500, 6_000, 20_000])
+            if not self.gate_is_open:
+                # So much surely comes: two events, for who has none yet.
+                most_bytes = 1 if self.got else 600
+            await self._read(self.chance.randrange(most_bytes))
+            self.cuts += 1
         await self._open_gate()
-        if not self.ended:
-            await self._read(None)
-        assert self.ended
-        await self._compare()
-
-    @property
-    def ended(self) -> bool:
-        return events_of(self.got)[-1:] == [b"search.completed"]
-
-    async def _read_until_cut(self, most_bytes: int) -> None:
-        if not self.gate_is_open:
-            # So much surely comes: two events, for who has none yet.
-            most_bytes = 1 if self.got else 600
-        await self._read(self.chance.randrange(most_bytes))
-        self.cuts += 1
+        await self._read(None)
+        search_id, _, count = last_id(self.got).partition(":")
+        assert events_of(self.got)[-1] == b"search.completed"
+        assert len(events_of(self.got)) == int(count)
+        assert await replay(self.service, search_id) == self.got
+        assert await statuses(self.service, WAYS[:1], self.body, last_id(self.got)) == {204}
 
     async def _read(self, n_bytes: int | None) -> None:
+        if events_of(self.got)[-1:] == [b"search.completed"]:
+            return
         async with dial(self.service.url) as wire:
             wire.send(self._question())
             assert (await wire.head()).status == 200
@@ -99,13 +95,6 @@ class CutCaller:
         if self.chance.random() < 0.5:
             return request("GET", "/search/stream", query=self.body)
         return request("POST", "/search/stream", body=self.body)
-
-    async def _compare(self) -> None:
-        search_id, _, count = last_id(self.got).partition(":")
-        assert await replay(self.service, search_id) == self.got
-        assert len(events_of(self.got)) == int(count)
-        way = self.chance.choice(WAYS)
-        assert await statuses(self.service, [way], self.body, last_id(self.got)) == {204}
 
 
 async def replay(service: Running, search_id: str, *, after: int = 0) -> bytes:
@@ -134,31 +123,29 @@ async def test_streams_cut_at_random_are_in_the_end_as_if_they_never_were() -> N
             await callers[-1].run()
 
     async with running(search_store_max_bytes=0) as service:
-        async with asyncio.TaskGroup() as group:
-            for seed in range(SEARCHES):
-                group.create_task(follow(seed))
+        await asyncio.gather(*map(follow, range(SEARCHES)))
         assert service.record.total == service.record.billed == SEARCHES
         assert {call.finished for call in service.record.calls} == {"completed"}
     assert sum(caller.cuts for caller in callers) > SEARCHES
 
 
-async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one() -> None:
-    async with running() as service:
-        answer = await service.http.post("/search", json=ASKED)
-        whole = await replay(service, answer.json()["id"])
-        for frame in whole.decode().removesuffix("\n\n").split("\n\n"):
-            assert [line.partition(": ")[0] for line in frame.split("\n")] == [
-                "event",
-                "data",
-                "id",
-            ]
-        ends = [0, *(found.end() for found in re.finditer(b"\n\n", whole))]
-        for seen, end in enumerate(ends[:-1]):
-            cut = whole_frames(whole[: ends[seen + 1] - 1])
-            assert cut == whole[:end]
-            assert int(last_id(cut).partition(":")[2] or 0) == seen
-            assert await replay(service, answer.json()["id"], after=seen) == whole[end:]
-        assert service.record.total == 1
+async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one(
+    service: Running,
+) -> None:
+    search_id = (await service.http.post("/search", json=ASKED)).json()["id"]
+    whole = await replay(service, search_id)
+    for frame in whole.decode().removesuffix("\n\n").split("\n\n"):
+        names = [line.partition(": ")[0] for line in frame.split("\n")]
+        assert names == ["event", "data", "id"]
+    ends = [0, *(found.end() for found in re.finditer(b"\n\n", whole))]
+    for seen, end in enumerate(ends[:-1]):
+        cut = whole_frames(whole[: ends[seen + 1] - 1])
+        assert cut == whole[:end]
+        assert int(last_id(cut).partition(":")[2] or 0) == seen
+        assert await replay(service, search_id, after=seen) == whole[end:]
+    seen_all = f"{search_id}:{len(ends) - 1}"
+    assert await statuses(service, WAYS, ASKED, seen_all) == {204}
+    assert service.record.total == 1
 
 
 async def test_what_is_unknown_is_never_begun_anew() -> None:
@@ -168,8 +155,10 @@ async def test_what_is_unknown_is_never_begun_anew() -> None:
         for malformed in ("1", search_id, f"{search_id}:", f"{search_id}:-1", f"{search_id}:01"):
             assert await statuses(service, WAYS[:2], ASKED, malformed) == {404}
         path = f"/search/{search_id}/stream"
-        foreign = await service.http.get(path, headers={"Last-Event-ID": f"{NEVER}:1"})
-        assert (foreign.status_code, foreign.json()["code"]) == (404, "search_not_found")
+        other = await service.http.post("/search", json=ASKED | {"prompt": "Another"})
+        for another_id in (NEVER, other.headers["x-search-id"]):
+            foreign = await service.http.get(path, headers={"Last-Event-ID": f"{another_id}:1"})
+            assert (foreign.status_code, foreign.json()["code"]) == (404, "search_not_found")
         for number in ("x", "-1", "1.5", "9" * 10):
             refused = await service.http.get(path, params={"after": number})
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
@@ -181,4 +170,4 @@ async def test_what_is_unknown_is_never_begun_anew() -> None:
         for method in ("GET", "DELETE"):
             gone = await service.http.request(method, f"/search/{search_id}")
             assert (gone.status_code, gone.json()["code"]) == (404, "search_not_found")
-        assert service.record.total == 1
+        assert service.record.total == 2

@@ -99,15 +99,3 @@ async def test_a_wait_that_the_upstream_asks_for_is_kept(way: Way, service: Runn
     assert answer.problem["retry_after"] == 7
     if way != "GET /search/stream":
         assert answer.headers["retry-after"] == "7"
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["http_429", "throttled_200"])
-async def test_a_throttled_call_is_tried_again_and_then_answered(
-    name: str, way: Way, service: Running
-) -> None:
-    answer = await ask(service, way, f"[sim {name} times=2 tag={name}-{way.replace(' ', '-')}]")
-    assert (answer.status, answer.calls) == (200, 3)
-    assert answer.outcome == ("completed", None)
-    assert "response.failed" not in answer.names
-    assert 0.7 < answer.waited_s < 1.6

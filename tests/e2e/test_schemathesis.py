@@ -22,7 +22,6 @@ HERE = Path(__file__).parent
 GUARD_S = 290
 """Many times what a run takes; how much is asked is bounded by the settings."""
 OPEN = {"GET /healthz", "GET /readyz", "GET /metrics"}
-PHASES = ("--phases", "examples,fuzzing")
 
 pytestmark = pytest.mark.timeout(GUARD_S + 10)
 
@@ -52,16 +51,15 @@ async def known_requests(service: Running) -> dict[str, Any]:
 
 
 async def attack(service: Running, folder: Path, log: Path) -> tuple[int, str]:
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    env |= {"PYTHONPATH": str(ROOT), "HOOKS": str(HERE / "schemathesis_hooks.py")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--no-color"),
         *("--config-file", str(HERE / "schemathesis.toml"), "run", f"{service.url}/openapi.json"),
         *("--report-ndjson-path", str(log), "--header", f"Authorization: {SHOP['Authorization']}"),
-        *PHASES,
+        *("--phases", "examples,fuzzing"),
         cwd=folder,
-        env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        | {"PYTHONPATH": str(ROOT), "HOOKS": str(HERE / "schemathesis_hooks.py")}
-        | {"KNOWN_REQUESTS": json.dumps(await known_requests(service))},
-        stdin=asyncio.subprocess.DEVNULL,
+        env=env | {"KNOWN_REQUESTS": json.dumps(await known_requests(service))},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -12,7 +12,7 @@ from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
 from tests.e2e.asking import IMAGE_URL, PICTURE, STREAMS, TERMINAL, Way, request
 from tests.e2e.v1 import asked, data_of, directly
-from tests.service import GALLERY_URL, ServerSentEvent, running
+from tests.service import GALLERY_URL, Running, running
 
 
 def altered(name: str) -> bytes:
@@ -23,82 +23,65 @@ def altered(name: str) -> bytes:
     return packed.getvalue()
 
 
-def names(events: list[ServerSentEvent]) -> list[str]:
-    return [event.event for event in events]
-
-
-async def test_an_uploaded_picture_comes_back_first() -> None:
+async def test_an_uploaded_picture_comes_back_first(service: Running) -> None:
     upload: dict[str, Any] = {"files": {"image": ("me.jpg", altered(PICTURE.name), "image/jpeg")}}
-    async with running() as service:
-        plain = (await service.http.post("/search", **upload)).json()
-        response, events = await service.stream(**upload, headers={"Cache-Control": "no-cache"})
-        assert plain["created_at"] <= plain["completed_at"]
-        assert plain["status"] == "completed"
-        assert plain["outcome"] == "matched"
-        assert plain["results"][0]["title"] == PICTURE.title
-        assert plain["usage"]["image_search_calls"] == 1
-        assert plain["usage"]["total_tokens"] > 0
-        assert PICTURE.title in plain["text"]
-        assert plain["warnings"] == []
-        assert plain["error"] is None
-        assert plain["searches"] == [
-            {"image": 0, "bbox": [0, 0, 1000, 1000], "count": len(plain["results"])}
-        ]
-        streamed = events[-1].result()
-        assert events[-1].event == "search.completed"
-        assert response.headers["x-search-id"] == streamed["id"] != plain["id"]
-        assert streamed["results"] == plain["results"]
-        picture = await service.http.get(plain["results"][0]["url"])
-        assert picture.content == jpeg(PICTURE.name)
+    plain = (await service.http.post("/search", **upload)).json()
+    response, events = await service.stream(**upload, headers={"Cache-Control": "no-cache"})
+    assert plain["created_at"] <= plain["completed_at"]
+    assert (plain["status"], plain["outcome"]) == ("completed", "matched")
+    assert (plain["warnings"], plain["error"]) == ([], None)
+    assert plain["results"][0]["title"] == PICTURE.title
+    assert PICTURE.title in plain["text"]
+    assert plain["usage"]["image_search_calls"] == 1
+    assert plain["usage"]["total_tokens"] > 0
+    [call] = plain["searches"]
+    assert call == {"image": 0, "bbox": [0, 0, 1000, 1000], "count": len(plain["results"])}
+    streamed = events[-1].result()
+    assert events[-1].event == "search.completed"
+    assert response.headers["x-search-id"] == streamed["id"] != plain["id"]
+    assert streamed["results"] == plain["results"]
+    picture = await service.http.get(plain["results"][0]["url"])
+    assert picture.content == jpeg(PICTURE.name)
 
 
-async def test_the_stream_brings_everything_in_order() -> None:
-    async with running() as service:
-        response, events = await service.stream(json={"image_url": IMAGE_URL})
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/event-stream")
-        assert response.headers["cache-control"] == "no-store, no-transform"
-        assert response.headers["x-accel-buffering"] == "no"
-        assert response.headers["x-cache"] == "miss"
-        search_id = response.headers["x-search-id"]
-        assert response.headers["location"] == f"/search/{search_id}/stream"
-        assert [event.id for event in events] == [
-            f"{search_id}:{number}" for number in range(1, len(events) + 1)
-        ]
-        assert events[0].event == "search.created"
-        assert events[0].json()["search_id"] == search_id
-        found = names(events).index("search.results")
-        assert events[found - 1].json()["item"]["type"] == "image_search_call"
-        assert events[found].json()["results"][0]["title"] == PICTURE.title
-        assert names(events)[-2:] == ["response.completed", "search.completed"]
-        assert sum(name in TERMINAL for name in names(events)) == 1
-
-
-async def test_upstream_events_are_relayed_byte_for_byte() -> None:
+async def test_the_stream_brings_everything_in_order_byte_for_byte(service: Running) -> None:
     prompt = "[sim normal seed=7] 你好"
-    async with running() as service:
-        _, events = await service.stream(json={"image_url": IMAGE_URL, "prompt": prompt})
-        direct = await directly(service, asked(prompt, stream=True))
-        relayed = [event.data for event in events if event.event.startswith("response.")]
-        assert relayed == data_of(direct.text)
-        assert not "".join(relayed).isascii()
+    response, events = await service.stream(json={"image_url": IMAGE_URL, "prompt": prompt})
+    names = [event.event for event in events]
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["cache-control"] == "no-store, no-transform"
+    assert response.headers["x-accel-buffering"] == "no"
+    assert response.headers["x-cache"] == "miss"
+    search_id = response.headers["x-search-id"]
+    assert response.headers["location"] == f"/search/{search_id}/stream"
+    assert [one.id for one in events] == [f"{search_id}:{n + 1}" for n in range(len(events))]
+    assert names[0] == "search.created"
+    assert events[0].json()["search_id"] == search_id
+    found = names.index("search.results")
+    assert events[found - 1].json()["item"]["type"] == "image_search_call"
+    assert events[found].json()["results"][0]["title"] == PICTURE.title
+    assert names[-2:] == ["response.completed", "search.completed"]
+    assert sum(name in TERMINAL for name in names) == 1
+    relayed = [event.data for event in events if event.event.startswith("response.")]
+    assert relayed == data_of((await directly(service, asked(prompt, stream=True))).text)
+    assert not "".join(relayed).isascii()
 
 
 @pytest.mark.parametrize("way", STREAMS)
-async def test_events_arrive_as_they_are_made(way: Way) -> None:
+async def test_events_arrive_as_they_are_made(way: Way, service: Running) -> None:
     """The upstream makes event 3 only when the caller has read event 2."""
     method, path = way.split(" ")
-    sent: dict[str, Any] = request(way, "[sim gated tag=live]")
+    sent: dict[str, Any] = request(way, f"[sim gated tag={method}]")
     headers = {"Accept": "text/event-stream"}
-    async with running() as service:
-        async with service.http.stream(method, path, headers=headers, **sent) as response:
-            text = ""
-            async for chunk in response.aiter_text():
-                text += chunk
-                if text.count("event: response.") == 2:
-                    await service.open_gate("live")
-        assert text.count("event: response.") > 2
-        assert "event: search.completed" in text
+    async with service.http.stream(method, path, headers=headers, **sent) as response:
+        text = ""
+        async for chunk in response.aiter_text():
+            text += chunk
+            if text.count("event: response.") == 2:
+                await service.open_gate(method)
+    assert text.count("event: response.") > 2
+    assert "event: search.completed" in text
 
 
 async def test_all_ways_to_give_an_image_reach_the_upstream_whole() -> None:
@@ -114,48 +97,43 @@ async def test_all_ways_to_give_an_image_reach_the_upstream_whole() -> None:
         for way, how in ways.items():
             result = (await service.http.post("/search", **how)).json()
             assert result["results"][0]["title"] == PICTURE.title, way
-        digests = {call.images[0].bytes_sha256 for call in service.record.calls}
-        assert len(digests) == 1
+        assert len({call.images[0].bytes_sha256 for call in service.record.calls}) == 1
 
 
-async def test_several_images_go_in_their_order_urls_first() -> None:
+async def test_several_images_go_in_their_order_urls_first(service: Running) -> None:
     first, second, third = (PICTURES[n] for n in (3, 11, 20))
-    async with running() as service:
-        fields = {"image_url": [GALLERY_URL + first.name], "prompt": "[sim two_calls]"}
-        files = [("image", ("b.jpg", jpeg(each.name))) for each in (second, third)]
-        body = (await service.http.post("/search", data=fields, files=files)).json()
-        assert [call["image"] for call in body["searches"]] == [0, 1]
-        best = [match["title"] for match in body["results"] if match["index"] == 1]
-        assert best == [first.title, second.title]
-        assert body["usage"]["image_search_calls"] == 2
-        assert len(service.record.calls[-1].images) == 3
+    fields = {"image_url": [GALLERY_URL + first.name], "prompt": "[sim two_calls]"}
+    files = [("image", ("b.jpg", jpeg(each.name))) for each in (second, third)]
+    body = (await service.http.post("/search", data=fields, files=files)).json()
+    assert [call["image"] for call in body["searches"]] == [0, 1]
+    best = [match["title"] for match in body["results"] if match["index"] == 1]
+    assert best == [first.title, second.title]
+    assert body["usage"]["image_search_calls"] == 2
+    assert len(service.record.calls[-1].images) == 3
 
 
-async def test_the_other_fields_are_passed_on() -> None:
+async def test_the_other_fields_are_passed_on(service: Running) -> None:
+    async def search(**fields: Any) -> dict[str, Any]:
+        body: dict[str, Any] = (await service.http.post("/search", json=fields)).json()
+        return body
+
     fields = {"model": "qwen3.5-flash", "thinking": False, "instructions": "Be short."}
-    async with running() as service:
-
-        async def search(**fields: Any) -> dict[str, Any]:
-            body: dict[str, Any] = (await service.http.post("/search", json=fields)).json()
-            return body
-
-        first = await search(image_url=IMAGE_URL, **fields)
-        assert first["model"] == "qwen3.5-flash"
-        previous = first["upstream_response_id"]
-        follow_up = await search(prompt="And now?", previous_response_id=previous)
-        assert follow_up["status"] == "completed"
-        short = await search(image_url=IMAGE_URL, max_output_tokens=16)
-        assert short["status"] == "incomplete"
+    first = await search(image_url=IMAGE_URL, **fields)
+    assert first["model"] == "qwen3.5-flash"
+    previous = first["upstream_response_id"]
+    follow_up = await search(prompt="And now?", previous_response_id=previous)
+    assert follow_up["status"] == "completed"
+    assert (await search(image_url=IMAGE_URL, max_output_tokens=16))["status"] == "incomplete"
 
 
-async def test_an_upload_needs_no_temp_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_upload_needs_no_temp_directory(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in a container with a read-only root."""
     monkeypatch.setenv("TMPDIR", "/nonexistent")
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     big = io.BytesIO()
     Image.effect_noise((1600, 1600), 80).save(big, "PNG")
     assert len(big.getvalue()) > 2_000_000
-    async with running() as service:
-        response = await service.http.post("/search", files={"image": ("x.png", big.getvalue())})
-        assert response.status_code == 200
-        assert response.json()["status"] == "completed"
+    response = await service.http.post("/search", files={"image": ("x.png", big.getvalue())})
+    assert response.json()["status"] == "completed"

@@ -1,17 +1,14 @@
 """Whole answers of `/v1`, and those that the upstream keeps: what fails is told as an error."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.clock import settle, skip
 from tests.e2e.v1 import asked, error_of
-from tests.peer import Part, Peer, answer, holds, resets_after, says, serving
-from tests.service import KEY, Running, running_against
+from tests.peer import answer, holds, says
+from tests.service import KEY, Running, fronting
 from tests.waiting import hurried
 
 JSON = "content-type: application/json"
@@ -20,17 +17,6 @@ SHOWN = BODY.replace(KEY.encode(), b"***")
 WELL = says(answer("200 OK", BODY, JSON))
 BUSY = b'{"code":"Throttling","message":"Requests throttling triggered."}'
 FAILED_BODY = b'{"id":"resp_1","status":"failed","output":[],"error":{"code":"x","message":"y"}}'
-NOT_FOUND = b'{"error":{"message":"Response with id \'resp_1\' not found.","type":"Invalid"}}'
-
-
-@asynccontextmanager
-async def fronting(*parts: Part, **settings: Any) -> AsyncGenerator[tuple[Running, Peer], None]:
-    async with (
-        asyncio.timeout(1_000),
-        serving(*parts) as peer,
-        running_against(peer.url, **settings) as service,
-    ):
-        yield service, peer
 
 
 async def create(service: Running) -> httpx.Response:
@@ -76,8 +62,8 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
 
 
 async def test_what_is_no_answer_is_an_error_when_it_is_made_and_when_it_is_looked_up() -> None:
-    parts = [says(wire) for wire, _, _ in BROKEN.values() for _ in range(2)]
-    async with fronting(WELL, *parts, upstream_retries=0) as (service, _):
+    peers = [says(wire) for wire, _, _ in BROKEN.values() for _ in range(2)]
+    async with fronting(WELL, *peers, upstream_retries=0) as (service, _):
         assert (await create(service)).status_code == 200
         for kind, (_, status, code) in BROKEN.items():
             assert told(await create(service)) == (status, code), kind
@@ -92,16 +78,9 @@ async def test_an_answer_that_failed_is_an_error_now_and_comes_as_it_is_when_it_
         assert (await fetch(service)).content == FAILED_BODY
 
 
-@pytest.mark.parametrize("status", ["404 Not Found", "400 Bad Request", "200 OK"])
-async def test_an_answer_that_is_not_kept_any_more_is_not_found(status: str) -> None:
-    async with fronting(WELL, says(answer(status, NOT_FOUND, JSON))) as (service, _):
-        await create(service)
-        assert told(await fetch(service))[0] == 404
-
-
 async def test_only_a_call_that_was_throttled_is_asked_for_again() -> None:
     busy = says(answer("429 Busy", BUSY, JSON))
-    async with fronting(WELL, busy, WELL, busy, resets_after(b"")) as (service, peer):
+    async with fronting(WELL, busy, WELL, busy, says(reset=True)) as (service, peer):
         await create(service)
         assert (await hurried(create(service))).content == SHOWN
         assert peer.requests[1] == peer.requests[2]

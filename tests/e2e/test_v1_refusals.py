@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.asking import IMAGE_URL
-from tests.e2e.callers import BLOG, EVIL, GUARDED, SHOP
+from tests.e2e.callers import BLOG, EVIL, SHOP
 from tests.e2e.v1 import asked, create, directly_get, error_of
 from tests.service import Running, running
 
@@ -26,77 +26,60 @@ FUNCTION_OUTPUT = {
     "call_id": "c",
     "output": [{"type": "input_file", "file_url": PDF}],
 }
-BY_MEMBER: dict[str, dict[str, dict[str, Any]]] = {
-    # the member that is named, what it is like, and the body
-    "model": {"none": asked(model=None), "a number": asked(model=5)},
-    "stream": {"a word": asked(stream="true")},
-    "conversation": {
-        "an id": asked(conversation="c"),
-        "an object": asked(conversation={"id": "c"}),
-    },
-    "previous_response_id": {
-        "nobody's": asked(previous_response_id="resp_1"),
-        "a number": asked(previous_response_id=5),
-    },
-    "tools": {
-        "web search": asked(tools=[{"type": "web_search"}]),
-        "a second tool": asked(tools=[{"type": "image_search"}, {"type": "code_interpreter"}]),
-        "an mcp server": asked(tools=[{"type": "mcp", "server_url": PDF}]),
-        "a function": asked(tools=[{"type": "function", "name": "f"}]),
-        "an object": asked(tools={"type": "image_search"}),
-        "without a type": asked(tools=[{}]),
-    },
-    "input": {
-        "none": asked(input=None),
-        "an object": asked(input={"role": "user"}),
-        "a file by address": parts({"type": "input_file", "file_url": PDF}),
-        "a file by id": parts({"type": "input_image", "file_id": "file-1"}),
-        "a file in the body": parts({"type": "input_file", "file_data": "AA"}),
-        "audio": parts({"type": "input_audio", "input_audio": {"data": "AA"}}),
-        "a video in an image part": parts(IMAGE_PART | {"video": [PDF]}),
-        "a part of no kind": parts({"image": IMAGE_URL}),
-        "a file as what a function gave": asked(input=[FUNCTION_OUTPUT]),
-        "a reference": asked(input=[{"type": "item_reference", "id": "msg_1"}]),
-        "an item that is none": asked(input=["Hello"]),
-        "an image by address and id": asked(image={"url": IMAGE_URL, "file_id": "f"}),
-        "an image that is a number": asked(image=5),
-        "too many images": parts(*[IMAGE_PART] * 9),
-    },
+BY_MEMBER: dict[str, list[dict[str, Any]]] = {
+    # the member that is named, and the bodies
+    "model": [asked(model=None), asked(model=5)],
+    "stream": [asked(stream="true")],
+    "conversation": [asked(conversation="c"), asked(conversation={"id": "c"})],
+    "previous_response_id": [asked(previous_response_id=one) for one in ("resp_1", 5)],
+    "tools": [
+        asked(tools=[{"type": "web_search"}]),
+        asked(tools=[{"type": "image_search"}, {"type": "code_interpreter"}]),
+        asked(tools=[{"type": "mcp", "server_url": PDF}]),
+        asked(tools=[{"type": "function", "name": "f"}]),
+        asked(tools={"type": "image_search"}),
+        asked(tools=[{}]),
+    ],
+    "input": [
+        asked(input=None),
+        asked(input={"role": "user"}),
+        parts({"type": "input_file", "file_url": PDF}),
+        parts({"type": "input_image", "file_id": "file-1"}),
+        parts({"type": "input_file", "file_data": "AA"}),
+        parts({"type": "input_audio", "input_audio": {"data": "AA"}}),
+        parts(IMAGE_PART | {"video": [PDF]}),
+        parts({"image": IMAGE_URL}),
+        asked(input=[FUNCTION_OUTPUT]),
+        asked(input=[{"type": "item_reference", "id": "msg_1"}]),
+        asked(input=["Hello"]),
+        asked(image={"url": IMAGE_URL, "file_id": "f"}),
+        asked(image=5),
+        parts(*[IMAGE_PART] * 9),
+    ],
 }
-REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
     # the body, the code, and the member that is named
-    **{
-        f"{member}: {kind}": (body, INVALID, member)
-        for member, bodies in BY_MEMBER.items()
-        for kind, body in bodies.items()
-    },
-    "an unknown model": (asked(model="gpt-4"), "model_not_allowed", ""),
-    **{
-        str(url)[:30]: (asked(image=url), "image_url_invalid", "")
-        for url in (PRIVATE, "file:///etc/passwd", {"url": "http://localhost/x.jpg"})
-    },
-    "text as an image": (asked(image=TEXT), "image_type_unsupported", ""),
-}
+    *((body, INVALID, member) for member, bodies in BY_MEMBER.items() for body in bodies),
+    (asked(model="gpt-4"), "model_not_allowed", ""),
+    (asked(image=PRIVATE), "image_url_invalid", ""),
+    (asked(image="file:///etc/passwd"), "image_url_invalid", ""),
+    (asked(image={"url": "http://localhost/x.jpg"}), "image_url_invalid", ""),
+    (asked(image=TEXT), "image_type_unsupported", ""),
+]
 
 
-@pytest.fixture(scope="module")
-async def service() -> Any:
-    async with running() as one:
-        yield one
-        assert not one.record.total
-
-
-@pytest.mark.parametrize("refusal", REFUSED)
-async def test_a_request_is_refused(service: Running, refusal: str) -> None:
-    body, code, field = REFUSED[refusal]
-    for stream in (False, True):
-        response = await create(service, {"stream": stream} | body)
-        error = error_of(response)
-        assert (error["code"], error["type"]) == (code, "invalid_request_error")
-        assert (error["param"] or "").startswith(field)
-        assert response.status_code == (415 if code == "image_type_unsupported" else 422)
-        assert response.headers["x-should-retry"] == "false"
-        assert "\n" not in error["message"]
+async def test_a_request_is_refused(service: Running) -> None:
+    calls = service.record.total
+    for body, code, field in REFUSED:
+        for stream in (False, True):
+            response = await create(service, {"stream": stream} | body)
+            error = error_of(response)
+            assert (error["code"], error["type"]) == (code, "invalid_request_error"), body
+            assert (error["param"] or "").startswith(field), body
+            assert response.status_code == (415 if code == "image_type_unsupported" else 422)
+            assert response.headers["x-should-retry"] == "false"
+            assert "\n" not in error["message"]
+    assert service.record.total == calls
 
 
 def question(more: bytes = b'"x"') -> bytes:
@@ -117,9 +100,11 @@ MALFORMED: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("body", MALFORMED)
-async def test_a_body_that_two_could_read_differently_is_none(service: Running, body: str) -> None:
-    response = await create(service, MALFORMED[body])
+async def test_a_body_that_two_could_read_differently_is_none(service: Running) -> None:
+    for what, body in MALFORMED.items():
+        response = await create(service, body)
+        assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body"), what
+    response = await create(service, asked(), **{"Content-Type": "text/plain"})
     assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body")
 
 
@@ -132,17 +117,6 @@ async def test_no_depth_of_nesting_breaks_anything() -> None:
             body = question(b'"x","metadata":%b' % nested)
             assert (await create(one, body)).status_code in {200, 400, 422}
         assert (await create(one, question(b'"x", "temperature": 1e999'))).status_code == 400
-
-
-async def test_another_content_type_is_refused(service: Running) -> None:
-    response = await create(service, asked(), **{"Content-Type": "text/plain"})
-    assert (response.status_code, error_of(response)["code"]) == (400, "malformed_body")
-
-
-async def test_more_tools_may_be_allowed() -> None:
-    body = asked(tools=[{"type": "image_search"}, {"type": "web_search"}])
-    async with running(tools_allowed="image_search,web_search") as service:
-        assert (await create(service, body)).status_code == 200
 
 
 PATHS = [
@@ -161,24 +135,25 @@ async def test_every_failure_has_the_shape(service: Running) -> None:
         assert (response.status_code, error_of(response)["code"]) == (status, code), path
 
 
-async def test_who_asks_is_asked_first() -> None:
+async def test_who_asks_is_asked_first(guarded: Running) -> None:
     ways = [("POST", "/v1/responses"), ("GET", "/v1/models"), ("GET", "/v1/responses/resp_1")]
-    async with running(**GUARDED) as service:
-        for method, path in ways:
-            response = await service.http.request(method, path, content=b"no JSON")
-            assert response.status_code == 401
-            assert response.headers["www-authenticate"] == "Bearer"
-            assert error_of(response)["type"] == "authentication_error"
-        foreign = await create(service, asked(), Origin=EVIL, **SHOP)
-        assert foreign.status_code == 403
-        error = error_of(foreign)
-        assert (error["type"], error["code"]) == ("permission_error", "origin_not_allowed")
-        assert not service.record.total
+    for method, path in ways:
+        response = await guarded.http.request(method, path, content=b"no JSON")
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert error_of(response)["type"] == "authentication_error"
+    foreign = await create(guarded, asked(), Origin=EVIL, **SHOP)
+    error = error_of(foreign)
+    assert (foreign.status_code, error["type"]) == (403, "permission_error")
+    assert error["code"] == "origin_not_allowed"
+    assert not guarded.record.total
 
 
-async def test_rate_and_retry_after_are_shown() -> None:
-    async with running(rate_limit="1/minute") as service:
-        assert (await create(service, asked())).headers["ratelimit"]
+async def test_more_tools_may_be_allowed_and_rate_and_retry_after_are_shown() -> None:
+    body = asked(tools=[{"type": "image_search"}, {"type": "web_search"}])
+    async with running(rate_limit="1/minute", tools_allowed="image_search,web_search") as service:
+        allowed = await create(service, body)
+        assert (allowed.status_code, bool(allowed.headers["ratelimit"])) == (200, True)
         response = await create(service, asked())
         assert response.status_code == 429
         assert error_of(response)["type"] == "rate_limit_error"
@@ -188,37 +163,26 @@ async def test_rate_and_retry_after_are_shown() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_belongs_to_the_client_that_got_it(*, stream: bool) -> None:
-    async with running(**GUARDED) as service:
-        answered = await create(service, asked(stream=stream), **SHOP)
-        response_id = json.loads(answered.text.split("data: ")[-1] if stream else answered.text)
-        response_id = (response_id.get("response") or response_id)["id"]
-        path = f"/v1/responses/{response_id}"
-        for tail in ("", "/input_items?limit=1&order=asc&other=x"):
-            assert (await service.http.get(path + tail, headers=BLOG)).status_code == 404
-            mine = await service.http.get(path + tail, headers=SHOP)
-            assert mine.status_code == 200
-            assert mine.headers["cache-control"] == "no-store"
-        follow_up = asked("And now?", image=None, previous_response_id=response_id)
-        theirs = await create(service, follow_up, **BLOG)
-        assert theirs.status_code == 422
-        assert error_of(theirs)["param"] == "previous_response_id"
-        assert (await create(service, follow_up, **SHOP)).status_code == 200
-        search = {"prompt": "And now?", "previous_response_id": response_id}
-        assert (await service.http.post("/search", json=search, headers=BLOG)).status_code == 422
-        assert (await service.http.post("/search", json=search, headers=SHOP)).status_code == 200
-        assert (await service.http.delete(path, headers=BLOG)).status_code == 404
-        deleted = await service.http.delete(path, headers=SHOP)
-        assert deleted.json() == {"deleted": True, "id": response_id}
-        gone = await service.http.get(path, headers=SHOP)
-        assert gone.status_code == 404
-        assert error_of(gone)["code"] == "search_not_found"
-
-
-async def test_what_is_kept_comes_back_byte_for_byte() -> None:
-    async with running() as service:
-        made = (await create(service, asked())).json()
-        for tail in ("", "/input_items?limit=1"):
-            path = f"/responses/{made['id']}{tail}"
-            ours = await service.http.get(f"/v1{path}")
-            assert ours.content == (await directly_get(service, path)).content
+async def test_an_answer_belongs_to_the_client_that_got_it(
+    guarded: Running, *, stream: bool
+) -> None:
+    answered = await create(guarded, asked(stream=stream), **SHOP)
+    made = json.loads(answered.text.split("data: ")[-1] if stream else answered.text)
+    response_id = (made.get("response") or made)["id"]
+    path = f"/v1/responses/{response_id}"
+    for tail in ("", "/input_items?limit=1&order=asc&other=x"):
+        assert (await guarded.http.get(path + tail, headers=BLOG)).status_code == 404
+        mine = await guarded.http.get(path + tail, headers=SHOP)
+        assert (mine.status_code, mine.headers["cache-control"]) == (200, "no-store")
+        kept = await directly_get(guarded, path.removeprefix("/v1") + tail)
+        assert mine.content == kept.content
+    follow_up = asked("And now?", image=None, previous_response_id=response_id)
+    theirs = await create(guarded, follow_up, **BLOG)
+    assert theirs.status_code == 422
+    assert error_of(theirs)["param"] == "previous_response_id"
+    assert (await create(guarded, follow_up, **SHOP)).status_code == 200
+    assert (await guarded.http.delete(path, headers=BLOG)).status_code == 404
+    deleted = await guarded.http.delete(path, headers=SHOP)
+    assert deleted.json() == {"deleted": True, "id": response_id}
+    gone = await guarded.http.get(path, headers=SHOP)
+    assert (gone.status_code, error_of(gone)["code"]) == (404, "search_not_found")

@@ -12,12 +12,13 @@ from PIL import Image
 from tests.clock import quiet
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.callers import BLOG, GUARDED, SHOP
+from tests.e2e.money import no_search_runs, price, spent, unknown
 from tests.e2e.v1 import asked, blocks, create, error_of
 from tests.service import Running, running
+from tests.waiting import eventually
 
 KEYED = {"Idempotency-Key": "order-1"}
-FEE, INPUT, OUTPUT = 0.048, 0.000002, 0.000008
-"""CNY for a call of the tool, and for a token of qwen3.7-plus."""
+either = pytest.mark.parametrize("stream", [False, True])
 
 
 @pytest.fixture(scope="module", name="service")
@@ -26,34 +27,30 @@ async def open_service() -> AsyncGenerator[Running, None]:
         yield service
 
 
-async def spent(service: Running) -> float:
-    await service.until_metric("imagesearch_runs_active", 0)
-    return await service.metric("imagesearch_spend_cny_total")
-
-
-@pytest.mark.parametrize("stream", [False, True])
+@either
 async def test_it_is_charged_and_counted_as_a_search_is(*, stream: bool) -> None:
     async with running() as service:
         await create(service, asked("[sim two_calls]", stream=stream))
-        [call] = service.record.calls
-        cost = 2 * FEE + call.input_tokens * INPUT + call.output_tokens * OUTPUT
-        assert await spent(service) == pytest.approx(cost)
+        await eventually(lambda: no_search_runs(service))
+        assert await spent(service) == price(service.record.calls) > 0
         ended = {"outcome": "matched", "status": "completed"}
         assert await service.metric("imagesearch_searches_total", **ended) == 1
         assert await service.metric("imagesearch_tool_calls_total") == 2
         assert await service.metric("imagesearch_upstream_calls_total", result="ok") == 1
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@either
 @pytest.mark.parametrize("scenario", ["http_500", "cut_after_results", "usage_missing"])
-async def test_what_may_have_been_billed_is_charged(scenario: str, *, stream: bool) -> None:
-    async with running() as service:
-        await create(service, asked(f"[sim {scenario}]", stream=stream))
-        # The fee, and the estimate for tokens: 10,000 of input, and at least 2,000 of output.
-        assert await spent(service) >= FEE + 10_000 * INPUT + 2_000 * OUTPUT
+async def test_what_may_have_been_billed_is_charged(
+    scenario: str, service: Running, *, stream: bool
+) -> None:
+    before = await spent(service)
+    await create(service, asked(f"[sim {scenario}]", stream=stream))
+    await eventually(lambda: no_search_runs(service))
+    assert unknown().holds(await spent(service) - before)
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@either
 async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None:
     async with running(stream_linger_s=3_600, stream_commit_s=0.01) as service:
         scenario = "stall" if stream else "hang"
@@ -66,16 +63,16 @@ async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None
         await service.until_metric("imagesearch_runs_active", 0)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_nothing_is_joined_or_reused(*, stream: bool) -> None:
+async def test_nothing_is_joined_or_reused() -> None:
     async with running() as service:
-        first, second = [await create(service, asked(stream=stream)) for _ in range(2)]
-        assert [one.headers["x-cache"] for one in (first, second)] == ["miss", "miss"]
-        assert service.record.total == 2
+        for stream in (False, False, True, True):
+            answer = await create(service, asked(stream=stream))
+            assert answer.headers["x-cache"] == "miss"
+        assert service.record.total == 4
         assert await service.metric("imagesearch_store_bytes") == 0
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@either
 async def test_a_key_repeats_the_answer_instead_of_the_call(*, stream: bool) -> None:
     body = asked(stream=stream, metadata={"a": 1, "b": 2})
     swapped = dict(reversed(body.items())) | {"metadata": {"b": 2, "a": 1}}
@@ -92,9 +89,9 @@ async def test_a_key_repeats_the_answer_instead_of_the_call(*, stream: bool) -> 
         search = {"image_url": IMAGE_URL, "prompt": "What is it?"}
         mixed = await service.http.post("/search", json=search, headers=KEYED | SHOP)
         assert mixed.json()["code"] == "idempotency_mismatch"
-        assert (await create(service, body, **KEYED, **BLOG)).headers["x-cache"] == "miss"
         another = {"Idempotency-Key": "order-2"}
-        assert (await create(service, body, **another, **SHOP)).headers["x-cache"] == "miss"
+        for headers in (KEYED | BLOG, another | SHOP):
+            assert (await create(service, body, **headers)).headers["x-cache"] == "miss"
 
 
 async def test_a_key_knows_a_picture_by_its_content_and_a_large_one_is_made_smaller() -> None:
@@ -102,18 +99,17 @@ async def test_a_key_knows_a_picture_by_its_content_and_a_large_one_is_made_smal
     Image.new("RGB", (40, 40), "blue").save(packed, "PNG")
     encoded = base64.b64encode(packed.getvalue()).decode()
     async with running(image_max_side=32) as service:
-        for number, head in enumerate(("data:image/png;base64,", "DATA:image/png;base64,")):
+        for head, cache in (("data:image/png;base64,", "miss"), ("DATA:;base64,", "hit")):
             answer = await create(service, asked(image=head + encoded), **KEYED)
-            assert answer.headers["x-cache"] == ("hit" if number else "miss")
+            assert answer.headers["x-cache"] == cache
         [sent] = service.record.calls[0].images
         assert (sent.width, sent.height) == (32, 32)
 
 
-async def test_a_failed_call_frees_its_key() -> None:
+async def test_a_failed_call_frees_its_key(service: Running) -> None:
     body = asked("[sim http_500 times=1]", stream=True)
-    async with running() as service:
-        assert (await create(service, body, **KEYED)).status_code == 502
-        assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
+    assert (await create(service, body, **KEYED)).status_code == 502
+    assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
 
 
 async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
@@ -121,50 +117,37 @@ async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
         asking = asyncio.create_task(create(service, asked("[sim hang]")))
         await service.record.until(lambda record: record.open == 1)
         refused = await create(service, asked(stream=True))
-        assert refused.status_code == 503
-        assert error_of(refused)["code"] == "overloaded"
+        assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
         assert refused.headers["x-should-retry"] == "true"
         asking.cancel()
         await service.record.idle()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("scenario", "again"),
-    [
-        ("http_400", "false"),
-        ("http_401", "false"),
-        ("http_429", "true"),
-        ("throttled_200", "true"),
-        ("http_500", "false"),
-        ("reset_before_headers", "false"),
-        ("html_200", "false"),
-        ("error row=download_timeout", "true"),
-    ],
-)
-async def test_sdks_learn_whether_to_try_again(
-    scenario: str, again: str, *, stream: bool, service: Running
+FAILURES: list[tuple[str, int, str, str]] = [
+    # the scenario; status, code, and whether an SDK shall try again
+    ("http_400", 422, "invalid_request", "false"),
+    ("http_401", 502, "upstream_auth_failed", "false"),
+    ("http_429", 503, "upstream_rate_limited", "true"),
+    ("throttled_200", 503, "upstream_rate_limited", "true"),
+    ("http_500", 502, "upstream_unavailable", "false"),
+    ("reset_before_headers", 502, "upstream_unavailable", "false"),
+    ("html_200", 502, "upstream_protocol", "false"),
+    ("error row=download_timeout", 422, "image_unfetchable", "true"),
+    # What the upstream finds not valid is the caller's own.
+    ("error row=web_extractor as=http", 422, "invalid_request", "false"),
+    ("error row=web_extractor as=nested", 422, "invalid_request", "false"),
+    ("error row=web_extractor as=sse", 422, "invalid_request", "false"),
+    ("error row=web_extractor as=failed", 422, "invalid_request", "false"),
+    *((name, 502, "upstream_rejected", "false") for name in ("http_404", "http_405", "redirect")),
+]
+
+
+@either
+@pytest.mark.parametrize(("words", "status", "code", "again"), FAILURES)
+async def test_a_failure_has_its_status_and_sdks_learn_whether_to_try_again(
+    words: str, status: int, code: str, again: str, service: Running, *, stream: bool
 ) -> None:
-    response = await create(service, asked(f"[sim {scenario}]", stream=stream))
-    assert response.status_code >= 400
+    response = await create(service, asked(f"[sim {words}]", stream=stream))
+    assert (response.status_code, error_of(response)["code"]) == (status, code)
     assert response.headers["x-should-retry"] == again
     assert ("retry-after" in response.headers) is (response.status_code == 503)
-    assert error_of(response)["code"]
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "code"),
-    [
-        *(
-            (f"error row=web_extractor as={form}", 422, "invalid_request")
-            for form in ("http", "nested", "sse", "failed")
-        ),
-        *((name, 502, "upstream_rejected") for name in ("http_404", "http_405", "redirect")),
-    ],
-)
-async def test_what_the_upstream_finds_not_valid_is_the_callers_own(
-    words: str, status: int, code: str, service: Running
-) -> None:
-    for stream in (False, True):
-        response = await create(service, asked(f"[sim {words}]", stream=stream))
-        assert (response.status_code, error_of(response)["code"]) == (status, code)

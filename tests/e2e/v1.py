@@ -26,7 +26,6 @@ def asked(prompt: str = "What is it?", *, image: Any = IMAGE_URL, **more: Any) -
 
 
 async def create(service: Running, body: Any, **headers: str) -> httpx.Response:
-    """Send a body: an object, or bytes as they are."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} | headers
     return await service.http.post("/v1/responses", content=content, headers=sent)
@@ -39,13 +38,11 @@ async def directly(service: Running, body: dict[str, Any]) -> httpx.Response:
 
 
 async def directly_get(service: Running, path: str) -> httpx.Response:
-    """Get something kept from the upstream itself."""
     headers = {"Authorization": f"Bearer {KEY}"}
     return await service.http.get(f"{service.upstream_url}{path}", headers=headers)
 
 
 def data_of(stream: str) -> list[str]:
-    """The data of each event as the upstream sends it."""
     return [line.removeprefix("data:") for line in stream.split("\n") if line.startswith("data:")]
 
 

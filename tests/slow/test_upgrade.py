@@ -4,15 +4,12 @@ import asyncio
 import json
 import os
 import shutil
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.asking import IMAGE_URL
-from tests.e2e.test_nginx import configured, listens
+from tests.e2e.test_nginx import nginx
 from tests.processes import service, simulator
 
 BODY = json.dumps({"image_url": IMAGE_URL})
@@ -44,24 +41,6 @@ async def answer_to(command: list[str], url: str) -> tuple[int, dict[str, object
     return int(status), json.loads(body)
 
 
-@asynccontextmanager
-async def nginx(folder: Path, upstream_url: str) -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    upstream_port = upstream_url.rpartition(":")[2]
-    command = configured(folder, listen=port, upstream_port=upstream_port)
-    process = await asyncio.create_subprocess_exec(*command)
-    try:
-        while not listens(int(port)):
-            assert process.returncode is None, (folder / "start.log").read_text()
-            await asyncio.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def test_a_body_behind_an_upgrade_is_refused_and_read_through_nginx(
     program: list[str], tmp_path: Path
 ) -> None:
@@ -69,6 +48,6 @@ async def test_a_body_behind_an_upgrade_is_refused_and_read_through_nginx(
         status, problem = await answer_to(program, process.url)
         assert (status, problem["code"]) == (400, "malformed_request")
         assert "HTTP_1_1" in str(problem["detail"])
-        async with nginx(tmp_path, process.url) as url:
+        async with nginx(tmp_path, int(process.url.rpartition(":")[2])) as url:
             status, result = await answer_to(program, url)
             assert (status, result["status"]) == (200, "completed")

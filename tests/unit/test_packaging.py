@@ -1,16 +1,16 @@
 """What the container image, the compose file and make promise, checked without an engine."""
 
 import fnmatch
-import http.client
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,59 @@ import pytest
 import yaml
 
 from app.settings import Settings
-from tests.unit.dockerfile import ROOT, Stage, stages
 
-STAGES = stages()
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+BASE_LINE = re.compile(r"ARG BASE=python:3\.\d+-slim-trixie(@sha256:[0-9a-f]{64})?")
 FINAL = ("service", "simulator")
-POLL_S = 0.05
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+NO_TEMPORARY_FILES = 'import tempfile\ntempfile.tempdir = "/nonexistent"\n'
 
-NO_TEMPORARY_FILES = """
-import tempfile
-tempfile.tempdir = "/nonexistent"
-"""
-"""A `sitecustomize` that leaves Python without a directory for temporary files."""
+
+@dataclass
+class Stage:
+    """One FROM of the Dockerfile and the instructions below it, continuation lines joined."""
+
+    name: str
+    image: str
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def all(self, instruction: str) -> list[str]:
+        return [rest for name, rest in self.lines if name == instruction]
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Source and target of what comes from the checkout, not from another stage."""
+        plain = [rest.split() for rest in self.all("COPY") if not rest.startswith("--from")]
+        return [(source, words[-1]) for words in plain for source in words[:-1]]
+
+    def environment(self) -> dict[str, str]:
+        words = [word for rest in self.all("ENV") for word in shlex.split(rest)]
+        return dict(word.split("=", 1) for word in words)
+
+    def words(self, instruction: str) -> list[str]:
+        """The command of a CMD or HEALTHCHECK in exec form."""
+        (written,) = self.all(instruction)
+        words: list[str] = json.loads(written[written.index("[") :])
+        return words
+
+
+def stages() -> dict[str, Stage]:
+    """All stages by name; one that builds on another has its instructions first."""
+    found: dict[str, Stage] = {}
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        instruction, _, rest = line.partition(" ")
+        if instruction == "FROM":
+            image, _, name = rest.split()
+            below = list(found[image].lines) if image in found else []
+            found[name] = stage = Stage(name, found[image].image if below else image, below)
+        elif instruction and found:
+            stage.lines.append((instruction, rest.strip()))
+    return found
+
+
+STAGES = stages()
 
 
 @pytest.fixture(params=FINAL)
@@ -38,26 +78,42 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     return STAGES[request.param]
 
 
+def run(*command: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **how)
+
+
 def test_the_dockerfile_has_no_lint() -> None:
-    linter = Path(sys.executable).with_name("hadolint")
-    found = subprocess.run(
-        [linter, ROOT / "Dockerfile"], capture_output=True, text=True, check=False
-    )
+    found = run(Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile")
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 
-def test_dependencies_come_from_the_locks_by_hash_and_without_a_compiler() -> None:
-    for builder, lock in (
-        ("builder", "requirements.lock"),
-        ("builder-simulator", "requirements-simulator.lock"),
-    ):
-        (run,) = STAGES[builder].all("RUN")
-        assert {"--require-hashes", "--only-binary=:all:", f"/locks/{lock}"} <= set(run.split())
-
-
-def test_the_service_is_the_default_image_and_every_stage_has_the_same_slim_python() -> None:
+def test_images_are_slim_python_with_what_the_locks_name_and_the_service_is_the_default() -> None:
     assert list(STAGES)[-1] == "service"
-    assert {each.image for each in STAGES.values()} == {"python:${PYTHON}-slim-trixie"}
+    assert {each.image for each in STAGES.values()} == {"${BASE}"}
+    assert BASE_LINE.fullmatch(DOCKERFILE.split("\n\n")[0].splitlines()[-1])
+    for builder in ("builder", "builder-simulator"):
+        (install,) = STAGES[builder].all("RUN")
+        lock = f"/locks/requirements{builder.removeprefix('builder')}.lock"
+        assert {"--require-hashes", "--only-binary=:all:", lock} <= set(install.split())
+
+
+@pytest.mark.parametrize("said", [f"sha256:{'0a' * 32}", "", "unauthorized"])
+def test_make_pins_the_base_to_a_digest_that_was_read_and_to_no_other(
+    said: str, tmp_path: Path
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "{said}"\n')
+    docker.chmod(0o755)
+    for name in ("Makefile", "Dockerfile"):
+        shutil.copy(ROOT / name, tmp_path)
+    made = run("make", "base-digest", f"DOCKER={docker}", cwd=tmp_path)
+    written = (tmp_path / "Dockerfile").read_text(encoding="utf-8")
+    tag = DOCKERFILE.partition("ARG BASE=")[2].partition("\n")[0].partition("@")[0]
+    if said.startswith("sha256:"):
+        assert f"\nARG BASE={tag}@{said}\n" in written
+    else:
+        assert (made.returncode != 0, written) == (True, DOCKERFILE)
+        assert "the Dockerfile is as it was" in made.stderr
 
 
 def test_final_images_run_python_alone_as_a_numbered_user_who_is_not_root(stage: Stage) -> None:
@@ -66,8 +122,6 @@ def test_final_images_run_python_alone_as_a_numbered_user_who_is_not_root(stage:
     (user,) = stage.all("USER")
     assert all(int(part) >= 1000 for part in user.split(":"))
     assert stage.all("STOPSIGNAL") == ["SIGTERM"]
-    assert stage.command()[:2] == ["python", "-m"]
-    assert stage.healthcheck()[:2] == ["python", "-c"]
     assert stage.environment()["PYTHONUNBUFFERED"] == "1"
 
 
@@ -78,124 +132,12 @@ def test_the_service_image_listens_on_all_addresses_and_holds_no_stand_in() -> N
     assert [source for source, _ in STAGES["service"].copies()] == ["app"]
 
 
-def test_whatever_is_copied_exists_and_is_not_ignored() -> None:
-    for each in STAGES.values():
-        for source, _ in each.copies():
-            assert (ROOT / source).exists(), source
-            assert not ignored(source), f"{source} is hidden by .dockerignore"
-
-
-@pytest.mark.parametrize(
-    "path", [".env", ".git", ".venv", "tests", "secrets/dashscope_api_key", "app/__pycache__"]
-)
-def test_what_images_must_not_hold_is_ignored(path: str) -> None:
-    assert ignored(path)
-
-
-@pytest.mark.timeout(60)
-def test_the_service_image_s_command_serves_is_healthy_and_ends_well(tmp_path: Path) -> None:
-    given = {
-        "ALLOW_ANONYMOUS": "true",
-        "DASHSCOPE_API_KEY": "sk-made-up",
-        "DASHSCOPE_BASE_URL": "http://127.0.0.1:9/compatible-mode/v1",
-        "HOST": "127.0.0.1",
-    }
-    _serves(STAGES["service"], tmp_path, given=given, path="/readyz")
-
-
-@pytest.mark.timeout(60)
-def test_the_stand_in_image_s_command_serves_is_healthy_and_ends_well(tmp_path: Path) -> None:
-    _serves(STAGES["simulator"], tmp_path, given={}, path="/gallery/")
-
-
-def test_compose_builds_the_images_of_the_dockerfile() -> None:
-    targets = {name: service["build"]["target"] for name, service in SERVICES.items()}
-    assert targets == {"service": "service", "dashscope": "service", "simulator": "simulator"}
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_compose_takes_from_each_container_what_it_does_not_need(name: str) -> None:
-    service = SERVICES[name]
-    assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert "privileged" not in service
-    assert "volumes" not in service
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_compose_checks_each_container_s_health_where_it_listens(name: str) -> None:
-    command, python, flag, code = SERVICES[name]["healthcheck"]["test"]
-    assert (command, python, flag) == ("CMD", "python", "-c")
-    compile(code, name, "exec")
-    inside = SERVICES[name]["ports"][0].rpartition(":")[2]
-    assert inside in code
-
-
-@pytest.mark.parametrize("name", ["service", "dashscope"])
-def test_compose_lets_running_searches_end(name: str) -> None:
-    service = SERVICES[name]
-    drain_s = float(service["environment"]["SHUTDOWN_GRACE_S"])
-    assert float(service["stop_grace_period"].removesuffix("s")) > drain_s + 10
-
-
-@pytest.mark.parametrize("name", ["service", "dashscope"])
-def test_compose_sets_only_what_is_a_setting(name: str) -> None:
-    environment = {key.removesuffix("_FILE") for key in SERVICES[name]["environment"]}
-    assert environment <= {field.upper() for field in Settings.model_fields}
-    assert SERVICES[name]["environment"]["HOST"] == "0.0.0.0"
-
-
-def test_compose_starts_the_service_with_the_stand_in_unless_asked() -> None:
-    assert {name for name, each in SERVICES.items() if "profiles" not in each} == set(FINAL)
-    assert SERVICES["dashscope"]["profiles"] == ["dashscope"]
-    waits = SERVICES["service"]["depends_on"]
-    assert waits == {"simulator": {"condition": "service_healthy"}}
-    environment = SERVICES["service"]["environment"]
-    assert environment["ALLOW_ANONYMOUS"] == "true"
-    assert environment["DASHSCOPE_BASE_URL"] == "http://simulator:9000/compatible-mode/v1"
-    command = SERVICES["simulator"]["command"]
-    assert command[: len(STAGES["simulator"].command())] == STAGES["simulator"].command()
-    published = SERVICES["simulator"]["ports"][0].rpartition(":")[0]
-    assert command[-2:] == ["--public-url", f"http://{published}"]
-
-
-def test_compose_publishes_each_port_once_and_on_this_machine_only() -> None:
-    ports = [port for service in SERVICES.values() for port in service["ports"]]
-    assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert len({port.rpartition(":")[0] for port in ports}) == len(ports)
-
-
-def test_compose_hands_the_real_key_over_as_a_file_and_never_in_the_environment() -> None:
-    service = SERVICES["dashscope"]
-    (secret,) = service["secrets"]
-    assert service["environment"]["DASHSCOPE_API_KEY_FILE"] == f"/run/secrets/{secret}"
-    assert "DASHSCOPE_API_KEY" not in service["environment"]
-    assert set(COMPOSE["secrets"][secret]) == {"file"}
-
-
-def test_make_tells_a_python_that_is_too_old(tmp_path: Path) -> None:
-    old = tmp_path / "old-python"
-    old.write_text("#!/bin/sh\ncase $1 in -V) echo Python 3.10.1;; *) exit 1;; esac\n")
-    old.chmod(0o755)
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements-dev.lock").touch()
-    made = _make(tmp_path, "install", f"PYTHON={old}")
-    assert made.returncode != 0
-    assert f"{old} is Python 3.10.1, and 3.11 or newer is needed" in made.stderr
-
-
-def test_make_lists_its_targets_when_none_is_named() -> None:
-    listed = {line.split()[0] for line in _make(ROOT).stdout.splitlines()}
-    assert {"install", "check", "test", "demo", "lock", "clean"} <= listed
-
-
-def test_continuous_integration_calls_the_targets_that_developers_call() -> None:
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    assert "set -euo pipefail" in script
-    assert re.findall(r"^make (check|test)$", script, re.MULTILINE) == ["check", "test"]
+def test_whatever_is_copied_exists_and_only_what_must_not_be_is_ignored() -> None:
+    for source, _ in (copy for each in STAGES.values() for copy in each.copies()):
+        assert (ROOT / source).exists(), source
+        assert not ignored(source), f"{source} is hidden by .dockerignore"
+    for kept_out in (".env", ".git", ".venv", "tests", "secrets/x", "app/__pycache__"):
+        assert ignored(kept_out), kept_out
 
 
 def ignored(path: str) -> bool:
@@ -213,77 +155,114 @@ def ignored(path: str) -> bool:
     return said
 
 
-def _serves(stage: Stage, scratch: Path, *, given: dict[str, str], path: str) -> None:
-    """Run the stage's CMD on what it copies, ask its HEALTHCHECK, and stop it."""
+@pytest.mark.timeout(60)
+def test_an_images_command_serves_is_healthy_and_ends_well(stage: Stage, tmp_path: Path) -> None:
     for source, target in stage.copies():
         aside = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / source, scratch / Path(target).name, ignore=aside)
-    (scratch / "sitecustomize.py").write_text(NO_TEMPORARY_FILES, encoding="utf-8")
-    port = _free_port()
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        **{name: value for name, value in stage.environment().items() if name != "PATH"},
-        **given,
-        "PORT": str(port),
-        "PYTHONPATH": str(scratch),
+        shutil.copytree(ROOT / source, tmp_path / Path(target).name, ignore=aside)
+    (tmp_path / "sitecustomize.py").write_text(NO_TEMPORARY_FILES, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    environment = stage.environment() | {
+        "ALLOW_ANONYMOUS": "true",
+        "DASHSCOPE_API_KEY": "sk-made-up",
+        "DASHSCOPE_BASE_URL": "http://127.0.0.1:9/compatible-mode/v1",
+        "HOST": "127.0.0.1",
+        "PORT": port,
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
     }
-    command = [_moved(word, port) for word in stage.command()]
-    check = [_moved(word, port) for word in stage.healthcheck()]
-    with _process(command, environment, scratch) as process:
-        _until_it_answers(process, port, path)
-        assert subprocess.run(check, env=environment, cwd=scratch, check=False).returncode == 0
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    assert subprocess.run(
-        check, env=environment, cwd=scratch, check=False, stderr=subprocess.DEVNULL
-    ).returncode
-    assert not list(scratch.rglob("__pycache__"))
 
+    def moved(words: list[str]) -> list[str]:
+        assert words[0] == "python"
+        here = (word.replace("9000", port).replace("0.0.0.0", "127.0.0.1") for word in words[1:])
+        return [sys.executable, *here]
 
-def _moved(word: str, port: int) -> str:
-    if word == "python":
-        return sys.executable
-    return word.replace("9000", str(port)).replace("0.0.0.0", "127.0.0.1")
+    def healthy() -> bool:
+        return (
+            run(*moved(stage.words("HEALTHCHECK")), env=environment, cwd=tmp_path).returncode == 0
+        )
 
-
-@contextmanager
-def _process(
-    command: list[str], environment: dict[str, str], folder: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(command, env=environment, cwd=folder) as process:
+    with subprocess.Popen(moved(stage.words("CMD")), env=environment, cwd=tmp_path) as process:
         try:
-            yield process
+            while not healthy():
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
         finally:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
+    assert not healthy()
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
-def _until_it_answers(process: subprocess.Popen[bytes], port: int, path: str) -> None:
-    while process.poll() is None:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", path)
-            assert connection.getresponse().status == 200
-        except ConnectionRefusedError:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(POLL_S)
-        else:
-            connection.close()
-            return
-    pytest.fail(f"ended with {process.returncode} before it answered")
+@pytest.mark.parametrize("name", SERVICES)
+def test_compose_runs_each_image_checked_and_without_what_it_does_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["build"]["target"] == ("simulator" if name == "simulator" else "service")
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "volumes"} & service.keys()
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 1_000
+    assert service["ulimits"] == {"nofile": 16_384, "core": 0}
+    *command, code = service["healthcheck"]["test"]
+    assert command == ["CMD", "python", "-c"]
+    compile(code, name, "exec")
+    (published,) = service["ports"]
+    assert published.startswith("127.0.0.1:")
+    assert published.rpartition(":")[2] in code
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.mark.parametrize("name", ["service", "dashscope"])
+def test_compose_sets_only_what_is_a_setting_and_lets_running_searches_end(name: str) -> None:
+    given = SERVICES[name]["environment"]
+    settings = {field.upper() for field in Settings.model_fields}
+    assert {key.removesuffix("_FILE") for key in given} <= settings
+    assert given["HOST"] == "0.0.0.0"
+    drain_s = float(given["SHUTDOWN_GRACE_S"])
+    assert float(SERVICES[name]["stop_grace_period"].removesuffix("s")) > drain_s + 10
 
 
-def _make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", "--no-print-directory", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_compose_starts_the_service_with_the_stand_in_unless_asked() -> None:
+    assert {name for name, each in SERVICES.items() if "profiles" not in each} == set(FINAL)
+    assert SERVICES["dashscope"]["profiles"] == ["dashscope"]
+    waits = SERVICES["service"]["depends_on"]
+    assert waits == {"simulator": {"condition": "service_healthy"}}
+    environment = SERVICES["service"]["environment"]
+    assert environment["ALLOW_ANONYMOUS"] == "true"
+    assert environment["DASHSCOPE_BASE_URL"] == "http://simulator:9000/compatible-mode/v1"
+    published = [each["ports"][0].rpartition(":")[0] for each in SERVICES.values()]
+    assert len(set(published)) == len(SERVICES)
+    public = f"http://{SERVICES['simulator']['ports'][0].rpartition(':')[0]}"
+    asked = [*STAGES["simulator"].words("CMD"), "--public-url", public]
+    assert SERVICES["simulator"]["command"] == asked
+
+
+def test_compose_hands_the_real_key_over_as_a_file_and_never_in_the_environment() -> None:
+    service = SERVICES["dashscope"]
+    (secret,) = service["secrets"]
+    assert service["environment"]["DASHSCOPE_API_KEY_FILE"] == f"/run/secrets/{secret}"
+    assert "DASHSCOPE_API_KEY" not in service["environment"]
+    assert set(COMPOSE["secrets"][secret]) == {"file"}
+
+
+def test_make_lists_its_targets_and_tells_a_python_that_is_too_old(tmp_path: Path) -> None:
+    listed = {line.split()[0] for line in run("make", "-s", cwd=ROOT).stdout.splitlines()}
+    assert {"install", "check", "test", "demo", "lock", "clean"} <= listed
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\ncase $1 in -V) echo Python 3.10.1;; *) exit 1;; esac\n")
+    old.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements-dev.lock").touch()
+    made = run("make", "install", f"PYTHON={old}", cwd=tmp_path)
+    assert made.returncode != 0
+    assert f"{old} is Python 3.10.1, and 3.11 or newer is needed" in made.stderr
+
+
+def test_continuous_integration_calls_the_targets_that_developers_call() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert "set -euo pipefail" in script
+    assert re.findall(r"^make (check|test)$", script, re.MULTILINE) == ["check", "test"]

@@ -15,7 +15,4 @@ def test_the_members_are_the_sdks_parameters_and_the_vendors_own() -> None:
     parameters = set(inspect.signature(Responses.create).parameters) - OPTIONS_OF_THE_SDK
     assert parameters | VENDORS_OWN == set(MEMBERS)
     assert parameters >= ONLY_AS_NULL
-
-
-def test_what_only_other_vendors_apis_know_is_not_among_them() -> None:
     assert not {"enable_search", "search_options", "max_tokens", "n"} & set(MEMBERS)

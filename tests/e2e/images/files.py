@@ -56,27 +56,6 @@ def ten_bit_heic(**options: Any) -> bytes:
     return out.getvalue()
 
 
-def heic_with_parameters_inside() -> bytes:
-    """A HEIC as Sony's cameras write it: HEVC's parameter sets stand before the samples."""
-    file = bytearray(encoded(scene(), "HEIF", quality=95))
-    config = file.index(b"hvcC") + 4
-    sets, at = b"", config + 23
-    for _ in range(file[config + 22]):
-        count, at = int.from_bytes(file[at + 1 : at + 3], "big"), at + 3
-        for _ in range(count):
-            n_bytes = int.from_bytes(file[at : at + 2], "big")
-            sets += n_bytes.to_bytes(4, "big") + file[at + 2 : at + 2 + n_bytes]
-            at += 2 + n_bytes
-    file[config + 22] = 0
-    samples = file.index(b"mdat") + 4
-    item = sets + file[samples:]
-    place = file.index(struct.pack(">I", samples), file.index(b"iloc"))
-    # Between the item's offset and the length of its one part are that part's number and offset.
-    file[place : place + 4] = struct.pack(">I", len(file) + 8)
-    file[place + 10 : place + 14] = struct.pack(">I", len(item))
-    return bytes(file) + struct.pack(">I", len(item) + 8) + b"mdat" + item
-
-
 def noise(width: int, height: int) -> Image.Image:
     return Image.merge("RGB", [Image.effect_noise((width, height), 120) for _ in "RGB"])
 

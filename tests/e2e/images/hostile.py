@@ -76,19 +76,38 @@ def many_scans(count: int) -> bytes:
     return file[:at] + file[at:-2] * count + b"\xff\xd9"
 
 
+def broken_scan() -> bytes:
+    """Half of the scan, a marker that does not belong there, and the other half."""
+    file = jpeg(scene(200, 150))
+    middle = (file.index(b"\xff\xda") + len(file)) // 2
+    return file[:middle] + b"\xff\xe5\0\x04ab" + file[middle:]
+
+
+def many_segments() -> bytes:
+    return jpeg()[:2] + b"\xff\xfe\0\2" * 70_000 + jpeg()[2:]
+
+
+def profile_bomb() -> bytes:
+    return with_chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(5_000_000)))
+
+
+def text_bomb() -> bytes:
+    return with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(5_000_000)))
+
+
+def vast_gif() -> bytes:
+    small, vast = (struct.pack("<HH", *size) for size in ((64, 48), (65_000, 65_000)))
+    return encoded(paletted(), "GIF").replace(small, vast)
+
+
+BAD_SIZE = "image_dimensions"
 SIZES = [
-    Case(
-        "9 x 9", lambda: png(scene(9, 9)), Refused("image_dimensions", "9 x 9 pixels; both sides")
-    ),
-    Case("10 x 40", lambda: jpeg(scene(10, 40)), Refused("image_dimensions", "longer than 10")),
+    Case("9 x 9", lambda: png(scene(9, 9)), Refused(BAD_SIZE, "9 x 9 pixels; both sides")),
+    Case("10 x 40", lambda: jpeg(scene(10, 40)), Refused(BAD_SIZE, "longer than 10")),
     Case("11 x 11", lambda: png(scene(11, 11)), Goes(lambda: scene(11, 11), same=True)),
     Case("1 x 201", lambda: png(Image.new("L", (1, 201))), Refused("image_dimensions", "1 x 201")),
     Case("11 x 2201", lambda: jpeg(scene(11, 2201)), Refused("image_dimensions", "200 times")),
-    Case(
-        "gif 12 x 2401",
-        lambda: encoded(scene(12, 2401), "GIF"),
-        Refused("image_dimensions", "200 times"),
-    ),
+    Case("gif 12 x 2401", lambda: encoded(scene(12, 2401), "GIF"), Refused(BAD_SIZE, "200 times")),
     Case("11 x 2200", lambda: jpeg(scene(11, 2200)), Goes(lambda: scene(11, 2200), tolerance=16)),
     Case("30 x 3000", lambda: png(scene(30, 3000)), Goes(lambda: scene(11, 1100), tolerance=16)),
     Case("a large jpeg", lambda: jpeg(scene(1000, 750)), Goes(scaled=True)),
@@ -103,13 +122,7 @@ SIZES = [
 BOMBS = [
     Case("png bomb", png_bomb, Refused("image_dimensions", "50000 x 50000")),
     Case("gif of 10,000 frames", many_frames, Goes(paletted)),
-    Case(
-        "gif of one vast frame",
-        lambda: encoded(paletted(), "GIF").replace(
-            struct.pack("<HH", 64, 48), struct.pack("<HH", 65_000, 65_000)
-        ),
-        MANY_PIXELS,
-    ),
+    Case("gif of one vast frame", vast_gif, MANY_PIXELS),
     Case("tiff bomb", lambda: tiff_of(VAST_TIFF), MANY_PIXELS),
     Case("tiff with a vast tile", lambda: tiff_of(VAST_TILE), DAMAGED),
     Case("webp bomb", webp_bomb, MANY_PIXELS),
@@ -117,30 +130,29 @@ BOMBS = [
     Case("webp of a frame larger than its canvas", lambda: webp_of_two_sizes((63, 48)), DAMAGED),
     Case("bmp bomb", lambda: bmp_run_lengths(2500, 2500), DAMAGED),
     Case("small bmp of run lengths", lambda: bmp_run_lengths(40, 40), DAMAGED),
-    Case(
-        "png with a text bomb",
-        lambda: with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(5_000_000))),
-        Goes(tolerance=0),
-    ),
+    Case("png with a text bomb", text_bomb, Goes(tolerance=0)),
+    Case("png with a profile bomb", profile_bomb, DAMAGED),
+    Case("jpeg of many scans", lambda: many_scans(65), Refused("image_too_complex", "64 scans")),
+    Case("jpeg of many segments", many_segments, Refused("image_too_complex", "65536 segments")),
+    Case("jpeg whose scan ends at a stray marker", broken_scan, DAMAGED),
+    # What is black in samples without a scale, and what white, would be guessed.
+    Case("tiff floats", lambda: encoded(grey().convert("F"), "TIFF"), DAMAGED),
+    Case("tiff 32-bit integers", lambda: encoded(grey().convert("I"), "TIFF"), DAMAGED),
 ]
 
 
+PAGE = b"<script>alert(1)</script><b>PK"
+JFIF = segment(0xE0, b"JFIF\0" + bytes(9) + PAGE)
 POLYGLOTS = [
     Case("jpeg with a zip behind it", lambda: jpeg() + b"PK\3\4" + bytes(99), Goes(tolerance=3)),
     Case("png with a zip behind it", lambda: png() + b"PK\3\4" + bytes(99), Goes(tolerance=0)),
+    Case("jpeg with a page in its comment", lambda: with_segment(0xFE, PAGE), Goes(tolerance=3)),
     Case(
-        "jpeg with a page in its comment",
-        lambda: with_segment(0xFE, b"<script>alert(1)</script>"),
-        Goes(tolerance=3),
-    ),
-    Case(
-        "jpeg with a page in its JFIF header",
-        lambda: jpeg().replace(jpeg()[2:20], segment(0xE0, b"JFIF\0" + bytes(9) + b"<script>")),
-        Goes(tolerance=3),
+        "jpeg, a page in its header", lambda: jpeg().replace(jpeg()[2:20], JFIF), Goes(tolerance=3)
     ),
     Case(
         "png with a page in a gamma chunk",
-        lambda: with_chunk(b"gAMA", b"<script>alert(1)</script><b>PK"[:30] + bytes(9)),
+        lambda: with_chunk(b"gAMA", PAGE + bytes(9)),
         Goes(tolerance=0),
     ),
     Case(
@@ -148,16 +160,8 @@ POLYGLOTS = [
         lambda: encoded(paletted(), "GIF") + b"*/=1;alert(1)",
         Goes(paletted),
     ),
-    Case(
-        "jpeg with junk between segments",
-        lambda: jpeg()[:20] + b"junk" + jpeg()[20:],
-        Goes(tolerance=3),
-    ),
-    Case(
-        "jpeg with filling between segments",
-        lambda: jpeg()[:20] + b"\xff\xff" + jpeg()[20:],
-        Goes(tolerance=3),
-    ),
+    Case("jpeg with junk inside", lambda: jpeg()[:20] + b"junk" + jpeg()[20:], Goes(tolerance=3)),
+    Case("jpeg with filling", lambda: jpeg()[:20] + b"\xff\xff" + jpeg()[20:], Goes(tolerance=3)),
 ]
 
 
@@ -171,21 +175,13 @@ OTHER_KINDS = {
     "a PDF document": b"%PDF-1.7\n",
     "an SVG drawing": b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- <b> -->\n<svg width="1">',
     "an HTML page": b"\n<!doctype HTML><html>",
-    "an XML document": b'<?xml version="1.0"?><rss/>',
-    "a JPEG 2000 image": b"\0\0\0\x0cjP  \r\n\x87\n",
     "a JPEG XL image": b"\xff\x0a\x00",
-    "a Photoshop document": b"8BPS\0\1",
-    "an icon file": b"\0\0\1\0\1\0\x10\x10",
-    "a PostScript document": b"%!PS-Adobe-3.0",
     "a WebM or Matroska video": b"\x1a\x45\xdf\xa3\x01",
-    "an AVI video": b"RIFF\0\0\0\0AVI LIST",
     "an MP4 video": brand(b"isom", b"mp42"),
     "a QuickTime video": brand(b"qt  "),
     "a Canon raw image": brand(b"crx "),
     "a sound file": b"ID3\x04\0",
     "a ZIP archive": b"PK\3\4\x14",
-    "a compressed archive": b"\x1f\x8b\x08",
-    "a program": b"\x7fELF\2",
     "a JSON document": b'{"image": 1}',
     "base64 text, not the image itself": b"iVBORw0KGgoAAAANSUhEUg",
     "plain text": "Grüße aus dem Urlaub".encode(),

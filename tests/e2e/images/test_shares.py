@@ -49,12 +49,3 @@ async def test_no_caller_has_more_than_half_of_the_queue() -> None:
     for thing in "1234":
         queue.put(thing)
     assert await asyncio.gather(*greedy, *others) == ["1", "4", "2", "3"]
-
-
-async def test_what_is_handed_to_one_who_has_left_goes_to_the_next() -> None:
-    queue: FairQueue[str] = FairQueue(max_waiting=4)
-    first, second = (asyncio.create_task(queue.get(name, 60)) for name in ("a", "b"))
-    await settle()
-    queue.put("it")
-    first.cancel()
-    assert await second == "it"

@@ -11,28 +11,19 @@ TAKEN = {
     "https://example.com/a.png": "https://example.com/a.png",
     "HTTPS://Example.COM/A.png": "https://example.com/A.png",
     "https://example.com": "https://example.com/",
-    "https://example.com?x=1": "https://example.com/?x=1",
     "http://example.com:80/a": "http://example.com/a",
     "https://example.com:443/a": "https://example.com/a",
-    "https://example.com:/a": "https://example.com/a",
-    "http://example.com:443/a": "http://example.com:443/a",
-    "https://example.com:80/a": "https://example.com:80/a",
     "https://example.com/a#top": "https://example.com/a",
     "https://example.com/ä/図.png?q=é": "https://example.com/%C3%A4/%E5%9B%B3.png?q=%C3%A9",
     "https://example.com/%C3%A4?a=b&c=%20+1": "https://example.com/%C3%A4?a=b&c=%20+1",
     'https://example.com/"<x>"': "https://example.com/%22%3Cx%3E%22",
-    "https://example.com/a@b:c/[1]?e=f@g&u=http://x": (
-        "https://example.com/a@b:c/[1]?e=f@g&u=http://x"
-    ),
+    "https://example.com/a@b:c/[1]?e=f@g": "https://example.com/a@b:c/[1]?e=f@g",
     "https://bücher.example/a": "https://xn--bcher-kva.example/a",
-    "https://xn--bcher-kva.example/a": "https://xn--bcher-kva.example/a",
     "https://例え。jp/a": "https://xn--r8jz45g.jp/a",
     "https://my_bucket.s3.example.com/a": "https://my_bucket.s3.example.com/a",
     "https://1.2.3.4.example.com/a": "https://1.2.3.4.example.com/a",
-    "https://notlocal.com/": "https://notlocal.com/",
     "https://local.internal.com/": "https://local.internal.com/",
     " https://example.com/ ": "https://example.com/",
-    "\r\n\thttps://example.com/a\n": "https://example.com/a",
     "\ufeffhttps://example.com/a\u3000": "https://example.com/a",
     "https://example.com/a\u200bb": "https://example.com/a%E2%80%8Bb",
     "https://example.com/a\u00adb?c=\ufeffd": "https://example.com/a%C2%ADb?c=%EF%BB%BFd",
@@ -42,57 +33,40 @@ TAKEN = {
 
 REFUSED = {
     "https://exa\u00admple.com/": "invisible",
-    "https://exa\u200bmple.com/": "invisible",
-    "https://example\u00a0.com/": "invisible",
     "": "must begin with",
     "ftp://example.com/a": "must begin with",
-    "file:///etc/passwd": "must begin with",
-    "javascript:alert(1)": "must begin with",
     "http:example.com": "must begin with",
     "https:///a": "not a valid name",
-    "https://:443/a": "not a valid name",
     "https://user:pw@example.com/": "user name",
     "https://example.com:pw@other.com/": "user name",
     "https://example.com:8080/": "port",
-    "https://example.com:0/": "port",
     "https://example.com:\uff14\uff14\uff13/": "port",
     "https://example.com/a b": "spaces",
     "https://example.com/\x00": "spaces",
-    "https://example.com/\x7f": "spaces",
     "https:\\\\example.com\\a": "backslash",
     "https://example.com\\@other.com/": "backslash",
     "https://localhost/": "with a dot",
-    "https://intranet/a": "with a dot",
     "https://example.com./": "not a valid name",
     "https://printer.local/": "private network",
-    "https://x.LOCALHOST/": "private network",
     "https://nas.home.arpa/": "private network",
     "https://exa%6dple.com/": "not a valid name",
     "https://-example.com/": "not a valid name",
-    "https://a..b.com/": "not a valid name",
     f"https://{'a' * 64}.com/": "not a valid name",
     f"https://{'a.' * 130}com/": "not a valid name",
     "https://straße.example/": "punycode",
     f"https://{'ä.' * 130}com/": "punycode",
-    f"https://{'ä' * 70}.com/": "punycode",
     f"https://example.com/{'a' * 4096}": "longer than 4096",
     "https://127.0.0.1/": "IP address",
-    "https://10.0.0.1:80/": "IP address",
     "https://169.254.169.254/latest/meta-data": "IP address",
-    "https://127.0.0.1./": "IP address",
     "https://127.1/": "IP address",
     "https://2130706433/": "IP address",
     "https://0x7f000001/": "IP address",
-    "https://0x7f.0.0.0x1/": "IP address",
     "https://0177.0.0.1/": "IP address",
     "https://0/": "IP address",
-    "https://1.2.3.4.5/": "IP address",
     "https://[::1]/": "IP address",
     "https://[::ffff:127.0.0.1]/": "IP address",
     "https://[fe80::1%25eth0]/": "IP address",
-    "https://::1/": "IP address",
     "https://\uff11\uff12\uff17\uff0e\uff10\uff0e\uff10\uff0e\uff11/": "IP address",
-    "https://①②⑦.0.0.1/": "IP address",
 }
 
 
@@ -123,13 +97,10 @@ async def test_an_address_is_refused_with_the_rule_it_breaks(
 
 
 async def test_addresses_that_mean_the_same_are_one_search(service: Uploads) -> None:
-    path = f"/{PICTURES[7].name}"
-    cached = [
-        (
-            await service.service.http.post(
-                "/search", json={"image_url": host + path, "prompt": "[sim normal] The same"}
-            )
-        ).headers["x-cache"]
-        for host in ("https://gallery.example:443", "HTTPS://Gallery.EXAMPLE")
-    ]
-    assert cached == ["miss", "hit"]
+    for host, cache in (
+        ("https://gallery.example:443", "miss"),
+        ("HTTPS://Gallery.EXAMPLE", "hit"),
+    ):
+        body = {"image_url": f"{host}/{PICTURES[7].name}", "prompt": "[sim normal] The same"}
+        answer = await service.service.http.post("/search", json=body)
+        assert answer.headers["x-cache"] == cache

@@ -23,6 +23,7 @@ from tests.e2e.images.workers import (
     cpu_ticks,
     descriptors,
     environment_of,
+    session_niceness,
     tell,
     workers_of,
 )
@@ -54,23 +55,18 @@ async def begun(service: Uploads, *bodies: bytes, **request: Any) -> list[asynci
     return tasks
 
 
-async def test_a_worker_that_is_killed_fails_its_picture_and_no_other() -> None:
+@pytest.mark.parametrize("how", ["killed", "too slow"])
+async def test_a_worker_that_ends_fails_its_picture_and_no_other(how: str) -> None:
     async with one_worker() as (service, worker):
         lost, *others = await begun(service, *[GIF] * (1 + BESIDE))
-        os.kill(worker, signal.SIGKILL)
+        if how == "killed":
+            os.kill(worker, signal.SIGKILL)
+        else:
+            skip(TIMEOUT_S + 1)
         check_refusal(await lost, "image_too_complex", "memory or time")
         assert {(await other).status_code for other in others} == {200}
         assert worker not in alive(workers_of())
         assert len(workers_of()) == 1
-
-
-async def test_a_picture_that_takes_too_long_ends_its_worker() -> None:
-    async with one_worker() as (service, worker):
-        slow, *others = await begun(service, *[GIF] * (1 + BESIDE))
-        skip(TIMEOUT_S + 1)
-        check_refusal(await slow, "image_too_complex", "memory or time")
-        assert {(await other).status_code for other in others} == {200}
-        assert worker not in alive(workers_of())
 
 
 @pytest.mark.parametrize(("kind", "mib"), [("WEBP", 160), ("AVIF", 130), ("TIFF", 130)])
@@ -84,15 +80,6 @@ async def test_a_picture_that_takes_too_much_memory_fails_alone(kind: str, mib: 
         check_refusal(refused, "image_too_complex")
         assert {other.status_code for other in others} == {200}
         assert (await service.post(GIF)).status_code == 200
-
-
-async def test_a_worker_that_died_while_it_was_idle_fails_nothing() -> None:
-    async with uploads(image_workers=1) as service:
-        for _ in range(3):
-            (worker,) = workers_of()
-            os.kill(worker, signal.SIGKILL)
-            await until(lambda worker=worker: not alive({worker}))  # type: ignore[misc]
-            assert (await service.post(GIF)).status_code == 200
 
 
 async def test_nothing_is_decoded_for_a_caller_who_has_left() -> None:
@@ -123,33 +110,63 @@ async def test_callers_take_turns() -> None:
     keys = {"client_keys": "one:" + "1" * 32 + ",two:" + "2" * 32, "allow_anonymous": False}
     async with one_worker(**keys) as (service, worker):
         ended: list[str] = []
-
-        async def ask(name: str, key: str) -> None:
-            service.service.http.headers["Authorization"] = f"Bearer {key * 32}"
-            (task,) = await begun(service, GIF)
-            task.add_done_callback(lambda _: ended.append(name))
-            tasks.append(task)
-
         tasks: list[asyncio.Task[Any]] = []
-        for name, key in [*[("one", "1")] * 6, ("two", "2")]:
-            await ask(name, key)
+        for key in "1111112":
+            service.service.http.headers["Authorization"] = f"Bearer {key * 32}"
+            tasks += await begun(service, GIF)
+            tasks[-1].add_done_callback(lambda _, key=key: ended.append(key))  # type: ignore[misc]
         os.kill(worker, signal.SIGCONT)
         await asyncio.gather(*tasks)
-        assert ended.index("two") < 5
+        assert ended.index("2") < 5
 
 
 async def test_no_process_and_no_descriptor_is_left_behind() -> None:
+    large, settings = encoded(Image.new("RGBA", (4_000, 3_000)), "WEBP"), {"image_workers": 1}
+    settings["image_worker_memory_bytes"] = 160 << 20
+    async with asyncio.timeout(3600), uploads(**settings) as service:
+
+        async def loses(body: bytes, number: signal.Signals, skipped_s: float = 0) -> None:
+            tell(workers_of(), signal.SIGSTOP)
+            (lost,) = await begun(service, body)
+            tell(workers_of(), number)
+            skip(skipped_s)
+            check_refusal(await lost, "image_too_complex")
+            assert (await service.post(GIF)).status_code == 200
+
+        await service.post(GIF)
+        gc.collect()
+        before = descriptors()
+        for _ in range(3):
+            await loses(GIF, signal.SIGKILL)
+            await loses(GIF, signal.SIGSTOP, TIMEOUT_S + 1)
+            await loses(large, signal.SIGCONT)
+        assert len(workers_of()) == 1
+        assert descriptors() <= before + 1
+    assert not workers_of()
+
+
+async def test_workers_that_die_while_idle_are_replaced_and_nothing_is_left_behind() -> None:
     async with uploads() as service:
         await service.post(GIF)
         gc.collect()
         before = descriptors()
         for _ in range(5):
-            tell(workers_of(), signal.SIGKILL)
-            await service.post(GIF)  # It may be lost with its worker.
-        await until(lambda: len(workers_of()) == 2)
-        assert (await service.post(GIF)).status_code == 200
-        assert descriptors() <= before + 1
+            dead = workers_of()
+            tell(dead, signal.SIGKILL)
+            await until(lambda dead=dead: not alive(dead))  # type: ignore[misc]
+            assert (await service.post(GIF)).status_code == 200
+        await until(lambda: len(workers_of()) == 2 and descriptors() <= before + 1)
     assert not workers_of()
+
+
+async def test_busy_workers_and_the_time_of_images_are_in_the_metrics() -> None:
+    async with one_worker() as (service, worker):
+        (post,) = await begun(service, GIF)
+        assert await service.service.metric("imagesearch_image_workers_busy") == 1
+        os.kill(worker, signal.SIGCONT)
+        assert (await post).status_code == 200
+        assert await service.service.metric("imagesearch_image_workers_busy") == 0
+        assert await service.service.metric("imagesearch_image_seconds_count") == 1
 
 
 @asynccontextmanager
@@ -202,6 +219,13 @@ async def test_a_worker_knows_nothing_of_the_services_environment() -> None:
         for worker in workers_of(process.pid):
             assert len(environment_of(worker)) == 5
             assert not [name for name in environment_of(worker) if "DASHSCOPE" in name]
+
+
+async def test_workers_give_way_to_the_event_loop() -> None:
+    async with uploads():
+        for worker in workers_of():
+            assert os.getpriority(os.PRIO_PROCESS, worker) == 5
+            assert session_niceness(worker) in (5, None)
 
 
 def test_a_worker_imports_nothing_of_the_service() -> None:

@@ -41,14 +41,11 @@ class Upstream:
 
 
 @asynccontextmanager
-async def upstream(knobs: Knobs = QUICK) -> AsyncIterator[Upstream]:
-    app = create_app(knobs)
-    async with (
-        serving(app) as url,
-        httpx.AsyncClient(
-            base_url=f"{url}/compatible-mode/v1", headers=KEY, timeout=30, trust_env=False
-        ) as client,
-    ):
+async def upstream() -> AsyncIterator[Upstream]:
+    app = create_app(QUICK)
+    how: dict[str, Any] = {"headers": KEY, "timeout": 30, "trust_env": False}
+    async with serving(app) as url, httpx.AsyncClient(**how) as client:
+        client.base_url = httpx.URL(f"{url}/compatible-mode/v1")
         yield Upstream(url, client, app.state.record)
 
 
@@ -72,17 +69,6 @@ def as_data_url(image: Image.Image, kind: str) -> str:
     target = io.BytesIO()
     image.save(target, kind, quality=40)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(target.getvalue()).decode()}"
-
-
-def events(body: bytes) -> list[dict[str, Any]]:
-    """The data of each event in the vendor's framing."""
-    blocks = body.decode().split("\n\n")
-    assert blocks.pop() == ""
-    return [json.loads(block.split("\n")[3].removeprefix("data:")) for block in blocks]
-
-
-def types(response: dict[str, Any]) -> list[str]:
-    return [item["type"] for item in response["output"]]
 
 
 def found(response: dict[str, Any]) -> list[dict[str, Any]]:

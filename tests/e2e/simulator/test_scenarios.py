@@ -1,54 +1,62 @@
-"""Every scenario by its name, over a real socket."""
+"""The stand-in by itself: its scenarios, and what it accepts, refuses and stores.
+
+What a caller of the service gets in each scenario is in `e2e/test_scenarios`.
+"""
 
 import asyncio
 import json
 import logging
+from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from simulator.catalogue import SCENARIOS
-from simulator.refusals import REFUSALS
-from tests.e2e.simulator.asking import KEY, Upstream, question, types, upstream
+from simulator.pictures import PICTURES
+from tests.e2e.simulator.asking import (
+    KEY,
+    Upstream,
+    as_data_url,
+    data_url,
+    found,
+    question,
+    upstream,
+)
 
 SILENT = {"stall_before_first", "stall", "hang"}
 ENDLESS = {"endless", "event_without_end"}
 BROKEN = {"reset_before_headers", "reset_after_headers", "reset_mid_stream", "unterminated_chunked"}
 ENOUGH_BYTES = 200_000
-CALL = ["image_search_call", "reasoning"]
 
 
-async def play(at: Upstream, name: str, *, stream: bool = True) -> tuple[httpx.Response, bytes]:
+async def play(at: Upstream, name: str, *, stream: bool) -> None:
     body = question(f"[sim {name} delay=0 s=0 bytes=5000]", stream=stream)
-    received = b""
+    n_bytes = 0
     async with at.client.stream("POST", "/responses", json=body) as answer:
         async for chunk in answer.aiter_raw():
-            received += chunk
-            if len(received) > ENOUGH_BYTES:
+            n_bytes += len(chunk)
+            if n_bytes > ENOUGH_BYTES:
                 break
-    return answer, received
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("name", SCENARIOS)
 async def test_every_scenario_ends_and_is_recorded_without_a_logged_error(
-    name: str, *, stream: bool, caplog: pytest.LogCaptureFixture
+    *, stream: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    async with upstream() as at, asyncio.timeout(60):
+    async with upstream() as at:
         await at.client.post(f"{at.url}/gate/default")
-        if name in SILENT:
-            asking = asyncio.create_task(play(at, name, stream=stream))
-            await at.record.until(lambda record: record.open == 1)
-            asking.cancel()
-        elif name in BROKEN:
-            with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-                await play(at, name, stream=stream)
-        else:
-            await play(at, name, stream=stream)
-        await at.record.idle()
-        assert (at.record.total, at.last.scenario) == (1, name)
-        assert (at.last.finished == "client_gone") is (name in SILENT | ENDLESS)
+        for number, name in enumerate(SCENARIOS):
+            playing = asyncio.create_task(play(at, name, stream=stream))
+            if name in SILENT:
+                await at.record.until(lambda record: record.open == 1)
+                playing.cancel()
+            ended = (await asyncio.gather(playing, return_exceptions=True))[0]
+            assert isinstance(ended, httpx.TransportError) is (name in BROKEN), name
+            await at.record.idle()
+            assert (at.record.total, at.last.scenario) == (number + 1, name)
+            assert (at.last.finished == "client_gone") is (name in SILENT | ENDLESS), name
     assert caplog.records == []
 
 
@@ -72,55 +80,13 @@ FRAMINGS = {
 }
 
 
-@pytest.mark.parametrize("name", FRAMINGS)
-async def test_a_reply_differs_from_a_normal_one_as_its_scenario_says(name: str) -> None:
+async def test_a_reply_differs_from_a_normal_one_as_its_scenario_says() -> None:
     async with upstream() as at:
-        answer = await at.stream(f"[sim {name}]")
-        assert FRAMINGS[name] in answer.content
-        assert FRAMINGS[name] not in (await at.stream("[sim normal]")).content
-
-
-@pytest.mark.parametrize("form", ["http", "failed", "frame", "nested", "sse"])
-async def test_every_row_of_the_table_can_be_sent_in_every_form(form: str) -> None:
-    async with upstream() as at:
-        for row, refusal in REFUSALS.items():
-            answer = await at.stream(f"[sim error row={row} as={form} after=3]")
-            *_, block = answer.text.strip().split("\n\n")
-            if form == "frame":
-                assert block.startswith(f"id:4\nevent:error\n:HTTP_STATUS/{refusal.status}\ndata:")
-            error = json.loads(block[block.index("{") :])
-            error = error["response"] if form == "failed" else error
-            assert answer.status_code == (200 if form in {"failed", "frame"} else refusal.status)
-            assert block.startswith("data: ") is (form == "sse")
-            error = error["error"] if form in {"failed", "nested", "sse"} else error
-            assert (error["code"], error["message"]) == (refusal.code, refusal.message)
-
-
-@pytest.mark.parametrize(
-    ("name", "kinds", "searched"),
-    [
-        ("normal", ["reasoning", "image_search_call", "reasoning", "message"], [0]),
-        ("no_tool_call", ["reasoning", "message"], []),
-        ("two_calls", ["reasoning", *CALL, *CALL, "message"], [0, 1]),
-        ("message_call_message", ["reasoning", "message", *CALL, "message"], [0]),
-        ("no_reasoning", ["image_search_call", "message"], [0]),
-        ("no_results", ["reasoning", "image_search_call", "reasoning", "message"], [0]),
-    ],
-)
-async def test_an_answer_has_its_items(name: str, kinds: list[str], searched: list[int]) -> None:
-    urls = [f"https://gallery.example/{picture}" for picture in ("plums", "red-city")]
-    async with upstream() as at:
-        answer = (await at.ask(question(f"[sim {name}]", *urls))).json()
-        assert at.last.tool_calls == len(searched)
-        missing = (await at.ask(question(f"[sim {name} usage_missing]"))).json()
-        partial = (await at.ask(question(f"[sim {name} usage_without_x_tools]"))).json()
-    assert types(answer) == kinds
-    calls = [item for item in answer["output"] if item["type"] == "image_search_call"]
-    assert [json.loads(call["arguments"])["img_idx"] for call in calls] == searched
-    assert all((call["output"] == "[]") is (name == "no_results") for call in calls)
-    tools = {"x_tools": {"image_search": {"count": len(calls)}}} if calls else {}
-    assert answer["usage"].get("x_tools") == tools.get("x_tools")
-    assert ("usage" in missing, "x_tools" in partial["usage"]) == (False, False)
+        normal = (await at.stream("[sim normal seed=1]")).content
+        assert normal != (await at.stream("[sim normal seed=2]")).content
+        for name, mark in FRAMINGS.items():
+            assert mark in (await at.stream(f"[sim {name}]")).content, name
+            assert mark not in normal, name
 
 
 async def test_scenarios_combine_from_header_and_prompt_and_end_after_some_calls() -> None:
@@ -131,34 +97,107 @@ async def test_scenarios_combine_from_header_and_prompt_and_end_after_some_calls
         flaky = question("[sim http_503 times=2 tag=mine]")
         statuses = [(await at.ask(flaky)).status_code for _ in range(4)]
         other = await at.ask(question("[sim http_503 times=1 tag=yours]"))
+        for words in ("pace=x", "pace=61", "size=1", "error row=no", "error as=no", "nonsense"):
+            wrong = await at.stream(f"[sim {words}]")
+            code = "SimulatorUnknownScenario" if words == "nonsense" else "SimulatorBadParameter"
+            assert (wrong.status_code, wrong.json()["code"]) == (400, code)
     assert b"\r\n" in answer.content
     assert answer.content.count(b'\\"index\\"') == 2 * 2 * 3
     assert (statuses, other.status_code) == ([503, 503, 200, 200], 503)
 
 
-@pytest.mark.parametrize("name", ["normal", "one_byte_chunks", "split_utf8"])
-async def test_the_same_seed_gives_the_same_bytes_in_whatever_chunks(name: str) -> None:
-    async with upstream() as at:
-        plain = (await at.stream("[sim seed=1]")).content
-        other = (await at.stream("[sim seed=2]")).content
-        body = question(f"[sim {name} seed=1]", stream=True)
-        async with at.client.stream("POST", "/responses", json=body) as answer:
-            chunks = [chunk async for chunk in answer.aiter_raw()]
-    assert b"".join(chunks) == plain != other
-    assert any(chunk[0] & 0xC0 == 0x80 for chunk in chunks) is (name != "normal")
+TAG = "<400> InternalError.Algo.InvalidParameter:"
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"model": None}, "[400] missing_required_parameter: Missing required parameter: 'model'."),
+    ({"input": None}, "[400] missing_required_parameter: Missing required parameter: 'input'."),
+    ({"model": "qwen3.6-27b"}, "Unsupported model: 'qwen3.6-27b'"),
+    ({"max_output_tokens": 1}, "Invalid 'max_output_tokens': must be greater than or equal to 16,"),
+    ({"temperature": 2}, "Invalid 'temperature': 2. Expected a value between [0,2), but got 2"),
+    ({"top_p": 0}, "Invalid 'top_p': 0. Expected a value between (0,1], but got 0 instead."),
+    ({"reasoning": {"effort": "x"}}, "Invalid 'reasoning.effort': x. Supported values are:"),
+    ({"store": "NOT_A_BOOL"}, "Invalid 'store': NOT_A_BOOL. Must be a boolean."),
+    ({"previous_response_id": "resp_0"}, "Not found previous_response_id: resp_0"),
+    ({"previous_response_id": "resp_0", "conversation": "c"}, "Mutually exclusive parameters:"),
+    ({"tools": [{"type": "web_extractor"}]}, f"{TAG} The web_extractor tool must be executed"),
+    ({"tools": [{"type": "function", "function": {}}]}, f"{TAG} The parameters, when provided as"),
+]
 
 
-async def test_a_wrong_scenario_or_parameter_is_refused() -> None:
-    wrong = (
-        "pace=x",
-        "pace=61",
-        "size=1",
-        "error row=no",
-        "error as=no",
-        "nested_error status=200",
-    )
+async def test_a_bad_parameter_is_a_flat_400_or_a_lone_failed_event() -> None:
     async with upstream() as at:
-        for words in ("nonsense", *wrong):
-            answer = await at.stream(f"[sim {words}]")
-            code = "SimulatorUnknownScenario" if words == "nonsense" else "SimulatorBadParameter"
-            assert (answer.status_code, answer.json()["code"]) == (400, code)
+        for fields, message in REFUSED:
+            whole = await at.ask(question() | fields)
+            body = whole.json()
+            assert (whole.status_code, body["code"]) == (400, "InvalidParameter")
+            assert body["message"].startswith(message)
+            assert body["request_id"] == whole.headers["x-request-id"]
+            head, _, data = (await at.ask(question(stream=True) | fields)).text.partition("data:")
+            assert head == "id:1\nevent:response.failed\n:HTTP_STATUS/200\n"
+            error = {"code": body["code"], "message": body["message"]}
+            assert json.loads(data)["response"]["error"] == error
+
+
+IMAGES: list[tuple[str, str]] = [
+    # the address, and what is said of it
+    ("ftp://pictures.example/a.jpg", "The provided URL does not appear"),
+    ("https://elsewhere.example/a.jpg", "Unable to download the media resource"),
+    ("https://gallery.example/nothing", "Failed to find the requested media"),
+    ("data:text/plain;base64,aGVsbG8=", "The media format is not supported"),
+    (data_url("plums")[:-4000], "Failed to decode the image"),
+    (as_data_url(Image.new("L", (10, 50)), "PNG"), "The image length and"),
+    (as_data_url(Image.new("L", (11, 2201)), "PNG"), "The image length and"),
+    ("data:image/png;base64," + "A" * 20_971_520, "Exceeded limit on max"),
+    ("data:image/png;base64," + "A" * 28_000_000, "String value length (28"),
+]
+
+
+async def test_an_unusable_image_and_a_wrong_key_are_refused() -> None:
+    async with upstream() as at:
+        for url, message in IMAGES:
+            answer = await at.ask(question("Alike?", url))
+            assert answer.status_code == 400
+            assert answer.json()["message"].startswith(message)
+        limit = as_data_url(Image.new("L", (11, 2200)), "PNG")
+        assert (await at.ask(question("Alike?", limit))).status_code == 200
+        for method, path in (("POST", "/responses"), ("DELETE", "/responses/resp_0")):
+            for key, message in (("", "No API-key"), ("Bearer sk-other", "Invalid API-key")):
+                headers = {"authorization": key}
+                answer = await at.client.request(method, path, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (401, "InvalidApiKey")
+                assert answer.json()["message"] == f"{message} provided."
+
+
+async def test_unknown_parameters_are_ignored_and_metadata_is_echoed_but_not_stored() -> None:
+    tools = [{"type": "image_search"}, {"type": "time_travel", "year": 1900}]
+    async with upstream() as at:
+        made = (await at.ask(question(tools=tools, novelty=1, metadata={"a": "b"}))).json()
+        path = f"/responses/{made['id']}"
+        stored = (await at.client.get(path)).json()
+        items = (await at.client.get(f"{path}/input_items")).json()
+        follow = question() | {"input": "And again?", "previous_response_id": made["id"]}
+        followed = (await at.ask(follow)).json()
+        deleted = (await at.client.delete(path)).json()
+        gone = await at.client.get(path)
+    assert (made["tools"], made["metadata"]) == (tools, {"a": "b"})
+    assert stored == made | {"metadata": {}}
+    assert (len(items["data"]), items["created_at"]) == (1, made["created_at"] * 1000)
+    assert found(followed) == found(made)
+    assert deleted == {"deleted": True, "id": made["id"]}
+    message = f"Response with id '{made['id']}' not found."
+    assert gone.json() == {"error": {"message": message, "type": "InvalidParameter"}}
+
+
+async def test_a_search_finds_every_picture_of_the_gallery_again_after_recompression() -> None:
+    async with upstream() as at:
+        for picture in PICTURES:
+            url = data_url(picture.name, scale=0.5)
+            results = found((await at.ask(question("Alike?", url))).json())
+            assert results[0]["title"] == picture.title
+            assert (await at.client.get(results[0]["url"])).headers["content-type"] == "image/jpeg"
+        assert (at.last.images[0].width, at.last.images[0].format) == (160, "JPEG")
+        page = (await at.client.get(f"{at.url}/gallery/")).text
+        record = await at.client.get(f"{at.url}/record?last=1")
+    assert [result["index"] for result in results] == list(range(1, 9))
+    assert page.count("<img") == len(PICTURES)
+    assert record.json()["billed"] == len(PICTURES)
+    assert record.json()["calls"][0]["headers"]["authorization"] == "Bearer"

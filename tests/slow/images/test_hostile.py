@@ -6,7 +6,6 @@ import sys
 import time
 import zlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -15,7 +14,7 @@ import pytest
 from tests.e2e.images.files import Make, chunk, encoded, exif, jpeg, noise, png, scene
 from tests.e2e.images.hostile import many_scans
 from tests.e2e.images.samples import LYING_AVIF
-from tests.processes import Process, service, simulator
+from tests.processes import Memory, Process, service, simulator
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -142,17 +141,6 @@ async def served() -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
         yield process, http
 
 
-def memory_bytes(pid: int, name: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
-
-
-def idle_memory_bytes(pid: int) -> int:
-    """What it has now; from now on its peak is counted anew."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return memory_bytes(pid, "VmRSS:")
-
-
 async def seconds_beside(http: httpx.AsyncClient, work: asyncio.Task[httpx.Response]) -> float:
     """The longest that a health check, or another's small upload, takes while the work goes on."""
     longest = 0.0
@@ -175,13 +163,13 @@ async def test_a_hostile_file_costs_the_service_and_others_little(
     process, http = served
     make, codes = HOSTILE[kind]
     body = make()
-    idle_bytes = idle_memory_bytes(process.pid)
+    memory = Memory(process)
     began = time.monotonic()
     work = asyncio.create_task(http.post("/search", files={"image": ("a", body)}))
     beside_s = await seconds_beside(http, work)
     took_s = time.monotonic() - began
     answer = (await work).json()
-    peak_bytes = memory_bytes(process.pid, "VmHWM:") - idle_bytes
+    peak_bytes = memory.peak_bytes
     with capsys.disabled():
         figures = f"{len(body) / MIB:5.1f} MiB, peak +{peak_bytes / MIB:5.1f}, {took_s:4.1f} s"
         print(f"\n{kind}: {figures}, beside {beside_s:.2f} s, {answer.get('code')}")  # noqa: T201

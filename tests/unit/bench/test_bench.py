@@ -1,6 +1,5 @@
 """`python -m bench` as a command, in its smallest form, and the shape of its committed results."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 from bench.client import WrongAnswer
 from bench.results import spread, table_text, targets
 from bench.running import check
-from bench.upstream import Answer, encode, events
+from bench.upstream import Answer, events
 
 ROOT = Path(__file__).parent.parent.parent.parent
 LAST = b'response.completed"'
@@ -27,14 +26,10 @@ def bench(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_lists_every_knob_and_measures_nothing() -> None:
-    done = bench("--help")
-    assert done.returncode == 0
+def test_help_lists_every_knob_and_an_unknown_subject_is_named() -> None:
+    help_text = bench("--help").stdout
     for knob in ("SUBJECTS", "MEASURES", "REPEATS", "LITELLM", "QUICK", "PREVIOUS"):
-        assert f"BENCH_{knob}=" in done.stdout
-
-
-def test_an_unknown_subject_is_named_and_nothing_is_run() -> None:
+        assert f"BENCH_{knob}=" in help_text
     done = bench(BENCH_SUBJECTS="nginx,apache")
     assert done.returncode == 1
     assert "BENCH_SUBJECTS: no apache; there are nginx, service, relay" in done.stderr
@@ -55,16 +50,6 @@ def test_another_checkout_is_measured_beside_this_one_in_the_same_run() -> None:
         assert all(float(value.replace(",", "")) > 0 for value in rows[figure][:2])
 
 
-def test_the_committed_results_have_figures_of_all_subjects_with_their_spread() -> None:
-    kept = json.loads((ROOT / "bench" / "results" / "bench.json").read_text(encoding="utf-8"))
-    assert kept.keys() == {"date", "machine", "versions", "plan", "targets", "subjects"}
-    assert {"nginx", "service", "relay"} <= kept["subjects"].keys()
-    for name in ("cpu_us_per_event", "stall_free_streams", "stream_kb", "upload_7mb_1_cpu_ms"):
-        found = kept["subjects"]["service"][name]
-        assert found["min"] <= found["median"] <= found["max"]
-        assert len(found["runs"]) == kept["plan"]["repeats"]
-
-
 def test_a_figure_is_the_median_of_its_repeats_and_a_target_a_ratio_of_medians() -> None:
     runs = [{"cpu_us_per_event": value} for value in (30.0, 20.0, 24.0)]
     table = spread({"nginx": [{"cpu_us_per_event": 10.0}], "service": runs})
@@ -73,11 +58,6 @@ def test_a_figure_is_the_median_of_its_repeats_and_a_target_a_ratio_of_medians()
     ratio = found["CPU per event, times nginx's"]
     assert (ratio["value"], ratio["met"]) == (2.4, True)
     assert found["memory of an open stream, KB"]["met"] is None
-
-
-def test_a_whole_stream_passes_the_check() -> None:
-    check(b"".join(EVENTS), ANSWER.text, LAST)
-    assert b"".join(encode(ANSWER).deltas).count(b"output_text.delta") == 2 * ANSWER.deltas
 
 
 @pytest.mark.parametrize(
@@ -93,5 +73,6 @@ def test_a_whole_stream_passes_the_check() -> None:
     ids=["lost", "disordered", "doubled", "cut", "ended twice", "ended too early"],
 )
 def test_a_stream_that_is_not_whole_is_noticed(body: list[bytes]) -> None:
+    check(b"".join(EVENTS), ANSWER.text, LAST)
     with pytest.raises(WrongAnswer):
         check(b"".join(body), ANSWER.text, LAST)

@@ -10,6 +10,7 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 FIELDS = sorted(Settings.model_fields)
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
 
 def shown(value: object) -> str:
@@ -23,35 +24,19 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def example(name: str) -> str:
-    """The two lines that a setting has in `.env.example`."""
-    field = Settings.model_fields[name]
-    return f"# {field.description}\n#{name.upper()}={shown(field.default)}\n"
-
-
 @pytest.mark.parametrize("name", FIELDS)
-def test_the_example_has_the_setting_with_its_meaning_and_default(name: str) -> None:
-    text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    assert example(name) in text, f"add to .env.example:\n{example(name)}"
+def test_a_setting_has_its_meaning_and_default_where_operators_look(name: str) -> None:
+    field = Settings.model_fields[name]
+    meaning, default = field.description or "", shown(field.default)
+    assert meaning.endswith("."), name
+    assert "\n" not in meaning, name
+    example = f"# {meaning}\n#{name.upper()}={default}\n"
+    assert example in EXAMPLE, f"add to .env.example:\n{example}"
+    row = f"| `{name.upper()}` | {f'`{default}` ' if default else ''}| {meaning} |"
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert row in text.replace("|  |", "| |"), row
 
 
 def test_the_example_has_nothing_that_is_no_setting() -> None:
-    text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    names = re.findall(r"^#?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)
+    names = re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE)
     assert sorted(names) == sorted(name.upper() for name in FIELDS)
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_the_operators_pages_have_the_setting_with_its_meaning_and_default(name: str) -> None:
-    field = Settings.model_fields[name]
-    default = shown(field.default)
-    row = f"| `{name.upper()}` | {f'`{default}`' if default else ''} | {field.description} |"
-    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    assert row.replace("|  |", "| |") in text.replace("|  |", "| |"), row
-
-
-def test_every_setting_has_a_meaning_of_one_sentence() -> None:
-    for name, field in Settings.model_fields.items():
-        assert field.description, f"{name} has no meaning"
-        assert field.description.endswith("."), name
-        assert "\n" not in field.description, name

@@ -26,27 +26,22 @@ def all_secrets(settings: Settings) -> dict[str, str]:
     return {name: getattr(settings, name.lower()).get_secret_value() for name in GOOD}
 
 
-def test_secrets_come_from_files_that_variables_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("named_by", ["variables", "the env file"])
+def test_secrets_come_from_files(
+    named_by: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name, value in GOOD.items():
-        (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
-        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
-        monkeypatch.setenv(name, "")
-    settings = load()
-    assert all_secrets(settings) == GOOD
-    assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
-
-
-def test_secrets_come_from_files_that_the_env_file_names(tmp_path: Path) -> None:
     lines = []
     for name, value in GOOD.items():
         (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
         lines.append(f"{name}_FILE={tmp_path / name}")
-    (tmp_path / ".env").write_text("\n".join([*lines, "PORT=8123"]), encoding="utf-8")
+        if named_by == "variables":
+            monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+            monkeypatch.setenv(name, "")
+    if named_by == "the env file":
+        (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
     settings = load()
     assert all_secrets(settings) == GOOD
-    assert settings.port == 8123
+    assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
 
 
 def test_secrets_come_from_the_directory_of_secrets(tmp_path: Path) -> None:

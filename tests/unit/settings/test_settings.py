@@ -6,7 +6,6 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -31,17 +30,24 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     return str(refused.value)
 
 
+DEFAULTS = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+
+
+FLAGS = {name for name, default in DEFAULTS.items() if isinstance(default, bool)}
+AMOUNTS = {name for name, default in DEFAULTS.items() if isinstance(default, Decimal)}
+COUNTS = {name for name, default in DEFAULTS.items() if isinstance(default, int)} - FLAGS
+TIMES_S = {name for name in COUNTS if name.endswith("_S")}
 BAD: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(sorted(COUNTS), ("-1", "many")),
+    **dict.fromkeys(sorted(TIMES_S), ("-1", "x", "inf", "nan", LONG_AGO)),
+    **dict.fromkeys(sorted(FLAGS), ("perhaps",)),
+    **dict.fromkeys(sorted(AMOUNTS), ("-1", "x", "nan", "inf")),
     "HOST": ("not a host", "http://0.0.0.0"),
     "PORT": ("http", "70000", "-1"),
     "ROOT_PATH": ("images", "/images/", "/a b", "/a?b", "//a"),
-    "SHUTDOWN_GRACE_S": ("soon", "-1", "inf", "nan", LONG_AGO),
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("xml",),
-    "LOG_PROMPTS": ("perhaps",),
     "TRUSTED_PROXIES": ("*", "proxy.example", "10.0.0.0/99", "10.0.0.1/8", "127.0.0.1, x"),
-    "DOCS": ("perhaps",),
-    "WEB_PAGE": ("perhaps",),
     "DASHSCOPE_API_KEY": ("", "sk canary", "sk-canary\n", "sk-canary-é"),
     "DASHSCOPE_WORKSPACE_ID": ("ws/canary", "ws.evil.example"),
     "DASHSCOPE_REGION": ("CN Beijing", "evil.example/", "eu-central-1"),
@@ -55,53 +61,18 @@ BAD: dict[str, tuple[str, ...]] = {
     "ALLOWED_MODELS": ("gpt-4o",),
     "UPSTREAM_PROXY": ("proxy.example:8080", "ftp://canary@a.example", "http://", "http://a:b"),
     "UPSTREAM_CA_FILE": ("/no/such/file", __file__),
-    "UPSTREAM_CONNECT_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "UPSTREAM_FIRST_EVENT_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "UPSTREAM_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "UPSTREAM_TOTAL_TIMEOUT_S": ("-1", "x", LONG_AGO),
     "UPSTREAM_RETRIES": ("-1", "11", "1.5"),
-    "UPSTREAM_RETRY_TOTAL_S": ("-1", "x", LONG_AGO),
     "UPSTREAM_MAX_EVENT_BYTES": ("0", "1000", "many"),
-    "UPSTREAM_STORE": ("perhaps",),
-    "IMAGE_MAX_BYTES": ("-1", "many"),
-    "BODY_MAX_BYTES": ("-1", "many"),
-    "IMAGE_MAX_PIXELS": ("-1", "many"),
     "IMAGE_MAX_COUNT": ("0", "251", "x"),
-    "IMAGE_MAX_SIDE": ("-1", "x"),
-    "IMAGE_WORKERS": ("-1", "x"),
-    "IMAGE_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "IMAGE_WORKER_MEMORY_BYTES": ("-1", "x"),
-    "IMAGE_INFLIGHT_MAX_BYTES": ("-1", "x"),
-    "UPLOAD_IDLE_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "UPLOAD_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "PROMPT_MAX_CHARS": ("-1", "x"),
-    "STREAM_COMMIT_S": ("-1", "x", LONG_AGO),
-    "STREAM_PROGRESS_S": ("-1", "x", LONG_AGO),
-    "STREAM_HEARTBEAT_S": ("-1", "x", LONG_AGO),
-    "STREAM_LINGER_S": ("-1", "x", LONG_AGO),
-    "STREAM_SEND_TIMEOUT_S": ("-1", "x", LONG_AGO),
-    "SEARCH_RETENTION_S": ("-1", "x", LONG_AGO),
-    "CACHE_TTL_S": ("-1", "x", LONG_AGO),
     "SEARCH_MAX_BYTES": ("-1", "x", "1000", "17825791"),
-    "SEARCH_STORE_MAX_BYTES": ("-1", "x"),
-    "RESPONSE_OWNER_TTL_S": ("-1", "x", LONG_AGO),
     "CLIENT_KEYS": ("canary", "shop:", "sh op:canary", "a:canary,b:canary", "anonymous:canary"),
     "CLIENT_TOKEN_SECRET": ("canary", f"{SECRET},canary"),
     "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
-    "ALLOW_ANONYMOUS": ("perhaps",),
-    "CORS_ORIGINS": (
-        "app.example",
-        "https://app.example/x",
-        "null",
-        "https://*.example",
-        "https://é",
-    ),
+    "ALLOWED_HOSTS": ("https://a.example", "a.example:80", "a.example/x", "*"),
+    "CORS_ORIGINS": ("app.example", "https://a.example/x", "null", "https://*.example", "http://é"),
     "RATE_LIMIT": ("60", "many", "60/week", "-1/minute"),
-    "CAPACITY": ("-1", "x"),
-    "CAPACITY_WAIT_S": ("-1", "x", LONG_AGO),
-    "BUDGET_CLIENT_CNY_PER_DAY": ("-1", "x", "nan", "inf"),
-    "BUDGET_TOTAL_CNY_PER_DAY": ("-1", "x", "nan", "inf"),
     "TOOLS_ALLOWED": (),
+    "CNY_PER_USD": ("0", "-1", "x", "nan"),
     "PRICES": ("{", "[]", '{"m": 1}', '{"image_search": -1}'),
 }
 """`TOOLS_ALLOWED` has no bad values: what is no tool of anybody's is never named by a request."""
@@ -111,7 +82,7 @@ ELSEWHERE = {"ALLOWED_MODELS": "MODEL"}
 
 
 def test_every_setting_has_its_bad_values() -> None:
-    assert sorted(BAD) == sorted(name.upper() for name in Settings.model_fields)
+    assert sorted(BAD) == sorted(DEFAULTS)
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in BAD.items() for v in values])
@@ -121,7 +92,7 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
     line = refusal(monkeypatch, **{name: value})
     assert re.match(rf"{ELSEWHERE.get(name, name)}: \w", line)
     assert "\n" not in line
-    if isinstance(Settings.model_fields[name.lower()].default, SecretStr) or "u:p@" in value:
+    if isinstance(DEFAULTS[name], SecretStr) or "u:p@" in value:
         assert "given" not in line
         assert "canary" not in line
     elif name not in ELSEWHERE:
@@ -136,72 +107,52 @@ def test_every_bad_value_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
 SIZES = {"20MB": 20_000_000, "20MiB": 20_971_520, "20971520": 20_971_520, "1 GB": 10**9}
 TIMES = {"20s": 20, "20": 20, "1.5m": 90, "250ms": 0.25, "2h": 7_200, "1d": 86_400}
-
-
-@pytest.mark.parametrize("text", SIZES)
-def test_a_size_may_have_a_unit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(monkeypatch, IMAGE_MAX_BYTES=text).image_max_bytes == SIZES[text]
-
-
-@pytest.mark.parametrize("text", TIMES)
-def test_a_time_may_have_a_unit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(monkeypatch, STREAM_LINGER_S=text).stream_linger_s == TIMES[text]
-
-
-NUMBERS = [
-    name
-    for name, field in Settings.model_fields.items()
-    if isinstance(field.default, int | float | Decimal) and not isinstance(field.default, bool)
+UNITS = [
+    *(("image_max_bytes", text, n) for text, n in SIZES.items()),
+    *(("stream_linger_s", text, n) for text, n in TIMES.items()),
 ]
-NO_ZERO = {"upstream_max_event_bytes", "image_max_count", "client_token_ttl_s"}
 
 
-@pytest.mark.parametrize("name", sorted({*NUMBERS} - NO_ZERO))
+@pytest.mark.parametrize(("name", "text", "number"), UNITS)
+def test_a_size_or_a_time_may_have_a_unit(
+    name: str, text: str, number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert getattr(read(monkeypatch, **{name.upper(): text}), name) == number
+
+
+NO_ZERO = {"UPSTREAM_MAX_EVENT_BYTES", "IMAGE_MAX_COUNT", "CLIENT_TOKEN_TTL_S", "CNY_PER_USD"}
+
+
+@pytest.mark.parametrize("name", sorted((COUNTS | AMOUNTS) - NO_ZERO))
 def test_every_limit_takes_zero(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert getattr(read(monkeypatch, **{name.upper(): "0"}), name) == 0
+    assert getattr(read(monkeypatch, **{name: "0"}), name.lower()) == 0
 
 
 @pytest.mark.parametrize("name", sorted(set(BAD) - set(LEAST)))
 def test_an_empty_variable_is_as_none_given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As compose files pass on what is not set."""
-    field = name.lower()
-    assert getattr(read(monkeypatch, **{name: ""}), field) == Settings.model_fields[field].default
+    assert getattr(read(monkeypatch, **{name: ""}), name.lower()) == DEFAULTS[name]
 
 
-URLS: dict[str, tuple[dict[str, str], str]] = {
-    "nothing": ({}, "https://dashscope.aliyuncs.com/compatible-mode/v1"),
-    "a region with a shared host": (
-        {"DASHSCOPE_REGION": "ap-southeast-1"},
-        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+VENDOR, BY_WORKSPACE = "aliyuncs.com/compatible-mode/v1", {"DASHSCOPE_WORKSPACE_ID": "ws-1"}
+URLS: list[tuple[dict[str, str], str]] = [
+    ({}, f"https://dashscope.{VENDOR}"),
+    ({"DASHSCOPE_REGION": "ap-southeast-1"}, f"https://dashscope-intl.{VENDOR}"),
+    (BY_WORKSPACE, f"https://ws-1.cn-beijing.maas.{VENDOR}"),
+    (
+        BY_WORKSPACE | {"DASHSCOPE_REGION": "eu-central-1"},
+        f"https://ws-1.eu-central-1.maas.{VENDOR}",
     ),
-    "a workspace": (
-        {"DASHSCOPE_WORKSPACE_ID": "ws-1"},
-        "https://ws-1.cn-beijing.maas.aliyuncs.com/compatible-mode/v1",
-    ),
-    "a workspace in a region without a shared host": (
-        {"DASHSCOPE_WORKSPACE_ID": "ws-1", "DASHSCOPE_REGION": "eu-central-1"},
-        "https://ws-1.eu-central-1.maas.aliyuncs.com/compatible-mode/v1",
-    ),
-    "a URL with a name of letters beyond ASCII, and a port": (
-        {"DASHSCOPE_BASE_URL": "https://bücher.example:8443/v1"},
-        "https://bücher.example:8443/v1",
-    ),
-    "a URL with an address in brackets": (
-        {"DASHSCOPE_BASE_URL": "http://[::1]:9000/v1"},
-        "http://[::1]:9000/v1",
-    ),
-    "a URL, which wins": (
-        {"DASHSCOPE_BASE_URL": "http://sim:9000/v1/", "DASHSCOPE_REGION": "eu-central-1"},
-        "http://sim:9000/v1",
-    ),
-}
+    ({"DASHSCOPE_BASE_URL": "https://bücher.example:8443/v1"}, "https://bücher.example:8443/v1"),
+    ({"DASHSCOPE_BASE_URL": "http://[::1]:9000/v1"}, "http://[::1]:9000/v1"),
+    (BY_WORKSPACE | {"DASHSCOPE_BASE_URL": "http://sim:9000/v1/"}, "http://sim:9000/v1"),
+]
 
 
-@pytest.mark.parametrize("given", URLS)
+@pytest.mark.parametrize(("variables", "url"), URLS)
 def test_the_upstreams_address_follows_from_what_is_given(
-    given: str, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables, url = URLS[given]
     assert read(monkeypatch, **variables).base_url == url
 
 
@@ -221,42 +172,28 @@ def test_lists_are_split_and_words_may_be_written_large(monkeypatch: pytest.Monk
 def test_a_model_that_is_not_documented_is_allowed_by_naming_it_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "ALLOWED_MODELS" in refusal(monkeypatch, MODEL="qwen9-plus")
-    settings = read(monkeypatch, MODEL="qwen9-plus", ALLOWED_MODELS="qwen9-plus")
-    assert settings.models == ("qwen9-plus",)
-    assert "MODEL" in refusal(monkeypatch, MODEL="qwen3.7-plus", ALLOWED_MODELS="qwen9-plus")
+    for model, allowed, blamed in (("new", "", "ALLOWED_MODELS"), ("qwen3.7-plus", "new", "MODEL")):
+        assert blamed in refusal(monkeypatch, MODEL=model, ALLOWED_MODELS=allowed)
+    assert read(monkeypatch, MODEL="new", ALLOWED_MODELS="new").models == ("new",)
 
 
 def started(**variables: str) -> subprocess.CompletedProcess[str]:
     """`python -m app` under settings that stop it at once."""
-    root = str(Path(__file__).parents[3])
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": root, **variables}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **variables}
     command = [sys.executable, "-m", "app"]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Traceback" not in ended.stderr
+    assert "canary" not in ended.stderr
+    return ended
 
 
 def test_without_anybody_to_let_in_the_start_is_refused_with_three_ways_out() -> None:
     ended = started(DASHSCOPE_API_KEY=KEY)
-    assert (ended.returncode, ended.stdout) == (2, "")
     for line in ("CLIENT_KEYS=web:", "CLIENT_TOKEN_SECRET=", "ALLOW_ANONYMOUS=true"):
         assert line in ended.stderr
-    assert KEY not in ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("DASHSCOPE_API_KEY", ""),
-        ("DASHSCOPE_BASE_URL", "https://a:b/v1"),
-        ("CLIENT_KEYS", "canary"),
-        ("PRICES", "{"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value"), [("DASHSCOPE_API_KEY", ""), ("CLIENT_KEYS", "canary")])
 def test_the_process_ends_with_status_2_and_names_the_variable(name: str, value: str) -> None:
-    ended = started(**LEAST | {name: value})
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert re.search(rf"\b{name}\b", ended.stderr)
-    assert "Traceback" not in ended.stderr
-    assert "canary" not in ended.stderr
+    assert re.search(rf"\b{name}\b", started(**LEAST | {name: value}).stderr)

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,23 +12,26 @@ import uvloop
 
 from app.upstream.transport import BUFFER_MAX_BYTES, HEAD_MAX_BYTES, Transport
 from tests.clock import SkippingLoop, settle
-from tests.unit.upstream.peer import (
+from tests.peer import (
+    END,
     Handler,
     Peer,
     Reader,
     Writer,
     answers,
-    answers_and_closes,
-    answers_and_waits,
-    chunked,
+    chunk,
+    holds,
     resets,
     response,
+    says,
+    says_then,
     serving,
 )
 
 LARGE = b"x" * 24_000_000
 """More than the kernel buffers between two sockets."""
 PIECE = 1_000_000
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class Pieces:
@@ -88,10 +90,9 @@ async def test_a_request_that_is_cut_when_it_was_written_is_a_read_error(
     left: int, *, reset: bool
 ) -> None:
     async with serving(cuts_after(len(LARGE) - left, reset=reset)) as peer:
-        with pytest.raises(httpx.ReadError):
-            await post(peer.url, Pieces())
-        with pytest.raises(httpx.ReadError):
-            await post(peer.url, LARGE)
+        for content in (Pieces(), LARGE):
+            with pytest.raises(httpx.ReadError):
+                await post(peer.url, content)
 
 
 async def test_where_nobody_listens_nothing_is_sent() -> None:
@@ -111,10 +112,10 @@ async def test_a_handshake_that_takes_too_long_is_a_connect_time_out() -> None:
 
 BODIES = {
     "length": response(b"hello world"),
-    "chunked": chunked(b"hello", b" ", b"world"),
+    "chunked": CHUNKED + chunk(b"hello ") + chunk(b"world") + END,
     "until close": b"HTTP/1.1 200 OK\r\n\r\nhello world",
     "interim": b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + response(b"hello world"),
-    "trailer": chunked(b"hello", b" world")[:-2] + b"late: 1\r\n\r\n",
+    "trailer": CHUNKED + chunk(b"hello world") + END[:-2] + b"late: 1\r\n\r\n",
 }
 
 
@@ -122,22 +123,15 @@ BODIES = {
 async def test_a_body_is_the_same_wherever_its_bytes_are_cut(name: str) -> None:
     wire = BODIES[name]
     for cut in range(1, len(wire), 3):
-        async with serving(answers_and_closes(wire[:cut], wire[cut:])) as peer:
+        async with serving(says(wire[:cut], wire[cut:])) as peer:
             answer = await post(peer.url)
             assert (answer.status_code, answer.content) == (200, b"hello world")
             assert not {"link", "late"} & set(answer.headers)
 
 
 async def test_bytes_are_delivered_as_they_arrive() -> None:
-    first, second = chunked(b"one", b"two")[:-5].split(b"3\r\ntwo")
-
-    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        await peer.request(reader)
-        writer.write(first)
-        await peer.go_on.wait()
-        writer.write(b"3\r\ntwo" + second + b"0\r\n\r\n")
-
-    async with serving(handle) as peer, client() as http, http.stream("GET", peer.url) as answer:
+    handler = says_then(CHUNKED + chunk(b"one"), chunk(b"two"), END)
+    async with serving(handler) as peer, client() as http, http.stream("GET", peer.url) as answer:
         chunks = answer.aiter_raw()
         assert await anext(chunks) == b"one"
         peer.go_on.set()
@@ -150,19 +144,19 @@ async def test_bytes_are_delivered_as_they_arrive() -> None:
         b"hello\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nx: " + b"x" * 16 * HEAD_MAX_BYTES,
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnope",
+        CHUNKED + b"nope",
     ],
 )
 async def test_what_is_not_http_is_a_protocol_error(wire: bytes) -> None:
-    async with serving(answers_and_waits(wire)) as peer:
+    async with serving(holds(wire)) as peer:
         with pytest.raises(httpx.RemoteProtocolError):
             await post(peer.url)
 
 
 @pytest.mark.parametrize("reset", [False, True])
-@pytest.mark.parametrize("wire", [response(b"hello")[:-1], chunked(b"hello")[:-2]])
+@pytest.mark.parametrize("wire", [response(b"hello")[:-1], CHUNKED + chunk(b"hello") + END[:-2]])
 async def test_a_body_that_ends_early_is_a_read_error(wire: bytes, *, reset: bool) -> None:
-    async with serving(answers_and_closes(wire, reset=reset)) as peer:
+    async with serving(says(wire, reset=reset)) as peer:
         with pytest.raises(httpx.ReadError):
             await post(peer.url)
 
@@ -171,7 +165,7 @@ async def test_a_body_that_ends_early_is_a_read_error(wire: bytes, *, reset: boo
     ("wire", "connections"),
     [
         (response(b"ok"), 1),
-        (chunked(b"ok"), 1),
+        (CHUNKED + chunk(b"ok") + END, 1),
         (response(b"ok", "connection: close"), 2),
         (response(b"ok") + b"more", 2),
         (response(b"ok") * 2, 2),
@@ -186,7 +180,7 @@ async def test_a_connection_is_kept_when_it_may_be(wire: bytes, connections: int
 
 
 async def test_a_kept_connection_that_was_closed_is_not_used() -> None:
-    async with serving(answers_and_closes(response(b"ok"))) as peer, client() as http:
+    async with serving(says(response(b"ok"))) as peer, client() as http:
         for _ in range(3):
             peer.left.clear()
             assert (await http.post(peer.url, content=b"x")).content == b"ok"
@@ -196,21 +190,18 @@ async def test_a_kept_connection_that_was_closed_is_not_used() -> None:
 
 
 async def test_a_kept_connection_that_closes_under_the_request_is_replaced_once() -> None:
-    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        if peer.connections == 1:
-            await peer.request(reader)
-            writer.write(response(b"first"))
-            await reader.readuntil(b"\r\n\r\n")
-            resets(writer)
-        else:
-            body = await peer.request(reader)
-            writer.write(response(b"%d" % len(body)))
+    async def first(peer: Peer, reader: Reader, writer: Writer) -> None:
+        await peer.request(reader)
+        writer.write(response(b"first"))
+        await reader.readuntil(b"\r\n\r\n")
+        resets(writer)
 
-    async with serving(handle) as peer, client() as http:
+    async with serving(first, says(response(b"second"))) as peer, client() as http:
         assert (await http.post(peer.url, content=b"x")).content == b"first"
         headers = {"Content-Length": str(len(LARGE))}
         answer = await http.post(peer.url, content=Pieces(), headers=headers)
-        assert (answer.content, peer.connections) == (b"%d" % len(LARGE), 2)
+        assert (answer.content, peer.connections) == (b"second", 2)
+        assert peer.requests[1].endswith(LARGE)
 
 
 async def test_a_kept_connection_that_closes_behind_the_request_is_not_replaced() -> None:
@@ -264,15 +255,10 @@ async def test_a_slow_reader_holds_the_peer_back() -> None:
         assert max(sizes) < 4 * BUFFER_MAX_BYTES
 
 
-@pytest.mark.parametrize("handler", [answers_and_waits(), answers_and_waits(chunked(b"a")[:-5])])
-async def test_leaving_closes_the_connection_at_once(handler: Handler) -> None:
-    async def ask(http: httpx.AsyncClient, url: str) -> None:
-        async with http.stream("POST", url, content=b"x") as answer:
-            async for _ in answer.aiter_raw():
-                pass
-
-    async with serving(handler) as peer, client() as http:
-        asking = asyncio.create_task(ask(http, peer.url))
+@pytest.mark.parametrize("wire", [b"", CHUNKED + chunk(b"half")])
+async def test_leaving_closes_the_connection_at_once(wire: bytes) -> None:
+    async with serving(holds(wire)) as peer, client() as http:
+        asking = asyncio.create_task(http.post(peer.url, content=b"x"))
         await peer.asked.wait()
         await settle()
         asking.cancel()
@@ -282,23 +268,14 @@ async def test_leaving_closes_the_connection_at_once(handler: Handler) -> None:
 
 
 async def test_a_response_that_is_dropped_closes_its_connection() -> None:
-    async with serving(answers_and_waits(chunked(b"half")[:-5])) as peer, client() as http:
+    async with serving(holds(CHUNKED + chunk(b"half"))) as peer, client() as http:
         async with http.stream("GET", peer.url) as answer:
             assert await anext(answer.aiter_raw()) == b"half"
         await peer.left.wait()
 
 
 async def test_a_response_of_which_no_more_is_needed_may_end_and_keep_its_connection() -> None:
-    whole = chunked(b"half")
-
-    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        while True:
-            await peer.request(reader)
-            writer.write(whole[:-5])
-            await peer.go_on.wait()
-            writer.write(whole[-5:])
-
-    async with serving(handle) as peer, client() as http:
+    async with serving(says_then(CHUNKED + chunk(b"half"), END)) as peer, client() as http:
         for _ in range(2):
             async with http.stream("GET", peer.url) as answer:
                 assert await anext(answer.aiter_raw()) == b"half"
@@ -313,22 +290,3 @@ async def test_a_header_cannot_become_two(value: str) -> None:
     async with client() as http:
         with pytest.raises(httpx.LocalProtocolError):
             await http.get("http://127.0.0.1:1/", headers={"x": value})
-
-
-async def test_a_private_authority_is_trusted_only_where_it_is_given(
-    ca_files: tuple[Path, Path],
-) -> None:
-    theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    theirs.load_cert_chain(*ca_files)
-    ours = ssl.create_default_context(cafile=str(ca_files[0]))
-    async with serving(answers(response(b"secret")), tls=theirs) as peer:
-        url = f"https://localhost:{peer.port}/"
-        async with client(ours) as http:
-            for _ in range(2):
-                answer = await http.post(url, content=LARGE)
-                assert answer.content == b"secret"
-            assert peer.connections == 1
-        async with client() as http:
-            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-                await http.get(url)
-        assert len(peer.requests) == 2

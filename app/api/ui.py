@@ -1,0 +1,127 @@
+"""`/ui/chat`: the last message of a chat is a search, as the AI SDK's `useChat` asks for it."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from app.api import bodies
+from app.api.dependencies import Admitted, IdempotencyKey, Reader
+from app.api.disconnects import wait_as_reader
+from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
+from app.api.schemas import Json, SearchRequest
+from app.api.search import STARTED_HEADERS, Fields, open_search
+from app.api.service import Service, ServiceDep
+from app.api.sse import EventStream
+from app.api.ui_stream import UI_STREAM_HEADERS, UiMessageStream
+from app.images.memory import MemoryReservation
+from app.models import Client
+from app.runs import Reader as RunReader
+from app.setting_types import ANONYMOUS
+from app.upstream.lenient import as_list, as_object, as_text
+
+GUESSABLE_CHARS = 16
+"""Chat ids are made by browsers; a shorter one of an anonymous caller could be guessed."""
+
+router = APIRouter(prefix="/ui", tags=["ui"])
+STREAM = answer(
+    *STARTED_HEADERS,
+    description="The AI SDK's UI message stream, version 1.",
+    content={"text/event-stream": {"schema": {"type": "object", "required": ["type"]}}},
+)
+ChatId = Annotated[str, Path(max_length=128, description="Id of the chat.")]
+
+
+class ChatRequest(SearchRequest):
+    """What `useChat` sends: the last message of the user is the search.
+
+    Members of `SearchRequest` may stand beside it, as the transport's `body` adds them.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=128, description="Id of the chat.")]
+    messages: list[Json] = Field(description="All messages of the chat.")
+    trigger: Literal["submit-message", "regenerate-message"] = Field(
+        default="submit-message", description="`regenerate-message`: ask again."
+    )
+    message_id: str | None = Field(default=None, alias="messageId", description="Not looked at.")
+
+    def as_search(self) -> SearchRequest:
+        """The search; without a picture it follows up the chat's last answer."""
+        roles = [as_text(message.get("role")) for message in self.messages]
+        asked = len(roles) - roles[::-1].index("user") - 1 if "user" in roles else 0
+        parts = [as_object(part) for one in self.messages[asked:][:1] for part in _parts(one)]
+        urls = [as_text(part.get("url")) for part in parts if part.get("type") == "file"]
+        texts = [as_text(part.get("text")) for part in parts if part.get("type") == "text"]
+        changes: dict[str, Any] = {"prompt": "\n".join(texts) or self.prompt}
+        if urls:
+            changes["image_url"] = [*self.image_url, *urls]
+        elif not self.image_url and not self.previous_response_id:
+            answers = [one.get("metadata") for one in self.messages[:asked] if one.get("metadata")]
+            last = as_object(answers[-1]) if answers else {}
+            changes["previous_response_id"] = last.get("upstream_response_id")
+        if self.trigger == "regenerate-message":
+            changes["fresh"] = True
+        known = self.model_dump(include=set(SearchRequest.model_fields))
+        return bodies.validated(SearchRequest, known | changes, strict=True)
+
+
+def _parts(message: Json) -> list[Any]:
+    return as_list(message.get("parts"))
+
+
+@router.post(
+    "/chat",
+    response_class=EventStream,
+    openapi_extra=body(json=ChatRequest),
+    responses=STREAM | refusals(*UPLOADED, *UPSTREAM),
+)
+async def send_chat_message(
+    request: Request, service: ServiceDep, client: Admitted, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Search with the last message of a chat, and follow the answer as a UI message stream."""
+    chat_id = ""
+
+    async def read(request: Request, memory: MemoryReservation) -> Fields:
+        nonlocal chat_id
+        sent = await bodies.read_json(request, memory)
+        chat = bodies.validated(ChatRequest, sent.found, strict=True)
+        chat_id = chat.id
+        return chat.as_search(), []
+
+    reader = await open_search(request, service, client, idempotency_key, read=read)
+    await wait_as_reader(request, reader, reader.run.opened(service.settings.stream_commit_s))
+    if client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
+        service.chats[client.name, chat_id] = reader.run
+    return _stream(service, reader, client, chat_id)
+
+
+@router.get(
+    "/chat/{chat_id}/stream",
+    response_class=EventStream,
+    responses=STREAM
+    | answer(status=204, description="Nothing goes on, or its end was read.")
+    | refusals(*IDENTIFIED),
+)
+async def resume_chat(service: ServiceDep, client: Reader, chat_id: ChatId) -> Response:
+    """Follow the latest search of a chat from its beginning, until somebody has had its end."""
+    run = service.chats.get((client.name, chat_id))
+    if run is None:
+        return Response(status_code=204)
+    service.metrics.resumes.labels("memory").inc()
+    return _stream(service, run.read(resumable=True), client, chat_id)
+
+
+def _stream(service: Service, reader: RunReader, client: Client, chat_id: str) -> EventStream:
+    def forget() -> None:
+        if service.chats.get((client.name, chat_id)) is reader.run:
+            del service.chats[client.name, chat_id]
+
+    return EventStream(
+        reader,
+        encode=UiMessageStream().encode,
+        heartbeat_s=service.settings.stream_heartbeat_s,
+        streams_open=service.metrics.streams_open,
+        headers=UI_STREAM_HEADERS,
+        on_end=forget,
+    )

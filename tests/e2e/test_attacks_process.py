@@ -1,0 +1,178 @@
+"""Mischief that meets the process: its memory, its log, its signals."""
+
+import asyncio
+import json
+import os
+import re
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from simulator import create_app as create_simulator
+from tests.e2e.asking import IMAGE_URL
+from tests.e2e.callers import ASKED, BLOG, BLOG_KEY, SHOP, SHOP_KEY, bearer
+from tests.e2e.shipped import shipped
+from tests.processes import LISTENS, ROOT, service, simulator
+from tests.service import FAST, KEY, served
+from tests.wire import dial, events_of, request
+
+GUARD_S = 120
+LINE_MAX_BYTES = 8_192
+LINES_MAX = 2_048
+"""Most lines that wait for a reader of the log."""
+ANONYMOUS = {"ALLOW_ANONYMOUS": "true"}
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+async def test_no_log_line_is_longer_than_eight_kibibytes(form: str) -> None:
+    async with shipped(**ANONYMOUS, LOG_FORMAT=form) as (process, http):
+        url = str(http.base_url)
+        for text in ("a" * 60_000, "%01" * 20_000, "%F0%9F%98%80" * 3_000, "%22" * 20_000):
+            async with dial(url) as wire:
+                wire.send(request("GET", f"/{text}", headers={"X-Request-ID": "long"}))
+                assert (await wire.head()).status == 404
+    long = [line for line in process.lines if "long" in line]
+    assert len(long) == 4
+    for line in long:
+        assert len(line.encode()) <= LINE_MAX_BYTES
+        if form == "json":
+            found = json.loads(line)
+            assert (found["request_id"], found["status"], found["level"]) == ("long", 404, "info")
+
+
+@asynccontextmanager
+async def logging_into_a_pipe(
+    **settings: str,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The process, whose log nobody reads any more once it has said where it listens."""
+    reading, writing = os.pipe()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app"),
+        cwd="/",
+        env={"PYTHONPATH": str(ROOT), "PORT": "0", "DASHSCOPE_API_KEY": KEY} | settings,
+        stdout=writing,
+    )
+    os.close(writing)
+    try:
+        said = ""
+        while not (found := LISTENS.search(said)):
+            said += (await asyncio.to_thread(os.read, reading, 65_536)).decode()
+        yield child, found[1]
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+        os.close(reading)
+
+
+async def test_a_log_that_nobody_reads_stops_nobody_and_what_is_dropped_is_counted() -> None:
+    settings = ANONYMOUS | {"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "0"}
+    async with asyncio.timeout(GUARD_S), served(create_simulator(FAST)) as upstream:
+        given = settings | {"DASHSCOPE_BASE_URL": f"{upstream}/compatible-mode/v1"}
+        async with (
+            logging_into_a_pipe(**given) as (child, url),
+            httpx.AsyncClient(base_url=url, timeout=GUARD_S) as http,
+        ):
+            async with dial(url) as wire:
+                # Each is answered, and logged in 200 bytes or more.
+                wire.send(request("GET", "/search/srch_x") * 3_000)
+                wire.send(request("GET", "/healthz", headers={"Connection": "close"}))
+                assert (await wire.all()).count(b"HTTP/1.1 404 ") == 3_000
+            assert await lines_dropped(http) > 3_000 - LINES_MAX - 65_536 / 200
+            found = await http.post("/search", json=ASKED)
+            assert found.json()["status"] == "completed"
+            child.send_signal(signal.SIGTERM)
+            assert await child.wait() == 0
+
+
+async def lines_dropped(http: httpx.AsyncClient) -> float:
+    [value] = re.findall(
+        r"^imagesearch_log_dropped_total (\S+)$", (await http.get("/metrics")).text, re.MULTILINE
+    )
+    return float(value)
+
+
+async def test_sighup_reads_the_client_keys_again_and_ends_no_stream(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"shop:{SHOP_KEY}")
+    settings = {"CLIENT_KEYS_FILE": str(file), "ALLOW_ANONYMOUS": "false"}
+
+    async def statuses(http: httpx.AsyncClient, *wanted: int) -> None:
+        while True:
+            answers = [await http.get("/usage", headers=client) for client in (SHOP, BLOG)]
+            if tuple(answer.status_code for answer in answers) == wanted:
+                return
+
+    async with (
+        asyncio.timeout(GUARD_S),
+        simulator() as upstream,
+        service(upstream, **settings, RATE_LIMIT="3/day") as process,
+        httpx.AsyncClient(base_url=process.url) as http,
+        dial(process.url) as wire,
+    ):
+        body = {"image_url": IMAGE_URL, "prompt": "[sim gated tag=hup]"}
+        wire.send(request("POST", "/search/stream", headers=SHOP, body=body))
+        assert (await wire.head()).status == 200
+        await statuses(http, 200, 401)
+        file.write_text(f"blog:{BLOG_KEY}")
+        process.signal(signal.SIGHUP)
+        await statuses(http, 401, 200)
+        for times, bad in enumerate(("nonsense", ""), start=1):  # The keys stay as they were.
+            file.write_text(bad)
+            process.signal(signal.SIGHUP)
+            while sum("client keys are kept" in line for line in process.lines) < times:
+                await statuses(http, 401, 200)
+        file.write_text(f"blog:{BLOG_KEY},shop:{SHOP_KEY}")
+        process.signal(signal.SIGHUP)
+        await statuses(http, 200, 200)
+        # Rates and searches go on as they were.
+        again = await http.post("/search", json=ASKED, headers=SHOP)
+        assert "r=1" in again.headers["ratelimit"]
+        await http.post(f"{upstream.url}/gate/hup")
+        assert events_of(await wire.rest())[-1] == b"search.completed"
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+    assert SHOP_KEY not in process.said
+
+
+def size_of(pid: int) -> int:
+    """Bytes of a process' address space (proc(5))."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process' memory")
+async def test_who_exhausts_the_memory_is_not_told_to_try_again() -> None:
+    body = b'{"image_url": "data:image/png;base64,' + b"x" * 27_000_000 + b'"}'
+    async with shipped(**ANONYMOUS) as (process, http):
+        assert (await http.post("/search", json=ASKED)).status_code == 200
+        most = size_of(process.pid) + 24_000_000
+        before = resource.prlimit(process.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        kind = {"Content-Type": "application/json"}
+        failed = await http.post("/search", content=body, headers=kind)
+        assert (failed.status_code, failed.json()["code"]) == (500, "internal")
+        assert (failed.json()["retryable"], failed.json()["billed"]) == (False, "no")
+        resource.prlimit(process.pid, resource.RLIMIT_AS, before)
+        assert (await http.post("/search", json=ASKED | {"prompt": "?"})).status_code == 200
+        again = await http.get("/search/srch_x", headers=bearer("x"))
+        assert again.status_code == 404
+
+
+async def test_an_upload_that_still_arrives_at_the_end_is_told_so() -> None:
+    head = "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    async with (
+        asyncio.timeout(GUARD_S),
+        shipped(**ANONYMOUS, SHUTDOWN_GRACE_S="5") as (process, http),
+        dial(process.url) as wire,
+    ):
+        wire.send(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+        assert (await http.get("/readyz")).status_code == 200
+        process.signal(signal.SIGTERM)
+        status, headers, problem = await wire.body()
+        assert (status, problem["code"], problem["retryable"]) == (503, "draining", True)
+        assert headers["content-type"] == "application/problem+json"
