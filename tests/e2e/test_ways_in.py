@@ -214,3 +214,13 @@ async def test_a_proxy_s_own_password_does_not_hide_a_token() -> None:
         _, events = await service.stream("GET", params=asked, headers=BASIC)
         assert events[-1].event == "search.completed"
         assert (await service.http.post("/tokens", headers=SHOP)).status_code == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "BR", "gzip, identity"])
+async def test_a_compressed_body_is_refused_by_name(coding: str, service: Running) -> None:
+    headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+    for path in ("/search", "/v1/responses"):
+        answer = await service.http.post(path, content=b"\x1f\x8b", headers=headers)
+        assert answer.status_code == 415
+        assert "encoding_unsupported" in answer.text
+        assert "uncompressed" in answer.text
