@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.errors import Forbidden, OriginNotAllowed, Unauthorized
-from app.guards.browser_tokens import BrowserTokens, Token
+from app.guards.browser_tokens import BrowserTokens
 from app.models import Client
+from app.results import Token
 from app.setting_types import ANONYMOUS, normal_origin
 from app.settings import Settings
 

@@ -13,7 +13,7 @@ async def test_the_service_says_how_it_is() -> None:
         made = await service.http.post("/search", json=ASKED)
         await service.stream("GET", f"/search/{made.headers['x-search-id']}/stream")
         assert (await service.http.get("/healthz")).json() == {"status": "ok"}
-        assert (await service.http.get("/readyz")).json() == {"status": "ready", "note": None}
+        assert (await service.http.get("/readyz")).json() == {"status": "ready"}
         for path in ("/healthz", "/readyz"):
             head, whole = await service.http.head(path), await service.http.get(path)
             assert (head.status_code, head.content) == (200, b"")

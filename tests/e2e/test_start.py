@@ -38,7 +38,7 @@ async def test_the_start_says_what_runs_and_warns_of_what_is_hardly_meant() -> N
         started("app", **LEAST | given) as process,
         httpx.AsyncClient() as http,
     ):
-        assert (await http.get(f"{process.url}/readyz")).json()["note"] is None
+        assert (await http.get(f"{process.url}/readyz")).json() == {"status": "ready"}
     lines = [json.loads(line) for line in process.lines]
     [line] = [one["event"] for one in lines if one["event"].startswith("imagesearch-proxy ")]
     for part in ("http://127.0.0.1:9/v1", "(shop), anybody", "5 for a client, none for all"):
