@@ -66,8 +66,10 @@ check: install ## lint, formatting and types
 test: install ## the tests: unit and end to end
 	$(BIN)/pytest -n 2 tests/unit tests/e2e
 
+# tests/slow bounds memory and times: one test at a time.
 test-slow: install ## official clients, browsers, soak, storms, memory
-	$(BIN)/pytest tests/clients tests/web tests/slow
+	$(BIN)/pytest -n 2 --dist loadfile tests/clients tests/web
+	$(BIN)/pytest tests/slow
 
 coverage: install ## `make test` with the branch coverage of app/
 	$(BIN)/pytest -n 2 --cov --cov-report=term tests/unit tests/e2e

@@ -31,14 +31,12 @@ def _why_not(folder: Path) -> str:
             return ""
         command = ["npm", "ci", "--no-audit", "--no-fund"]
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return f"npm ci failed in {folder}: {ended.stderr[:500]}" if ended.returncode else ""
+    return f"npm ci failed in {folder}: {ended.stderr[-500:]}" if ended.returncode else ""
 
 
 def _versions(lock: Path) -> dict[str, str]:
-    """What a lock names; npm leaves packages for other machines out where it installs."""
-    if not lock.exists():
-        return {}
-    packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+    """What a lock names, without the packages that npm installs on some machines only."""
+    packages = json.loads(lock.read_text(encoding="utf-8"))["packages"] if lock.exists() else {}
     return {
         name: package["version"]
         for name, package in packages.items()

@@ -164,9 +164,10 @@ async def served(
 ) -> AsyncIterator[str]:
     """Serve an application on a free port: as `config` says, or plainly, with this protocol."""
     if config is None:
-        config = uvicorn.Config(app, http=http, ws="none", log_config=None, access_log=False)
-        # Longer than the service keeps one, or a call may be sent into a connection that closes.
-        config.timeout_keep_alive = 75
+        # Longer than the service keeps idle connections to its upstream: none closes as it is used.
+        config = uvicorn.Config(
+            app, http=http, ws="none", log_config=None, access_log=False, timeout_keep_alive=75
+        )
     listener = listen()
     server = LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

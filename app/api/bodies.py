@@ -198,15 +198,15 @@ async def _chunks(
     _check_size(int(declared) if declared.isdecimal() else 0, most)
     loop, chunks, n_bytes = asyncio.get_running_loop(), request.stream(), 0
     ends_at = loop.time() + (settings.upload_timeout_s or FOREVER_S)
-    while True:
+    while not service.draining:
         idle_at = loop.time() + (settings.upload_idle_timeout_s or FOREVER_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
                 service.uploads.add(waiting)
                 chunk = await anext(chunks, None)
         except TimeoutError as exc:
-            if service.draining:
-                raise errors.Draining("The service is shutting down.", retry_after_s=5) from exc
+            if service.runs.draining:
+                break
             raise errors.UploadTimeout(
                 f"The body must arrive within {settings.upload_timeout_s:g} s, "
                 f"with no pause of {settings.upload_idle_timeout_s:g} s."
@@ -217,8 +217,13 @@ async def _chunks(
             return
         n_bytes += len(chunk)
         _check_size(n_bytes, most)
-        memory.grow(len(chunk))
+        try:
+            memory.grow(len(chunk))
+        except errors.Overloaded:
+            memory.release()  # At once: others grow in this same turn of the loop.
+            raise
         yield chunk
+    raise errors.Draining("The service is shutting down.", retry_after_s=5)
 
 
 def _check_size(n_bytes: int, most: int) -> None:

@@ -21,7 +21,7 @@ RETRY_MS = 2_000
 DRAIN_RETRY_MS = (1_000, 10_000)
 """The same after a shutdown, spread so that not all readers come back at once."""
 
-PIECE_BYTES = 16_384
+PIECE_BYTES = 8_192
 """Most bytes of one `send`, about: what a reader that stalls holds of the log."""
 
 KEEP_ALIVE = {"type": "http.response.body", "body": b": keep-alive\n", "more_body": True}

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api import bodies
 from app.api.dependencies import Admitted, IdempotencyKey, Reader
 from app.api.disconnects import wait_as_reader
-from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
+from app.api.openapi import FRAME, IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
 from app.api.schemas import Json, SearchRequest
 from app.api.search import STARTED_HEADERS, Fields, open_search
 from app.api.service import Service, ServiceDep
@@ -24,11 +24,13 @@ from app.upstream.lenient import as_list, as_object, as_text
 GUESSABLE_CHARS = 16
 """Chat ids are made by browsers; a shorter one of an anonymous caller could be guessed."""
 
+CHUNK: Json = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
+
 router = APIRouter(prefix="/ui", tags=["ui"])
 STREAM = answer(
     *STARTED_HEADERS,
     description="The AI SDK's UI message stream, version 1.",
-    content={"text/event-stream": {"schema": {"type": "object", "required": ["type"]}}},
+    content={"text/event-stream": {"schema": CHUNK, "itemSchema": FRAME}},
 )
 ChatId = Annotated[str, Path(max_length=128, description="Id of the chat.")]
 

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.clients.children import need_node, run_node
+from tests.clients.children import CLIENTS, run_node
 from tests.clients.openai_sdks import IMAGE_URL, python_client
 from tests.clock import settle, skip
+from tests.node_packages import need_node
 from tests.service import ServerSentEvent, running, served
 
 GUARD_S = 100
@@ -67,13 +68,6 @@ async def read_with_openai_python(url: str) -> list[Any]:
         return [event async for event in stream]
 
 
-async def run(script: str, url: str) -> Any:
-    """What the script prints, as JSON."""
-    ended = await run_node(script, url)
-    assert ended.status == 0, ended.err
-    return json.loads(ended.out)
-
-
 async def test_openai_python_reads_on(events: list[ServerSentEvent]) -> None:
     async with sending(with_beats(events, KEEP_ALIVE)) as url:
         read = await read_with_openai_python(url)
@@ -91,13 +85,13 @@ async def test_openai_python_would_not_survive_a_comment_block(
 
 async def test_openai_node_reads_on(events: list[ServerSentEvent]) -> None:
     async with sending(with_beats(events, KEEP_ALIVE)) as url:
-        read = await run("comment_openai", url)
+        read = await run_node("comment_openai", url)
     assert read == [json.loads(event.data) for event in events]
 
 
 async def test_eventsource_parser_reads_on(events: list[ServerSentEvent]) -> None:
     async with sending(with_beats(events, KEEP_ALIVE)) as url:
-        read = await run("comment_parser", f"{url}/responses")
+        read = await run_node("comment_parser", f"{url}/responses")
     assert read["events"] == [
         [f"srch_0:{number}", event.event, event.data]
         for number, event in enumerate(events, start=1)
@@ -107,12 +101,12 @@ async def test_eventsource_parser_reads_on(events: list[ServerSentEvent]) -> Non
 
 
 async def test_eventsource_parser_reads_a_search_through_a_silence() -> None:
-    need_node()
+    need_node(CLIENTS)
     assert KEEP_ALIVE == b": keep-alive\n"
     asked = {"image_url": IMAGE_URL, "prompt": "[sim normal silence=60]"}
     async with asyncio.timeout(GUARD_S), running(stream_progress_s=0) as service:
         url = f"{service.url}/search/stream?{urlencode(asked)}"
-        reading = asyncio.create_task(run("comment_parser", url))
+        reading = asyncio.create_task(run_node("comment_parser", url))
         await service.record.until(lambda record: record.open == 1)
         await settle(2_000)
         for pause_s in (15.1, 15.1, 15.1, 14.8):

@@ -13,11 +13,8 @@ from langchain_openai import ChatOpenAI
 from openai import InternalServerError
 from pydantic import SecretStr
 
-from simulator.pictures import PICTURES
-from tests.service import GALLERY_URL, Running, running
-
-PICTURE = PICTURES[7]
-TOOL = {"type": "image_search"}
+from tests.clients.openai_sdks import IMAGE_URL, PICTURE, TOOLS
+from tests.service import Running, running
 
 
 @asynccontextmanager
@@ -36,7 +33,7 @@ async def chatting(service: Running) -> AsyncIterator[ChatOpenAI]:
 
 
 def question(prompt: str = "What is this?") -> list[HumanMessage]:
-    image = {"type": "image_url", "image_url": {"url": GALLERY_URL + PICTURE.name}}
+    image = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
     return [HumanMessage([{"type": "text", "text": prompt}, image])]
 
 
@@ -49,7 +46,7 @@ async def streamed(model: Runnable[LanguageModelInput, AIMessage], prompt: str) 
 
 async def test_a_streamed_search_comes_to_its_end() -> None:
     async with running() as service, chatting(service) as chat:
-        message = await streamed(chat.bind(tools=[TOOL]), "What is this?")
+        message = await streamed(chat.bind(tools=TOOLS), "What is this?")
         await service.record.idle()
         call = service.record.calls[-1]
     assert call.tool_calls == 1
@@ -60,24 +57,24 @@ async def test_a_streamed_search_comes_to_its_end() -> None:
 
 async def test_a_search_that_is_waited_for_comes_whole() -> None:
     async with running() as service, chatting(service) as chat:
-        message = await chat.bind(tools=[TOOL]).ainvoke(question())
+        message = await chat.bind(tools=TOOLS).ainvoke(question())
     assert PICTURE.title in message.text
     assert message.response_metadata["status"] == "completed"
 
 
 async def test_what_it_lacks() -> None:
-    """As the README says. When one of these fails, LangChain has learnt it: tell it there."""
+    """As docs/clients.md says. When one of these fails, LangChain knows it: correct it there."""
     async with running() as service, chatting(service) as chat:
         with pytest.raises(ValueError, match="Unsupported function"):
-            chat.bind_tools([TOOL])
-        message = await streamed(chat.bind(tools=[TOOL]), "What is this?")
+            chat.bind_tools(TOOLS)
+        message = await streamed(chat.bind(tools=TOOLS), "What is this?")
     assert "image_search_call" not in {part["type"] for part in message.content}
     assert "x_tools" not in message.usage_metadata
 
 
 async def test_failures_raise() -> None:
     async with running() as service, chatting(service) as chat:
-        searching = chat.bind(tools=[TOOL])
+        searching = chat.bind(tools=TOOLS)
         with pytest.raises(InternalServerError) as refused:
             await streamed(searching, "[sim http_500]")
         assert refused.value.code == "upstream_unavailable"

@@ -2,26 +2,23 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from simulator.pictures import PICTURES
-from tests.clients.children import Ended, run, run_node, run_python
-from tests.service import GALLERY_URL, running
+from tests.clients.children import CLIENTS, run
+from tests.clients.openai_sdks import IMAGE_URL, PICTURE
+from tests.node_packages import need_node
+from tests.service import running
 
-PICTURE = PICTURES[7]
 CLIENT_KEY = "shop-key-0123456789abcdef0123456789abcdef"
 
 
-def curl(script: str) -> Callable[..., Awaitable[Ended]]:
-    return lambda **variables: run("sh", f"programs/{script}.sh", **variables)
-
-
-def sdk_lines(ended: Ended) -> dict[str, Any]:
+def sdk_lines(printed: str) -> dict[str, Any]:
     """What the SDK programs print, one thing a line."""
-    lines = dict(line.split(": ", 1) for line in ended.out.splitlines())
+    lines = dict(line.split(": ", 1) for line in printed.splitlines())
     return {
         "call": json.loads(lines["tool call"]),
         "found": [value for name, value in lines.items() if name.startswith("found ")],
@@ -31,7 +28,7 @@ def sdk_lines(ended: Ended) -> dict[str, Any]:
     }
 
 
-def response_told(response: dict[str, Any]) -> dict[str, Any]:
+def of_response(response: dict[str, Any]) -> dict[str, Any]:
     """The same from a response as curl prints it."""
     items = {item["type"]: item for item in response["output"]}
     call = items["image_search_call"]
@@ -44,46 +41,42 @@ def response_told(response: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def curl_body(ended: Ended) -> dict[str, Any]:
-    return response_told(json.loads(ended.out))
+def curl_body(printed: str) -> dict[str, Any]:
+    return of_response(json.loads(printed))
 
 
-def curl_stream(ended: Ended) -> dict[str, Any]:
-    lines = re.findall(r"^data: (.*)$", ended.out, re.MULTILINE)
-    events = [json.loads(line) for line in lines]
+def curl_stream(printed: str) -> dict[str, Any]:
+    events = [json.loads(line) for line in re.findall(r"^data: (.*)$", printed, re.MULTILINE)]
     assert events[-1]["type"] == "response.completed"
-    told = response_told(events[-1]["response"])
+    answer = of_response(events[-1]["response"])
     deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
-    assert "".join(deltas) == told["text"]
-    return told
+    assert "".join(deltas) == answer["text"]
+    return answer
 
 
-PROGRAMS: dict[str, tuple[Callable[..., Awaitable[Ended]], Callable[[Ended], dict[str, Any]]]] = {
-    "python": (lambda **given: run_python("search", **given), sdk_lines),
-    "python, streaming": (lambda **given: run_python("search_stream", **given), sdk_lines),
-    "node": (lambda **given: run_node("search", **given), sdk_lines),
-    "node, streaming": (lambda **given: run_node("search_stream", **given), sdk_lines),
-    "curl": (curl("search"), curl_body),
-    "curl, streaming": (curl("search_stream"), curl_stream),
+PROGRAMS: dict[str, tuple[tuple[str, str], Callable[[str], dict[str, Any]]]] = {
+    "python": ((sys.executable, "programs/search.py"), sdk_lines),
+    "python, streaming": ((sys.executable, "programs/search_stream.py"), sdk_lines),
+    "node": (("node", "node/search.mjs"), sdk_lines),
+    "node, streaming": (("node", "node/search_stream.mjs"), sdk_lines),
+    "curl": (("sh", "programs/search.sh"), curl_body),
+    "curl, streaming": (("sh", "programs/search_stream.sh"), curl_stream),
 }
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 async def test_the_program_prints_what_was_searched_found_said_and_used(program: str) -> None:
-    start, read = PROGRAMS[program]
+    command, read = PROGRAMS[program]
+    if command[0] == "node":
+        need_node(CLIENTS)
     async with running(client_keys=f"shop:{CLIENT_KEY}", allow_anonymous=False) as service:
-        ended = await start(
-            BASE_URL=f"{service.url}/v1",
-            API_KEY=CLIENT_KEY,
-            IMAGE_URL=GALLERY_URL + PICTURE.name,
-        )
+        given = {"BASE_URL": f"{service.url}/v1", "API_KEY": CLIENT_KEY, "IMAGE_URL": IMAGE_URL}
+        answer = read(await run(*command, env=given))
         await service.record.idle()
         call = service.record.calls[-1]
-    assert ended.status == 0, ended.err
-    told = read(ended)
-    assert told["call"] == {"img_idx": 0, "bbox": [0, 0, 1000, 1000]}
-    assert told["found"][0].startswith(f"{PICTURE.title} http")
-    assert len(told["found"]) > 1
-    assert PICTURE.title in told["text"]
-    assert told["tokens"] == call.input_tokens + call.output_tokens
-    assert told["count"] == call.tool_calls == 1
+    assert answer["call"] == {"img_idx": 0, "bbox": [0, 0, 1000, 1000]}
+    assert answer["found"][0].startswith(f"{PICTURE.title} http")
+    assert len(answer["found"]) > 1
+    assert PICTURE.title in answer["text"]
+    assert answer["tokens"] == call.input_tokens + call.output_tokens
+    assert answer["count"] == call.tool_calls == 1

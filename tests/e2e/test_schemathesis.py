@@ -29,6 +29,8 @@ pytestmark = pytest.mark.timeout(GUARD_S + 10)
 async def known_requests(service: Running) -> dict[str, Any]:
     started = await service.http.post("/search", json=ASKED, headers=SHOP)
     made = [await service.http.post("/v1/responses", json=asked(), headers=SHOP) for _ in range(2)]
+    begun = await service.http.post("/v1/responses", json=asked(background=True), headers=SHOP)
+    chat = {"id": "chat-0123456789abcdef", "messages": [{"role": "user", "parts": []}]}
     search = {"path_parameters": {"search_id": started.json()["id"]}}
     kept, unwanted = ({"path_parameters": {"response_id": one.json()["id"]}} for one in made)
 
@@ -46,6 +48,10 @@ async def known_requests(service: Running) -> dict[str, Any]:
         "GET /v1/responses/{response_id}": [kept],
         "GET /v1/responses/{response_id}/input_items": [kept],
         "DELETE /v1/responses/{response_id}": [unwanted],
+        "POST /v1/responses/{response_id}/cancel": [
+            {"path_parameters": {"response_id": begun.json()["id"]}}
+        ],
+        "POST /ui/chat": in_json(chat | ASKED),
         "POST /tokens": in_json({}),
     }
 

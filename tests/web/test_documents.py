@@ -1,5 +1,6 @@
 """Every program in README.md and docs/clients.md is run, or named here with the reason."""
 
+import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,12 +11,11 @@ import pytest
 
 from simulator import gallery
 from simulator.pictures import PICTURES
-from tests.clients.children import need_node as need_openai
-from tests.clients.chromium import needed
-from tests.clients.page import Page
+from tests.clients.children import CLIENTS
 from tests.e2e.callers import GUARDED, SHOP_KEY, token
-from tests.service import GALLERY_URL, Running, running, served
-from tests.web.node_programs import HERE, run_command, run_node
+from tests.node_packages import need_node
+from tests.service import GALLERY_URL, Running, running
+from tests.web.node_programs import HERE, browse, other_site, run_command, run_node
 
 ROOT = HERE.parent.parent
 DOCUMENTS = ("README.md", "docs/clients.md")
@@ -80,10 +80,8 @@ async def python(block: Block, service: Running, folder: Path) -> str:
 
 async def node(block: Block, service: Running, folder: Path) -> str:
     """The program behind a prelude of what it leaves to the reader; prints what it called."""
-    modules = HERE
-    if 'from "openai"' in block.text:
-        need_openai()
-        modules = HERE.parent / "clients"
+    modules = CLIENTS if 'from "openai"' in block.text else HERE
+    need_node(modules)
     (folder / "node_modules").symlink_to((modules / "node_modules").resolve())
     functions = "\n".join(f"const {name} = () => called.add('{name}');" for name in FUNCTIONS)
     prelude = PRELUDE.format(url=URL, token=token(), functions=functions)
@@ -94,20 +92,18 @@ async def node(block: Block, service: Running, folder: Path) -> str:
 
 
 async def chromium(block: Block, service: Running, folder: Path) -> str:
+    """The program in a page of another site, until it shows the usage; what it called."""
     del folder
-    page = Page()
-    page.html = "<!doctype html><title>A page</title>"
-    async with served(page.app) as site:
-        found = await run_node(
-            "in_page",
-            chromium=needed(),
-            site=site,
-            program=filled(block.text, service),
-            variables={"image_url": URL, "prompt": "What is this?", "access_token": token()},
-            functions=FUNCTIONS,
-            until="showUsage",
-        )
-    return " ".join(found["called"])
+    variables = {"image_url": URL, "prompt": "What is this?", "access_token": token()}
+    lines = [f"const {name} = {json.dumps(value)};" for name, value in variables.items()]
+    lines += [f"const {name} = () => called.push('{name}');" for name in FUNCTIONS]
+    ends = lines.index("const showUsage = () => called.push('showUsage');")
+    lines[ends] = "const showUsage = () => done([...called, 'showUsage'].join(' '));"
+    text = "\n".join([*lines, filled(block.text, service)])
+    program = f"new Promise((done) => {{ const called = [];\n{text}\n}})"
+    async with other_site() as site:
+        found = await browse("in_page", site=site, program=program, service=service.url)
+    return str(found["value"])
 
 
 def filled(text: str, service: Running) -> str:
@@ -137,7 +133,7 @@ HOW: dict[tuple[str, str, int], tuple[Run, str]] = {
     ("docs/clients.md", "LangChain", 1): (python, LIGHTHOUSE),
 }
 NOT_RUN = {
-    ("README.md", "", 1): "`make demo` is what tests/demo runs",
+    ("README.md", "", 1): "tests/e2e/test_demo.py runs it",
     ("README.md", "Run it for real", 1): "installs, and searches with a key that costs money",
 }
 

@@ -13,10 +13,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from tests.clients.chromium import needed
+from tests.clients.children import started
 from tests.e2e.callers import GUARDED, SHOP_KEY, bearer
+from tests.node_packages import need_node
 from tests.service import running, served
-from tests.web.node_programs import HERE, need_node, run_command, run_node, started_node
+from tests.web.node_programs import HERE, browse, run_command
 from tests.web.test_page import PICTURE, resized
 
 Backend = Callable[[str, pytest.MonkeyPatch, Path], AbstractAsyncContextManager[str]]
@@ -25,7 +26,7 @@ EXAMPLES = HERE.parent.parent / "examples"
 
 
 async def test_the_react_app_is_built_and_shows_cards_and_answer(tmp_path: Path) -> None:
-    need_node()
+    need_node(HERE)
     app = tmp_path / "react"
     shutil.copytree(EXAMPLES / "react", app, ignore=shutil.ignore_patterns("node_modules", "dist"))
     (app / "node_modules").symlink_to((HERE / "node_modules").resolve())
@@ -34,7 +35,7 @@ async def test_the_react_app_is_built_and_shows_cards_and_answer(tmp_path: Path)
         await run_command("node", "node_modules/vite/bin/vite.js", "build", cwd=app)
         files = StaticFiles(directory=app / "dist", html=True)
         async with served(Starlette(routes=[Mount("/", files)])) as site:
-            found = await run_node("react", chromium=needed(), app=f"{site}/", file=resized())
+            found = await browse("react", app=f"{site}/", file=resized())
     assert found["titles"][0].strip() == PICTURE.title
     assert PICTURE.title in found["text"]
     assert found["complaints"] == []
@@ -60,8 +61,10 @@ async def express(service: str, _: pytest.MonkeyPatch, folder: Path) -> AsyncIte
     program = str(shutil.copy(EXAMPLES / "tokens" / "express.mjs", folder))
     (folder / "node_modules").symlink_to((HERE / "node_modules").resolve())
     given = {"SERVICE": service, "CLIENT_KEY": SHOP_KEY, "PORT": "0"}
-    async with started_node(program, **given) as said, httpx.AsyncClient() as http:
-        yield (await http.post(f"{said}/api/search-token")).text
+    async with started("node", program, env=given) as child, httpx.AsyncClient() as http:
+        assert child.stdout
+        url = (await child.stdout.readline()).decode().strip()
+        yield (await http.post(f"{url}/api/search-token")).text
 
 
 @asynccontextmanager
@@ -80,7 +83,7 @@ async def nextjs(service: str, _: pytest.MonkeyPatch, folder: Path) -> AsyncIter
 async def test_a_backend_mints_a_token_that_may_search(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    need_node()
+    need_node(HERE)
     async with (
         running(**GUARDED) as service,
         backend(service.url, monkeypatch, tmp_path) as token,

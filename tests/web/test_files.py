@@ -4,9 +4,8 @@ import re
 
 import pytest
 
-from tests.clients.chromium import needed
 from tests.service import running
-from tests.web.node_programs import run_node
+from tests.web.node_programs import browse
 
 SERVED = {
     "/": "text/html",
@@ -83,7 +82,7 @@ async def test_page_and_api_page_work_under_a_prefix_without_another_host(prefix
             {"url": page, "until": "#model option:nth-child(2)"},
             {"url": docs, "until": "#operations-search-createSearch"},
         ]
-        found = await run_node("quiet", chromium=needed(), pages=pages)
+        found = await browse("quiet", pages=pages)
     assert found[page]["complaints"] == found[docs]["complaints"] == []
     assert "Search by image" in found[page]["text"]
     assert "/search/stream" in found[docs]["text"]

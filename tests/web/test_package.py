@@ -4,8 +4,9 @@ import gzip
 import json
 from pathlib import Path
 
+from tests.node_packages import need_node
 from tests.web.declarations import DECLARATIONS, declarations, document
-from tests.web.node_programs import HERE, need_node, run_command
+from tests.web.node_programs import HERE, run_command
 
 WEB = DECLARATIONS.parent
 MAX_BYTES = 3_072
@@ -25,7 +26,7 @@ def test_the_client_is_no_larger_than_promised() -> None:
 
 
 def test_the_types_are_those_of_the_openapi_document() -> None:
-    need_node()
+    need_node(HERE)
     assert DECLARATIONS.read_text(encoding="utf-8") == declarations(), "run `make types`"
 
 

@@ -1,4 +1,4 @@
-// Asks once for each row, and prints how the SDK told what happened.
+// Asks once for each row, and prints what the SDK raised, or how the answer ended.
 import { readFileSync } from "node:fs";
 import OpenAI from "openai";
 
@@ -18,13 +18,13 @@ async function ask({ url, prompt, image, stream, key, model, maxRetries }) {
     if (!stream) return { last: `response.${answer.status}` };
     let last;
     for await (const event of answer) last = event;
-    return { last: last?.type, code: last?.response?.error?.code, id: last?.response?.id };
+    return { last: last?.type, code: last?.response?.error?.code };
   } catch (error) {
     const { constructor, status, code, requestID } = error;
-    return { raised: constructor.name, status, code, requestId: requestID };
+    return { raised: constructor.name, status, code, request_id: requestID };
   }
 }
 
-const told = [];
-for (const row of rows) told.push(await ask(row));
-console.log(JSON.stringify(told));
+const outcomes = [];
+for (const row of rows) outcomes.push(await ask(row));
+console.log(JSON.stringify(outcomes));

@@ -1,19 +1,13 @@
-/** Runs a program in a page of another origin, and prints what it called. */
+/** Runs a program in a page; prints its value, and what was asked of the service meanwhile. */
 import { browser, open } from "./chromium.mjs";
 import { given } from "./input.mjs";
 
-const { page, complaints } = await open(given.site);
-const called = await page.evaluate(async ({ program, variables, functions, until }) => {
-  const called = [];
-  await new Promise((done) => {
-    const noting = (name) => () => {
-      called.push(name);
-      if (name === until) done();
-    };
-    const names = [...Object.keys(variables), ...functions];
-    new Function(...names, program)(...Object.values(variables), ...functions.map(noting));
-  });
-  return called;
-}, given);
+const { page } = await open(given.site);
+const asked = [];
+page.on("request", (request) => {
+  const { origin, pathname } = new URL(request.url());
+  if (origin === given.service) asked.push([request.method(), pathname]);
+});
+const value = await page.evaluate(given.program);
 await browser.close();
-console.log(JSON.stringify({ called, complaints }));
+console.log(JSON.stringify({ value, asked }));

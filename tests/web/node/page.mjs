@@ -4,6 +4,7 @@ import { browser, open } from "./chromium.mjs";
 import { given } from "./input.mjs";
 
 const { service, gate, file, name, screenshots } = given;
+const TOKEN_S = 8;
 const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
 /** Drops a file on the page, as a visitor does who drags one from a folder. */
@@ -29,6 +30,13 @@ const ended = (page) => page.waitForFunction(() => document.querySelector("#stop
 const events = (page, type) => page.locator("#events .type", { hasText: type }).first().waitFor();
 const notes = (page, count) => page.locator("#events .cut").nth(count - 1).waitFor();
 const openGate = (tag) => fetch(`${gate}/${tag}`, { method: "POST" });
+
+/** A browser token, as a backend gets one. */
+async function mint(ttl_s) {
+  const headers = { Authorization: `Bearer ${given.key}`, "Content-Type": "application/json" };
+  const minted = await fetch(`${service}/tokens`, { method: "POST", headers, body: JSON.stringify({ ttl_s }) });
+  return (await minted.json()).token;
+}
 
 /** Rules that the page breaks (axe-core). It is run in the page's own world, where CSP holds. */
 async function violations(page) {
@@ -120,16 +128,17 @@ const CASES = {
     const { page, complaints } = await open(`${service}/`);
     await page.waitForSelector("#token-part:not([hidden])");
     const note = await text(page, "#token-note");
-    await page.fill("#token", given.tokens[0]);
     await drop(page);
+    const ending = await mint(TOKEN_S);
+    await page.fill("#token", ending);
     await ask(page, "[sim gated tag=token]");
     await events(page, "search.created");
-    const probe = { headers: { Authorization: `Bearer ${given.tokens[0]}` } };
+    const probe = { headers: { Authorization: `Bearer ${ending}` } };
     while ((await fetch(`${service}/v1/models`, probe)).status === 200) await new Promise(setImmediate);
     await page.click("#cut");
     await page.locator("#problem", { hasText: "token" }).waitFor();
     const rules = await violations(page);
-    await page.fill("#token", given.tokens[1]);
+    await page.fill("#token", await mint());
     await page.click("#use-token");
     await openGate("token");
     await ended(page);
