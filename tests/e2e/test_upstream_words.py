@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.e2e.asking import ASKED
-from tests.peer import Part, answer, says, serving
+from tests.peer import Handler, answer, says, serving
 from tests.service import running_against
 
 WRONG, PARAMETER = "InvalidParameter", "invalid_parameter_error"
@@ -64,7 +64,7 @@ WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
 }
 
 
-def envelopes(code: str, message: str) -> list[Part]:
+def envelopes(code: str, message: str) -> list[Handler]:
     """The three forms of a refusal, with and without the prefix."""
     found = []
     for said in (message, PREFIX + message):
