@@ -5,7 +5,7 @@ missing it can still be imported; it then refuses to start, and says which.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app import telemetry
+from app import notes, telemetry
 from app.api import ops, responses, search, tokens, ui, usage
 from app.api.hosts import AllowedHosts
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
@@ -39,8 +39,8 @@ EXPOSED_HEADERS = (*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Bufferi
 """What a page's script may read of a response of ours."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the application; what needs an event loop is made when it starts.
+def create_app(settings: Settings, warnings: Sequence[str] = ()) -> FastAPI:
+    """Build the application; what needs an event loop is made when it starts, and warned of.
 
     Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
@@ -49,6 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logger.info(notes.start_line(settings, app.version))
+        for warning in (*warnings, *notes.warnings(settings)):
+            logger.warning(warning)
         async with running_service(settings, metrics, upstream) as app.state.service:
             app.openapi()  # Takes a moment, in which no request is to wait.
             yield
@@ -132,7 +135,7 @@ def app_from_environment() -> FastAPI:
     """The application, or one whose start raises the `SettingsError` that is its `state.error`."""
     telemetry.keep_queries_out()
     try:
-        return create_app(load())
+        return create_app(load(), notes.misspelt())
     except SettingsError as exc:
         error = exc
 

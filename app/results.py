@@ -83,6 +83,15 @@ class Cost(ApiModel):
     """Whether the upstream did not report its usage, so that the cost is our estimate."""
 
 
+class Token(ApiModel):
+    """A browser token."""
+
+    token: str
+    """For `Authorization: Bearer`, or `access_token` on event streams by GET."""
+    expires_at: int
+    """End of its life, in seconds since 1970."""
+
+
 class Problem(ApiModel):
     """An error (RFC 9457)."""
 

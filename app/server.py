@@ -88,6 +88,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         loop="uvloop",
         ws="none",
         lifespan="on",
+        workers=1,  # Else uvicorn reads WEB_CONCURRENCY, which some platforms set to words.
         access_log=False,
         log_config=None,
         log_level=settings.log_level,

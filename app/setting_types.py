@@ -114,16 +114,17 @@ def parse_prices(text: str) -> PriceTable:
 
 
 def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:
-    """Pairs of name and key from `name:key,name:key`; a name may have several keys."""
-    names: dict[str, str] = {}
+    """Pairs of name and key from `name:key,name:key`."""
+    keys: dict[str, str] = {}
     for number, part in enumerate(_words(text), 1):
         found = CLIENT_KEY.fullmatch(part)
         if not found or found[1] == ANONYMOUS:
             raise ValueError(f"entry {number} must be name:key (A-Z a-z 0-9 . _ -, not anonymous)")
         name, key = found.groups()
-        if names.setdefault(key, name) != name:
-            raise ValueError(f"{names[key]} and {name} must not share a key")
-    return tuple((name, key) for key, name in names.items())
+        if name in keys or key in keys.values():
+            raise ValueError(f"entry {number} ({name}) has the name or the key of another")
+        keys[name] = key
+    return tuple(keys.items())
 
 
 def parse_token_secrets(text: str) -> tuple[str, ...]:
@@ -180,8 +181,10 @@ def check_ca_file(path: str) -> None:
 
 
 def check_upstream_key(key: str) -> None:
-    if not re.fullmatch("[!-~]+", key):  # What an Authorization field can carry (RFC 9110 §5.5).
-        raise ValueError("is required (or DASHSCOPE_API_KEY_FILE), as visible ASCII without spaces")
+    # What an Authorization field can carry (RFC 9110 §5.5); Docker keeps the quotes of env files.
+    if not re.fullmatch("[!-~]+", key) or key[0] in "\"'":
+        rule = "as visible ASCII without spaces and quotes"
+        raise ValueError(f"is required (or DASHSCOPE_API_KEY_FILE), {rule}")
 
 
 def checked(parse: Callable[[str], object]) -> AfterValidator:

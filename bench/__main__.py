@@ -15,7 +15,7 @@ from importlib.metadata import version
 import uvloop
 
 from bench.client import WrongAnswer
-from bench.measures import MEASURES, QUICK, Figures, Plan
+from bench.measures import MEASURES, OF_THE_SERVICE, QUICK, Figures, Plan
 from bench.processes import ROOT, ServerFailed
 from bench.results import Table, spread, table_text, targets, targets_text
 from bench.running import running
@@ -26,8 +26,7 @@ BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
 LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
 PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS")
 HELP = f"""\
-Measure this service beside nginx, a plain relay and others, each alone on one core, with the same
-upstream and load. The environment chooses what is measured:
+Measure this service beside nginx, a plain relay and others, as the environment chooses:
 
   BENCH_REPEATS=5           repeats of everything (3); a figure is the median, with least and most
   BENCH_QUICK=1             small loads, about a minute; proves nothing
@@ -37,9 +36,9 @@ upstream and load. The environment chooses what is measured:
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
   BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
 
-It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. The result
-goes to bench/results/bench.json, unless {", ".join(PARTIAL)} is set
-or anything failed. docs/performance.md says what the figures mean."""
+It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. Without
+{", ".join(PARTIAL)} and failures, the result goes to
+bench/results/bench.json. docs/performance.md says what the figures mean."""
 
 
 def main() -> int:
@@ -72,10 +71,7 @@ def _chosen(variable: str, known: list[str]) -> list[str]:
 def _measure(
     plan: Plan, chosen: Sequence[Subject], measures: Sequence[str], failures: list[str]
 ) -> dict[str, list[Figures]]:
-    """The figures of every subject in every repeat, each of which begins with another subject.
-
-    The first core is for the subject; the last for upstream and load generator.
-    """
+    """All figures: subjects run on the first core, in turns; upstream and load on the last."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1]})
     repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
@@ -86,7 +82,8 @@ def _measure(
             repeats[subject.name].append(figures := Figures())
             try:
                 with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
-                    for name in measures:
+                    own = () if subject.is_service else OF_THE_SERVICE
+                    for name in (one for one in measures if one not in own):
                         sys.stderr.write(f"    {name}\n")
                         figures |= uvloop.run(MEASURES[name](target, plan))
             except BROKEN as exc:

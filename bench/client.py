@@ -1,12 +1,12 @@
 """The load generator's side of a connection: collects bytes and their times, nothing else.
 
-What came is looked at when a run is over, so that the load generator takes little of the core that
-it shares with the upstream.
+What came is looked at when a run is over: its core is the upstream's too.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Self, cast
 
 from httptools import HttpResponseParser
@@ -34,13 +34,7 @@ def request(line: str, *body: bytes, media_type: str = JSON, key: str = "") -> R
 
 
 class Client(asyncio.Protocol):
-    """One connection to a port of loopback, one request after the other.
-
-    `times` are those (of `time.perf_counter`) at which the `pieces` of the last body came.
-    """
-
-    def __init__(self) -> None:
-        self._reset()
+    """A connection; `times` (`time.perf_counter`) are those of the `pieces` of the last body."""
 
     def _reset(self) -> None:
         self.pieces: list[bytes] = []
@@ -80,6 +74,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._reset()
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -110,8 +105,5 @@ class Client(asyncio.Protocol):
 
 async def ask_once(port: int, request: Request) -> bytes:
     """Ask on a connection of its own. Raises WrongAnswer."""
-    client = await Client.connect(port)
-    try:
+    with closing(await Client.connect(port)) as client:
         return await client.ask(request)
-    finally:
-        client.close()

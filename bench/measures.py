@@ -4,23 +4,21 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 
-from bench.bodies import bodies
 from bench.client import Client, Request, WrongAnswer, ask_once
 from bench.pictures import jpeg, photos
 from bench.processes import main_thread_s
 from bench.running import Running, Streams, delta_times_s
-from bench.subjects import RESPONSES, Api
+from bench.subjects import RESPONSES, Api, bodies
 from bench.upstream import AHEAD, BEHIND, Answer
 
-MICRO, MILLI = 1e6, 1e3
-MB, KB = 1e6, 1e3
+MICRO, MILLI, MB, KB = 1e6, 1e3, 1e6, 1e3
 REST_S = 0.5  # for work that was put off
 ANSWER_S = 120.0  # the longest wait for one answer
 PING = [b"GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n"]
@@ -63,9 +61,7 @@ QUICK: dict[str, Any] = (
 """What a plan for a quick look has instead; it proves nothing."""
 
 Figures = dict[str, float]
-Ping = tuple[
-    float, float
-]  # how long its answer took, and its event loop's CPU meanwhile, in seconds
+Ping = tuple[float, float]  # until its answer, and CPU of the event loop meanwhile; seconds
 
 
 async def idle(target: Running, plan: Plan) -> Figures:
@@ -86,11 +82,16 @@ async def idle(target: Running, plan: Plan) -> Figures:
 async def first_event(target: Running, plan: Plan) -> Figures:
     """Time to a single stream's first event, in turns with a request straight to the upstream."""
     await target.set_answer(Answer(deltas=4))
-    straight, through, upstream = [], [], Api(RESPONSES)
+    straight, through, upstream = list[float](), list[float](), Api(RESPONSES)
     for request in target.streams(plan.first_events):
         direct = upstream.search(next(target.numbers), stream=True)
-        straight.append(await _first_event_ms(target.upstream_port, direct))
-        through.append(await _first_event_ms(target.port, request))
+        ways = (target.upstream_port, direct, straight), (target.port, request, through)
+        for port, one, times in ways:
+            with closing(await Client.connect(port)) as client:
+                async with asyncio.timeout(ANSWER_S):
+                    await client.open(one)
+                    await client.ended.wait()
+            times.append((client.first_event_s - client.asked_s) * MILLI)
     figures = {}
     for percent in (50, 99):
         before, after = (quantiles(times, n=100)[percent - 1] for times in (straight, through))
@@ -128,10 +129,7 @@ async def whole(target: Running, plan: Plan) -> Figures:
 
 
 async def ladder(target: Running, plan: Plan) -> Figures:
-    """The most streams of which none stalls, all of them open before their first delta.
-
-    A step that fails is tried once more before it counts, for the machine has pauses of its own.
-    """
+    """The most streams of which none stalls; a step that fails is tried once more."""
 
     async def stalls(count: int) -> bool:
         answer = Answer(plan.ladder_deltas, plan.interval_s, held=True)
@@ -174,12 +172,7 @@ async def uploads(target: Running, plan: Plan) -> Figures:
 
 
 async def intake(target: Running, plan: Plan) -> Figures:
-    """The longest pause, the longest gap in a stream, and the time until all photos are searched.
-
-    A pause is what a `GET /healthz` waits for its answer; one is sent a millisecond after the last.
-    """
-    if not target.subject.is_service:
-        return {}
+    """The longest wait of a `GET /healthz` and in a stream, and the time for all photos."""
     made = photos(plan.intake_size)
     uploads = [target.subject.api.upload(next(target.numbers), photo) for photo in made]
     answer = Answer(plan.intake_deltas, plan.interval_s, held=True)
@@ -215,17 +208,13 @@ async def intake(target: Running, plan: Plan) -> Figures:
 
 async def bounds(target: Running, _: Plan) -> Figures:
     """The longest pause with each body that is as large as a bound allows, whatever its answer."""
-    if not target.subject.is_service:
-        return {}
     figures: Figures = {}
     await target.set_answer(Answer(deltas=4))
     for name, asked in bodies():
         pings = list[Ping]()
         async with _pinging(target, pings), asyncio.timeout(ANSWER_S):
-            client = await Client.connect(target.port)
             with suppress(WrongAnswer):  # It may be refused.
-                await client.ask(asked)
-            client.close()
+                await ask_once(target.port, asked)
         # What others took of the core meanwhile was not spent in the event loop.
         figures[f"bound_{name}_pause_ms"] = max(map(min, pings)) * MILLI
     return figures | {"bound_pause_ms": max(figures.values())}
@@ -236,15 +225,7 @@ MEASURES: dict[str, Callable[[Running, Plan], Coroutine[Any, Any, Figures]]] = {
     for measure in (idle, first_event, paced, whole, ladder, searches, uploads, intake, bounds)
 }
 """By name, in the order in which they run."""
-
-
-async def _first_event_ms(port: int, request: Request) -> float:
-    client = await Client.connect(port)
-    async with asyncio.timeout(ANSWER_S):
-        await client.open(request)
-        await client.ended.wait()
-    client.close()
-    return (client.first_event_s - client.asked_s) * MILLI
+OF_THE_SERVICE = {"intake", "bounds"}
 
 
 async def _closed_loop(
@@ -278,7 +259,6 @@ async def _closed_loop(
 @asynccontextmanager
 async def _pinging(target: Running, pings: list[Ping]) -> AsyncIterator[None]:
     """Ask for the health again and again; note how long each answer took."""
-    client = await Client.connect(target.port)
 
     async def ping() -> None:
         while True:
@@ -288,8 +268,8 @@ async def _pinging(target: Running, pings: list[Ping]) -> AsyncIterator[None]:
             pings.append((took_s, main_thread_s(target.pid) - before_s))
             await asyncio.sleep(PING_EVERY_S)
 
-    task = asyncio.create_task(ping())
-    yield
-    await asyncio.sleep(REST_S)  # for the answer to the last one
-    task.cancel()
-    client.close()
+    with closing(await Client.connect(target.port)) as client:
+        task = asyncio.create_task(ping())
+        yield
+        await asyncio.sleep(REST_S)  # for the answer to the last one
+        task.cancel()

@@ -21,8 +21,7 @@ def jpeg(n_bytes: int) -> bytes:
     """A JPEG file of noise with about `n_bytes` bytes, within 5 %."""
     pixels = n_bytes / BYTES_PER_PIXEL
     width = min(MAX_SIDE, math.isqrt(int(pixels * 4 / 3)))
-    file = io.BytesIO()
-    noise = _noise((width, round(pixels / width)), seed=n_bytes)
+    noise, file = _noise((width, round(pixels / width)), seed=n_bytes), io.BytesIO()
     noise.save(file, "JPEG", quality=QUALITY, subsampling=0)
     return file.getvalue()
 

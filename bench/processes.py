@@ -14,8 +14,7 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 END_S, POLL_S = 10.0, 0.05
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # the caller's settings must not change anything
-# With a process id it makes the clock of that process's CPU time (clock_getcpuclockid(3)): in
-# nanoseconds, where /proc/PID/stat has ticks of 10 ms.
+# Of a process's CPU clock, in ns; /proc/PID/stat has ticks of 10 ms (clock_getcpuclockid(3)).
 CPUCLOCK_SCHED = 2
 
 
@@ -36,10 +35,7 @@ class Server:
 
 @contextmanager
 def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
-    """Run a server on one core, in its log's folder; yields its process id when it is ready.
-
-    Raises ServerFailed: it ended, or did not answer in time.
-    """
+    """Run a server on one core, in its log's folder; yields its id, or raises ServerFailed."""
     env = {name: os.environ[name] for name in INHERITED if name in os.environ} | server.env
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})  # which a process that is started inherits
@@ -65,8 +61,7 @@ def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
 
 def free_port() -> int:
     """A port of loopback on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 

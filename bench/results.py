@@ -52,20 +52,20 @@ def targets(table: Table) -> list[dict[str, Any]]:
 def table_text(table: Table) -> str:
     """A row for each figure, a column for each subject: the median, and least to most."""
     names = dict.fromkeys(name for figures in table.values() for name in figures)
-    rows = [["", *table]]
-    rows += [[name, *(_cell(figures.get(name)) for figures in table.values())] for name in names]
-    return _aligned(rows)
+    rows = [("", [*table])]
+    rows += [(name, [_cell(figures.get(name)) for figures in table.values()]) for name in names]
+    return "\n".join(f"{name:38}{''.join(f'{cell:>28}' for cell in row)}" for name, row in rows)
 
 
 def targets_text(targets: Sequence[Mapping[str, Any]]) -> str:
     """A row for each target: what was measured, what is wanted, and whether it is met."""
     verdicts = {True: "met", False: "NOT met", None: "not measured"}
-    rows = [["target", "measured", "wanted", ""]]
+    rows = [f"{'target':50}{'measured':>10}{'wanted':>10}"]
     for one in targets:
         value = "" if one["value"] is None else short(one["value"])
         wanted = f"{'≤' if one['at_most'] else '≥'} {short(one['limit'])}"
-        rows.append([one["text"], value, wanted, verdicts[one["met"]]])
-    return _aligned(rows)
+        rows.append(f"{one['text']:50}{value:>10}{wanted:>10}  {verdicts[one['met']]}")
+    return "\n".join(rows)
 
 
 def short(value: float) -> str:
@@ -78,11 +78,3 @@ def _cell(one: Mapping[str, Any] | None) -> str:
         return "-"
     least, middle, most = (short(one[name]) for name in ("min", "median", "max"))
     return middle if one["min"] == one["max"] else f"{middle} ({least}-{most})"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -61,10 +61,7 @@ class Running:
 
     @contextmanager
     def spending(self) -> Iterator[Spent]:
-        """Measure a stretch of time; the record is filled in at its end.
-
-        Garbage waits meanwhile: pauses to collect it would be taken for the subject's.
-        """
+        """Measure a stretch of time; garbage waits, or its pauses would look like the subject's."""
         gc.collect()
         gc.disable()
         spent, before = Spent(), self._clocks()
@@ -93,16 +90,16 @@ class Running:
 @contextmanager
 def running(subject: Subject, *, subject_core: int, load_core: int) -> Iterator[Running]:
     """Start a subject and an upstream of its own, both fresh; end both."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imagesearch-bench-")))
-        upstream_port = free_port()
-        command = [sys.executable, "-m", "bench.upstream", str(upstream_port)]
-        server = Server(command, upstream_port, "/stats", {"PYTHONPATH": str(ROOT)})
-        upstream = serving(server, core=load_core, log=folder / "upstream.log")
-        upstream_pid = stack.enter_context(upstream)
-        server = subject.server(folder, (free_port(), upstream_port))
-        pid = stack.enter_context(serving(server, core=subject_core, log=folder / "log"))
-        yield Running(subject, pid, server.port, upstream_pid, upstream_port)
+    upstream_port = free_port()
+    command = [sys.executable, "-m", "bench.upstream", str(upstream_port)]
+    upstream = Server(command, upstream_port, "/stats", {"PYTHONPATH": str(ROOT)})
+    with (
+        tempfile.TemporaryDirectory(prefix="imagesearch-bench-") as name,
+        serving(upstream, core=load_core, log=Path(name, "upstream.log")) as upstream_pid,
+    ):
+        server = subject.server(Path(name), (free_port(), upstream_port))
+        with serving(server, core=subject_core, log=Path(name, "log")) as pid:
+            yield Running(subject, pid, server.port, upstream_pid, upstream_port)
 
 
 @dataclass

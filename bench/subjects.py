@@ -1,19 +1,17 @@
-"""What is compared: how each subject is started in front of the upstream, and how it is asked.
-
-Each request bears a number, so that all are different.
-"""
+"""What is compared: how each is started and asked; numbers make all requests different."""
 
 import base64
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from bench.client import JSON, Request, request
+from bench.pictures import jpeg
 from bench.processes import ROOT, Server, ServerFailed
 from bench.upstream import MODEL
 
@@ -22,9 +20,14 @@ CLIENT_KEY = "bench-client-key-2f6c1e80a94d47b5"
 LITELLM_KEY = "sk-bench-proxy"
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
 DEBIAN_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
-IMAGE_URL = "https://pictures.example/asked.jpg"
+IMAGE_URL, URL = "https://pictures.example/asked.jpg", "https://pictures.example/a.jpg"
 BOUNDARY = b"bench-5f0c1d7e"
 PART = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n"
+IMAGE_BYTES, BODY_BYTES, TEXT_BYTES = 20_971_520, 62_914_560, 1_048_576
+MEMBERS, DEPTH, PARTS, HEAD_BYTES = 9_900, 60, 500, 60_000
+FORM = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+FILE = b'"image"; filename="a.jpg"'
+END = b"\r\n--%b--\r\n" % BOUNDARY
 
 Ports = tuple[int, int]  # the port to listen on, and the upstream's
 
@@ -33,8 +36,8 @@ Ports = tuple[int, int]  # the port to listen on, and the upstream's
 class Api:
     """This service's own API at `/search` (the relay has it too), or the Responses API.
 
-    `last` are bytes that only the last event of a stream has. `whole`: the Responses API answers
-    whole if no stream is asked for; else a stream is asked for always, and read to its end.
+    `last`: bytes of a stream's last event alone. `whole`: it answers whole where no stream is asked
+    for; else a stream always is, and is read to its end.
     """
 
     path: str
@@ -54,10 +57,9 @@ class Api:
         if self.path != "/search":
             before, after = self._responses_body(number, "|", stream=False).split(b"|")
             return self._request(before, _data_url(picture), after)
-        form = f"multipart/form-data; boundary={BOUNDARY.decode()}"
         before = PART % (BOUNDARY, b'"prompt"') + b"Search %d\r\n" % number
-        before += PART % (BOUNDARY, b'"image"; filename="a.jpg"')
-        return self._request(before, picture, b"\r\n--%b--\r\n" % BOUNDARY, media_type=form)
+        before += PART % (BOUNDARY, FILE)
+        return self._request(before, picture, END, media_type=FORM)
 
     def _request(self, *body: bytes, path: str = "", media_type: str = JSON) -> Request:
         return request(f"POST {path or self.path}", *body, media_type=media_type, key=self.key)
@@ -97,10 +99,7 @@ def subjects(env: Mapping[str, str]) -> list[Subject]:
 
 
 def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
-    """`python -m app` with everything on, its limits high.
-
-    Whoever asks is a trusted proxy, as nginx is in production, so connections are kept.
-    """
+    """`python -m app`, limits high, asked by a trusted proxy as in production: it keeps alive."""
     env = {"PYTHONPATH": str(checkout), "HOST": "127.0.0.1", "PORT": str(ports[0])}
     env |= {"DASHSCOPE_API_KEY": "sk-bench", "CLIENT_KEYS": f"bench:{CLIENT_KEY}"}
     env |= {"DASHSCOPE_BASE_URL": f"http://127.0.0.1:{ports[1]}/v1", "SHUTDOWN_GRACE_S": "1"}
@@ -150,3 +149,44 @@ def _filled_in(name: str, folder: Path, ports: Ports) -> str:
 @lru_cache(maxsize=1)
 def _data_url(picture: bytes) -> bytes:
     return b"data:image/jpeg;base64," + base64.b64encode(picture)
+
+
+def bodies() -> Iterator[tuple[str, Request]]:
+    """A name and a request for each bound; most of them are refused, some only at their end."""
+    picture = jpeg(7_000_000)
+    half = b"data:;base64," + base64.b64encode(picture * 3)[: BODY_BYTES // 2 - 9_000]
+    yield "json_two_images", _json(b'{"image_url":["%b","%b"]}' % (half, half))
+    slashes = half.replace(b"/", rb"\/", TEXT_BYTES - 9_000)
+    yield "json_escapes", _json(b'{"image_url":["%b","%b"]}' % (slashes, half))
+    yield "json_percents", _json(b'{"image_url":"data:,%b"}' % (b"%41" * (BODY_BYTES // 3 - 99)))
+    yield "json_blanks", _json(b'{"image_url":"data:;base64,%b"}' % (b"A \\n" * 260_000))
+    yield "json_text", _json({"image_url": URL, "prompt": "x" * (TEXT_BYTES - 999)})
+    yield "json_unknown", _json({f"f{number}": 1 for number in range(MEMBERS)})
+    yield "json_urls", _json({"image_url": [URL] * MEMBERS})
+    yield "v1_items", _v1([{"role": "user", "content": "x"}] * (MEMBERS // 3))
+    yield "v1_text", _v1([{"role": "user", "content": "x" * (TEXT_BYTES - 999)}])
+    yield "v1_members", _v1("x", metadata={f"f{number}": "x" for number in range(MEMBERS)})
+    yield "v1_depth", _v1([{"role": "user", "content": json.loads("[" * DEPTH + "]" * DEPTH)}])
+    image = {"type": "input_image", "image_url": half.decode()}
+    yield "v1_image", _v1([{"role": "user", "content": [image]}])
+    yield "form_image", _form((FILE, picture + bytes(IMAGE_BYTES - len(picture) - 99)))
+    yield "form_segments", _form((FILE, b"\xff\xd8" + b"\xff\xfe\x00\x02" * (IMAGE_BYTES // 4 - 1)))
+    yield "form_text", _form((b'"prompt"', b"x" * IMAGE_BYTES), (b'"model"', b"x" * IMAGE_BYTES))
+    yield "form_dashes", _form((FILE, b"\r\n--" * (IMAGE_BYTES // 4 - 99)))
+    yield "form_fields", _form(*[(b'"f%d"' % number, b"x") for number in range(PARTS)])
+    yield "form_files", _form(*[(FILE, picture[:1_000])] * PARTS)
+    yield "query", request(f"GET /search/stream?prompt={'%20' * (HEAD_BYTES // 3)}", key=CLIENT_KEY)
+
+
+def _json(body: bytes | dict[str, Any], path: str = "/search") -> Request:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return request(f"POST {path}", b"", text, media_type=JSON, key=CLIENT_KEY)
+
+
+def _v1(asked: Any, **members: Any) -> Request:
+    return _json({"model": MODEL, "input": asked} | members, RESPONSES)
+
+
+def _form(*parts: tuple[bytes, bytes]) -> Request:
+    texts = [PART % (BOUNDARY, name) + data for name, data in parts]
+    return request("POST /search", b"", b"\r\n".join(texts) + END, media_type=FORM, key=CLIENT_KEY)

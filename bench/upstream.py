@@ -1,7 +1,7 @@
 """`python -m bench.upstream PORT`: the bench's upstream, a process that does as little as possible.
 
-It answers every POST with the answer that was set last, from bytes made before the run; it parses
-no JSON, and looks into a body only for whether a stream is asked for. Control requests:
+It answers every POST as was set last, from bytes made before the run, and looks into a body only
+for whether a stream is asked for. Control requests:
 
     PUT  /answer  set the answer from now on; the body is an `Answer` as JSON
     POST /go      release the held streams
@@ -18,7 +18,7 @@ import sys
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvloop
 
@@ -41,11 +41,7 @@ TICK_S = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One kind of answer.
-
-    `interval_s` is the time between two deltas of a stream, 0 for all at once. With `held` the
-    deltas wait until they are released, so that all streams of a run are open before the first.
-    """
+    """One kind of answer: `interval_s` between two deltas (0: none); `held` until released."""
 
     deltas: int
     interval_s: float = 0
@@ -54,15 +50,6 @@ class Answer:
     @property
     def text(self) -> str:
         return "".join(map(WORD.format, range(self.deltas)))
-
-
-class Chunks(NamedTuple):
-    """An answer in HTTP chunks; `whole` is the body for a request that asked for no stream."""
-
-    opening: bytes
-    deltas: tuple[bytes, ...]
-    closing: bytes
-    whole: bytes
 
 
 def events(answer: Answer) -> list[bytes]:
@@ -75,30 +62,22 @@ def events(answer: Answer) -> list[bytes]:
     ]
 
 
-def encode(answer: Answer) -> Chunks:
-    """All bytes of an answer, made before the run."""
-    made = events(answer)
-    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in made]
-    completed = json.loads(made[-1].partition(b"\ndata:")[2])
-    return Chunks(
-        opening=b"".join(chunks[:AHEAD]),
-        deltas=tuple(chunks[AHEAD:-BEHIND]),
-        closing=b"".join(chunks[-BEHIND:]) + LAST_CHUNK,
-        whole=json.dumps(completed["response"], separators=(",", ":")).encode(),
-    )
-
-
 class Upstream:
-    """The answer in force, the streams that are held, and how late a delta was at most."""
+    """The answer in force, in HTTP chunks, and `whole` where no stream was asked for."""
 
     def __init__(self) -> None:
-        self.body_bytes, self.late_s, self.n_paced = 0, 0.0, 0
+        self.body_bytes, self.n_paced = 0, 0
         self.set(Answer(deltas=1))
 
     def set(self, answer: Answer) -> None:
         """Answer like this from now on; streams that are paced go on."""
-        self.answer, self.chunks, self.late_s = answer, encode(answer), 0.0
-        self.held: list[Stream] = []
+        made = events(answer)
+        chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in made]
+        self.opening, self.deltas = b"".join(chunks[:AHEAD]), chunks[AHEAD:-BEHIND]
+        self.closing = b"".join(chunks[-BEHIND:]) + LAST_CHUNK
+        completed = json.loads(made[-1].partition(b"\ndata:")[2])
+        self.whole = json.dumps(completed["response"], separators=(",", ":")).encode()
+        self.answer, self.late_s, self.held = answer, 0.0, list[Stream]()
 
 
 class Stream:
@@ -107,7 +86,7 @@ class Stream:
     def __init__(self, upstream: Upstream, writer: StreamWriter) -> None:
         self._upstream, self._writer = upstream, writer
         self._interval_s = upstream.answer.interval_s
-        self._deltas, self._closing = iter(upstream.chunks.deltas), upstream.chunks.closing
+        self._deltas, self._closing = iter(upstream.deltas), upstream.closing
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -141,10 +120,10 @@ async def answer(upstream: Upstream, line: bytes, body: bytes, writer: StreamWri
         return
     upstream.body_bytes = len(body)
     if not ASKS_STREAM.search(body[:ENDS_BYTES] + body[-ENDS_BYTES:]):
-        writer.write(JSON_HEAD % len(upstream.chunks.whole) + upstream.chunks.whole)
+        writer.write(JSON_HEAD % len(upstream.whole) + upstream.whole)
         return
     stream = Stream(upstream, writer)
-    writer.write(STREAM_HEAD + upstream.chunks.opening)
+    writer.write(STREAM_HEAD + upstream.opening)
     if upstream.answer.held:
         upstream.held.append(stream)
     else:

@@ -13,7 +13,7 @@ from simulator import Knobs
 ROOT = Path(__file__).parent.parent
 KEY = Knobs().key
 START_S = 60
-LISTENS = re.compile(r"(?:listening|running) on (http://[^\s/]+)")
+LISTENS = re.compile(r"(?:listening|[Rr]unning) on (http://[^\s/]+)")
 
 
 class Process:

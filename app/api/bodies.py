@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -86,7 +87,9 @@ async def read_form(request: Request, memory: MemoryReservation) -> dict[str, An
     file_max_bytes = _settings(request).image_max_bytes or sys.maxsize
 
     async def stream() -> AsyncGenerator[bytes, None]:
-        async for chunk in _chunks(request, memory):
+        _, parameters = parse_options_header(request.headers["content-type"])
+        chunks = _chunks(request, memory)
+        async for chunk in _without_preamble(chunks, parameters.get(b"boundary", b"")):
             yield chunk
         if not parser.complete:
             raise MultiPartException("The body ends before its closing boundary.")
@@ -107,6 +110,24 @@ async def read_form(request: Request, memory: MemoryReservation) -> dict[str, An
         return await _fields(form.multi_items(), file_max_bytes)
     finally:
         await form.close()
+
+
+async def _without_preamble(
+    chunks: AsyncGenerator[bytes, None], boundary: bytes
+) -> AsyncGenerator[bytes, None]:
+    """A multipart body from its first boundary on: the parser refuses what RFC 2046 §5.1.1 allows.
+
+    What stands before is dropped as it comes, but for the part of a boundary at its end.
+    """
+    start, before = b"\r\n--" + boundary, b"\r\n"
+    async for chunk in chunks:
+        before += chunk
+        if (at := before.find(start)) >= 0:
+            yield before[at + 2 :]
+            break
+        before = before[-len(start) :]
+    async for chunk in chunks:
+        yield chunk
 
 
 class Form(MultiPartParser):

@@ -117,7 +117,8 @@ class RequestContext:
         telemetry.request_id.set(request_id)
         state = {**scope.get("state", {}), "headers": {"X-Request-ID": request_id}}
         root_path = scope.get("root_path") or self.root_path
-        scope = {**scope, "root_path": root_path, "state": state}
+        path = _plain_path(scope["path"], root_path)
+        scope = {**scope, "root_path": root_path, "path": path, "state": state}
         status, started_at = CLIENT_CLOSED_REQUEST, time.perf_counter()
 
         async def send_with_headers(message: Message) -> None:
@@ -157,6 +158,16 @@ class RequestContext:
                 self.metrics.rejected.labels(error.code).inc()
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
+
+
+def _plain_path(path: str, prefix: str) -> str:
+    """The path with one slash where a client sent two, and with the prefix no more than once.
+
+    Clients join a base URL that ends in a slash and a path; `uvicorn --root-path` puts the prefix
+    in front of one that the proxy has kept.
+    """
+    path = re.sub("//+", "/", path)
+    return path.removeprefix(prefix) if path.startswith(f"{prefix}{prefix}/") else path
 
 
 class ErrorResponses:

@@ -1,15 +1,17 @@
 """What operators and orchestrators ask: alive, ready, and the metrics."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ConfigDict
 from starlette.responses import Response
 
 from app.api.openapi import answer, refusals
 from app.api.service import ServiceDep
-from app.results import ApiModel
+from app.notes import several_workers
+from app.results import WHEN_KNOWN, ApiModel
 
 RETRY_AFTER_S = "5"
 """By then another replica, or the new process, answers."""
@@ -20,8 +22,12 @@ router = APIRouter(tags=["operations"], responses=refusals())
 class Health(ApiModel):
     """How the process is."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     status: Literal["ok", "ready", "draining"]
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""
+    note: Annotated[str | None, WHEN_KNOWN] = None
+    """What breaks as this process is run, where something does."""
 
 
 @router.get("/healthz", responses=answer())
@@ -36,10 +42,10 @@ async def get_health() -> Health:
 async def get_readiness(service: ServiceDep, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
     if not service.draining:
-        return Health(status="ready")
+        return Health(status="ready", note=several_workers())
     response.status_code = 503
     response.headers["Retry-After"] = RETRY_AFTER_S
-    return Health(status="draining")
+    return Health(status="draining", note=several_workers())
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=answer())

@@ -22,6 +22,11 @@ REASONS = {"extra_forbidden": "Unknown field.", "missing": "This field is requir
 """Pydantic's error types whose own message is less clear."""
 
 
+OPENAI_PATHS = ("/responses", "/completions")
+OPENAI_HINT = " OpenAI clients need a base URL that ends in /v1, and the Responses API."
+"""For base URLs that lack `/v1` or have more, and for clients of other APIs."""
+
+
 def path_of(scope: Scope) -> str:
     """The path without the prefix under which the service is served (ASGI: `root_path`)."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
@@ -73,13 +78,14 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
 
 async def on_error(request: Request, exc: Exception) -> Response:
     """FastAPI's handler for our errors, its own of parameters, and Starlette's of addresses."""
+    hint = OPENAI_HINT if path_of(request.scope).endswith(OPENAI_PATHS) else ""
     match exc:
         case ServiceError():
             return problem_response(request.scope, exc)
         case RequestValidationError():
             return problem_response(request.scope, invalid_fields(exc, skip=1))
         case HTTPException(status_code=405):
-            error = MethodNotAllowed("This address does not have that method.")
+            error = MethodNotAllowed(f"This address does not have that method.{hint}")
             response = problem_response(request.scope, error)
             # All methods of the address (RFC 9110 §10.2.1): Starlette names those of one route.
             path = getattr(request.scope.get("route"), "path", "")
@@ -87,4 +93,6 @@ async def on_error(request: Request, exc: Exception) -> Response:
             methods |= {name.upper() for name in request.app.openapi()["paths"].get(path, ())}
             response.headers["Allow"] = ", ".join(sorted(methods))
             return response
-    return problem_response(request.scope, RouteNotFound("There is nothing at this address."))
+    return problem_response(
+        request.scope, RouteNotFound(f"There is nothing at this address.{hint}")
+    )

@@ -17,7 +17,7 @@ from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import OpenAIError
 from app.api.service import Service, ServiceDep
 from app.api.sse import EventStream, frame
-from app.errors import InvalidRequest, Overloaded, RateLimited, SearchNotFound
+from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
 from app.models import Client, json_bytes
 from app.results import ApiModel
 from app.runs import Opened, Reader, Run
@@ -176,6 +176,16 @@ async def list_input_items(
 async def list_models(service: ServiceDep, _: Caller) -> Models:
     """List the models that may be named here."""
     return Models(data=[Model(id=name) for name in service.settings.models])
+
+
+@router.get("/models/{model}", responses=answer() | refused(*IDENTIFIED, RouteNotFound))
+async def get_model(
+    service: ServiceDep, _: Caller, model: Annotated[str, Path(description="Its name.")]
+) -> Model:
+    """Get one of the models that may be named here."""
+    if model not in service.settings.models:
+        raise RouteNotFound("This model is not offered.")
+    return Model(id=model)
 
 
 async def _open(

@@ -135,15 +135,6 @@ class TokenRequest(RequestModel):
     """Life of the token, in seconds. Default and upper bound: CLIENT_TOKEN_TTL_S."""
 
 
-class Token(ApiModel):
-    """A browser token."""
-
-    token: str
-    """For `Authorization: Bearer`, or `access_token` on event streams by GET."""
-    expires_at: int
-    """End of its life, in seconds since 1970."""
-
-
 class OpenAIErrorBody(ApiModel):
     """What went wrong."""
 

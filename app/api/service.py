@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 
-from app.errors import InvalidRequest, ModelNotAllowed
+from app.errors import Internal, InvalidRequest, ModelNotAllowed
 from app.guards import Guards
 from app.images.intake import ImageIntake
 from app.models import Client
@@ -74,7 +74,9 @@ class Service:
 
 
 async def get_service(request: Request) -> Service:
-    service: Service = request.app.state.service
+    service: Service | None = getattr(request.app.state, "service", None)
+    if service is None:
+        raise Internal("Not started: the application around this one must run its lifespan.")
     return service
 
 

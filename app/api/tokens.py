@@ -7,8 +7,9 @@ from app.api.bodies import read_json, validated
 from app.api.dependencies import KeyHolder
 from app.api.middleware import has_body
 from app.api.openapi import answer, body, refusals
-from app.api.schemas import Token, TokenRequest
+from app.api.schemas import TokenRequest
 from app.api.service import ServiceDep
+from app.results import Token
 
 BODY_MAX_BYTES = 4_096
 
@@ -32,5 +33,4 @@ async def create_token(request: Request, service: ServiceDep, client: KeyHolder)
         with service.intake.memory.hold(caller=client.name) as memory:
             fields = (await read_json(request, memory, max_bytes=BODY_MAX_BYTES)).found
     wanted = validated(TokenRequest, fields, strict=True)
-    minted = service.guards.credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
-    return Token(token=minted.token, expires_at=minted.expires_at)
+    return service.guards.credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)

@@ -4,13 +4,14 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import jwt
 from jwt.types import Options
 from pydantic import BaseModel, Field
 
 from app.errors import InvalidRequest, TokenExpired, Unauthorized
+from app.results import Token
 from app.setting_types import check_origins
 
 logger = logging.getLogger("app.guards")
@@ -38,13 +39,6 @@ class Claims(BaseModel):
     origin: Text | None = None
 
 
-class Token(NamedTuple):
-    """A browser token, and the second since 1970 when it expires."""
-
-    token: str
-    expires_at: int
-
-
 class BrowserTokens:
     """Signs with the first of the secrets, and verifies with all."""
 
@@ -63,7 +57,8 @@ class BrowserTokens:
         claims = {"sub": client, "exp": expires_at, "jti": secrets.token_urlsafe(16)}
         if origin is not None:
             claims["origin"] = _checked(origin)
-        return Token(jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM), expires_at)
+        token = jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
+        return Token(token=token, expires_at=expires_at)
 
     def verify(self, token: str) -> Claims:
         """What a token says; raises `TokenExpired`, or `Unauthorized` if it is none of ours."""
@@ -80,7 +75,7 @@ class BrowserTokens:
         # The reason is for the operator; the caller may be guessing.
         fields = {"reason": f"no client key, and no token: {type(reason).__name__}"}
         logger.info("credential refused", extra={"fields": fields})
-        raise Unauthorized("The key or token is not valid.") from reason
+        raise Unauthorized("The key or token is not valid; it needs no quotes.") from reason
 
 
 def _checked(origin: str) -> str:

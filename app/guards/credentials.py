@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.errors import Forbidden, OriginNotAllowed, Unauthorized
-from app.guards.browser_tokens import BrowserTokens, Token
+from app.guards.browser_tokens import BrowserTokens
 from app.models import Client
+from app.results import Token
 from app.setting_types import ANONYMOUS, normal_origin
 from app.settings import Settings
 
@@ -67,12 +68,12 @@ class Credentials:
             return self._token_holder(token, origin)
         if self._allow_anonymous:
             return Identity(ANONYMOUS, f"address:{_network(address)}")
-        raise Unauthorized("A client key or a browser token is required.")
+        raise Unauthorized("A client key or a browser token is required, behind 'Bearer'.")
 
     def identify_key_holder(self, bearer: str | None) -> Identity:
         """Say who calls, where only a client key is accepted: `Unauthorized`, else `Forbidden`."""
         if bearer is None:
-            raise Unauthorized("A client key is required.")
+            raise Unauthorized("A client key is required, behind 'Bearer'.")
         if found := self._key_holder(bearer):
             return found
         self._token_holder(bearer, None)

@@ -19,6 +19,8 @@ DEVIATIONS = frozenset("\u00df\u03c2")
 """Browsers keep these where Python's IDNA 2003 maps them to another name (UTS 46 §4)."""
 KEPT = "!$%&'()*+,-./:;=?@[]_|~"
 """What stands in path and query as it is; browsers percent-encode the rest."""
+NO_SCHEME = """The image URL must begin with http:// or https://; base64 needs \
+"data:image/jpeg;base64," in front, and a file on a device is uploaded."""
 BLANKS = string.whitespace + "\u00a0\u3000\ufeff\u200b"
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
@@ -34,12 +36,12 @@ def check_url(url: str) -> ImageInput:
     Raises `ImageUrlInvalid` with the one rule that it breaks; the URL itself is not repeated.
     """
     url = url.strip(BLANKS)
+    _refuse("\\" in url[:MAX_CHARS], "contains a backslash")
+    parts = _PARTS.match(url[:MAX_CHARS])
+    if not parts:
+        raise ImageUrlInvalid(NO_SCHEME)
     _refuse(len(url) > MAX_CHARS, f"is longer than {MAX_CHARS} characters")
     _refuse(_UNSAFE.search(url), "contains spaces or control characters")
-    _refuse("\\" in url, "contains a backslash")
-    parts = _PARTS.match(url)
-    if not parts:
-        raise ImageUrlInvalid("The image URL must begin with http://, https:// or data:.")
     scheme = parts[1].lower()
     path, query = (quote(part or "", safe=KEPT) for part in parts.groups()[2:])
     normal = f"{scheme}://{_authority(scheme, parts[2])}{path or '/'}{query}".encode("ascii")
@@ -76,4 +78,4 @@ def _ascii(host: str) -> str:
 
 def _refuse(broken: object, rule: str) -> None:
     if broken:
-        raise ImageUrlInvalid(f"The image URL {rule}.")
+        raise ImageUrlInvalid(f"The image URL {rule}; upload the picture instead.")

@@ -86,7 +86,7 @@ error_table = (
         r"|invalidimage\.fileformat|invalidfile\.openerror|badrequest\.inputdownloadfailed",
         r"(failed|unable) to (decode|download|find|fetch)[^.]*(image|media|multimodal|input file)"
         rf"|(media|multimodal|download).*{TIMED_OUT}|content-(type|length) of multimodal"
-        r"|provided url does not appear|request url is invalid"),
+        r"|provided url does not appear|request url is invalid|connection to .{1,300} refused"),
     Row(UpstreamRejected, "PAGE", "The model is not available upstream.", r"modelnotfound",
         r"unsupported model|model not exist|model .{1,80} does not exist"),
     Row(InvalidRequest, "PAGE COPY", "the input is longer than the model takes",

@@ -16,7 +16,7 @@ LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
     {"log_queue"},
-    {"models", "results", "telemetry"},
+    {"models", "notes", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"answer_work"},
     {"search", "responses"},

@@ -1,0 +1,93 @@
+"""What an operator reads at start, and what several worker processes break."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from app.settings import SettingsError, load
+from tests.processes import KEY, ROOT, started
+from tests.service import listen
+
+GUARD_S = 60
+LEAST = {
+    "DASHSCOPE_API_KEY": KEY,
+    "DASHSCOPE_BASE_URL": "http://127.0.0.1:9/v1",
+    "ALLOW_ANONYMOUS": "true",
+    "PORT": "0",
+}
+DOUBTS: dict[str, tuple[str, str]] = {
+    # a variable, its value, and a part of the warning
+    "RATE_LIMT": ("5/minute", "RATE_LIMIT meant?"),
+    "client_keys_fil": ("/run/keys", "CLIENT_KEYS_FILE meant?"),
+    "CLIENT_KEYS": ("shop:canary", "the key of shop has less than 16 characters"),
+    "BODY_MAX_BYTES": ("1MB", "less than IMAGE_MAX_BYTES"),
+}
+
+
+async def test_the_start_says_what_runs_and_warns_of_what_is_hardly_meant() -> None:
+    given = {name: value for name, (value, _) in DOUBTS.items()}
+    given |= {"BUDGET_CLIENT_CNY_PER_DAY": "5", "WEB_CONCURRENCY": "auto"}
+    async with (
+        asyncio.timeout(GUARD_S),
+        started("app", **LEAST | given) as process,
+        httpx.AsyncClient() as http,
+    ):
+        assert (await http.get(f"{process.url}/readyz")).json() == {"status": "ready"}
+    lines = [json.loads(line) for line in process.lines]
+    [line] = [one["event"] for one in lines if one["event"].startswith("imagesearch-proxy ")]
+    for part in ("http://127.0.0.1:9/v1", "(shop), anybody", "5 for a client, none for all"):
+        assert part in line
+    warned = "\n".join(one["event"] for one in lines if one["level"] == "warning")
+    for _, words in DOUBTS.values():
+        assert words in warned
+    assert "canary" not in process.said
+
+
+async def test_several_workers_are_warned_of_at_start_and_when_asked() -> None:
+    with listen() as probe:  # uvicorn does not say which port it took.
+        port = str(probe.getsockname()[1])
+    command = ("app.main:app", "--workers", "2", "--port", port)
+    async with asyncio.timeout(GUARD_S), started("uvicorn", *command, **LEAST) as process:
+        try:
+            # Its workers listen a while after it has said so.
+            patient = httpx.AsyncHTTPTransport(retries=6)
+            async with httpx.AsyncClient(transport=patient, timeout=GUARD_S) as http:
+                ready = (await http.get(f"{process.url}/readyz")).json()
+        finally:
+            process.signal(signal.SIGTERM)  # Killed, it would leave its workers behind.
+            await process.ended()
+    assert ready["status"] == "ready"
+    assert "budgets" in ready["note"]
+    assert ready["note"] in process.said
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_needs_no_settings(flag: str) -> None:
+    command = [sys.executable, "-m", "app", flag]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout
+    assert ended.stderr == ""
+
+
+BAD = {
+    "client_keys": ("shop:canary-1,shop:canary-2", "entry 2"),
+    "dashscope_api_key": ('"sk-canary"', "quotes"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_value_that_could_not_work_stops_the_start(name: str) -> None:
+    value, words = BAD[name]
+    least = {"dashscope_api_key": KEY, "allow_anonymous": True}
+    with pytest.raises(SettingsError, match=words) as refused:
+        load(**least | {name: value}, _env_file=None)
+    assert "canary" not in str(refused.value)

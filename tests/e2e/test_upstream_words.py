@@ -1,0 +1,104 @@
+"""What DashScope says of a caller's picture, address or words is the caller's error, never ours."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.e2e.asking import ASKED
+from tests.peer import Handler, answer, says, serving
+from tests.service import running_against
+
+WRONG, PARAMETER = "InvalidParameter", "invalid_parameter_error"
+PREFIX = "<400> InternalError.Algo.InvalidParameter: "
+
+WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
+    # our code, and whether it is retryable: the upstream's codes and messages
+    ("image_unfetchable", False): [
+        (PARAMETER, "The image format is illegal and cannot be opened"),
+        (PARAMETER, "The file format is illegal and cannot be opened."),
+        (WRONG, "Invalid image format or corrupted file"),
+        (WRONG, "read image error."),
+        (WRONG, "image format error"),
+        (WRONG, "download image failed"),
+        (WRONG, "oss download error."),
+        (WRONG, "Failed to download input files."),
+        (WRONG, "Input files format not supported."),
+        ("InvalidURL", "The request URL is invalid, please check it."),
+        ("InvalidURL.ConnectionRefused", "Connection to a.example refused, please check it."),
+        ("InvalidImageFormat", "The input image is in invalid format."),
+        ("InvalidImage.FileFormat", "Not supported."),
+        ("InvalidFile.Openerror", "It cannot be opened."),
+        (PARAMETER, "Missing Content-Length of multimodal url"),
+        (PARAMETER, "Wrong Content-Type of multimodal url"),
+        ("BadRequest.InputDownloadFailed", "Failed to download the input file: 404."),
+        (WRONG, "Something new about a picture"),
+        (PARAMETER, "Something new about a url"),
+        (PARAMETER, "Something new, multimodal"),
+    ],
+    ("image_unfetchable", True): [
+        ("InvalidURL.Timeout", "Download https://a.example/x timeout, please check it."),
+        (PARAMETER, "Download multimodal file timed out"),
+        (WRONG, "Something new about an image: timeout"),
+    ],
+    ("image_dimensions", False): [
+        (PARAMETER, "Input image is too small after resizing based on max_pixels."),
+        (PARAMETER, "the size of input image is too small or too large."),
+        ("InvalidImageResolution", "The input image resolution is too large or small."),
+    ],
+    ("image_too_large", False): [
+        ("InvalidFile.Size", "Invalid file size, at most 10 MB."),
+        (PARAMETER, "Multimodal file size is too large"),
+    ],
+    ("invalid_request", False): [
+        (PARAMETER, "Total message token length exceed model limit (131072 tokens)."),
+        (PARAMETER, "Invalid text: <|image_pad|>"),
+    ],
+    ("content_blocked", False): [
+        ("IPInfringementSuspect", "No."),
+        ("FaqRuleBlocked", "No."),
+        ("CustomRoleBlocked", "No."),
+        (WRONG, "The text does not comply with green network verification."),
+    ],
+    ("upstream_rejected", False): [(WRONG, "Something new")],
+}
+
+
+def envelopes(code: str, message: str) -> list[Handler]:
+    """The three forms of a refusal, with and without the prefix."""
+    found = []
+    for said in (message, PREFIX + message):
+        error = {"code": code, "message": said}
+        for status, body in (
+            ("400 Bad Request", error | {"request_id": "req-1"}),
+            ("400 Bad Request", {"error": error | {"type": "invalid_request_error"}}),
+            ("200 OK", {"status": "failed", "error": error}),
+        ):
+            found.append(
+                says(answer(status, json.dumps(body).encode(), "content-type: application/json"))
+            )
+    return found
+
+
+@pytest.mark.parametrize("meaning", WORDS, ids=str)
+async def test_each_message_is_what_it_means_in_every_envelope(meaning: tuple[str, bool]) -> None:
+    rows = [(words, part) for words in WORDS[meaning] for part in envelopes(*words)]
+    async with (
+        serving(*(part for _, part in rows)) as peer,
+        running_against(peer.url, upstream_retries=0) as service,
+    ):
+        for number, (words, _) in enumerate(rows):
+            asked = ASKED | {"prompt": f"Question {number}"}
+            problem = (await service.http.post("/search", json=asked)).json()
+            assert (problem["code"], problem["retryable"]) == meaning, words
+            assert problem["billed"] == "no"
+
+
+async def test_a_refused_token_of_the_service_s_own_is_not_the_caller_s() -> None:
+    body = json.dumps({"message": "invalid access token or token expired"}).encode()
+    async with (
+        serving(says(answer("401 Unauthorized", body))) as peer,
+        running_against(peer.url) as service,
+    ):
+        refused: httpx.Response = await service.http.post("/search", json=ASKED)
+    assert (refused.status_code, refused.json()["code"]) == (502, "upstream_auth_failed")

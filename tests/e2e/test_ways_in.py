@@ -1,0 +1,226 @@
+"""Requests as real clients and the proxies in front of them make them: they work, or are told."""
+
+import base64
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import load
+from simulator import create_app as create_simulator
+from tests.e2e.callers import ASKED, GUARDED, SHOP, SHOP_KEY, token
+from tests.e2e.images.files import png
+from tests.service import FAST, KEY, Running, running, served
+
+PREFIX = "/images"
+EVENTS = {"Accept": "text/event-stream"}
+
+
+@asynccontextmanager
+async def behind(way: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The service under a path prefix; the client's base URL is what a proxy would ask for."""
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(served(create_simulator(FAST)))
+        settings = load(
+            dashscope_api_key=KEY,
+            dashscope_base_url=f"{upstream}/compatible-mode/v1",
+            allow_anonymous=True,
+            image_workers=1,
+            root_path=PREFIX if way.startswith("ROOT_PATH") else "",
+            _env_file=None,
+        )
+        app, config = create_app(settings), None
+        if way.startswith("--root-path"):
+            config = uvicorn.Config(app, root_path=PREFIX, log_config=None)
+        if way.startswith("mounted"):
+            inner = app
+
+            @asynccontextmanager
+            async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+                async with inner.router.lifespan_context(inner):
+                    yield
+
+            app = FastAPI(lifespan=lifespan)
+            app.mount(PREFIX, inner)
+        url = await stack.enter_async_context(served(app, config=config))
+        base_url = url if way.endswith("stripped") else url + PREFIX
+        yield await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, timeout=60))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        *("ROOT_PATH, stripped", "ROOT_PATH, kept"),
+        *("--root-path, stripped", "--root-path, kept", "mounted"),
+    ],
+)
+async def test_under_a_path_prefix_everything_is_as_without(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "app.access")
+    async with behind(way) as http:
+        for path, status in (("/v1/responses", 422), ("/v1/nothing", 404), ("//v1/nothing", 404)):
+            refused = await http.post(str(http.base_url).rstrip("/") + path, json={"model": "x"})
+            assert refused.status_code == status
+            assert refused.headers["x-should-retry"] == "false"
+            assert refused.json()["error"]["code"]
+        stream = await http.post("/search/stream", json=ASKED)
+        assert stream.headers["location"].startswith(f"{PREFIX}/search/srch_")
+        place = stream.headers["location"].removeprefix(PREFIX)
+        assert (await http.get(place, params={"after": 1})).status_code == 200
+        assert (await http.put("/search/stream")).headers["allow"] == "GET, POST"
+        page = await http.get("/")
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        for file in ("/client.js", "/web/page.js", "/web/page.css"):
+            assert (await http.get(file)).status_code == 200
+        assert (await http.get("/openapi.json")).json()["servers"] == [{"url": PREFIX}]
+        assert (await http.get("/readyz")).status_code == 200
+    paths = [one.__dict__["fields"]["path"] for one in caplog.records if one.msg == "request"]
+    assert "/v1/responses" in paths
+    assert "/readyz" not in paths
+
+
+async def test_a_mounted_service_that_nobody_started_says_so() -> None:
+    settings = load(dashscope_api_key=KEY, allow_anonymous=True, _env_file=None)
+    outer = FastAPI()
+    outer.mount(PREFIX, create_app(settings))
+    async with served(outer) as url, httpx.AsyncClient(base_url=url + PREFIX) as http:
+        answer = await http.post("/search", json=ASKED)
+    assert answer.status_code == 500
+    assert "lifespan" in answer.json()["detail"]
+
+
+@pytest.fixture(scope="module", name="service")
+async def open_service() -> AsyncIterator[Running]:
+    async with running() as service:
+        yield service
+
+
+async def test_slashes_that_clients_double_do_no_harm(service: Running) -> None:
+    for path in ("//v1/models", "/v1//models", "/v1/models/qwen3.7-plus"):
+        answer = await service.http.get(service.url + path)
+        assert answer.status_code == 200, path
+    assert answer.json() == {
+        "id": "qwen3.7-plus",
+        "object": "model",
+        "created": 0,
+        "owned_by": "system",
+    }
+    assert (await service.http.post(f"{service.url}//search", json=ASKED)).status_code == 200
+    unknown = await service.http.get("/v1/models/none")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/responses", "/v1/responses/responses", "/v1/chat/completions"])
+async def test_a_wrong_base_url_is_told_the_right_one(path: str, service: Running) -> None:
+    answer = await service.http.post(path, json={"model": "qwen3.7-plus", "input": "x"})
+    assert answer.status_code in {404, 405}
+    assert "base URL that ends in /v1" in answer.text
+
+
+DISPOSITION = b'Content-Disposition: form-data; name="image"'
+PARTS: dict[str, bytes] = {
+    "without a filename": DISPOSITION,
+    "without a filename, of a type": DISPOSITION + b"\r\nContent-Type: image/png",
+    "with filename* alone": DISPOSITION + b"; filename*=UTF-8''a%20b.png",
+    "with a transfer encoding": DISPOSITION + b"\r\nContent-Transfer-Encoding: binary",
+}
+PREAMBLES = (b"", b"\r\n", b"This is a multipart message.\r\n", b"-" * 100_000 + b"\r\n--\r\n")
+
+
+@pytest.mark.parametrize("preamble", PREAMBLES, ids=len)
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_file_is_a_file_however_its_part_is_labelled(
+    part: str, preamble: bytes, service: Running
+) -> None:
+    body = preamble + b"--b\r\n" + PARTS[part] + b"\r\n\r\n" + png() + b"\r\n--b--\r\n"
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 1_000 if len(body) > 10_000 else 7):
+            yield body[at : at + 1_000 if len(body) > 10_000 else at + 7]
+
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    for content in (body, in_pieces()):
+        answer = await service.http.post("/search", content=content, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_boundary_that_never_comes_is_an_error(service: Running) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await service.http.post("/search", content=b"--c\r\n\r\n--c--", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+
+
+SAID: dict[str, str] = {
+    # what stands in `image_url`, and what its caller reads
+    base64.b64encode(png()).decode(): "data:image/jpeg;base64,",
+    "/9j/" + "A" * 100_000: "data:image/jpeg;base64,",
+    "file:///sdcard/a.jpg": "uploaded",
+    "https://example.com:8443/a.jpg": "upload the picture instead",
+    "https://192.168.0.7/a.jpg": "upload the picture instead",
+    "http://localhost/a.jpg": "upload the picture instead",
+    "https://nas.local/a.jpg": "upload the picture instead",
+}
+
+
+@pytest.mark.parametrize("given", SAID, ids=lambda given: given[:30])
+async def test_what_is_no_address_is_told_what_to_do(given: str, service: Running) -> None:
+    answer = await service.http.post("/search", json={"image_url": given})
+    assert (answer.status_code, answer.json()["code"]) == (422, "image_url_invalid")
+    assert SAID[given] in answer.json()["detail"]
+
+
+async def test_what_event_source_libraries_add_pays_nothing_twice() -> None:
+    """They send `Cache-Control: no-cache`, `_` and `lastEventId` by themselves."""
+    headers = EVENTS | {"Cache-Control": "no-cache"}
+    async with running() as service:
+        for added in ({}, {"_": "1790000000000"}, {"lastEventId": ""}):
+            stream, events = await service.stream("GET", params=ASKED | added, headers=headers)
+            assert stream.status_code == 200
+            assert "connection" not in stream.headers
+        _, rest = await service.stream("GET", params={"lastEventId": events[1].id, "_": "1"})
+        assert [one.id for one in rest] == [one.id for one in events[2:]]
+        assert service.record.total == 1
+
+
+BASIC = {"Authorization": "Basic " + base64.b64encode(b"site:password").decode()}
+UNKNOWN: dict[str, tuple[str, str]] = {
+    "no scheme": (SHOP_KEY, "'Bearer'"),
+    "another scheme": (f"Token {SHOP_KEY}", "'Bearer'"),
+    "quotes": (f'Bearer "{SHOP_KEY}"', "quotes"),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+async def test_a_key_in_the_wrong_form_is_told_the_right_one(kind: str) -> None:
+    value, word = UNKNOWN[kind]
+    async with running(**GUARDED) as service:
+        for path in ("/search", "/v1/responses", "/tokens"):
+            headers = {"Authorization": value}
+            answer = await service.http.post(path, json=ASKED, headers=headers)
+            assert answer.status_code == 401
+            assert word in answer.text
+
+
+async def test_a_proxy_s_own_password_does_not_hide_a_token() -> None:
+    async with running(**GUARDED) as service:
+        asked: dict[str, Any] = ASKED | {"access_token": token()}
+        _, events = await service.stream("GET", params=asked, headers=BASIC)
+        assert events[-1].event == "search.completed"
+        assert (await service.http.post("/tokens", headers=SHOP)).status_code == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "BR", "gzip, identity"])
+async def test_a_compressed_body_is_refused_by_name(coding: str, service: Running) -> None:
+    headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+    for path in ("/search", "/v1/responses"):
+        answer = await service.http.post(path, content=b"\x1f\x8b", headers=headers)
+        assert answer.status_code == 415
+        assert "encoding_unsupported" in answer.text
+        assert "uncompressed" in answer.text
