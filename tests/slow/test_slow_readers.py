@@ -1,7 +1,7 @@
 """Which readers are dropped as too slow, decided by the kernel, and what they cost until then.
 
-The limit is 6 s here, so 80 KiB/s stands for 16 KiB/s at the default of 30 s. Slower ones are dropped
-or not as their system sees fit to open its window again.
+The limit is 6 s here, so 80 KiB/s stands for 16 KiB/s at the default of 30 s. A slower one
+is dropped or kept as its system opens its window again later or sooner.
 """
 
 import asyncio
