@@ -1,6 +1,7 @@
 """Which readers are dropped as too slow, decided by the kernel, and what they cost until then.
 
-The limit is 6 s here, so 20 KiB/s stands for 4 KiB/s at the default of 30 s.
+The limit is 6 s here, so 80 KiB/s stands for 16 KiB/s at the default of 30 s. A slower one
+is dropped or kept as its system opens its window again later or sooner.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ class Pace(NamedTuple):
 PACES = {
     "takes nothing": Pace(0, 1, USUAL_BYTES, kept=False),
     "takes nothing, with a small buffer": Pace(0, 1, TINY_BYTES, kept=False),
-    "20 KiB/s": Pace(4_096, 0.2, USUAL_BYTES, kept=True),
+    "80 KiB/s": Pace(16_384, 0.2, USUAL_BYTES, kept=True),
     "in bursts": Pace(300_000, 3, USUAL_BYTES, kept=True),
 }
 
