@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app import errors
-from app.api.json_bounds import JsonBounds
+from app.api.json_bounds import MEMBERS_MAX, JsonBounds
 from app.api.problems import invalid_fields
 from app.api.service import Service
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
@@ -44,7 +44,11 @@ def media_type_of(request: Request) -> str:
 
 
 async def read_json(
-    request: Request, memory: MemoryReservation, *, max_bytes: int | None = None
+    request: Request,
+    memory: MemoryReservation,
+    *,
+    max_bytes: int | None = None,
+    max_members: int = MEMBERS_MAX,
 ) -> JsonBody:
     """Read a JSON object of `max_bytes` at most, or as the settings say.
 
@@ -52,7 +56,7 @@ async def read_json(
     """
     if media_type_of(request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    bounds = JsonBounds()
+    bounds = JsonBounds(max_members)
     chunks = _chunks(request, memory, max_bytes)
     text = await _joined(chunks, bounds)
     memory.grow(len(text))  # What is made of it takes as much again.

@@ -17,6 +17,7 @@ from app.errors import (
 from app.guards import Identity
 from app.setting_types import normal_origin
 
+WAIT = re.compile(r'wait="?(\d{1,6})"?')
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
@@ -56,8 +57,8 @@ def header_of(request: Request, name: str) -> str:
 
 def preferred_wait_s(request: Request) -> int | None:
     """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
-    preferences = [one.strip() for one in header_of(request, "prefer").split(",")]
-    waits = [int(one[5:]) for one in preferences if re.fullmatch(r"wait=\d{1,6}", one)]
+    preferences = [one.strip() for one in re.split("[,;]", header_of(request, "prefer"))]
+    waits = [int(found[1]) for one in preferences if (found := WAIT.fullmatch(one))]
     return (waits or [0])[0] if "respond-async" in preferences else None
 
 

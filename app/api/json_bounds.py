@@ -11,7 +11,7 @@ from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 TEXT_MAX_BYTES = 1_048_576
 """All text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
 MEMBERS_MAX = 10_000
-QUOTES_MAX = 4 * MEMBERS_MAX  # A member has at most two strings.
+QUOTES_A_MEMBER = 4  # It has at most two strings.
 DEPTH_MAX = 64
 
 DATA_URL = re.compile(rb"\s*data:", re.IGNORECASE)
@@ -22,7 +22,8 @@ START_BYTES = 32
 class JsonBounds:
     """Feed it each chunk of a JSON text. It counts, and does not check that the text is JSON."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_members: int = MEMBERS_MAX) -> None:
+        self._max_members = max_members
         self.pairs = 0
         """Names with their values, in all objects."""
         self._text_bytes = self._members = self._depth = self._quotes = 0
@@ -39,7 +40,7 @@ class JsonBounds:
         self._cut_escape = b"\\" if text.endswith(b"\\") else b""
         pieces = text.removesuffix(b"\\").split(b'"')
         self._quotes += len(pieces) - 1
-        _check(self._quotes, QUOTES_MAX, "quotes")
+        _check(self._quotes, QUOTES_A_MEMBER * self._max_members, "quotes")
         inside = self._string_start is not None
         strings = pieces[not inside :: 2]
         self._count_structure(b"".join(pieces[inside::2]))
@@ -59,7 +60,7 @@ class JsonBounds:
         self._text_bytes += len(text)
         self.pairs += text.count(b":")
         self._members += text.count(b",") + text.count(b"[") + text.count(b"{")
-        _check(self._members, MEMBERS_MAX, "members")
+        _check(self._members, self._max_members, "members")
         for bracket in re.findall(rb"[\[\]{}]", text):
             self._depth += 1 if bracket in b"[{" else -1
             _check(self._depth, DEPTH_MAX, "levels")

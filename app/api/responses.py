@@ -108,9 +108,11 @@ async def create_response(
     if streamed:
         return _stream(service, reader, repair)
     reader.close()
+    if reader.background:
+        return _json(_so_far(run))
     if run.error:
         raise run.error
-    return _json(_so_far(run) if reader.background else run.log.events[-1].data)
+    return _json(run.log.events[-1].data)
 
 
 @router.get("/responses/{response_id}", responses=FOLLOWED, response_model=ResponseObject)
@@ -128,9 +130,10 @@ async def get_response(
     if fields.stream:
         if run is None:
             raise SearchNotFound("The events of this response are not kept; ask without 'stream'.")
+        service.metrics.resumes.labels("memory").inc()
         after = events_until(run.log.events, fields.starting_after)
         return _stream(service, run.read(resumable=False), repair, after)
-    if run and (not run.ended or run.result.status == "cancelled"):
+    if run:
         return _json(_so_far(run))
     fetching = service.responses.fetch(client, "GET", response_id)
     return _json(await wait_unless_disconnected(request, fetching))

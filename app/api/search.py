@@ -77,9 +77,10 @@ async def create_search(
         raise run.error
     if not run.ended:
         response.status_code = 202
-        request.state.headers["Location"] = f"{_prefix(request)}/search/{run.id}"
+        request.state.headers["Location"] = _address(request, run)
     if wait_s is not None:
-        request.state.headers["Preference-Applied"] = f"respond-async, wait={wait_s}"
+        waited = f", wait={wait_s}" if wait_s else ""
+        request.state.headers["Preference-Applied"] = f"respond-async{waited}"
     return run.result
 
 
@@ -277,10 +278,15 @@ def _stream(request: Request, service: Service, reader: RunReader, after: int = 
         encode=search_encoder(reader.run, after),
         heartbeat_s=0 if settings.stream_progress_s else settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
-        headers={"Location": f"{_prefix(request)}/search/{reader.run.id}/stream"},
+        headers=stream_location(request, reader.run),
     )
 
 
-def _prefix(request: Request) -> str:
-    """The path prefix of a proxy in front."""
-    return str(request.scope.get("root_path", ""))
+def stream_location(request: Request, run: Run) -> dict[str, str]:
+    """Where the search's stream can be followed again."""
+    return {"Location": f"{_address(request, run)}/stream"}
+
+
+def _address(request: Request, run: Run) -> str:
+    """That of the search, behind the path prefix of a proxy in front."""
+    return f"{request.scope.get('root_path', '')}/search/{run.id}"

@@ -43,7 +43,8 @@ class Service:
         """Refuse new searches, and let those under way end for `grace_s` seconds."""
         self.runs.draining = True
         for upload in self.uploads:
-            upload.reschedule(0)
+            if not upload.expired():
+                upload.reschedule(0)
         # Searches that wait for a picture will not begin: their callers are told at once.
         await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
 

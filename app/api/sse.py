@@ -125,10 +125,10 @@ class EventStream(Response):
             if log.closed or self._after < len(log.events):
                 continue
             growth = log.growth()
-            if not self._heartbeat_s:
-                await growth
-            elif not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                await send(KEEP_ALIVE)
+            while self._heartbeat_s and not growth.done():
+                if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
+                    await send(KEEP_ALIVE)
+            await growth
         await send({"type": "http.response.body"})
         if self._on_end:
             self._on_end()

@@ -11,12 +11,12 @@ from app.api.dependencies import Admitted, IdempotencyKey, Reader
 from app.api.disconnects import wait_as_reader
 from app.api.openapi import FRAME, IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
 from app.api.schemas import Json, SearchRequest
-from app.api.search import STARTED_HEADERS, Fields, open_search
+from app.api.search import STARTED_HEADERS, Fields, open_search, stream_location
 from app.api.service import Service, ServiceDep
 from app.api.sse import EventStream
 from app.api.ui_stream import UI_STREAM_HEADERS, UiMessageStream
+from app.errors import ServiceError
 from app.images.memory import MemoryReservation
-from app.models import Client
 from app.runs import Reader as RunReader
 from app.setting_types import ANONYMOUS
 from app.upstream.lenient import as_list, as_object, as_text
@@ -25,6 +25,9 @@ GUESSABLE_CHARS = 16
 """Chat ids are made by browsers; a shorter one of an anonymous caller could be guessed."""
 
 CHUNK: Json = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
+
+HISTORY_MAX_MEMBERS = 50_000
+"""A chat is sent whole each time, and each result stands in it three times."""
 
 router = APIRouter(prefix="/ui", tags=["ui"])
 STREAM = answer(
@@ -59,10 +62,11 @@ class ChatRequest(SearchRequest):
         if urls:
             changes["image_url"] = [*self.image_url, *urls]
         elif not self.image_url and not self.previous_response_id:
-            answers = [one.get("metadata") for one in self.messages[:asked] if one.get("metadata")]
-            last = as_object(answers[-1]) if answers else {}
-            changes["previous_response_id"] = last.get("upstream_response_id")
-        if self.trigger == "regenerate-message":
+            told = [as_object(message.get("metadata")) for message in self.messages[:asked]]
+            ids = [one["upstream_response_id"] for one in told if one.get("upstream_response_id")]
+            changes["previous_response_id"] = ids[-1] if ids else None
+        # A later message is never answered by an earlier search, whose id is its answer's.
+        if self.trigger == "regenerate-message" or "assistant" in roles:
             changes["fresh"] = True
         known = self.model_dump(include=set(SearchRequest.model_fields))
         return bodies.validated(SearchRequest, known | changes, strict=True)
@@ -86,16 +90,22 @@ async def send_chat_message(
 
     async def read(request: Request, memory: MemoryReservation) -> Fields:
         nonlocal chat_id
-        sent = await bodies.read_json(request, memory)
+        sent = await bodies.read_json(request, memory, max_members=HISTORY_MAX_MEMBERS)
         chat = bodies.validated(ChatRequest, sent.found, strict=True)
         chat_id = chat.id
         return chat.as_search(), []
 
     reader = await open_search(request, service, client, idempotency_key, read=read)
-    await wait_as_reader(request, reader, reader.run.first_event(service.settings.stream_commit_s))
+    place = (client.name, chat_id)
     if client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
-        service.chats[client.name, chat_id] = reader.run
-    return _stream(service, reader, client, chat_id)
+        service.chats[place] = reader.run
+    try:
+        known = reader.run.first_event(service.settings.stream_commit_s)
+        await wait_as_reader(request, reader, known)
+    except ServiceError:
+        service.chats.pop(place, None)
+        raise
+    return _stream(request, service, reader, place)
 
 
 @router.get(
@@ -105,25 +115,29 @@ async def send_chat_message(
     | answer(status=204, description="Nothing goes on, or its end was read.")
     | refusals(*IDENTIFIED),
 )
-async def resume_chat(service: ServiceDep, client: Reader, chat_id: ChatId) -> Response:
+async def resume_chat(
+    request: Request, service: ServiceDep, client: Reader, chat_id: ChatId
+) -> Response:
     """Follow the latest search of a chat from its beginning, until somebody has had its end."""
-    run = service.chats.get((client.name, chat_id))
+    request.state.run = run = service.chats.get((client.name, chat_id))
     if run is None:
         return Response(status_code=204)
     service.metrics.resumes.labels("memory").inc()
-    return _stream(service, run.read(resumable=True), client, chat_id)
+    return _stream(request, service, run.read(resumable=True), (client.name, chat_id))
 
 
-def _stream(service: Service, reader: RunReader, client: Client, chat_id: str) -> EventStream:
+def _stream(
+    request: Request, service: Service, reader: RunReader, place: tuple[str, str]
+) -> EventStream:
     def forget() -> None:
-        if service.chats.get((client.name, chat_id)) is reader.run:
-            del service.chats[client.name, chat_id]
+        if service.chats.get(place) is reader.run:
+            del service.chats[place]
 
     return EventStream(
         reader,
         encode=UiMessageStream().encode,
         heartbeat_s=service.settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
-        headers=UI_STREAM_HEADERS,
+        headers=UI_STREAM_HEADERS | stream_location(request, reader.run),
         on_end=forget,
     )

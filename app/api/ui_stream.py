@@ -65,7 +65,7 @@ class UiMessageStream:
                 yield {"type": "abort", "reason": "The search was cancelled."}
 
     def _piece(self, part: str, data: Json) -> Iterator[Json]:
-        part_id = as_text(data.get("item_id")) or part
+        part_id = f"{part}-{as_text(data.get('item_id'))}"
         if part_id not in self._open_parts:
             self._open_parts[part_id] = part
             yield {"type": f"{part}-start", "id": part_id}
@@ -79,7 +79,7 @@ class UiMessageStream:
     def _item(self, item: Json, *, ended: bool) -> Iterator[Json]:
         item_id = as_text(item.get("id"))
         if item.get("type") != CALL:
-            yield from self._ends(*([item_id] if ended else []))
+            yield from self._ends(*(f"{part}-{item_id}" for part in set(PARTS.values()) if ended))
             return
         if item_id not in self._calls:
             self._calls.add(item_id)

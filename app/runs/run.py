@@ -67,6 +67,8 @@ class Run:
     resumable: bool = False
     background: bool = False
     """Whether it goes on to its end although every reader leaves."""
+    left_in_background: int = 0
+    """How many requests have left it to itself."""
     was_admitted: bool = False
     opens: int = 0
     """How many requests asked for this run."""
@@ -102,9 +104,10 @@ class Run:
     def shared(self) -> bool:
         """Whether more than one of the requests that asked for it still read it.
 
-        A reader that came back may still hold the connection that broke: that is one request.
+        A reader that came back may still hold the connection that broke: that is one request. One
+        in the background counts although its reader has left.
         """
-        return self._readers > 1 and self.opens > 1
+        return self._readers + self.left_in_background > 1 and self.opens > 1
 
     @property
     def result(self) -> SearchResult:
@@ -241,4 +244,5 @@ class Reader:
         """Let go; more than once does no harm."""
         if self._open:
             self._open = False
+            self.run.left_in_background += self.background
             self.run.leave()

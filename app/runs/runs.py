@@ -125,9 +125,12 @@ class Runs:
 
     def cancel(self, run: Run) -> bool:
         """Stop a run unless others read it too; whether it stops."""
-        if not run.shared:
+        stops = not run.shared
+        if stops:
             run.stop()
-        return not run.shared
+        elif run.left_in_background:
+            run.left_in_background -= 1
+        return stops
 
     async def drain(self, grace_s: float) -> None:
         """Start no more runs; give the others `grace_s` seconds, then end them as failed."""

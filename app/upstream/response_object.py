@@ -28,7 +28,8 @@ DEFAULTS: Json = {
 
 def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
     """The response as its last event has it; before the end, with the items that are done."""
-    latest = as_object(next(_members(reversed(events), "response"), None))
+    whole = (event for event in reversed(events) if not event.type.endswith(".delta"))
+    latest = as_object(next(_members(whole, "response"), None))
     response = {**DEFAULTS, **defaults, "object": "response", "error": None, **latest}
     if not (events and events[-1].type in TERMINAL_EVENTS):
         done = [event for event in events if event.type == ITEM_DONE]
@@ -54,9 +55,11 @@ def events_until(events: Sequence[Event], sequence_number: int) -> int:
 
     The upstream's numbers jump, and some events have none.
     """
-    numbers = [as_object(parse(event.data)).get("sequence_number") for event in events]
-    seen = [type(one) is int and one <= sequence_number for one in numbers]
-    return len(seen) - seen[::-1].index(True) if True in seen else 0
+    for count in range(len(events), 0, -1):
+        number = as_object(parse(events[count - 1].data)).get("sequence_number")
+        if type(number) is int and number <= sequence_number:
+            return count
+    return 0
 
 
 def _members(events: Iterable[Event], name: str) -> Iterator[Any]:

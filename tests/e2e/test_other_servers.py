@@ -15,7 +15,7 @@ from tests.wire import dial, request
 
 SERVERS = {"uvicorn": ("app.main:app", "--port", "0")}
 if importlib.util.find_spec("hypercorn"):
-    SERVERS["hypercorn"] = ("app.main:app", "--bind", "127.0.0.1:0")
+    SERVERS["hypercorn"] = ("app.main:app", "--workers", "0", "--bind", "127.0.0.1:0")
 GUARD_S = 60
 
 

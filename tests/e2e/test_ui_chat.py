@@ -94,6 +94,39 @@ async def test_a_chat_is_replayed_until_a_reader_has_had_its_end() -> None:
         assert service.record.total == 1
 
 
+async def test_a_chat_whose_page_was_reloaded_before_the_first_event_goes_on() -> None:
+    async with running() as service:
+        async with dial(service.url) as wire:
+            body = chat(message("[sim gated tag=go]", IMAGE_URL))
+            wire.send(request("POST", "/ui/chat", body=body))
+            await service.record.until(lambda record: record.open == 1)
+            wire.reset()
+        await quiet()
+        await service.open_gate("go")
+        answer = await chunks(service, "GET", f"/ui/chat/{CHAT}/stream")
+        assert (answer[0]["type"], answer[-1]["type"]) == ("start", "finish")
+
+
+async def test_after_a_turn_that_was_stopped_the_last_answer_is_followed_up() -> None:
+    async with running() as service:
+        asked = message("What is this?", IMAGE_URL)
+        answer = await chunks(service, "POST", "/ui/chat", json=chat(asked))
+        replied = message("It is.", role="assistant", metadata=answer[-1]["messageMetadata"])
+        stopped = message("", role="assistant", metadata={"model": "qwen3.7-plus"})
+        turns = [asked, replied, message("More?"), stopped, message("Still there?")]
+        answer = await chunks(service, "POST", "/ui/chat", json=chat(*turns))
+        assert answer[-1]["type"] == "finish"
+
+
+async def test_a_long_chat_is_taken() -> None:
+    async with running() as service:
+        part = {"type": "source-url", "sourceId": "s", "url": "https://a.example", "title": "t"}
+        history = message("It is.", role="assistant")
+        history["parts"] += [part] * 4_000
+        turns = chat(history, message("And this?", IMAGE_URL))
+        assert (await chunks(service, "POST", "/ui/chat", json=turns))[-1]["type"] == "finish"
+
+
 async def test_a_search_can_be_asked_again_and_stopped() -> None:
     async with running() as service:
         asked = message("What is this?", IMAGE_URL)

@@ -84,3 +84,12 @@ async def test_without_background_a_call_ends_with_its_reader() -> None:
             await service.record.until(lambda record: record.open == 1)
         await service.record.idle()
         assert service.record.calls[0].finished == "client_gone"
+
+
+async def test_one_that_failed_says_so_when_it_is_asked_for() -> None:
+    async with running() as service:
+        begun = await service.http.post(PATH, json=asked("[sim cut_after_results]"))
+        await service.record.idle()
+        await quiet()
+        found = (await service.http.get(f"{PATH}/{begun.json()['id']}")).json()
+        assert (found["status"], found["error"]["code"]) == ("failed", "upstream_interrupted")

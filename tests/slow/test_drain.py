@@ -21,7 +21,7 @@ SOON, LATE = 60, 40
 PICTURES, UPLOADS = 6, 10
 GIF = encoded(scene(), "GIF")
 HALF_AN_UPLOAD = (
-    b"POST /search HTTP/1.1\r\nHost: service.test\r\nContent-Length: 100000\r\n"
+    b"POST /search HTTP/1.1\r\nHost: service\r\nContent-Length: 100000\r\n"
     b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
     b"--b\r\nContent-Disposition: form-data; name=image\r\n\r\nGIF"
 )

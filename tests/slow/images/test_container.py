@@ -20,7 +20,7 @@ from tests.slow.images.sandbox import command
 SERVERS = {
     "as shipped": ("app",),
     "uvicorn": ("uvicorn", "app.main:app", "--port", "0"),
-    "hypercorn": ("hypercorn", "app.main:app", "--bind", "127.0.0.1:0"),
+    "hypercorn": ("hypercorn", "app.main:app", "--workers", "0", "--bind", "127.0.0.1:0"),
 }
 SANDBOX = "tests.slow.images.sandbox"
 PROBE = "open('/tmp/a', 'w')"
