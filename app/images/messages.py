@@ -16,7 +16,6 @@ MAX_FILE_BYTES = (10_485_760 - len("data:image/jpeg;base64,")) // 4 * 3
 
 MIN_SIDE, MAX_RATIO = 11, 200
 """Pixels of the shorter side, and times that the longer one may be longer, for the upstream."""
-
 Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE READY", start=0)
 """`PREPARED`: a JPEG file. `UNREADABLE`: why, for the log. `READY` comes first, unasked."""
 

@@ -1,7 +1,6 @@
 """The worker processes: started, handed pictures, killed at their deadline, replaced.
 
-A hostile picture may have taken a worker over: nothing that it sends is trusted, and it gets
-nothing of this process's environment.
+What a worker sends is not trusted: a hostile picture may have taken it over.
 """
 
 import asyncio
