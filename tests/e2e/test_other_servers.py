@@ -13,7 +13,7 @@ from tests.processes import KEY, simulator, started
 from tests.service import parse_block, running
 from tests.wire import dial, request
 
-SERVERS = {"uvicorn": ("app.main:app", "--port", "0")}
+SERVERS: dict[str, tuple[str, ...]] = {"uvicorn": ("app.main:app", "--port", "0")}
 if importlib.util.find_spec("hypercorn"):
     SERVERS["hypercorn"] = ("app.main:app", "--workers", "0", "--bind", "127.0.0.1:0")
 GUARD_S = 60
