@@ -110,10 +110,12 @@ async def read_form(request: Request, memory: MemoryReservation) -> dict[str, An
         form = await parser.parse()
     except MultiPartException as exc:
         raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
-    try:
-        return await _fields(form.multi_items(), file_max_bytes)
-    finally:
-        await form.close()
+    service: Service = request.app.state.service
+    async with service.copying:  # So only one form at a time is in memory twice.
+        try:
+            return await _fields(form.multi_items(), file_max_bytes)
+        finally:
+            await form.close()
 
 
 async def _without_preamble(

@@ -31,6 +31,8 @@ class Service:
     responses: Responses
     chats: WeakValueDictionary[tuple[str, str], Run] = field(default_factory=WeakValueDictionary)
     """The latest run of each client's chat, until a reader has had its end."""
+    copying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the files of a form are copied out of it."""
     uploads: set[asyncio.Timeout] = field(default_factory=set)
     """The waits for what is still to come of a body."""
 
