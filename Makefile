@@ -36,7 +36,7 @@ CONTAINER_PYTHON = $(shell sed -n 's/^ARG BASE=python:\([0-9.]*\).*/\1/p' Docker
 CONTAINER_BASE = $(shell sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
 DOCKER := docker
 
-.PHONY: help install check test test-slow coverage types soak bench demo lock wheels base-digest clean
+.PHONY: help install check test test-clients test-slow coverage types soak bench demo lock wheels base-digest clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -67,8 +67,10 @@ test: install ## the tests: unit and end to end
 	$(BIN)/pytest -n 2 tests/unit tests/e2e
 
 # tests/slow bounds memory and times: one test at a time.
-test-slow: install ## official clients, browsers, soak, storms, memory
+test-clients: install ## official clients, browsers, examples, documents
 	$(BIN)/pytest -n 2 --dist loadfile tests/clients tests/web
+
+test-slow: test-clients ## and storms, memory, money, hostile pictures: a quarter of an hour
 	$(BIN)/pytest tests/slow
 
 coverage: install ## `make test` with the branch coverage of app/
