@@ -108,8 +108,6 @@ async def running_service(
 ) -> AsyncIterator[Service]:
     """Open what needs an event loop, and close it again when all searches have ended."""
     guards = Guards(settings, metrics=metrics)
-    for note in guards.notes():
-        logger.warning(note)
     runs = Runs(settings)
     intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)

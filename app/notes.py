@@ -1,11 +1,13 @@
 """What an operator should read at start: one line of what runs, and a warning for each doubt."""
 
-import multiprocessing
 import os
 from difflib import get_close_matches
 
 from pydantic_settings import DotEnvSettingsSource
 
+from app.api.ops import several_workers
+from app.guards.prices import Prices
+from app.setting_types import TOOL_FEE
 from app.settings import SECRETS, Settings
 
 CLIENT_KEY_MIN_CHARS = 16
@@ -31,7 +33,7 @@ def start_line(settings: Settings, version: str) -> str:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Settings that are allowed and hardly meant, a sentence each."""
+    """What the settings mean that an operator may not expect, a sentence each."""
     found = [
         f"CLIENT_KEYS: the key of {name} has less than {CLIENT_KEY_MIN_CHARS} characters"
         for name, key in settings.client_key_pairs
@@ -39,6 +41,15 @@ def warnings(settings: Settings) -> list[str]:
     ]
     if 0 < settings.body_max_bytes < settings.image_max_bytes:
         found.append("BODY_MAX_BYTES: less than IMAGE_MAX_BYTES, so no such image can be uploaded")
+    if settings.allow_anonymous:
+        found.append("ALLOW_ANONYMOUS: everybody who can reach this service may search")
+    if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
+        found.append("budgets are kept in memory: per process, and anew at a restart")
+        if set(settings.tools_allowed) - {TOOL_FEE}:
+            found.append("TOOLS_ALLOWED: only the fee of image_search counts to budgets")
+    prices = Prices(settings)
+    if unpriced := [model for model in settings.models if not prices.known(model)]:
+        found.append(f"PRICES: none known for {', '.join(unpriced)}")
     if note := several_workers():
         found.append(note)
     return found
@@ -51,13 +62,3 @@ def misspelt() -> list[str]:
     given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
     near = {name: get_close_matches(name, known, 1, LIKENESS) for name in sorted(given - known)}
     return [f"{name}: unknown; is {like[0]} meant?" for name, like in near.items() if like]
-
-
-def several_workers() -> str | None:
-    """What breaks if a process manager such as `uvicorn --workers` runs more than this process."""
-    if multiprocessing.parent_process() is None:
-        return None
-    return (
-        "runs as a worker process: of several, each has searches, budgets and rates of its own, "
-        "and a search is found by one of them only; run one worker"
-    )

@@ -204,14 +204,14 @@ async def _chunks(
     _check_size(int(declared) if declared.isdecimal() else 0, most)
     loop, chunks, n_bytes = asyncio.get_running_loop(), request.stream(), 0
     ends_at = loop.time() + (settings.upload_timeout_s or FOREVER_S)
-    while not service.draining:
+    while not service.is_draining():
         idle_at = loop.time() + (settings.upload_idle_timeout_s or FOREVER_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
                 service.uploads.add(waiting)
                 chunk = await anext(chunks, None)
         except TimeoutError as exc:
-            if service.runs.draining:
+            if service.is_draining():
                 break
             raise errors.UploadTimeout(
                 f"The body must arrive within {settings.upload_timeout_s:g} s, "

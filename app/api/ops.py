@@ -1,5 +1,6 @@
 """What operators and orchestrators ask: alive, ready, and the metrics."""
 
+import multiprocessing
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -10,7 +11,6 @@ from starlette.responses import Response
 
 from app.api.openapi import answer, refusals
 from app.api.service import ServiceDep
-from app.notes import several_workers
 from app.results import WHEN_KNOWN, ApiModel
 
 RETRY_AFTER_S = "5"
@@ -41,7 +41,7 @@ async def get_health() -> Health:
 @router.head("/readyz", include_in_schema=False)
 async def get_readiness(service: ServiceDep, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
-    if not service.draining:
+    if not service.is_draining():
         return Health(status="ready", note=several_workers())
     response.status_code = 503
     response.headers["Retry-After"] = RETRY_AFTER_S
@@ -54,3 +54,13 @@ async def get_metrics(service: ServiceDep) -> Response:
     service.metrics.runs_active.set(service.runs.active)
     service.metrics.store_bytes.set(service.runs.size_bytes)
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def several_workers() -> str | None:
+    """What breaks if a process manager such as `uvicorn --workers` runs more than this process."""
+    if multiprocessing.parent_process() is None:
+        return None
+    return (
+        "runs as a worker process: of several, each has searches, budgets and rates of its own, "
+        "and a search is found by one of them only; run one worker"
+    )

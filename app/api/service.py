@@ -36,8 +36,7 @@ class Service:
     uploads: set[asyncio.Timeout] = field(default_factory=set)
     """The waits for what is still to come of a body."""
 
-    @property
-    def draining(self) -> bool:
+    def is_draining(self) -> bool:
         """Whether a shutdown has begun."""
         return self.runs.draining
 

@@ -16,7 +16,6 @@ from app.guards.prices import Estimate, Prices
 from app.guards.rate import RateLimiter
 from app.models import Client, ResponsesRequest, SearchSpec
 from app.results import Cost, Usage
-from app.setting_types import TOOL_FEE
 from app.settings import Settings
 from app.telemetry import Metrics
 
@@ -100,16 +99,3 @@ class Guards:
         if permit.billed == "no":
             return self.prices.cost_of(estimate.model, Usage())
         return self.prices.unreported(estimate, calls=permit.calls, shown_chars=permit.shown_chars)
-
-    def notes(self) -> list[str]:
-        """What an operator should know at start, a sentence each."""
-        settings, notes = self._settings, []
-        if settings.allow_anonymous:
-            notes.append("ALLOW_ANONYMOUS: everybody who can reach this service may search")
-        if self.budget.limited:
-            notes.append("budgets are kept in memory: per process, and anew at a restart")
-            if set(settings.tools_allowed) - {TOOL_FEE}:
-                notes.append("TOOLS_ALLOWED: only the fee of image_search counts to budgets")
-        if unpriced := [model for model in settings.models if not self.prices.known(model)]:
-            notes.append(f"PRICES: none known for {', '.join(unpriced)}")
-        return notes

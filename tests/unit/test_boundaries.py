@@ -16,11 +16,12 @@ LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
     {"log_queue"},
-    {"models", "notes", "results", "telemetry"},
+    {"models", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
     {"answer_work"},
     {"search", "responses"},
     {"api"},
+    {"notes"},
     {"main", "server", "check"},
     {"__main__"},
 )

@@ -31,7 +31,7 @@ from tests.e2e.images.files import (
     webp_frame,
     with_segment,
 )
-from tests.e2e.images.samples import ARITHMETIC_JPEG, TEN_BIT_AVIF
+from tests.e2e.images.samples import ARITHMETIC_JPEG, SONY_HEIC, TEN_BIT_AVIF
 
 FINE: dict[str, Any] = {"quality": 95}
 EXACT: dict[str, Any] = {"lossless": True}
@@ -114,6 +114,7 @@ FORMATS = [
     Case("a tiff with a jpeg inside", of(scene, "TIFF", **IN_JPEG), Goes(tolerance=8)),
     Case("a heic", of(scene, "HEIF", **FINE), Goes(tolerance=10)),
     Case("a heic of tiles", of(scene, "HEIF", tile_size=32, **FINE), Goes(tolerance=10)),
+    Case("a heic as Sony's, parameter sets in the item", lambda: SONY_HEIC, Goes(tolerance=10)),
     Case("a heic as Canon's", lambda: ten_bit_heic(chroma=422), Goes(tolerance=10)),
     Case("an avif", of(scene, "AVIF", **FINE), Goes(tolerance=10)),
     Case("an mpo", of(scene, "MPO", quality=92, **FRAMES), Goes()),

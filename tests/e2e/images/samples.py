@@ -3,6 +3,7 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "samples"
+SONY_HEIC = (FOLDER / "sony.heic").read_bytes()
 TEN_BIT_AVIF = (FOLDER / "ten_bit.avif").read_bytes()
 """4000 x 3000 pixels of 10 bits a sample, white beside grey, made with libaom."""
 ARITHMETIC_JPEG = (FOLDER / "arithmetic.jpg").read_bytes()
