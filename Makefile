@@ -29,9 +29,9 @@ endef
 # development comes first, the other two take its versions.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --no-strip-extras $(if $(UPGRADE),--upgrade)
-EXTRA_SIMULATOR := import tomllib; \
+EXTRA := import sys, tomllib; \
 	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print("\n".join(project["optional-dependencies"]["simulator"]))
+	print("\n".join(project["optional-dependencies"][sys.argv[1]]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG BASE=python:\([0-9.]*\).*/\1/p' Dockerfile)
 CONTAINER_BASE = $(shell sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
 DOCKER := docker
@@ -92,14 +92,14 @@ demo: $(DEMO_STAMP) ## a search in this terminal, without a key (DEMO_ONCE=1: en
 
 lock: install ## write the locks anew (UPGRADE=1: take newer versions)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
-	$(COMPILE) --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --group dev --all-extras -o requirements-dev.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock pyproject.toml
-	$(BIN)/python -c '$(EXTRA_SIMULATOR)' \
-		| $(COMPILE) -c requirements-dev.lock -o requirements-simulator.lock -
+	@for extra in otel simulator; do $(BIN)/python -c '$(EXTRA)' $$extra \
+		| $(COMPILE) -c requirements-dev.lock -o requirements-$$extra.lock - || exit 1; done
 
 wheels: install ## prove that the container's Python needs no compiler for any locked package
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
-	@for machine in x86_64 aarch64; do for lock in requirements requirements-simulator; do \
+	@for machine in x86_64 aarch64; do for lock in requirements requirements-otel requirements-simulator; do \
 		aside=$$(mktemp -d) && $(BIN)/uv pip install --quiet --require-hashes --no-build \
 			--python-version $(CONTAINER_PYTHON) --python-platform $$machine-manylinux_2_28 \
 			--target "$$aside" -r $$lock.lock \
