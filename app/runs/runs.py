@@ -40,6 +40,7 @@ class Runs:
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._by_response = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
+        self._ending = asyncio.Lock()
         self._all_ended = asyncio.Event()
         self._all_ended.set()
 
@@ -92,6 +93,7 @@ class Runs:
                 linger_s=self._settings.stream_linger_s,
                 progress_s=progress_s,
                 reserve=self._reserve,
+                ending=self._ending,
                 on_end=self._keep,
             )
             self._runs[run.id] = self._by_fingerprint[fingerprint] = run
