@@ -229,7 +229,7 @@ async def _chunks(
             memory.release()  # At once: others grow in this same turn of the loop.
             raise
         yield chunk
-    raise errors.Draining("The service is shutting down.", retry_after_s=5)
+    raise errors.Draining
 
 
 def _check_size(n_bytes: int, most: int) -> None:
