@@ -37,7 +37,7 @@ REFUSALS = [
     ("data:image/png;base64,äöüß", "image_unreadable", "base64"),
     (f"data:image/png;base64,{'!' * 99_000}", "image_unreadable", "base64"),
     (f"data:image/png;base64,{'A' * 140_000}", "image_too_large", str(MAX_BYTES)),
-    (f"data:image/png;base64,{'%41' * 140_000}", "image_too_large", str(MAX_BYTES)),
+    (f"data:image/png;base64,{'%41' * 140_000}", "image_unreadable", "base64"),
     ("data:text/html;base64,PGh0bWw+", "image_type_unsupported", "an HTML page"),
     ("data:image/svg+xml;base64,PHN2Zy8+", "image_type_unsupported", "an SVG drawing"),
 ]
