@@ -45,7 +45,7 @@ PACES = {
     "takes nothing": Pace(0, 1, USUAL_BYTES, kept=False),
     "takes nothing, with a small buffer": Pace(0, 1, TINY_BYTES, kept=False),
     "48 KiB/s": Pace(16_384, 1 / 3, USUAL_BYTES, kept=True),
-    "in bursts": Pace(300_000, 3, USUAL_BYTES, kept=True),
+    "in bursts": Pace(200_000, 4, USUAL_BYTES, kept=True),
 }
 READING = [(kind, pace) for kind, pace in PACES.items() for _ in range(READERS)]
 
