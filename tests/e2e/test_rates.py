@@ -61,17 +61,6 @@ async def test_coming_back_looking_and_stopping_are_free() -> None:
         assert remaining(await service.http.post("/search", json=ASKED, headers=SHOP)) == 1
 
 
-async def test_what_asks_the_upstream_about_an_answer_counts() -> None:
-    asked = (("GET", ""), ("GET", "/input_items"), ("DELETE", ""), ("GET", ""))
-    async with running(**LIMITED) as service:
-        answers = [
-            await service.http.request(method, f"/v1/responses/resp_x{tail}", headers=SHOP)
-            for method, tail in asked
-        ]
-    assert [answer.status_code for answer in answers] == [404, 404, 404, 429]
-    assert [remaining(answer) for answer in answers] == [2, 1, 0, 0]
-
-
 async def test_what_is_refused_before_it_counts_uses_nothing_up() -> None:
     """Else a foreign page could use up the rate of whoever looks at it."""
     async with running(**LIMITED) as service:

@@ -3,16 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
-from simulator import Knobs
 from tests.clock import quiet, settle, skip
 from tests.e2e.asking import STREAMS, Way, ask, request
-from tests.service import KEY, Running, ServerSentEvent, parse_block, running
+from tests.service import Running, ServerSentEvent, parse_block, running
 
 
 class Live:
@@ -100,24 +98,6 @@ async def test_progress_names_the_phase_that_the_search_is_in(
         await service.http.delete("/search/" + live.response.headers["x-search-id"])
         await live.to_the_end()
         await service.record.idle()
-
-
-async def test_events_put_the_sign_of_life_off() -> None:
-    """One delta every 40 seconds, and never 50 of silence."""
-    knobs = Knobs(key=KEY, pace_s=40, silence_s=0)
-    limits: dict[str, Any] = {"stream_progress_s": 50, "upstream_total_timeout_s": 0}
-    async with (
-        running(knobs=knobs, **limits) as service,
-        following(service, "Look", STREAMS[1]) as live,
-    ):
-        while "search.completed" not in live.names:
-            await quiet()
-            skip(40)
-            await settle(50)
-        # At most a change of phase, and never the same phase again.
-        phases = [progress["phase"] for progress in live.progress]
-        assert all(earlier != later for earlier, later in pairwise(phases))
-        assert set(phases) <= {"waiting", "thinking", "searching", "answering"}
 
 
 async def test_without_progress_a_comment_line_keeps_the_connection_alive() -> None:

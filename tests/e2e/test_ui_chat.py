@@ -109,15 +109,6 @@ async def test_after_a_turn_that_was_stopped_the_last_answer_is_followed_up() ->
         assert answer[-1]["type"] == "finish"
 
 
-async def test_a_long_chat_is_taken() -> None:
-    async with running() as service:
-        part = {"type": "source-url", "sourceId": "s", "url": "https://a.example", "title": "t"}
-        history = message("It is.", role="assistant")
-        history["parts"] += [part] * 4_000
-        turns = chat(history, message("And this?", IMAGE_URL))
-        assert (await chunks(service, "POST", "/ui/chat", json=turns))[-1]["type"] == "finish"
-
-
 async def test_a_search_can_be_asked_again_and_stopped() -> None:
     async with running() as service:
         asked = message("What is this?", IMAGE_URL)

@@ -2,7 +2,6 @@
 
 import json
 
-import httpx
 import pytest
 
 from tests.e2e.asking import ASKED
@@ -92,13 +91,3 @@ async def test_each_message_is_what_it_means_in_every_envelope(meaning: tuple[st
             problem = (await service.http.post("/search", json=asked)).json()
             assert (problem["code"], problem["retryable"]) == meaning, words
             assert problem["billed"] == "no"
-
-
-async def test_a_refused_token_of_the_service_s_own_is_not_the_caller_s() -> None:
-    body = json.dumps({"message": "invalid access token or token expired"}).encode()
-    async with (
-        serving(says(answer("401 Unauthorized", body))) as peer,
-        running_against(peer.url) as service,
-    ):
-        refused: httpx.Response = await service.http.post("/search", json=ASKED)
-    assert (refused.status_code, refused.json()["code"]) == (502, "upstream_auth_failed")

@@ -9,8 +9,7 @@ from simulator.gallery import jpeg
 from tests.clock import quiet, skip
 from tests.e2e.asking import IMAGE_URL, PICTURE
 from tests.e2e.v1 import asked, blocks, create, data_of, directly, error_of
-from tests.peer import answer, says
-from tests.service import KEY, Running, fronting, running
+from tests.service import KEY, Running, running
 
 
 async def test_a_json_answer_is_the_upstreams_byte_for_byte(service: Running) -> None:
@@ -171,12 +170,3 @@ async def test_models_are_those_that_may_be_named() -> None:
         listed = (await service.http.get("/v1/models")).json()
         assert (listed["object"], {one["object"] for one in listed["data"]}) == ("list", {"model"})
         assert [one["id"] for one in listed["data"]] == ["qwen3.7-plus", "qwen3.5-flash"]
-
-
-async def test_a_byte_order_mark_is_taken_off_and_an_answer_without_an_id_handed_on() -> None:
-    body, handed_on = json.dumps(asked()).encode(), b'{"output": []}'
-    well = says(answer("200 OK", handed_on, "content-type: application/json"))
-    async with fronting(well) as (service, peer):
-        response = await create(service, b"\xef\xbb\xbf" + body)
-        assert response.content == handed_on
-        assert peer.requests[0].endswith(b"\r\n\r\n" + body)

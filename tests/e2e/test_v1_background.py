@@ -76,16 +76,6 @@ async def test_what_is_not_kept_or_anothers_cannot_be_followed_or_stopped() -> N
         assert service.record.open == 1
 
 
-async def test_without_background_a_call_ends_with_its_reader() -> None:
-    async with running() as service:
-        body = asked("[sim gated tag=go]", background=False, stream=True)
-        async with service.http.stream("POST", PATH, json=body) as stream:
-            assert stream.status_code == 200
-            await service.record.until(lambda record: record.open == 1)
-        await service.record.idle()
-        assert service.record.calls[0].finished == "client_gone"
-
-
 async def test_one_that_failed_says_so_when_it_is_asked_for() -> None:
     async with running() as service:
         begun = await service.http.post(PATH, json=asked("[sim cut_after_results]"))

@@ -112,17 +112,6 @@ async def test_a_failed_call_frees_its_key(service: Running) -> None:
     assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
 
 
-async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
-    async with running(capacity=1, capacity_wait_s=0) as service:
-        asking = asyncio.create_task(create(service, asked("[sim hang]")))
-        await service.record.until(lambda record: record.open == 1)
-        refused = await create(service, asked(stream=True))
-        assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
-        assert refused.headers["x-should-retry"] == "true"
-        asking.cancel()
-        await service.record.idle()
-
-
 FAILURES: list[tuple[str, int, str, str]] = [
     # the scenario; status, code, and whether an SDK shall try again
     ("http_400", 422, "invalid_request", "false"),
