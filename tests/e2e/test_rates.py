@@ -4,7 +4,6 @@ import httpx
 import pytest
 
 from tests.e2e.callers import ASKED, EVIL, GUARDED, SHOP, bearer, token
-from tests.processes import started
 from tests.service import running
 from tests.waiting import eventually
 
@@ -117,17 +116,10 @@ FORWARDED: list[tuple[str, list[str], int]] = [
 
 @pytest.mark.parametrize("trusted", ["10.0.0.0/8", OURS])
 async def test_forwarded_addresses_are_believed_from_trusted_proxies_only(trusted: str) -> None:
-    settings = {
-        "DASHSCOPE_API_KEY": "sk-any",
-        "ALLOW_ANONYMOUS": "true",
-        "RATE_LIMIT": "1/day",
-        "TRUSTED_PROXIES": trusted,
-        "PORT": "0",
-    }
-    async with started("app", **settings) as process, httpx.AsyncClient() as http:
+    async with running(rate_limit="1/day", trusted_proxies=trusted) as service:
         for proxies, addresses, second in FORWARDED:
             if proxies == trusted:
                 for address, status in zip(addresses, (422, second), strict=True):
                     headers = {"X-Forwarded-For": address}
-                    answer = await http.post(f"{process.url}/search", json={}, headers=headers)
+                    answer = await service.http.post("/search", json={}, headers=headers)
                     assert answer.status_code == status, addresses

@@ -82,24 +82,6 @@ async def test_a_minute_of_silence_is_filled_with_progress_on_time(way: Way) -> 
         assert live.names[-2:] == ["response.completed", "search.completed"]
 
 
-@pytest.mark.parametrize(
-    ("halt", "phase"),
-    [("hang", "waiting"), ("stall after=2", "waiting"), ("stall after=4", "thinking")],
-)
-async def test_progress_names_the_phase_that_the_search_is_in(
-    halt: str, phase: str, service: Running
-) -> None:
-    async with following(service, f"[sim {halt}]", "GET /search/stream") as live:
-        await service.record.until(lambda record: record.open == 1)
-        await quiet()
-        skip(5.1)
-        await live.until("search.progress")
-        assert live.progress[-1]["phase"] == phase
-        await service.http.delete("/search/" + live.response.headers["x-search-id"])
-        await live.to_the_end()
-        await service.record.idle()
-
-
 async def test_without_progress_a_comment_line_keeps_the_connection_alive() -> None:
     async with (
         running(stream_progress_s=0) as service,

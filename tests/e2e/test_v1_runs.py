@@ -51,8 +51,9 @@ async def test_what_may_have_been_billed_is_charged(
 
 
 @either
-async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None:
-    async with running(stream_linger_s=3_600, stream_commit_s=0.01) as service:
+@pytest.mark.parametrize("http", [None, "h11"], ids=["as shipped", "plain uvicorn"])
+async def test_leaving_closes_the_upstream_call_at_once(*, http: str | None, stream: bool) -> None:
+    async with running(http=http, stream_linger_s=3_600, stream_commit_s=0.01) as service:
         scenario = "stall" if stream else "hang"
         asking = asyncio.create_task(create(service, asked(f"[sim {scenario}]", stream=stream)))
         await service.record.until(lambda record: record.open == 1)

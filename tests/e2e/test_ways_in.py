@@ -85,12 +85,6 @@ async def test_under_a_path_prefix_everything_is_as_without(
     assert "/readyz" not in paths
 
 
-@pytest.fixture(scope="module", name="service")
-async def open_service() -> AsyncIterator[Running]:
-    async with running() as service:
-        yield service
-
-
 async def test_slashes_that_clients_double_do_no_harm(service: Running) -> None:
     for path in ("//v1/models", "/v1//models", "/v1/models/qwen3.7-plus"):
         answer = await service.http.get(service.url + path)
