@@ -8,11 +8,9 @@ import pytest
 from tests.dashscope import (
     CREATED,
     DONE,
-    FOUND,
     MESSAGE,
     Event,
     block,
-    call,
     completed,
     event,
     usage,
@@ -104,8 +102,7 @@ async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
 async def test_tokens_and_the_tools_fee_cost_what_they_do_in_the_region(
     settings: Json, tokens: str, fee: str | None
 ) -> None:
-    ended = completed(call(FOUND), MESSAGE, **told(MILLION, 0, 1 if fee else 0))
-    part = says(stream(block(CREATED), block(ended)))
+    part = says(stream(block(CREATED), block(completed(**told(MILLION, 0, 1 if fee else 0)))))
     async with fronting(part, dashscope_workspace_id="ws-1", **settings) as (service, _):
         exactly(await ask(service, 0), tokens=tokens, tools=fee or "0")
 

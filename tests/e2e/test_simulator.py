@@ -46,20 +46,6 @@ async def test_a_reply_differs_from_a_normal_one_as_its_scenario_says(service: R
         assert mark not in normal, name
 
 
-async def test_scenarios_combine_and_end_after_some_calls(service: Running) -> None:
-    both = await directly(service, asked("[sim two_calls results=3 crlf]", stream=True))
-    assert b"\r\n" in both.content
-    assert both.content.count(b'\\"index\\"') == 2 * 2 * 3
-    flaky = asked("[sim http_503 times=2 tag=mine]")
-    statuses = [(await directly(service, flaky)).status_code for _ in range(4)]
-    other = await directly(service, asked("[sim http_503 times=1 tag=yours]"))
-    assert (statuses, other.status_code) == ([503, 503, 200, 200], 503)
-    for words in ("pace=x", "pace=61", "size=1", "error row=no", "error as=no", "nonsense"):
-        wrong = await directly(service, asked(f"[sim {words}]", stream=True))
-        code = "SimulatorUnknownScenario" if words == "nonsense" else "SimulatorBadParameter"
-        assert (wrong.status_code, wrong.json()["code"]) == (400, code)
-
-
 def data_url(picture: Image.Image, kind: str = "PNG") -> str:
     packed = io.BytesIO()
     picture.save(packed, kind, quality=40)
@@ -73,18 +59,13 @@ def recompressed(name: str) -> str:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     # members of a request, and how the message begins
-    ({"model": None}, "[400] missing_required_parameter: Missing required parameter: 'model'."),
     ({"model": "qwen3.6-27b"}, "Unsupported model: 'qwen3.6-27b'"),
     ({"max_output_tokens": 1}, "Invalid 'max_output_tokens': must be greater than or equal to 16,"),
-    ({"temperature": 2}, "Invalid 'temperature': 2. Expected a value between [0,2), but got 2"),
-    ({"previous_response_id": "resp_0"}, "Not found previous_response_id: resp_0"),
     ({"tools": [{"type": "web_extractor"}]}, "<400> InternalError.Algo.InvalidParameter: The web_"),
-    ({"image": "ftp://pictures.example/a.jpg"}, "The provided URL does not appear"),
     ({"image": "https://elsewhere.example/a.jpg"}, "Unable to download the media resource"),
     ({"image": "https://gallery.example/nothing"}, "Failed to find the requested media"),
     ({"image": "data:text/plain;base64,aGVsbG8="}, "The media format is not supported"),
     ({"image": recompressed("plums")[:-2000]}, "Failed to decode the image"),
-    ({"image": data_url(Image.new("L", (10, 50)))}, "The image length and"),
     ({"image": data_url(Image.new("L", (11, 2201)))}, "The image length and"),
     ({"image": "data:image/png;base64," + "A" * 20_971_520}, "Exceeded limit on max"),
     ({"image": "data:image/png;base64," + "A" * 28_000_000}, "String value length (28"),

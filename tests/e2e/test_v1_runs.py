@@ -113,6 +113,7 @@ async def test_a_failed_call_frees_its_key(service: Running) -> None:
     assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
 
 
+FORMS = ("http", "nested", "sse", "failed")
 FAILURES: list[tuple[str, int, str, str]] = [
     # the scenario; status, code, and whether an SDK shall try again
     ("http_400", 422, "invalid_request", "false"),
@@ -124,10 +125,7 @@ FAILURES: list[tuple[str, int, str, str]] = [
     ("html_200", 502, "upstream_protocol", "false"),
     ("error row=download_timeout", 422, "image_unfetchable", "true"),
     # What the upstream finds not valid is the caller's own.
-    ("error row=web_extractor as=http", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=nested", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=sse", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=failed", 422, "invalid_request", "false"),
+    *((f"error row=web_extractor as={form}", 422, "invalid_request", "false") for form in FORMS),
     *((name, 502, "upstream_rejected", "false") for name in ("http_404", "http_405", "redirect")),
 ]
 
