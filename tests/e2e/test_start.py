@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 
 import httpx
@@ -96,18 +95,6 @@ async def test_the_service_says_in_one_line_that_it_cannot_listen(host: str) -> 
     assert (status, err.count("\n")) == (2, 1)
     assert f"HOST={host}" in err
     assert f"PORT={port}" in err
-
-
-async def test_the_address_of_all_addresses_is_that_of_ipv4_too() -> None:
-    try:
-        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
-            port = str(probe.getsockname()[1])
-    except (OSError, ValueError):
-        pytest.skip("this machine has no IPv6")
-    settings = LEAST | {"HOST": "::", "PORT": port}
-    async with started("app", **settings), httpx.AsyncClient() as http:
-        for host in ("127.0.0.1", "[::1]"):
-            assert (await http.get(f"http://{host}:{port}/healthz")).status_code == 200
 
 
 def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:

@@ -15,11 +15,6 @@ WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
     # our code, and whether it is retryable: the upstream's codes and messages
     ("image_unfetchable", False): [
         (PARAMETER, "The image format is illegal and cannot be opened"),
-        (PARAMETER, "The file format is illegal and cannot be opened."),
-        (WRONG, "Invalid image format or corrupted file"),
-        (WRONG, "read image error."),
-        (WRONG, "image format error"),
-        (WRONG, "download image failed"),
         (WRONG, "oss download error."),
         (WRONG, "Failed to download input files."),
         (WRONG, "Input files format not supported."),

@@ -124,9 +124,6 @@ async def test_no_depth_of_nesting_breaks_anything() -> None:
 PATHS = [
     ("GET", "/v1/nowhere", 404, "not_found"),
     ("PUT", "/v1/responses/resp_1", 405, "method_not_allowed"),
-    ("GET", "/v1/responses/resp_1", 404, "search_not_found"),
-    ("DELETE", "/v1/responses/resp_1", 404, "search_not_found"),
-    ("GET", "/v1/responses/resp_1/input_items", 404, "search_not_found"),
     ("GET", "/v1/responses/..%2f..%2fmodels", 404, "not_found"),
 ]
 
