@@ -44,7 +44,6 @@ UNREADABLE: dict[str, bytes] = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a broken header": b"GET /search/x HTTP/1.1\r\nno header\r\n\r\n",
     "two lengths": b"POST /search HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-    "control characters": b"GET /\x01\xff HTTP/1.1\r\nHost: x\r\n\r\n",
     "broken chunks": CHUNKS,
 }
 

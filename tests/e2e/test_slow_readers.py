@@ -10,7 +10,7 @@ import httpx
 
 from tests.e2e.asking import IMAGE_URL
 from tests.processes import service, simulator
-from tests.wire import Wire, dial, request, whole_frames
+from tests.wire import Wire, dial, replay, request
 
 READERS = 20
 RECEIVE_BYTES = 4_096
@@ -31,13 +31,6 @@ async def stalled(stack: AsyncExitStack, url: str, search_id: str) -> Wire:
     return wire
 
 
-async def read(url: str, search_id: str, *, after: int = 0) -> bytes:
-    async with dial(url) as wire:
-        wire.send(request("GET", f"/search/{search_id}/stream", query={"after": after}))
-        assert (await wire.head()).status == 200
-        return whole_frames(await wire.rest())
-
-
 async def test_stalled_readers_hold_up_nobody_are_dropped_and_can_resume() -> None:
     async with (
         asyncio.timeout(GUARD_S),
@@ -47,14 +40,14 @@ async def test_stalled_readers_hold_up_nobody_are_dropped_and_can_resume() -> No
         AsyncExitStack() as stack,
     ):
         search_id = (await http.post("/search", json=LARGE)).json()["id"]
-        whole = await read(process.url, search_id)
+        whole = await replay(process.url, search_id)
         wires = [await stalled(stack, process.url, search_id) for _ in range(READERS)]
         while await streams_open(http) != b"%d.0" % READERS:
             pass
-        assert await read(process.url, search_id) == whole
+        assert await replay(process.url, search_id) == whole
         while await streams_open(http) != b"0.0":  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.1)
         for wire in wires:
             wire.reset()
         first = whole.index(b"\n\n") + 2
-        assert await read(process.url, search_id, after=1) == whole[first:]
+        assert await replay(process.url, search_id, after=1) == whole[first:]

@@ -28,7 +28,7 @@ FUNCTION_OUTPUT = {
 }
 BY_MEMBER: dict[str, list[dict[str, Any]]] = {
     # the member that is named, and the bodies
-    "model": [asked(model=None), asked(model=5)],
+    "model": [asked(model=None)],
     "stream": [asked(stream="true")],
     "conversation": [asked(conversation="c"), asked(conversation={"id": "c"})],
     "previous_response_id": [asked(previous_response_id=one) for one in ("resp_1", 5)],
@@ -37,15 +37,12 @@ BY_MEMBER: dict[str, list[dict[str, Any]]] = {
         asked(tools=[{"type": "image_search"}, {"type": "code_interpreter"}]),
         asked(tools=[{"type": "mcp", "server_url": PDF}]),
         asked(tools=[{"type": "function", "name": "f"}]),
-        asked(tools={"type": "image_search"}),
         asked(tools=[{}]),
     ],
     "input": [
         asked(input=None),
-        asked(input={"role": "user"}),
         parts({"type": "input_file", "file_url": PDF}),
         parts({"type": "input_image", "file_id": "file-1"}),
-        parts({"type": "input_file", "file_data": "AA"}),
         parts({"type": "input_audio", "input_audio": {"data": "AA"}}),
         parts(IMAGE_PART | {"video": [PDF]}),
         parts({"image": IMAGE_URL}),
@@ -89,11 +86,9 @@ def question(more: bytes = b'"x"') -> bytes:
 MALFORMED: dict[str, bytes] = {
     "no JSON": b"model=qwen3.7-plus",
     "no object": b"[]",
-    "cut off": b'{"model": "qwen3.7-plus"',
     "two models": question(b'"x", "model": "qwen-max"'),
     "two roles": question(b'[{"role": "user", "role": "x"}]'),
     "not a number": question(b'"x", "temperature": NaN'),
-    "other letters": question().decode().encode("utf-16"),
     "two byte order marks": b"\xef\xbb\xbf" * 2 + question(),
     "half a character": question(b'"\xe4\xbd"'),
     "nothing": b"",

@@ -136,7 +136,6 @@ SAID: dict[str, str] = {
     "file:///sdcard/a.jpg": "uploaded",
     "https://example.com:8443/a.jpg": "upload the picture instead",
     "https://192.168.0.7/a.jpg": "upload the picture instead",
-    "http://localhost/a.jpg": "upload the picture instead",
     "https://nas.local/a.jpg": "upload the picture instead",
 }
 
