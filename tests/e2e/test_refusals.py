@@ -97,8 +97,6 @@ WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
         ("InvalidImageFormat", "The input image is in invalid format."),
         ("InvalidImage.FileFormat", "Not supported."),
         ("InvalidFile.Openerror", "It cannot be opened."),
-        (PARAMETER, "Missing Content-Length of multimodal url"),
-        (PARAMETER, "Wrong Content-Type of multimodal url"),
         ("BadRequest.InputDownloadFailed", "Failed to download the input file: 404."),
         (WRONG, "Something new about a picture"),
         (PARAMETER, "Something new about a url"),
@@ -114,10 +112,7 @@ WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
         (PARAMETER, "the size of input image is too small or too large."),
         ("InvalidImageResolution", "The input image resolution is too large or small."),
     ],
-    ("image_too_large", False): [
-        ("InvalidFile.Size", "Invalid file size, at most 10 MB."),
-        (PARAMETER, "Multimodal file size is too large"),
-    ],
+    ("image_too_large", False): [("InvalidFile.Size", "Invalid file size, at most 10 MB.")],
     ("invalid_request", False): [
         (PARAMETER, "Total message token length exceed model limit (131072 tokens)."),
         (PARAMETER, "Invalid text: <|image_pad|>"),

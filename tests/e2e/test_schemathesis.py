@@ -67,8 +67,12 @@ async def attack(service: Running, folder: Path, log: Path) -> tuple[int, str]:
         *("--phases", "examples,fuzzing"),
     ]
     env |= {"KNOWN_REQUESTS": json.dumps(await known_requests(service))}
-    how: dict[str, Any] = {"cwd": folder, "env": env, "text": True, "timeout": GUARD_S}
-    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, **how)
+
+    def run() -> subprocess.CompletedProcess[str]:
+        how: dict[str, Any] = {"cwd": folder, "env": env, "text": True, "timeout": GUARD_S}
+        return subprocess.run(command, check=False, capture_output=True, **how)
+
+    ended = await asyncio.to_thread(run)
     return ended.returncode, ended.stdout + ended.stderr
 
 
