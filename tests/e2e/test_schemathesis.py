@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,9 @@ async def attack(service: Running, folder: Path, log: Path) -> tuple[int, str]:
         *("--phases", "examples,fuzzing"),
     ]
     env |= {"KNOWN_REQUESTS": json.dumps(await known_requests(service))}
-
-    def run() -> subprocess.CompletedProcess[str]:
-        how: dict[str, Any] = {"cwd": folder, "env": env, "text": True, "timeout": GUARD_S}
-        return subprocess.run(command, check=False, capture_output=True, **how)
-
-    ended = await asyncio.to_thread(run)
+    how: dict[str, Any] = {"cwd": folder, "env": env, "text": True, "timeout": GUARD_S}
+    asking = partial(subprocess.run, command, check=False, capture_output=True, **how)
+    ended = await asyncio.to_thread(asking)
     return ended.returncode, ended.stdout + ended.stderr
 
 

@@ -50,7 +50,6 @@ BY_MEMBER: dict[str, list[dict[str, Any]]] = {
         asked(input=[{"type": "item_reference", "id": "msg_1"}]),
         asked(input=["Hello"]),
         asked(image={"url": IMAGE_URL, "file_id": "f"}),
-        asked(image=5),
         parts(*[IMAGE_PART] * 9),
     ],
 }
