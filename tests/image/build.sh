@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `tests/image/build.sh FOLDER`: build the Dockerfile as it stands, where there is neither a container
 # engine nor a registry. The base is made from Debian's packages; pip finds this machine's package index
-# by a mounted home folder, which no layer has. FOLDER gets image.tar (a docker archive), rootfs/ and
+# by a mounted home folder, which no layer has. FOLDER gets config.json, layers/, rootfs/ and
 # pip.conf, the settings that must not be in the image.
 #
 # Exits with 77, and says why, where this machine cannot build images at all; any other failure is the
@@ -66,6 +66,19 @@ for place in .env app/.env app/api/.env app/__pycache__/key.pyc secrets/dashscop
 done
 buildah build --format docker --pull-never "${home[@]}" --build-arg "BASE=$base" --tag built \
     "$folder/context"
-buildah push --quiet --format docker built "docker-archive:$folder/image.tar"
+buildah push --quiet --format docker built "dir:$folder/image"
+layers=$(.venv/bin/python -c '
+import json, sys
+manifest = json.load(sys.stdin)
+print(*(part["digest"].partition(":")[2] for part in (manifest["config"], *manifest["layers"])))
+' <"$folder/image/manifest.json")
+for digest in $layers; do
+    if [ -f "$folder/config.json" ]; then
+        mkdir -p "$folder/layers/$digest"
+        tar --extract --no-same-owner --file "$folder/image/$digest" --directory "$folder/layers/$digest"
+    else
+        cp "$folder/image/$digest" "$folder/config.json"
+    fi
+done
 container=$(buildah from --pull-never built)
 ln -s "$(buildah mount "$container")" "$folder/rootfs"

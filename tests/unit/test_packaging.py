@@ -24,7 +24,11 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 BASE_LINE = re.compile(r"ARG BASE=python:3\.\d+-slim-trixie(@sha256:[0-9a-f]{64})?")
 FINAL = ("service", "simulator")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES: dict[str, dict[str, Any]] = {
+    name: each
+    for name, each in COMPOSE["services"].items()
+    if "replicas" not in each.get("profiles", ())
+}
 NO_TEMPORARY_FILES = 'import tempfile\ntempfile.tempdir = "/nonexistent"\n'
 
 
