@@ -38,9 +38,9 @@ class Uploads:
         files = [("image", (name, body, kind or "application/octet-stream")) for body in bodies]
         return await self.service.http.post("/search", data=self._prompt(), files=files)
 
-    async def post_url(self, url: Any) -> httpx.Response:
-        """Name an image in a JSON body."""
-        body = json.dumps({"image_url": url} | self._prompt())
+    async def post_url(self, url: Any, *, escape: tuple[str, str] = ("/", "/")) -> httpx.Response:
+        """Name an image in a JSON body, with a character in it written otherwise."""
+        body = json.dumps({"image_url": url} | self._prompt()).replace(*escape)
         headers = {"Content-Type": "application/json"}
         return await self.service.http.post("/search", content=body, headers=headers)
 
