@@ -183,6 +183,7 @@ NOT_RUN = {
     "kubectl create secret": "there is no cluster",
     "kubectl rollout": "there is no cluster",
     "cosign verify": "there is no registry",
+    "cosign verify-attestation": "there is no registry",
 }
 COMMAND = r"(?:make|python -m|docker|kubectl|npm|uvicorn|hypercorn|cosign)\b"
 
