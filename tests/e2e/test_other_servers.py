@@ -7,39 +7,15 @@ import re
 import httpx
 import pytest
 
-from tests.clock import quiet, skip
-from tests.e2e.asking import ASKED, STALLED
+from tests.e2e.asking import ASKED
 from tests.processes import KEY, simulator, started
-from tests.service import parse_block, running
+from tests.service import parse_block
 from tests.wire import dial, request
 
 SERVERS: dict[str, tuple[str, ...]] = {"uvicorn": ("app.main:app", "--port", "0")}
 if importlib.util.find_spec("hypercorn"):
     SERVERS["hypercorn"] = ("app.main:app", "--workers", "0", "--bind", "127.0.0.1:0")
 GUARD_S = 60
-
-
-@pytest.mark.parametrize("http", ["h11", "httptools"])
-async def test_streams_silence_and_leaving_are_the_same_on_plain_uvicorn(http: str) -> None:
-    limits = {"stream_linger_s": 0, "stream_progress_s": 0}
-    async with running(http=http, **limits) as service:  # type: ignore[arg-type] # no knobs among them
-        _, events = await service.stream(json=ASKED)
-        waited = await service.http.post("/search", json=ASKED)
-        assert waited.json() == events[-1].result()
-        for path in ("/search/stream", "/search"):
-            async with dial(service.url) as wire:
-                wire.send(request("POST", path, body=STALLED))
-                await service.record.until(lambda record: record.open == 1)
-                await quiet()
-                if path.endswith("stream"):
-                    skip(15.1)
-                    stream = b""
-                    await wire.head()
-                    while b": keep-alive\n" not in stream:
-                        stream += await wire.piece()
-                wire.reset()
-                await service.record.idle()
-                assert service.record.calls[-1].finished == "client_gone"
 
 
 @pytest.mark.parametrize("server", SERVERS)

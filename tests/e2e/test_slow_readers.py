@@ -73,19 +73,3 @@ async def test_stalled_readers_hold_up_nobody_are_dropped_and_can_resume(prompt:
             wire.reset()
         first = whole.index(b"\n\n") + 2
         assert await read(url, search_id, after=1) == whole[first:]
-
-
-async def test_a_slow_reader_gets_all_of_it() -> None:
-    """It reads on within each `STREAM_SEND_TIMEOUT_S`, and takes several of them in all."""
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        url, search_id, whole = await enter(finished(LARGE))
-        wire = await enter(dial(url, receive_bytes=131_072, limit_bytes=2**14))
-        wire.send(request("GET", f"/search/{search_id}/stream"))
-        await wire.head()
-        got = 0
-        while got < len(whole):
-            got += len(await wire.reader.readexactly(min(400_000, len(whole) - got)))
-            await asyncio.sleep(0.4 * SEND_TIMEOUT_S)
-        # It ends as a stream ends that was never held up.
-        await wire.reader.readuntil(b"\r\n0\r\n\r\n")

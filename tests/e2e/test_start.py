@@ -1,16 +1,18 @@
-"""What an operator reads at start, and what several worker processes break."""
+"""What an operator reads at start, where it listens, and what several worker processes break."""
 
 import asyncio
 import json
 import os
 import signal
-import subprocess
+import socket
 import sys
 
 import httpx
 import pytest
 
-from app.settings import SettingsError, load
+from app.main import create_app
+from app.server import server_config
+from app.settings import load
 from tests.processes import KEY, ROOT, started
 from tests.service import listen
 
@@ -67,27 +69,50 @@ async def test_several_workers_are_warned_of_at_start_and_when_asked() -> None:
     assert ready["note"] in process.said
 
 
-@pytest.mark.parametrize("flag", ["--help", "--version"])
-def test_help_needs_no_settings(flag: str) -> None:
-    command = [sys.executable, "-m", "app", flag]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(
-        command, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=True
+async def run(*arguments: str, **settings: str) -> tuple[int | None, str, str]:
+    """The exit status of a process that ends at once, and what it wrote to stdout and stderr."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", *arguments),
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | settings,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    assert ended.stdout
-    assert ended.stderr == ""
+    out, err = await child.communicate()
+    return child.returncode, out.decode(), err.decode()
 
 
-BAD = {
-    "client_keys": ("shop:canary-1,shop:canary-2", "entry 2"),
-    "dashscope_api_key": ('"sk-canary"', "quotes"),
-}
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+async def test_help_needs_no_settings(flag: str) -> None:
+    status, out, err = await run(flag)
+    assert (status, bool(out), err) == (0, True, "")
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_value_that_could_not_work_stops_the_start(name: str) -> None:
-    value, words = BAD[name]
-    least = {"dashscope_api_key": KEY, "allow_anonymous": True}
-    with pytest.raises(SettingsError, match=words) as refused:
-        load(**least | {name: value}, _env_file=None)
-    assert "canary" not in str(refused.value)
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_the_service_says_in_one_line_that_it_cannot_listen(host: str) -> None:
+    with listen() as taken:
+        port = str(taken.getsockname()[1])
+        status, _, err = await run(**LEAST | {"HOST": host, "PORT": port})
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"HOST={host}" in err
+    assert f"PORT={port}" in err
+
+
+async def test_the_address_of_all_addresses_is_that_of_ipv4_too() -> None:
+    try:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
+            port = str(probe.getsockname()[1])
+    except (OSError, ValueError):
+        pytest.skip("this machine has no IPv6")
+    settings = LEAST | {"HOST": "::", "PORT": port}
+    async with started("app", **settings), httpx.AsyncClient() as http:
+        for host in ("127.0.0.1", "[::1]"):
+            assert (await http.get(f"http://{host}:{port}/healthz")).status_code == 200
+
+
+def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:
+    """Most of them close theirs after 60 s, and so never send a request into one that closes."""
+    settings = load(_env_file=None, dashscope_api_key=KEY, allow_anonymous=True)
+    config = server_config(create_app(settings), settings)
+    assert config.timeout_keep_alive > 60
+    assert (config.server_header, config.access_log) == (False, False)

@@ -32,17 +32,6 @@ def told(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, error_of(response)["code"]
 
 
-async def test_a_body_is_given_as_it_came_without_the_key_and_asked_for_as_json() -> None:
-    async with fronting(WELL) as (service, peer):
-        assert (await create(service)).content == SHOWN
-        assert (await fetch(service, limit="2", after="a&b")).content == SHOWN
-        created, looked_up = (one.lower() for one in peer.requests)
-        for head in (created, looked_up):
-            assert b"\r\nauthorization: bearer " + KEY.encode() in head
-        assert b"\r\naccept: application/json" in created
-        assert looked_up.startswith(b"get /v1/responses/resp_1")
-
-
 PARTIAL = answer("200 OK", BODY, JSON, "x-dashscope-partialresponse: true")
 HALF = b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n" + BODY[:20]
 REFUSED = answer("401 No", b'{"code":"InvalidApiKey","message":""}')

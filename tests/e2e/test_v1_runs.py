@@ -51,8 +51,9 @@ async def test_what_may_have_been_billed_is_charged(
 
 
 @either
-async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None:
-    async with running(stream_linger_s=3_600, stream_commit_s=0.01) as service:
+@pytest.mark.parametrize("http", [None, "h11"], ids=["as shipped", "plain uvicorn"])
+async def test_leaving_closes_the_upstream_call_at_once(*, http: str | None, stream: bool) -> None:
+    async with running(http=http, stream_linger_s=3_600, stream_commit_s=0.01) as service:
         scenario = "stall" if stream else "hang"
         asking = asyncio.create_task(create(service, asked(f"[sim {scenario}]", stream=stream)))
         await service.record.until(lambda record: record.open == 1)
@@ -112,17 +113,7 @@ async def test_a_failed_call_frees_its_key(service: Running) -> None:
     assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
 
 
-async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
-    async with running(capacity=1, capacity_wait_s=0) as service:
-        asking = asyncio.create_task(create(service, asked("[sim hang]")))
-        await service.record.until(lambda record: record.open == 1)
-        refused = await create(service, asked(stream=True))
-        assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
-        assert refused.headers["x-should-retry"] == "true"
-        asking.cancel()
-        await service.record.idle()
-
-
+FORMS = ("http", "nested", "sse", "failed")
 FAILURES: list[tuple[str, int, str, str]] = [
     # the scenario; status, code, and whether an SDK shall try again
     ("http_400", 422, "invalid_request", "false"),
@@ -134,10 +125,7 @@ FAILURES: list[tuple[str, int, str, str]] = [
     ("html_200", 502, "upstream_protocol", "false"),
     ("error row=download_timeout", 422, "image_unfetchable", "true"),
     # What the upstream finds not valid is the caller's own.
-    ("error row=web_extractor as=http", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=nested", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=sse", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=failed", 422, "invalid_request", "false"),
+    *((f"error row=web_extractor as={form}", 422, "invalid_request", "false") for form in FORMS),
     *((name, 502, "upstream_rejected", "false") for name in ("http_404", "http_405", "redirect")),
 ]
 

@@ -49,9 +49,3 @@ def environment_of(pid: int) -> list[str]:
     """The names of a process's variables."""
     variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return [variable.partition("=")[0] for variable in variables if variable]
-
-
-def session_niceness(pid: int) -> int | None:
-    """That of a process's session, if the kernel shares processors among sessions (sched(7))."""
-    group = Path(f"/proc/{pid}/autogroup")
-    return int(group.read_text().split()[-1]) if group.exists() else None
