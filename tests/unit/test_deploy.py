@@ -161,7 +161,7 @@ RUN_BY = {
     "python -m app": ("tests/processes.py", 'started("app"'),
     "python -m app check": ("tests/web/test_check.py", '"-m", "app", "check"'),
     "python -m app --version": ("tests/image/test_image.py", '"--version"'),
-    "python -m bench --help": ("tests/unit/bench/test_bench.py", 'bench("--help")'),
+    "python -m bench --help": ("tests/unit/test_deploy.py", '"bench", "--help"'),
     "python -m simulator": ("tests/processes.py", 'started("simulator"'),
     "uvicorn --root-path": ("tests/e2e/test_ways_in.py", "--root-path"),
     "uvicorn --workers": ("tests/e2e/test_start.py", '"--workers", "2"'),
@@ -203,6 +203,10 @@ def test_make_alone_lists_the_targets_that_documents_name() -> None:
     listed = {line.split()[0] for line in run("make", "-s", cwd=ROOT).stdout.splitlines()}
     named = {command.split()[1] for command in commands() if command.startswith("make ")}
     assert named <= listed
+
+
+def test_the_bench_says_what_it_takes() -> None:
+    assert "BENCH_QUICK" in run(sys.executable, "-m", "bench", "--help", cwd=ROOT).stdout
 
 
 def test_each_command_of_the_documents_is_run_by_a_test_or_listed_with_the_reason() -> None:
