@@ -21,7 +21,11 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES: dict[str, dict[str, Any]] = {
+    name: each
+    for name, each in COMPOSE["services"].items()
+    if "replicas" not in each.get("profiles", ())
+}
 NO_TEMPORARY_FILES = 'import tempfile\ntempfile.tempdir = "/nonexistent"\n'
 
 
