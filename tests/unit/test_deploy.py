@@ -150,19 +150,18 @@ def test_workflows_have_no_lint_and_run_what_continuous_integration_runs() -> No
 
 RUN_BY = {
     # a command of a document: the file that runs it, and what stands there for it
-    "make": ("tests/unit/test_packaging.py", '"make", "-s"'),
+    "make": ("tests/unit/test_deploy.py", 'run("make"'),
     "make install": ("Makefile", "check: install"),
     "make check": (".ci/run", "make check"),
     "make test": (".ci/run", "make test"),
     "make test-clients": (".ci/run", "make test-clients"),
     "make image-test": (".ci/run", "make image-test"),
     "make demo": ("tests/e2e/test_demo.py", '"-m", "demo"'),
-    "make base-digest": ("tests/unit/test_packaging.py", '"make", "base-digest"'),
     "make types": ("tests/web/test_package.py", "make types"),
     "python -m app": ("tests/processes.py", 'started("app"'),
     "python -m app check": ("tests/web/test_check.py", '"-m", "app", "check"'),
     "python -m app --version": ("tests/image/test_image.py", '"--version"'),
-    "python -m bench --help": ("tests/unit/bench/test_bench.py", 'bench("--help")'),
+    "python -m bench --help": ("tests/unit/test_deploy.py", '"bench", "--help"'),
     "python -m simulator": ("tests/processes.py", 'started("simulator"'),
     "uvicorn --root-path": ("tests/e2e/test_ways_in.py", "--root-path"),
     "uvicorn --workers": ("tests/e2e/test_start.py", '"--workers", "2"'),
@@ -178,6 +177,7 @@ NOT_RUN = {
     "make soak": "minutes of an idle machine",
     "make lock": "asks the package index for versions; tests/unit/test_locks.py holds the result",
     "make wheels": "fetches each package twice",
+    "make base-digest": "there is no registry",
     "docker compose": "there is no engine; tests/unit/test_packaging.py runs the commands in it",
     "kubectl apply": "there is no cluster; kustomize and the schemas are tried",
     "kubectl create secret": "there is no cluster",
@@ -197,6 +197,16 @@ def commands() -> set[str]:
         lines = re.findall(rf"^(?:\w+=\S+ |\.venv/bin/)*({COMMAND}[^#\n]*)", blocks, re.MULTILINE)
         found.update(line.strip() for line in lines + re.findall(rf"`({COMMAND}[^`]*)`", text))
     return found
+
+
+def test_make_alone_lists_the_targets_that_documents_name() -> None:
+    listed = {line.split()[0] for line in run("make", "-s", cwd=ROOT).stdout.splitlines()}
+    named = {command.split()[1] for command in commands() if command.startswith("make ")}
+    assert named <= listed
+
+
+def test_the_bench_says_what_it_takes() -> None:
+    assert "BENCH_QUICK" in run(sys.executable, "-m", "bench", "--help", cwd=ROOT).stdout
 
 
 def test_each_command_of_the_documents_is_run_by_a_test_or_listed_with_the_reason() -> None:
