@@ -73,7 +73,6 @@ PROXIES: list[tuple[str, bool, str | None]] = [
     ("", False, "upstream_unavailable"),
     ("user:secret", True, None),
     ("user:wrong", True, "upstream_unavailable"),
-    ("nobody", True, "upstream_unavailable"),
 ]
 
 
