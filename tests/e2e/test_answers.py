@@ -1,22 +1,46 @@
-"""What a search finds: results only from the tool's output, in every form that it was seen in."""
+"""What a scripted upstream may answer: odd forms of what is found, and what is no answer.
+
+What the stand-in has a scenario for is in `test_scenarios` and `test_refusals`.
+"""
 
 import json
 from typing import Any
 
-from tests.dashscope import CREATED, FOUND, MESSAGE, Event, block, call, completed, delta, event
-from tests.e2e.callers import ASKED
-from tests.peer import says, stream
-from tests.service import fronting
+import httpx
+
+from tests.clock import skipping_pauses
+from tests.dashscope import (
+    COMPLETED,
+    CREATED,
+    FOUND,
+    MESSAGE,
+    Event,
+    block,
+    call,
+    completed,
+    delta,
+    event,
+)
+from tests.e2e.asking import ASKED
+from tests.peer import STREAM, answer, chunk, holds, says, stream
+from tests.service import KEY, Running, fronting, running_against
 
 Json = dict[str, Any]
 WHOLE = [0, 0, 1000, 1000]
 BOTH = [(one["title"], one["url"]) for one in FOUND]
+JSON = "content-type: application/json"
+EVENTS = "content-type: text/event-stream"
+OPENED = STREAM + chunk(block(CREATED))
+
+
+async def ask(service: Running, number: int = 0) -> httpx.Response:
+    asked = ASKED | {"prompt": f"Question {number}"}
+    return await service.http.post("/search", json=asked, timeout=None)
 
 
 async def results_of(*answers: list[Event]) -> list[Json]:
     async with fronting(*(says(stream(*map(block, events))) for events in answers)) as (service, _):
-        questions = [ASKED | {"prompt": f"Question {number}"} for number in range(len(answers))]
-        return [(await service.http.post("/search", json=asked)).json() for asked in questions]
+        return [(await ask(service, number)).json() for number in range(len(answers))]
 
 
 def searched(**item: Any) -> list[Event]:
@@ -56,14 +80,6 @@ async def test_a_call_seen_twice_counts_once_and_one_seen_only_at_the_end_counts
     assert len(result["results"]) == 2
 
 
-async def test_the_text_is_the_last_messages() -> None:
-    first = MESSAGE | {"id": "msg_0", "content": [{"type": "output_text", "text": "I look."}]}
-    ended = [CREATED, completed(first, call(FOUND), MESSAGE)]
-    pieces = [CREATED, delta("piece "), delta("by piece"), completed(call(FOUND))]
-    results = await results_of(ended, pieces)
-    assert [one["text"] for one in results] == ["两幅山水画。", "piece by piece"]
-
-
 INK = "https://pictures.example/ink.jpg"
 MENTIONS: dict[str, bool] = {
     # the text, and whether it names an address that no search returned
@@ -84,3 +100,84 @@ async def test_an_address_in_the_text_that_nobody_found_is_warned_of() -> None:
     results = await results_of(*map(saying, MENTIONS))
     for (text, warned), result in zip(MENTIONS.items(), results, strict=True):
         assert ("text_mentions_unlisted_url" in result["warnings"]) is warned, text
+
+
+# --- Failures ---
+
+
+def problem_of(response: httpx.Response) -> dict[str, Any]:
+    problem: dict[str, Any] = response.json()
+    assert KEY not in response.text
+    assert ("retry-after" in response.headers) is (response.status_code == 503)
+    return problem
+
+
+BODIES: list[tuple[bytes, str]] = [
+    # a refusal's body, and how the message that is shown of it begins
+    (b"<html>\n<body>Bad gateway</body></html>", "<html> <body>Bad gateway"),
+    (b"\xff\xfe", "\ufffd\ufffd"),
+    (b'{"code":7,"message":null}', ""),
+    (b"[" * 60_000, "[" * 20),
+    (f'{{"code":"x","message":"no {KEY} x"}}'.encode(), "no *** x"),
+    (b'{"message":"no https://b.example/a?Sig=abc"}', "no https://b.example/a?\u2026"),
+    (b'{"message":"no data:image/png;base64,iVBORw0KGgo= x"}', "no data:\u2026 x"),
+]
+
+
+async def test_a_body_is_reported_shortly_without_image_signature_or_key() -> None:
+    peers = [says(answer("502 Bad", body, "x-request-id: from-the-header")) for body, _ in BODIES]
+    async with fronting(*peers) as (service, _):
+        for number, (_, message) in enumerate(BODIES):
+            report = problem_of(await ask(service, number))["upstream"]
+            assert report["request_id"] == "from-the-header"
+            shown = report.get("message") or ""
+            assert shown.startswith(message)
+            assert bool(shown) is bool(message)
+            assert len(shown) <= 1_000
+
+
+SHORT, NO_KEY = b"\r\ncontent-length: 99\r\n\r\n{", b'{"code":"InvalidApiKey","message":"no"}'
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "comments": (answer("200 OK", b": keep-alive\n\n", EVENTS), "upstream_interrupted"),
+    "a failure as JSON, called events": (answer("200 OK", NO_KEY, EVENTS), "upstream_auth_failed"),
+    "words": (answer("200 OK", b"hello"), "upstream_protocol"),
+    "another protocol": (b"SSH-2.0-OpenSSH\r\n", "upstream_protocol"),
+    "a broken status line": (f"HTTP/1.1 2OO {KEY}\r\n\r\n".encode(), "upstream_protocol"),
+    "less than its length": (b"HTTP/1.1 200 OK" + SHORT, "upstream_interrupted"),
+    "a refusal cut short": (b"HTTP/1.1 401 No" + SHORT, "upstream_auth_failed"),
+    "a refusal called events": (answer("500 Bad", b"", EVENTS), "upstream_unavailable"),
+    "a status of its own": (answer("418 Teapot", b"{}", JSON), "upstream_rejected"),
+    "a redirect": (answer("307 Away", b"", "location: http://127.0.0.1:9/"), "upstream_rejected"),
+    "a close between events": (OPENED, "upstream_interrupted"),
+    "a cut in a chunk": (OPENED + b"50\r\nevent:a\ndata:{", "upstream_interrupted"),
+    "a broken chunk": (OPENED + b"no chunk size\r\n", "upstream_interrupted"),
+}
+
+
+async def test_what_is_no_answer_fails_and_is_not_asked_for_again() -> None:
+    peers = [says(wire) for wire, _ in BROKEN.values() for _ in range(2)]
+    limits = {"capacity": 1, "capacity_wait_s": 0}
+    async with fronting(*peers, **limits) as (service, peer):
+        for broken, (_, code) in BROKEN.items():
+            assert problem_of(await ask(service))["code"] == code, broken
+            _, events = await service.stream("GET", params=ASKED)
+            assert KEY not in str(events)
+            assert events[-1].json()["error"]["code"] == code, broken
+        assert len(peer.requests) == 2 * len(BROKEN)
+
+
+async def test_a_call_is_closed_behind_its_last_event_though_the_upstream_talks_on() -> None:
+    late = chunk(block(COMPLETED) + block(delta("late"))) + chunk(block(CREATED))
+    async with fronting(holds(OPENED, late)) as (service, peer):
+        found = await ask(service)
+        assert found.json()["status"] == "completed"
+        assert "late" not in found.text
+        await peer.left.wait()
+
+
+async def test_a_connection_that_was_never_established_is_tried_three_times() -> None:
+    async with running_against("http://127.0.0.1:9/v1") as service:
+        with skipping_pauses() as pauses_s:
+            problem = problem_of(await ask(service))
+        assert (problem["code"], len(pauses_s)) == ("upstream_unavailable", 2)
+        assert await service.metric("imagesearch_spend_cny_total") == 0

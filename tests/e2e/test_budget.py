@@ -1,4 +1,4 @@
-"""Budgets hold whatever comes at once, for each client and for all, until UTC midnight."""
+"""How much may be searched: at once (the capacity), and for how much money a day (budgets)."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clock import until
+from tests.clock import settle, skip, until
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
 from tests.e2e.money import RESERVED, no_search_runs, price, spent
 from tests.service import Running, running
@@ -90,3 +90,49 @@ async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str) -> N
         answer = await service.http.post("/search", json=ASKED | {"model": "qwen3.8-27b"})
         assert (answer.status_code, answer.json()["code"]) == (422, "model_not_allowed")
         assert "PRICES" in answer.json()["detail"]
+
+
+# --- At once ---
+
+
+async def begin(service: Running, tag: str) -> asyncio.Task[httpx.Response]:
+    asked = ASKED | {"prompt": f"[sim gated tag={tag}]"}
+    asking = asyncio.create_task(service.http.post("/search", json=asked, timeout=None))
+    await settle(300)
+    return asking
+
+
+async def test_who_waits_is_served_first_come_first_served_and_who_left_is_not() -> None:
+    async with running(capacity=1, capacity_wait_s=60) as service:
+        first, n0, gone, n1, n2 = [
+            await begin(service, tag) for tag in ("first", "n0", "gone", "n1", "n2")
+        ]
+        gone.cancel()
+        await settle(200)
+        assert service.record.total == 1
+        for number, gate in enumerate(("first", "n0", "n1")):
+            await service.open_gate(gate)
+            while service.record.total < number + 2:
+                await settle()
+        await service.open_gate("n2")
+        answers = [await one for one in (first, n0, n1, n2)]
+        assert {answer.json()["status"] for answer in answers} == {"completed"}
+        tags = [call.prompt.rpartition("tag=")[2] for call in service.record.calls]
+        assert tags == ["first]", "n0]", "n1]", "n2]"]
+        assert (await service.http.post("/search", json=ASKED)).status_code == 200
+
+
+async def test_waiting_ends_when_its_time_is_over_and_costs_nothing() -> None:
+    async with running(capacity=1, capacity_wait_s=20) as service:
+        first, late = await begin(service, "first"), await begin(service, "late")
+        skip(19)
+        await settle(100)
+        assert not late.done()
+        skip(1.5)
+        refused = await late
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert refused.json()["retryable"] is True
+        assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] >= 1
+        assert (service.record.total, await spent(service)) == (1, Decimal(0))
+        await service.open_gate("first")
+        assert (await first).json()["status"] == "completed"
