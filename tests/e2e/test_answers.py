@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 
-from tests.clock import skipping_pauses
 from tests.dashscope import (
     COMPLETED,
     CREATED,
@@ -23,7 +22,7 @@ from tests.dashscope import (
 )
 from tests.e2e.asking import ASKED
 from tests.peer import STREAM, answer, chunk, holds, says, stream
-from tests.service import KEY, Running, fronting, running_against
+from tests.service import KEY, Running, fronting
 
 Json = dict[str, Any]
 WHOLE = [0, 0, 1000, 1000]
@@ -58,18 +57,6 @@ async def test_results_are_read_in_every_form_that_was_seen() -> None:
     for result, output in zip(results[len(good) :], empty, strict=True):
         assert (result["outcome"], result["results"]) == ("no_match", []), output
         assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 0}]
-
-
-async def test_image_and_box_are_the_models_or_else_the_whole_first_image() -> None:
-    boxes = [None, "all", [1, 2, 3, "4"], [1, 2, 3, 4_000]]
-    wrong = [None, "{", "[]", '{"bbox":[NaN,1,1,1]}']
-    arguments = [json.dumps({"img_idx": -1, "bbox": box}) for box in boxes] + wrong
-    meant = json.dumps({"img_idx": 2, "bbox": [10, 20, 30, 40]})
-    answers = [searched(arguments=one) for one in [meant, *arguments]]
-    [first, *others] = await results_of(*answers)
-    assert first["searches"] == [{"image": 2, "bbox": [10, 20, 30, 40], "count": 2}]
-    for result, given in zip(others, arguments, strict=True):
-        assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 2}], given
 
 
 async def test_a_call_seen_twice_counts_once_and_one_seen_only_at_the_end_counts() -> None:
@@ -112,30 +99,6 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
     return problem
 
 
-BODIES: list[tuple[bytes, str]] = [
-    # a refusal's body, and how the message that is shown of it begins
-    (b"<html>\n<body>Bad gateway</body></html>", "<html> <body>Bad gateway"),
-    (b"\xff\xfe", "\ufffd\ufffd"),
-    (b'{"code":7,"message":null}', ""),
-    (b"[" * 60_000, "[" * 20),
-    (f'{{"code":"x","message":"no {KEY} x"}}'.encode(), "no *** x"),
-    (b'{"message":"no https://b.example/a?Sig=abc"}', "no https://b.example/a?\u2026"),
-    (b'{"message":"no data:image/png;base64,iVBORw0KGgo= x"}', "no data:\u2026 x"),
-]
-
-
-async def test_a_body_is_reported_shortly_without_image_signature_or_key() -> None:
-    peers = [says(answer("502 Bad", body, "x-request-id: from-the-header")) for body, _ in BODIES]
-    async with fronting(*peers) as (service, _):
-        for number, (_, message) in enumerate(BODIES):
-            report = problem_of(await ask(service, number))["upstream"]
-            assert report["request_id"] == "from-the-header"
-            shown = report.get("message") or ""
-            assert shown.startswith(message)
-            assert bool(shown) is bool(message)
-            assert len(shown) <= 1_000
-
-
 SHORT, NO_KEY = b"\r\ncontent-length: 99\r\n\r\n{", b'{"code":"InvalidApiKey","message":"no"}'
 BROKEN: dict[str, tuple[bytes, str]] = {
     "comments": (answer("200 OK", b": keep-alive\n\n", EVENTS), "upstream_interrupted"),
@@ -173,11 +136,3 @@ async def test_a_call_is_closed_behind_its_last_event_though_the_upstream_talks_
         assert found.json()["status"] == "completed"
         assert "late" not in found.text
         await peer.left.wait()
-
-
-async def test_a_connection_that_was_never_established_is_tried_three_times() -> None:
-    async with running_against("http://127.0.0.1:9/v1") as service:
-        with skipping_pauses() as pauses_s:
-            problem = problem_of(await ask(service))
-        assert (problem["code"], len(pauses_s)) == ("upstream_unavailable", 2)
-        assert await service.metric("imagesearch_spend_cny_total") == 0

@@ -102,27 +102,7 @@ async def begin(service: Running, tag: str) -> asyncio.Task[httpx.Response]:
     return asking
 
 
-async def test_who_waits_is_served_first_come_first_served_and_who_left_is_not() -> None:
-    async with running(capacity=1, capacity_wait_s=60) as service:
-        first, n0, gone, n1, n2 = [
-            await begin(service, tag) for tag in ("first", "n0", "gone", "n1", "n2")
-        ]
-        gone.cancel()
-        await settle(200)
-        assert service.record.total == 1
-        for number, gate in enumerate(("first", "n0", "n1")):
-            await service.open_gate(gate)
-            while service.record.total < number + 2:
-                await settle()
-        await service.open_gate("n2")
-        answers = [await one for one in (first, n0, n1, n2)]
-        assert {answer.json()["status"] for answer in answers} == {"completed"}
-        tags = [call.prompt.rpartition("tag=")[2] for call in service.record.calls]
-        assert tags == ["first]", "n0]", "n1]", "n2]"]
-        assert (await service.http.post("/search", json=ASKED)).status_code == 200
-
-
-async def test_waiting_ends_when_its_time_is_over_and_costs_nothing() -> None:
+async def test_who_waits_is_served_in_time_or_refused_at_no_cost_and_who_left_is_not() -> None:
     async with running(capacity=1, capacity_wait_s=20) as service:
         first, late = await begin(service, "first"), await begin(service, "late")
         skip(19)
@@ -134,5 +114,10 @@ async def test_waiting_ends_when_its_time_is_over_and_costs_nothing() -> None:
         assert refused.json()["retryable"] is True
         assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] >= 1
         assert (service.record.total, await spent(service)) == (1, Decimal(0))
+        gone, waiting = await begin(service, "gone"), await begin(service, "next")
+        gone.cancel()
+        await settle(200)
         await service.open_gate("first")
-        assert (await first).json()["status"] == "completed"
+        await service.open_gate("next")
+        assert (await first).json()["status"] == (await waiting).json()["status"] == "completed"
+        assert service.record.total == 2

@@ -43,24 +43,24 @@ async def test_equal_requests_are_one_search() -> None:
 
 async def test_what_was_found_is_found_again_until_a_fresh_look_is_asked_for() -> None:
     fresh = {"Cache-Control": "no-cache"}
-    steps: list[tuple[str, str, dict[str, str], float, str]] = [
-        ("the first", "POST", {}, 0, "miss"),
-        ("the same again", "POST", {}, 0, "hit"),
-        ("a fresh look", "POST", fresh, 0, "miss"),
-        ("and now that one", "GET", {}, 299, "hit"),
-        ("too long ago", "GET", {}, 2, "miss"),
-        ("what SSE libraries add to every GET", "GET", fresh, 0, "hit"),
+    steps: list[tuple[str, dict[str, str], float, str]] = [
+        # the method, its headers, how long after the last one, and where the answer comes from
+        ("POST", {}, 0, "miss"),
+        ("POST", {}, 0, "hit"),
+        ("POST", fresh, 0, "miss"),
+        # SSE libraries add it to every GET.
+        ("GET", fresh, 299, "hit"),
+        ("GET", {}, 2, "miss"),
     ]
     async with running(cache_ttl_s=300) as service:
-        for what, method, headers, after_s, cache in steps:
+        body = {"image_url": IMAGE_URL}
+        for method, headers, after_s, cache in steps:
             skip(after_s)
             await settle()
-            body = {"image_url": IMAGE_URL}
             asked: dict[str, Any] = {"params" if method == "GET" else "json": body}
             response, _ = await service.stream(method, headers=headers, **asked)
-            assert response.headers["x-cache"] == cache, what
-        again = await ask(service, {"image_url": IMAGE_URL, "fresh": True})
-        assert again.headers["x-cache"] == "miss"
+            assert response.headers["x-cache"] == cache, (method, after_s)
+        assert (await ask(service, body | {"fresh": True})).headers["x-cache"] == "miss"
 
 
 async def test_requests_that_differ_in_anything_are_different_searches() -> None:

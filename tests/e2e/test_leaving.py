@@ -182,15 +182,3 @@ async def test_a_background_stream_goes_on_when_its_reader_leaves_and_can_be_sto
         stopped = await service.http.delete(f"/search/{search_id}")
         assert stopped.json()["status"] == "cancelled"
         await service.record.idle()
-
-
-async def test_one_that_was_left_to_itself_is_not_stopped_under_who_reads_it() -> None:
-    async with running() as service:
-        search_id = (await service.http.post("/search", json=IN_BACKGROUND)).json()["id"]
-        async with service.http.stream("POST", "/search/stream", json=GATED) as stream:
-            assert stream.headers["x-cache"] == "coalesced"
-            left = await service.http.delete(f"/search/{search_id}")
-            assert left.json()["status"] == "in_progress"
-            await service.open_gate("go")
-            text = (await stream.aread()).decode()
-        assert text.count("event: search.completed\n") == 1
