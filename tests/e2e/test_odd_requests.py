@@ -42,9 +42,7 @@ UNREADABLE: dict[str, bytes] = {
     "nonsense": b"nonsense\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "a broken header": b"GET /search/x HTTP/1.1\r\nno header\r\n\r\n",
     "two lengths": b"POST /search HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-    "control characters": b"GET /\x01\xff HTTP/1.1\r\nHost: x\r\n\r\n",
     "broken chunks": CHUNKS,
 }
 

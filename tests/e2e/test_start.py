@@ -1,10 +1,11 @@
-"""What an operator reads at start, where it listens, and what several worker processes break."""
+"""What an operator reads at start, what several workers break, and servers with ASGI alone."""
 
 import asyncio
+import importlib.util
 import json
 import os
+import re
 import signal
-import socket
 import sys
 
 import httpx
@@ -13,8 +14,10 @@ import pytest
 from app.main import create_app
 from app.server import server_config
 from app.settings import load
-from tests.processes import KEY, ROOT, started
-from tests.service import listen
+from tests.e2e.callers import ASKED
+from tests.processes import KEY, ROOT, simulator, started
+from tests.service import listen, parse_block
+from tests.wire import dial, request
 
 GUARD_S = 60
 LEAST = {
@@ -98,21 +101,43 @@ async def test_the_service_says_in_one_line_that_it_cannot_listen(host: str) -> 
     assert f"PORT={port}" in err
 
 
-async def test_the_address_of_all_addresses_is_that_of_ipv4_too() -> None:
-    try:
-        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
-            port = str(probe.getsockname()[1])
-    except (OSError, ValueError):
-        pytest.skip("this machine has no IPv6")
-    settings = LEAST | {"HOST": "::", "PORT": port}
-    async with started("app", **settings), httpx.AsyncClient() as http:
-        for host in ("127.0.0.1", "[::1]"):
-            assert (await http.get(f"http://{host}:{port}/healthz")).status_code == 200
-
-
 def test_an_idle_connection_outlives_those_that_proxies_keep() -> None:
     """Most of them close theirs after 60 s, and so never send a request into one that closes."""
     settings = load(_env_file=None, dashscope_api_key=KEY, allow_anonymous=True)
     config = server_config(create_app(settings), settings)
     assert config.timeout_keep_alive > 60
     assert (config.server_header, config.access_log) == (False, False)
+
+
+SERVERS: dict[str, tuple[str, ...]] = {"uvicorn": ("app.main:app", "--port", "0")}
+if importlib.util.find_spec("hypercorn"):
+    SERVERS["hypercorn"] = ("app.main:app", "--workers", "0", "--bind", "127.0.0.1:0")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_it_runs_under_a_servers_own_command_and_no_query_gets_into_its_log(
+    server: str,
+) -> None:
+    secret = {"access_token": "canary-token", "prompt": "canary-prompt"}
+    async with asyncio.timeout(GUARD_S), simulator() as upstream:
+        settings = LEAST | {"DASHSCOPE_BASE_URL": f"{upstream.url}/compatible-mode/v1"}
+        async with (
+            started(server, *SERVERS[server], **settings) as process,
+            httpx.AsyncClient(base_url=process.url, timeout=GUARD_S) as http,
+        ):
+            assert (await http.get("/search/stream", params=secret)).status_code == 406
+            async with dial(process.url) as wire:
+                upgrade = {
+                    "Connection": "Upgrade",
+                    "Upgrade": "websocket",
+                    "Sec-WebSocket-Version": "13",
+                    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                }
+                wire.send(request("GET", "/search/stream", query=secret, headers=upgrade))
+                await wire.head()
+            stream = await http.post("/search/stream", json=ASKED)
+            last = parse_block(stream.text.removesuffix("\n\n").split("\n\n")[-1])
+            assert last.event == "search.completed"
+    if server == "uvicorn":
+        assert re.search(r'- "GET /search/stream HTTP/1\.1" 406', process.said)
+    assert "canary" not in process.said

@@ -58,7 +58,7 @@ async def test_a_token_is_honoured_on_its_page_and_until_it_ends(guarded: Runnin
 
 
 ORIGINS = ("null", "app.example", f"{PAGE}/x", "https://u@app.example")
-BODIES = [
+BODIES: list[dict[str, Any]] = [
     *({"ttl_s": ttl_s} for ttl_s in (901, 0, "60")),
     *({"origin": origin} for origin in ORIGINS),
     {"sub": "blog"},

@@ -16,7 +16,6 @@ BODY = f'{{"id":"resp_1","object":"response","output":[],"text":"{KEY}"}}'.encod
 SHOWN = BODY.replace(KEY.encode(), b"***")
 WELL = says(answer("200 OK", BODY, JSON))
 BUSY = b'{"code":"Throttling","message":"Requests throttling triggered."}'
-FAILED_BODY = b'{"id":"resp_1","status":"failed","output":[],"error":{"code":"x","message":"y"}}'
 
 
 async def create(service: Running) -> httpx.Response:
@@ -57,14 +56,6 @@ async def test_what_is_no_answer_is_an_error_when_it_is_made_and_when_it_is_look
         for kind, (_, status, code) in BROKEN.items():
             assert told(await create(service)) == (status, code), kind
             assert told(await fetch(service)) == (status, code), kind
-
-
-async def test_an_answer_that_failed_is_an_error_now_and_comes_as_it_is_when_it_was_kept() -> None:
-    failing = says(answer("200 OK", FAILED_BODY, JSON))
-    async with fronting(WELL, failing, upstream_retries=0) as (service, _):
-        await create(service)
-        assert told(await create(service)) == (502, "upstream_unavailable")
-        assert (await fetch(service)).content == FAILED_BODY
 
 
 async def test_only_a_call_that_was_throttled_is_asked_for_again() -> None:

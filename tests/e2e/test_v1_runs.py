@@ -13,7 +13,7 @@ from tests.clock import quiet
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.callers import BLOG, GUARDED, SHOP
 from tests.e2e.money import no_search_runs, price, spent, unknown
-from tests.e2e.v1 import asked, blocks, create, error_of
+from tests.e2e.v1 import asked, create, error_of
 from tests.service import Running, running
 from tests.waiting import eventually
 
@@ -105,12 +105,6 @@ async def test_a_key_knows_a_picture_by_its_content_and_a_large_one_is_made_smal
             assert answer.headers["x-cache"] == cache
         [sent] = service.record.calls[0].images
         assert (sent.width, sent.height) == (32, 32)
-
-
-async def test_a_failed_call_frees_its_key(service: Running) -> None:
-    body = asked("[sim http_500 times=1]", stream=True)
-    assert (await create(service, body, **KEYED)).status_code == 502
-    assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
 
 
 FORMS = ("http", "nested", "sse", "failed")

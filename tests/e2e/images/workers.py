@@ -1,6 +1,7 @@
 """The worker processes of a service, seen from outside (proc(5))."""
 
 import os
+import resource
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,3 +50,8 @@ def environment_of(pid: int) -> list[str]:
     """The names of a process's variables."""
     variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return [variable.partition("=")[0] for variable in variables if variable]
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process has of the memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

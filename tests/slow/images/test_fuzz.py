@@ -3,7 +3,6 @@
 import asyncio
 import random
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ from tests.e2e.images.files import (
     text_chunks,
 )
 from tests.e2e.images.uploads import uploads
-from tests.e2e.images.workers import descriptors, workers_of
+from tests.e2e.images.workers import descriptors, resident_bytes, workers_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -86,7 +85,3 @@ async def test_ten_thousand_damaged_files_leave_nothing_behind() -> None:
         assert max(resident_bytes(pid) for pid in workers_of()) < WORKER_MAX_BYTES
         assert descriptors() <= before + 4 * AT_ONCE
     assert not workers_of()
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096

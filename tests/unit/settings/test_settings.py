@@ -48,7 +48,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "LOG_LEVEL": ("loud",),
     "LOG_FORMAT": ("xml",),
     "TRUSTED_PROXIES": ("*", "proxy.example", "10.0.0.0/99", "10.0.0.1/8", "127.0.0.1, x"),
-    "DASHSCOPE_API_KEY": ("", "sk canary", "sk-canary\n", "sk-canary-é"),
+    "DASHSCOPE_API_KEY": ("", "sk canary", "sk-canary\n", "sk-canary-é", '"sk-canary"'),
     "DASHSCOPE_WORKSPACE_ID": ("ws/canary", "ws.evil.example"),
     "DASHSCOPE_REGION": ("CN Beijing", "evil.example/", "eu-central-1"),
     "DASHSCOPE_BASE_URL": (
@@ -65,7 +65,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "UPSTREAM_MAX_EVENT_BYTES": ("0", "1000", "many"),
     "IMAGE_MAX_COUNT": ("0", "251", "x"),
     "SEARCH_MAX_BYTES": ("-1", "x", "1000", "17825791"),
-    "CLIENT_KEYS": ("canary", "shop:", "sh op:canary", "a:canary,b:canary", "anonymous:canary"),
+    "CLIENT_KEYS": ("canary", "shop:", "b b:x", "a:canary,b:canary", "a:x,a:y", "anonymous:x"),
     "CLIENT_TOKEN_SECRET": ("canary", f"{SECRET},canary"),
     "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
     "ALLOWED_HOSTS": ("https://a.example", "a.example:80", "a.example/x", "*"),
