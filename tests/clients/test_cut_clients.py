@@ -1,7 +1,7 @@
 """One search in each client that people use, cut once in the middle of its answer.
 
-Who can resume has each event once, and the search is paid once. Who cannot says that it was cut,
-and asks nothing more by itself.
+Comment lines come between the events, and all read over them. Who can resume has each event once,
+and the search is paid once. Who cannot says that it was cut, and asks nothing more by itself.
 """
 
 import json
@@ -22,6 +22,8 @@ from tests.web.node_programs import need_chromium, other_site
 
 PACE_S = "0.02"
 """Between two pieces of text: some clients come back before the end, others after it."""
+HEARTBEATS = {"STREAM_PROGRESS_S": "0", "STREAM_HEARTBEAT_S": "0.005"}
+"""Comment lines between any two events."""
 
 Told = dict[str, Any]
 
@@ -45,14 +47,15 @@ class World(NamedTuple):
 async def world() -> AsyncIterator[World]:
     async with (
         simulator(SIMULATOR_PACE_S=PACE_S) as upstream,
-        service(upstream, CORS_ORIGINS="*") as process,
+        service(upstream, CORS_ORIGINS="*", **HEARTBEATS) as process,
         other_site() as site,
         httpx.AsyncClient(base_url=process.url, trust_env=False, timeout=60) as http,
         httpx.AsyncClient(base_url=upstream.url, trust_env=False) as record,
     ):
-        asked = {"image_url": IMAGE_URL}
-        whole = blocks((await http.post("/search/stream", json=asked)).text)
-        yield World(http, record, site, ",".join(sorted({name for _, name, _ in whole})))
+        whole = (await http.post("/search/stream", json={"image_url": IMAGE_URL})).text
+        assert whole.count(": keep-alive\nevent: ") > 1
+        names = {name for _, name, _ in blocks(whole)}
+        yield World(http, record, site, ",".join(names))
 
 
 def blocks(text: str) -> list[list[str]]:
