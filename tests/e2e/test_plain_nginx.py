@@ -25,6 +25,7 @@ http {{
   fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   server {{
     listen 127.0.0.1:{port};
+    listen unix:{folder}/http2 http2;
     location /images/ {{ proxy_pass {url}/; }}
     location /kept/ {{ proxy_pass {url}; }}
     location /locked/ {{
@@ -40,7 +41,9 @@ async def nginx(folder: Path, url: str) -> AsyncIterator[httpx.AsyncClient]:
     assert NGINX, "nginx is needed here"
     with listen() as probe:
         port = probe.getsockname()[1]
-    (folder / "nginx.conf").write_text(CONFIGURATION.format(port=port, url=url), encoding="utf-8")
+    (folder / "nginx.conf").write_text(
+        CONFIGURATION.format(port=port, url=url, folder=folder), encoding="utf-8"
+    )
     (folder / "passwords").write_text("user:{PLAIN}password\n", encoding="utf-8")
     command = (NGINX, "-p", str(folder), "-e", "error.log", "-c", "nginx.conf")
     process = await asyncio.create_subprocess_exec(*command)
