@@ -23,7 +23,7 @@ LAYERS = (
     {"search", "responses"},
     {"api"},
     {"notes"},
-    {"main", "server", "check"},
+    {"main", "server", "check", "workers"},
     {"__main__"},
 )
 """Lowest first. Modules and packages of one layer do not know one another, except as below."""
