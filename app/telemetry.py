@@ -106,6 +106,8 @@ class Metrics:
         self.resumes = Counter("resumes_total", "Streams followed again.", ["where"], **own)
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
+        down = own | {"registry": None, "multiprocess_mode": "livemin"}
+        self.redis_up = Gauge("redis_up", "Whether it answers.", **down)
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **live)
         self.registry.register(dropped)
         one = own | {"multiprocess_mode": "livemax"}
