@@ -3,19 +3,7 @@
 import json
 from typing import Any
 
-from tests.dashscope import (
-    CREATED,
-    EVENTS,
-    FOUND,
-    MESSAGE,
-    USAGE,
-    Event,
-    block,
-    call,
-    completed,
-    delta,
-    event,
-)
+from tests.dashscope import CREATED, FOUND, MESSAGE, Event, block, call, completed, delta, event
 from tests.e2e.callers import ASKED
 from tests.peer import says, stream
 from tests.service import fronting
@@ -36,28 +24,9 @@ def searched(**item: Any) -> list[Event]:
     return [CREATED, event("response.output_item.done", item=made), completed(made, MESSAGE)]
 
 
-async def test_an_answer_is_read_whole() -> None:
-    [result] = await results_of(EVENTS)
-    assert result["status"] == "completed"
-    assert result["outcome"] == "matched"
-    assert result["text"] == "两幅山水画。"
-    assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 2}]
-    assert [(one["title"], one["url"]) for one in result["results"]] == BOTH
-    assert result["upstream_response_id"] == "resp_1"
-    told = {name: USAGE[name] for name in ("input_tokens", "output_tokens", "total_tokens")}
-    assert result["usage"] == told | {"image_search_calls": 1}
-
-
-LACKING = [
-    {"title": "no address"},
-    {"title": "empty", "url": ""},
-    {"url": "https://a.example/1"},
-    {"title": 7, "url": "https://a.example/2"},
-]
-
-
 async def test_results_are_read_in_every_form_that_was_seen() -> None:
-    good = [json.dumps(FOUND), FOUND, {"images": FOUND}, {"results": FOUND}, [*LACKING, *FOUND]]
+    lacking = [{"title": "no address"}, {"title": 7, "url": "https://a.example/2"}]
+    good = [json.dumps(FOUND), FOUND, {"images": FOUND}, {"results": FOUND}, [*lacking, *FOUND]]
     empty = ["[]", "", None, "not json", "7", {"images": None}, [1, "x"]]
     results = await results_of(*(searched(output=output) for output in [*good, *empty]))
     for result in results[: len(good)]:
@@ -68,14 +37,13 @@ async def test_results_are_read_in_every_form_that_was_seen() -> None:
 
 
 async def test_image_and_box_are_the_models_or_else_the_whole_first_image() -> None:
-    boxes = [None, "all", [], [1, 2, 3], [1, 2, 3, "4"], [1, 2, 3, 4_000], [-1, 2, 3, 4]]
-    wrong = [None, "", "{", "[]", '{"bbox":[NaN,1,1,1]}']
+    boxes = [None, "all", [1, 2, 3, "4"], [1, 2, 3, 4_000]]
+    wrong = [None, "{", "[]", '{"bbox":[NaN,1,1,1]}']
     arguments = [json.dumps({"img_idx": -1, "bbox": box}) for box in boxes] + wrong
     meant = json.dumps({"img_idx": 2, "bbox": [10, 20, 30, 40]})
     answers = [searched(arguments=one) for one in [meant, *arguments]]
     [first, *others] = await results_of(*answers)
     assert first["searches"] == [{"image": 2, "bbox": [10, 20, 30, 40], "count": 2}]
-    assert {one["image"] for one in first["results"]} == {2}
     for result, given in zip(others, arguments, strict=True):
         assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 2}], given
 
@@ -99,15 +67,10 @@ async def test_the_text_is_the_last_messages() -> None:
 INK = "https://pictures.example/ink.jpg"
 MENTIONS: dict[str, bool] = {
     # the text, and whether it names an address that no search returned
-    "no address at all": False,
-    f"See {INK}.": False,
     f"[ink]({INK}), ![x]({INK})": False,
     f"见{INK}\uff0c很美。": False,
     f"**{INK}**": False,
-    "https://pictures.example/hills.png?w=1!": False,
-    '<a href="https://pictures.example/hills.png?w=1">': False,
     "https://example.com/image1.jpg": True,
-    "http://pictures.example/ink.jpg": True,
     f"{INK} and {INK}.html": True,
     "HTTPS://EXAMPLE.COM": True,
 }
@@ -119,9 +82,5 @@ async def test_an_address_in_the_text_that_nobody_found_is_warned_of() -> None:
         return [CREATED, completed(call(FOUND), message)]
 
     results = await results_of(*map(saying, MENTIONS))
-    warned = {
-        text: "text_mentions_unlisted_url" in result["warnings"]
-        for text, result in zip(MENTIONS, results, strict=True)
-    }
-    assert warned == MENTIONS
-    assert {len(result["results"]) for result in results} == {2}
+    for (text, warned), result in zip(MENTIONS.items(), results, strict=True):
+        assert ("text_mentions_unlisted_url" in result["warnings"]) is warned, text

@@ -9,12 +9,10 @@ from tests.wire import dial, request
 
 GATED = {"image_url": IMAGE_URL, "prompt": "[sim gated tag=go]"}
 IN_BACKGROUND = GATED | {"background": True}
-ASYNC = {"Prefer": "respond-async"}
 
 
 @pytest.mark.parametrize(
-    ("body", "headers"),
-    [(IN_BACKGROUND, {}), (GATED, ASYNC), (GATED, {"Prefer": "wait=0, respond-async"})],
+    ("body", "headers"), [(IN_BACKGROUND, {}), (GATED, {"Prefer": "wait=0, respond-async"})]
 )
 async def test_a_search_in_the_background_is_answered_at_once_and_found_finished(
     body: dict[str, object], headers: dict[str, str]
@@ -53,26 +51,6 @@ async def test_a_background_stream_goes_on_when_its_reader_leaves_and_can_be_sto
         stopped = await service.http.delete(f"/search/{search_id}")
         assert stopped.json()["status"] == "cancelled"
         await service.record.idle()
-
-
-async def test_background_is_no_part_of_what_makes_two_searches_equal() -> None:
-    async with running() as service:
-        accepted = await service.http.post("/search", json=IN_BACKGROUND)
-        async with dial(service.url) as wire:
-            wire.send(request("POST", "/search", body=GATED))
-            await quiet()
-            await service.open_gate("go")
-            status, headers, result = await wire.body()
-        assert (status, headers["x-cache"]) == (200, "coalesced")
-        assert (result["status"], result["id"]) == ("completed", accepted.json()["id"])
-        assert service.record.total == 1
-
-
-async def test_one_that_is_refused_has_its_own_status() -> None:
-    async with running(capacity=1, capacity_wait_s=0) as service:
-        await service.http.post("/search", json=IN_BACKGROUND)
-        refused = await service.http.post("/search", json=IN_BACKGROUND | {"prompt": "another"})
-        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
 
 
 async def test_one_that_was_left_to_itself_is_not_stopped_under_who_reads_it() -> None:
