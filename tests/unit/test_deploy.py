@@ -165,7 +165,7 @@ RUN_BY = {
     "python -m simulator": ("tests/processes.py", 'started("simulator"'),
     "uvicorn --root-path": ("tests/e2e/test_ways_in.py", "--root-path"),
     "uvicorn --workers": ("tests/e2e/test_start.py", '"--workers", "2"'),
-    "hypercorn app.main:app": ("tests/e2e/test_other_servers.py", '"hypercorn"'),
+    "hypercorn app.main:app": ("tests/e2e/test_start.py", '"hypercorn"'),
     "npm install": ("tests/node_packages.py", '"npm", "ci"'),
     "npm pack": ("tests/web/test_package.py", '"npm", "pack"'),
     "kubectl kustomize": ("tests/unit/test_deploy.py", '"kubectl", "kustomize"'),
