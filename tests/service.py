@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import uvicorn
+from opentelemetry.trace import TracerProvider
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.main import create_app
@@ -182,23 +183,28 @@ async def served(
 
 
 @asynccontextmanager
-async def running(
-    *, knobs: Knobs = FAST, http: str | None = None, **settings: Any
-) -> AsyncIterator[Running]:
-    """Run service and stand-in; `settings` over the defaults of a test."""
+async def running(*, knobs: Knobs = FAST, **how: Any) -> AsyncIterator[Running]:
+    """Run service and stand-in; `how` as below."""
     simulator = create_simulator(knobs)
     async with served(simulator) as upstream_url:
         base_url = f"{upstream_url}/compatible-mode/v1"
-        async with running_against(base_url, http=http, **settings) as service:
+        async with running_against(base_url, **how) as service:
             service.simulator = simulator
             yield service
 
 
 @asynccontextmanager
 async def running_against(
-    base_url: str, *, http: str | None = None, **settings: Any
+    base_url: str,
+    *,
+    http: str | None = None,
+    tracer_provider: TracerProvider | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Running]:
-    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`)."""
+    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`).
+
+    `settings` stand over the defaults of a test.
+    """
     given = {
         "dashscope_api_key": KEY,
         "dashscope_base_url": base_url,
@@ -208,7 +214,8 @@ async def running_against(
         "_env_file": None,
     } | settings
     settings_read = load(**given)
-    app, contract = create_app(settings_read), contract_of(settings_read.models)
+    app = create_app(settings_read, tracer_provider=tracer_provider)
+    contract = contract_of(settings_read.models)
     # Making the document again would take most of a short test's time.
     app.openapi_schema = contract.document
     config = None if http else server_config(app, settings_read)

@@ -1,4 +1,4 @@
-"""Budgets hold whatever comes at once, for each client and for all, until UTC midnight."""
+"""How much may be searched: at once (the capacity), and for how much money a day (budgets)."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clock import until
+from tests.clock import settle, skip, until
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
 from tests.e2e.money import RESERVED, no_search_runs, price, spent
 from tests.service import Running, running
@@ -90,3 +90,34 @@ async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str) -> N
         answer = await service.http.post("/search", json=ASKED | {"model": "qwen3.8-27b"})
         assert (answer.status_code, answer.json()["code"]) == (422, "model_not_allowed")
         assert "PRICES" in answer.json()["detail"]
+
+
+# --- At once ---
+
+
+async def begin(service: Running, tag: str) -> asyncio.Task[httpx.Response]:
+    asked = ASKED | {"prompt": f"[sim gated tag={tag}]"}
+    asking = asyncio.create_task(service.http.post("/search", json=asked, timeout=None))
+    await settle(300)
+    return asking
+
+
+async def test_who_waits_is_served_in_time_or_refused_at_no_cost_and_who_left_is_not() -> None:
+    async with running(capacity=1, capacity_wait_s=20) as service:
+        first, late = await begin(service, "first"), await begin(service, "late")
+        skip(19)
+        await settle(100)
+        assert not late.done()
+        skip(1.5)
+        refused = await late
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert refused.json()["retryable"] is True
+        assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] >= 1
+        assert (service.record.total, await spent(service)) == (1, Decimal(0))
+        gone, waiting = await begin(service, "gone"), await begin(service, "next")
+        gone.cancel()
+        await settle(200)
+        await service.open_gate("first")
+        await service.open_gate("next")
+        assert (await first).json()["status"] == (await waiting).json()["status"] == "completed"
+        assert service.record.total == 2

@@ -1,10 +1,17 @@
 """What operators, and machines that read contracts, get."""
 
+import asyncio
 import re
 
+import httpx
+
 from tests.e2e.asking import ASKED
+from tests.e2e.callers import bearer
 from tests.service import Running, running
 from tests.waiting import hurried
+
+EVENTS = {"Accept": "text/event-stream"}
+MODEL = "qwen3.7-plus"
 
 
 async def test_the_service_says_how_it_is() -> None:
@@ -58,6 +65,52 @@ async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_h
     counted = re.findall(r'^imagesearch_rejected_total{code="(\w+)"} (\d)', metrics, re.MULTILINE)
     wanted = {"image_missing": "1", "model_not_allowed": "1", "overloaded": "1"}
     assert {code: count for code, count in counted if count != "0"} == wanted
+
+
+async def test_metrics_are_shown_to_the_holder_of_their_token_only() -> None:
+    async with running(metrics_token="a-token-of-metrics") as service:
+        shown = [
+            (await service.http.get("/metrics", headers=headers)).status_code
+            for headers in ({}, bearer("another"), bearer("a-token-of-metrics"))
+        ]
+    assert shown == [401, 401, 200]
+
+
+async def test_answers_say_where_their_time_went_as_far_as_it_is_known() -> None:
+    page = {"Origin": "https://app.example"}
+    async with running(cors_origins=page["Origin"], stream_commit_s=0) as service:
+        asked = ASKED | {"prompt": "[sim gated tag=s]"}
+        request = service.http.stream("GET", "/search/stream", params=asked, headers=EVENTS | page)
+        async with request as response:
+            assert phases_of(response) == ["intake", "queue"]
+            assert "server-timing" in response.headers["access-control-expose-headers"].lower()
+            joining = asyncio.create_task(service.http.post("/search", json=asked))
+            await service.until_metric("imagesearch_cache_total", 1, result="coalesced")
+            await service.open_gate("s")
+        assert phases_of(await joining) == ["intake"]
+        whole = await service.http.post("/search", json=ASKED)
+        v1 = await service.http.post("/v1/responses", json={"model": MODEL, "input": "x"})
+        assert phases_of(whole) == phases_of(v1) == ["intake", "queue", "upstream"]
+        assert phases_of(await service.http.get("/healthz")) == []
+        assert await service.metric("imagesearch_head_seconds_count") == 1
+
+
+def phases_of(response: httpx.Response) -> list[str]:
+    """The phases of `Server-Timing`, each with a duration that can be."""
+    entries = [one.split(";dur=") for one in response.headers.get("server-timing", "").split(", ")]
+    assert all(0 <= float(duration) < 60_000 for _, *rest in entries for duration in rest)
+    return [name for name, *_ in entries if name]
+
+
+async def test_streams_are_counted_by_how_they_end() -> None:
+    async with running() as service:
+        await service.stream(json=ASKED)
+        asked = ASKED | {"prompt": "[sim stall]"}
+        async with service.http.stream("POST", "/search/stream", json=asked):
+            pass
+        await service.until_metric("imagesearch_streams_total", 1, end="left")
+        assert await service.metric("imagesearch_streams_total", end="ended") == 1
+        assert await service.metric("imagesearch_streams_total", end="cut") == 0
 
 
 async def test_nothing_else_is_served(service: Running) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from simulator import create_app
 from simulator.serving import serving as serving_app
@@ -67,13 +69,20 @@ async def upstream(certificate: tuple[Path, Path]) -> AsyncGenerator[Peer, None]
         yield peer
 
 
+def large_upload() -> bytes:
+    """A picture of more bytes than a TLS connection takes at once."""
+    large = io.BytesIO()
+    Image.effect_noise((1600, 1600), 80).save(large, "PNG")
+    return large.getvalue()
+
+
 PROXIES: list[tuple[str, bool, str | None]] = [
     # who logs in to the proxy (empty: there is none), whether the CA is given, our code
     ("", True, None),
     ("", False, "upstream_unavailable"),
     ("user:secret", True, None),
     ("user:wrong", True, "upstream_unavailable"),
-    ("nobody", True, "upstream_unavailable"),
+    ("user:down", True, "upstream_unavailable"),
 ]
 
 
@@ -85,13 +94,15 @@ async def test_a_search_goes_through_the_proxy_to_whom_the_ca_speaks_for_or_cost
     base_url = f"https://localhost:{upstream.port}/compatible-mode/v1"
     async with serving(forwards(upstream.port, connect=True)) as proxy:
         if login:
-            settings["upstream_proxy"] = f"http://{login}@127.0.0.1:{proxy.port}"
+            port = 9 if login == "user:down" else proxy.port
+            settings["upstream_proxy"] = f"http://{login}@127.0.0.1:{port}"
         async with running_against(base_url, upstream_retries=0, **settings) as service:
-            answer = await service.http.post("/search", json=ASKED)
+            fields, files = {"prompt": ASKED["prompt"]}, {"image": large_upload()}
+            answer = await service.http.post("/search", data=fields, files=files)
     assert "secret" not in answer.text
     found = answer.json()
     assert (found.get("code"), found.get("billed")) == (code, code and "no")
     assert found["status"] == ("completed" if code is None else 502)
     for request in proxy.requests:
         assert request.startswith(b"CONNECT localhost:%d " % upstream.port)
-    assert bool(proxy.requests) is bool(login)
+    assert bool(proxy.requests) is (login not in ("", "user:down"))

@@ -1,8 +1,10 @@
 """A search from end to end, over real sockets."""
 
 import io
+import tempfile
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from simulator.gallery import jpeg
@@ -89,3 +91,14 @@ async def test_the_other_fields_are_passed_on(service: Running) -> None:
     follow_up = await search(prompt="And now?", previous_response_id=previous)
     assert follow_up["status"] == "completed"
     assert (await search(image_url=IMAGE_URL, max_output_tokens=16))["status"] == "incomplete"
+
+
+async def test_an_upload_needs_no_temp_directory(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container with a read-only root."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    big = io.BytesIO()
+    Image.effect_noise((1600, 1600), 80).save(big, "PNG")
+    response = await service.http.post("/search", files={"image": ("x.png", big.getvalue())})
+    assert response.json()["status"] == "completed"

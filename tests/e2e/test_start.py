@@ -6,12 +6,15 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 
 import httpx
 import pytest
+import uvloop
 
 from app.main import create_app
+from app.server import listen as listen_as_the_service
 from app.server import server_config
 from app.settings import load
 from tests.e2e.callers import ASKED
@@ -141,3 +144,39 @@ async def test_it_runs_under_a_servers_own_command_and_no_query_gets_into_its_lo
     if server == "uvicorn":
         assert re.search(r'- "GET /search/stream HTTP/1\.1" 406', process.said)
     assert "canary" not in process.said
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+INHERITED = ("TCP_USER_TIMEOUT", "TCP_NOTSENT_LOWAT", "TCP_NODELAY")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems lack the options")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_accepted_connections_have_the_listeners_options(loop: str) -> None:
+    """A reader that stalls is dropped by the kernel; small events are sent at once."""
+    settings = load(
+        _env_file=None,
+        dashscope_api_key=KEY,
+        allow_anonymous=True,
+        stream_send_timeout_s=7,
+        port=0,
+    )
+
+    async def options() -> list[int]:
+        accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        listener = listen_as_the_service(settings)
+        address = listener.getsockname()
+        async with await asyncio.start_server(lambda _, one: accepted.put(one), sock=listener):
+            _, caller = await asyncio.open_connection(*address)
+            writer = await accepted.get()
+            sock = writer.get_extra_info("socket")
+            options = [getattr(socket, name) for name in INHERITED]
+            found = [sock.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+            for one in (caller, writer):
+                one.close()
+            return found
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        user_timeout_ms, low_water_bytes, no_delay = runner.run(options())
+    assert (user_timeout_ms, bool(no_delay)) == (7_000, True)
+    assert 0 < low_water_bytes <= 65_536

@@ -18,11 +18,12 @@ LAYERS = (
     {"log_queue"},
     {"models", "results", "telemetry"},
     {"images", "upstream", "runs", "guards"},
-    {"answer_work"},
+    {"tracing"},
+    {"answer_work", "trace_export"},
     {"search", "responses"},
     {"api"},
     {"notes"},
-    {"main", "server", "check"},
+    {"main", "server", "check", "workers"},
     {"__main__"},
 )
 """Lowest first. Modules and packages of one layer do not know one another, except as below."""
@@ -37,6 +38,7 @@ ONLY_IN = {
     "uvicorn": {"main", "server"},
     "sse_starlette": {"api"},
     "httptools": {"upstream"},
+    "opentelemetry": {"models", "tracing", "trace_export", "main"},
     "PIL": {"images"},
     "pillow_heif": {"images"},
     "simulator": set[str](),

@@ -70,12 +70,15 @@ BAD: dict[str, tuple[str, ...]] = {
     "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
     "ALLOWED_HOSTS": ("https://a.example", "a.example:80", "a.example/x", "*"),
     "CORS_ORIGINS": ("app.example", "https://a.example/x", "null", "https://*.example", "http://é"),
+    "REDIS_URL": ("redis", "http://canary@a.example", "redis://", "redis://a b"),
+    "WORKERS": ("0", "2", "many"),
+    "METRICS_TOKEN": (),
     "RATE_LIMIT": ("60", "many", "60/week", "-1/minute"),
     "TOOLS_ALLOWED": (),
     "CNY_PER_USD": ("0", "-1", "x", "nan"),
     "PRICES": ("{", "[]", '{"m": 1}', '{"image_search": -1}'),
 }
-"""`TOOLS_ALLOWED` has no bad values: what is no tool of anybody's is never named by a request."""
+"""Of the two without bad values, what nobody can name or show is not matched by any request."""
 
 ELSEWHERE = {"ALLOWED_MODELS": "MODEL"}
 """Variables that are refused under the name of the one that they contradict."""
@@ -120,7 +123,15 @@ def test_a_size_or_a_time_may_have_a_unit(
     assert getattr(read(monkeypatch, **{name.upper(): text}), name) == number
 
 
-NO_ZERO = {"UPSTREAM_MAX_EVENT_BYTES", "IMAGE_MAX_COUNT", "CLIENT_TOKEN_TTL_S", "CNY_PER_USD"}
+NO_ZERO = {
+    *(
+        "UPSTREAM_MAX_EVENT_BYTES",
+        "IMAGE_MAX_COUNT",
+        "CLIENT_TOKEN_TTL_S",
+        "CNY_PER_USD",
+        "WORKERS",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", sorted((COUNTS | AMOUNTS) - NO_ZERO))
