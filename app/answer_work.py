@@ -175,8 +175,6 @@ class AnswerWork(Generic[Request]):
         """Note what the settlement goes by."""
         if error and error.upstream_event:
             self._answer.add(Event(*error.upstream_event))
-        if error and self._opened:
-            error.billed = "maybe"
         permit.usage = self._answer.usage
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"

@@ -204,10 +204,7 @@ class ErrorResponses:
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)
-            error = errors.Internal("An unexpected error occurred; it was logged.")
-            # Where memory ran out, the same request would need as much again.
-            error.retryable = not isinstance(exc, MemoryError)
-            await problem_response(scope, error)(scope, receive, send)
+            await problem_response(scope, errors.unexpected(exc))(scope, receive, send)
 
 
 def _check_head(scope: Scope) -> None:
