@@ -29,14 +29,14 @@ endef
 # development comes first, the other two take its versions.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --no-strip-extras $(if $(UPGRADE),--upgrade)
-EXTRA_SIMULATOR := import tomllib; \
+EXTRA := import sys, tomllib; \
 	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print("\n".join(project["optional-dependencies"]["simulator"]))
+	print("\n".join(project["optional-dependencies"][sys.argv[1]]))
 CONTAINER_PYTHON = $(shell sed -n 's/^ARG BASE=python:\([0-9.]*\).*/\1/p' Dockerfile)
 CONTAINER_BASE = $(shell sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
 DOCKER := docker
 
-.PHONY: help install check test test-clients test-slow coverage types soak bench demo lock wheels base-digest clean
+.PHONY: help install check test test-clients test-slow image-test coverage types soak bench demo lock wheels base-digest clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -73,13 +73,18 @@ test-clients: install ## official clients, browsers, examples, documents
 test-slow: test-clients ## and storms, memory, money, hostile pictures: a quarter of an hour
 	$(BIN)/pytest tests/slow
 
+image-test: install ## build the container image on a base from Debian, and try it; needs root
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
+	tests/image/build.sh "$$folder"; status=$$?; \
+	if test $$status = 77; then echo "image-test is SKIPPED: $$(cat "$$folder/reason")"; exit 0; fi; \
+	test $$status = 0 && IMAGE_FOLDER="$$folder" $(BIN)/pytest -v -s tests/image
+
 coverage: install ## `make test` with the branch coverage of app/
 	$(BIN)/pytest -n 2 --cov --cov-report=term tests/unit tests/e2e
 
 types: install ## write app/web/client.d.ts from the OpenAPI document
 	cd tests/web && npm ci --silent
 	$(BIN)/python -m tests.web.declarations > client.d.ts.new && mv client.d.ts.new app/web/client.d.ts
-
 
 soak: install ## memory over twenty thousand searches; minutes
 	SOAK_SEARCHES=20000 $(BIN)/pytest -s tests/slow/test_soak.py
@@ -92,14 +97,14 @@ demo: $(DEMO_STAMP) ## a search in this terminal, without a key (DEMO_ONCE=1: en
 
 lock: install ## write the locks anew (UPGRADE=1: take newer versions)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
-	$(COMPILE) --extra dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --group dev --all-extras -o requirements-dev.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock pyproject.toml
-	$(BIN)/python -c '$(EXTRA_SIMULATOR)' \
-		| $(COMPILE) -c requirements-dev.lock -o requirements-simulator.lock -
+	@for extra in otel simulator; do $(BIN)/python -c '$(EXTRA)' $$extra \
+		| $(COMPILE) -c requirements-dev.lock -o requirements-$$extra.lock - || exit 1; done
 
 wheels: install ## prove that the container's Python needs no compiler for any locked package
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "uv>=0.9,<1"
-	@for machine in x86_64 aarch64; do for lock in requirements requirements-simulator; do \
+	@for machine in x86_64 aarch64; do for lock in requirements requirements-otel requirements-simulator; do \
 		aside=$$(mktemp -d) && $(BIN)/uv pip install --quiet --require-hashes --no-build \
 			--python-version $(CONTAINER_PYTHON) --python-platform $$machine-manylinux_2_28 \
 			--target "$$aside" -r $$lock.lock \

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.errors import Internal, ServiceError, UpstreamProtocol
+from app.errors import ServiceError, UpstreamProtocol, unexpected
 from app.models import Client, Event
 from app.results import SearchResult
 from app.runs.log import EventLog, size_of
@@ -59,6 +59,8 @@ class Run:
     """Silence after which it gives a sign of life; 0: never."""
     reserve: Callable[[int], None]
     """Called with the bytes of events before they are stored; may raise `Overloaded`."""
+    ending: asyncio.Lock
+    """Shared by all runs, so that one ends at a time."""
     on_end: Callable[["Run", int], None]
     """Called once, after the last events, with their bytes."""
     id: str = field(default_factory=lambda: f"srch_{secrets.token_hex(ID_BYTES)}")
@@ -79,7 +81,7 @@ class Run:
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
-        self._relayed = self._stopping = False
+        self._relayed = self._stopping = self._over = False
         self._stop_error: ServiceError | None = None
         self._finished = self._loop.create_future()
 
@@ -162,7 +164,7 @@ class Run:
 
     def stop(self, error: ServiceError | None = None) -> None:
         """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
-        if not self._stopping and not self._task.done():
+        if not (self._stopping or self._over or self._task.done()):
             self._stopping, self._stop_error = True, error
             self._task.cancel()
 
@@ -174,11 +176,16 @@ class Run:
                     if not self.was_admitted:
                         self.was_admitted = True
                         self._watch_silence()
+            self._over = True
+            # A sum takes longer than many deltas: where hundreds end at once, one a turn of the
+            # event loop, so that readers of the others get their next events meanwhile.
+            async with self.ending:
+                await asyncio.sleep(0)
         except ServiceError as exc:
             self.error = exc
         except Exception as exc:
             logger.exception("search failed with an unexpected error")
-            self.error = _unexpected(exc)
+            self.error = unexpected(exc)
 
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
@@ -220,16 +227,9 @@ class Run:
         except Exception as exc:
             # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
-            self.error = _unexpected(exc)
+            self.error = unexpected(exc)
             self._work.forget()
             return self._work.conclude(self.error, cancelled=False)
-
-
-def _unexpected(cause: Exception) -> ServiceError:
-    """The error for a bug; where memory ran out, the same request would need as much again."""
-    error = Internal("An unexpected error occurred; it was logged.")
-    error.retryable = not isinstance(cause, MemoryError)
-    return error
 
 
 class Reader:

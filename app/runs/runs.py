@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
 from app.runs.log import EventLog
 from app.runs.run import Reader, Run, Work
@@ -13,9 +13,6 @@ from app.settings import Settings
 
 CacheResult = Literal["miss", "coalesced", "hit"]
 
-DRAIN_RETRY_AFTER_S = 5
-"""By then the new process, or another replica, answers."""
-STORE_RETRY_AFTER_S = 5
 STORE_FULL = "Searches under way fill SEARCH_STORE_MAX_BYTES."
 
 
@@ -40,6 +37,7 @@ class Runs:
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._by_response = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
+        self._ending = asyncio.Lock()
         self._all_ended = asyncio.Event()
         self._all_ended.set()
 
@@ -81,7 +79,7 @@ class Runs:
             cache = "hit" if run.ended else "coalesced"
         else:
             if self.draining:
-                raise _draining()
+                raise Draining
             self._reserve(0)
             run = Run(
                 owner=owner,
@@ -92,6 +90,7 @@ class Runs:
                 linger_s=self._settings.stream_linger_s,
                 progress_s=progress_s,
                 reserve=self._reserve,
+                ending=self._ending,
                 on_end=self._keep,
             )
             self._runs[run.id] = self._by_fingerprint[fingerprint] = run
@@ -140,7 +139,7 @@ class Runs:
                 await self._all_ended.wait()
         except TimeoutError:
             for run in self._runs.values():
-                run.stop(_draining())
+                run.stop(Draining())
             await self._all_ended.wait()
 
     async def close(self) -> None:
@@ -171,7 +170,7 @@ class Runs:
         """Take room for events; ended runs make way, the oldest first, or it is refused."""
         while 0 < self._max_bytes <= self.size_bytes + size_bytes:
             if not self._ended_at:
-                raise Overloaded(STORE_FULL, retry_after_s=STORE_RETRY_AFTER_S)
+                raise Overloaded(STORE_FULL)
             self._forget(next(iter(self._ended_at)))
         self.size_bytes += size_bytes
 
@@ -193,7 +192,3 @@ class Runs:
         if run := self._runs.pop(run_id, None):
             del self._ended_at[run_id]
             self.size_bytes -= run.log.size_bytes
-
-
-def _draining() -> ServiceError:
-    return Draining("The service is shutting down.", retry_after_s=DRAIN_RETRY_AFTER_S)
