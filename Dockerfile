@@ -6,7 +6,7 @@ ARG BASE=python:3.13-slim-trixie
 FROM ${BASE} AS builder
 COPY requirements.lock requirements-otel.lock pyproject.toml deploy/dist_info.py /locks/
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
+    && /venv/bin/pip install --no-cache-dir --only-binary=:all: --require-hashes \
         -r /locks/requirements.lock -r /locks/requirements-otel.lock \
     && /venv/bin/python /locks/dist_info.py /locks/pyproject.toml \
     && /venv/bin/pip uninstall --yes --quiet pip
@@ -14,7 +14,7 @@ RUN python -m venv /venv \
 FROM ${BASE} AS builder-simulator
 COPY requirements-simulator.lock /locks/
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
+    && /venv/bin/pip install --no-cache-dir --only-binary=:all: --require-hashes \
         -r /locks/requirements-simulator.lock \
     && /venv/bin/pip uninstall --yes --quiet pip
 

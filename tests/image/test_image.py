@@ -172,6 +172,8 @@ async def test_it_serves_and_decodes_with_no_rights_and_nothing_to_write_on(serv
         simulator() as upstream,
         service(server, upstream, *SERVERS[server]) as container,
     ):
+        # It listens before it has started.
+        assert (await container.http.get("/readyz")).status_code == 200
         assert container.inside(*CONFIG["Healthcheck"]["Test"][1:]).returncode == 0
         status = container.inside("cat", "/proc/1/status").stdout
         assert "\nUid:\t10001\t10001\t10001\t10001\n" in status

@@ -1,6 +1,5 @@
 """What the container image and the compose file promise, checked without an engine."""
 
-import fnmatch
 import json
 import os
 import re
@@ -87,29 +86,6 @@ def test_the_service_is_the_default_holds_no_stand_in_and_nothing_unlocked_is_in
         (install,) = STAGES[builder].all("RUN")
         lock = f"/locks/requirements{builder.removeprefix('builder')}.lock"
         assert {"--require-hashes", "--only-binary=:all:", lock} <= set(install.split())
-
-
-def test_whatever_is_copied_exists_and_only_what_must_not_be_is_ignored() -> None:
-    for source, _ in (copy for each in STAGES.values() for copy in each.copies()):
-        assert (ROOT / source).exists(), source
-        assert not ignored(source), f"{source} is hidden by .dockerignore"
-    for kept_out in (".env", ".git", ".venv", "tests", "secrets/x", "app/__pycache__"):
-        assert ignored(kept_out), kept_out
-
-
-def ignored(path: str) -> bool:
-    """What .dockerignore says of a path and its folders; the last pattern that fits wins."""
-    said = False
-    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("#"):
-            continue
-        pattern = line.removeprefix("!")
-        parts = path.split("/")
-        above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
-        patterns = {pattern, pattern.removeprefix("**/")}
-        if any(fnmatch.fnmatch(each, one) for each in above for one in patterns):
-            said = not line.startswith("!")
-    return said
 
 
 @pytest.mark.timeout(60)
