@@ -81,9 +81,7 @@ class Metrics:
         self.upstream_retries = Counter("upstream_retries_total", "Retries.", ["reason"], **own)
         long, short = own | {"buckets": SEARCH_BUCKETS_S}, own | {"buckets": FIRST_EVENT_BUCKETS_S}
         self.head_s = Histogram("head_seconds", "Request to head of a stream.", **short)
-        self.first_event_s = Histogram(
-            "first_event_seconds", "Start to first event.", **short, **own
-        )
+        self.first_event_s = Histogram("first_event_seconds", "Start to first event.", **short)
         self.search_s = Histogram("search_seconds", "Start to end.", **long)
         self.image_s = Histogram("image_seconds", "Preparation of an image.", **short)
         self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **live)
