@@ -27,7 +27,7 @@ from tests.e2e.images.workers import descriptors, resident_bytes, workers_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-FILES = int(os.environ.get("FUZZ_FILES", "3000"))
+FILES = int(os.environ.get("FUZZ_FILES", "2000"))
 AT_ONCE = 8
 CODES = {"image_dimensions", "image_too_complex", "image_type_unsupported", "image_unreadable"}
 CODES |= {"", "image_unfetchable"}
