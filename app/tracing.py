@@ -23,6 +23,7 @@ from app.upstream.answer import CALL, ITEM_ADDED
 NAME = "imagesearch-proxy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERRORS = 500
+PROPAGATOR = TraceContextTextMapPropagator()
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
 FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
 
@@ -59,7 +60,7 @@ class Tracing:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self.tracer.start_span(
             method if method in METHODS else "HTTP",
-            TraceContextTextMapPropagator().extract({"traceparent": traceparent}),
+            PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None,
             SpanKind.SERVER,
             {"http.request.method": method, "url.scheme": scope["scheme"]},
         )
