@@ -212,3 +212,16 @@ async def test_a_slow_reader_is_not_the_upstreams_silence() -> None:
                 skip(200)
                 await settle()
         assert caller.counts == {"ok": 1}
+
+
+@pytest.mark.parametrize(("idle_s", "connections"), [(9, 1), (11, 2)])
+async def test_an_idle_connection_is_closed_after_ten_seconds(
+    idle_s: float, connections: int
+) -> None:
+    async with serving(answers(stream(WIRE))) as peer, calling(peer.url) as caller:
+        for _ in range(2):
+            caller.payload = [b"{}"]
+            await caller.stream()
+            skip(idle_s)
+            await settle()
+        assert peer.connections == connections
