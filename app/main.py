@@ -6,7 +6,7 @@ missing it can still be imported; it then refuses to start, and says which.
 
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -27,10 +27,12 @@ from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards
 from app.images.intake import ImageIntake
+from app.replay import Replay
 from app.responses import Responses
-from app.runs import Runs
+from app.runs import ReplicatedRuns, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
+from app.store import Link
 from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
@@ -107,18 +109,23 @@ async def running_service(
     settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient
 ) -> AsyncIterator[Service]:
     """Open what needs an event loop, and close it again when all searches have ended."""
-    guards = Guards(settings, metrics=metrics)
-    runs = Runs(settings)
+    url = settings.redis_url.get_secret_value()
+    link = Link(url) if url else None
+    guards = Guards(settings, metrics=metrics, link=link)
+    runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
-    await intake.start()
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(upstream.aclose)
+        if link and isinstance(runs, ReplicatedRuns):
+            metrics.redis_up.set_function(lambda: link.up)
+            metrics.registry.register(metrics.redis_up)
+            await runs.start(stack)
+        stack.push_async_callback(runs.close)
+        stack.push_async_callback(intake.close)
+        await intake.start()
         yield Service(settings, metrics, guards, intake, runs, searches, answers)
-    finally:
-        await intake.close()
-        await runs.close()
-        await upstream.aclose()
 
 
 def installed_version() -> str:

@@ -172,6 +172,11 @@ def check_url(text: str, pattern: re.Pattern[str] = BASE_URL) -> None:
         raise ValueError("must be a URL with a possible host and port, and without a query")
 
 
+def check_redis_url(text: str) -> None:
+    if text and not re.fullmatch(r"(rediss?|unix)://\S+", text):
+        raise ValueError("must be a URL of redis://, rediss:// or unix://")
+
+
 def check_ca_file(path: str) -> None:
     try:
         if path:

@@ -48,6 +48,7 @@ class Metrics:
         self.resumes = Counter("resumes_total", "Streams followed again.", ["where"], **own)
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
+        self.redis_up = Gauge("redis_up", "Whether it answers.", **own | {"registry": None})
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)
         self.registry.register(dropped)
         build_info = Gauge("build_info", "1, with the version.", ["version"], **own)

@@ -16,9 +16,9 @@ LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
     {"log_queue"},
-    {"models", "results", "telemetry"},
+    {"models", "results", "telemetry", "store"},
     {"images", "upstream", "runs", "guards"},
-    {"answer_work"},
+    {"answer_work", "replay"},
     {"search", "responses"},
     {"api"},
     {"notes"},
@@ -40,6 +40,7 @@ ONLY_IN = {
     "PIL": {"images"},
     "pillow_heif": {"images"},
     "simulator": set[str](),
+    "redis": {"store"},
     "ctypes": set[str](),
 }
 """The parts of the service that may import a library."""
@@ -48,6 +49,7 @@ BASES = {
     "httpx.AsyncBaseTransport",
     "httpx.AsyncByteStream",
     "pydantic.BaseModel",
+    "redis.asyncio.Connection",
     "pydantic.RootModel",
     "pydantic_settings.BaseSettings",
     "pydantic_settings.PydanticBaseSettingsSource",
