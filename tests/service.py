@@ -26,6 +26,8 @@ KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
 GALLERY_URL = "https://gallery.example/"
 START_S = 30
+DEFAULTS: dict[str, Any] = {}
+"""Settings of all services that are run, where a group of tests adds some."""
 
 
 class ServerSentEvent(NamedTuple):
@@ -209,7 +211,8 @@ async def running_against(
         "rate_limit": "0",
         "image_workers": 1,
         "_env_file": None,
-    } | settings
+    }
+    given |= DEFAULTS | settings
     settings_read = load(**given)
     app, contract = create_app(settings_read), contract_of(settings_read.models)
     # Making the document again would take most of a short test's time.

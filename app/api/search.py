@@ -14,7 +14,7 @@ from app.api.events import StreamEvent
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.schemas import SearchForm, SearchRequest, StreamQuery, TextFields
 from app.api.service import Service, ServiceDep
-from app.api.sse import EventStream, missed_lost_end, search_encoder
+from app.api.sse import EventStream, is_lost_end, search_encoder
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import Client, SearchSpec
@@ -23,6 +23,7 @@ from app.runs import Reader as RunReader
 from app.runs import Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(\d{1,11})")
+FOREIGN_ID = "This Last-Event-ID is none of this search's."
 EVENT_NUMBER_MAX = 999_999_999
 
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
@@ -255,14 +256,16 @@ async def _resume(
     """Go on behind the last event that a reader has seen; nothing is paid for again."""
     seen = EVENT_ID.fullmatch(event_id)
     if seen is None or seen[1] != (of or seen[1]):
-        raise SearchNotFound("This Last-Event-ID is none of this search's.")
+        raise SearchNotFound(FOREIGN_ID)
     run = await _find(request, service, client, seen[1])
+    if is_lost_end(seen[2]) and not run.log.lost:
+        raise SearchNotFound(FOREIGN_ID)
     after = int(seen[2])
     if run.source == "memory" or run.ended:
         # With a number that was never given out a reader would miss events. That of a replica
         # may have given out more than has come here.
         after = min(after, len(run.log.events))
-    if run.ended and after == len(run.log.events) and not missed_lost_end(run, seen[2]):
+    if run.ended and after == len(run.log.events) and run.log.lost == is_lost_end(seen[2]):
         return Response(status_code=204)
     service.metrics.resumes.labels(run.source).inc()
     return _stream(request, service, run.read(resumable=True), after)

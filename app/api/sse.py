@@ -86,13 +86,13 @@ def search_encoder(run: Run, after: int) -> Encoder:
     return encode
 
 
-def missed_lost_end(run: Run, seen: str) -> bool:
-    """Whether a reader who saw this number last has to be told that the search was lost.
+def is_lost_end(number: str) -> bool:
+    """Whether this number in an id is that of the end of a lost search.
 
     Such an end took the number of an event that some readers had seen before. So the end has a 0
     in front of it: who comes back without the 0 has seen that event, and not the end.
     """
-    return run.log.lost and not (len(seen) > 1 and seen.startswith("0"))
+    return len(number) > 1 and number.startswith("0")
 
 
 class EventStream(Response):

@@ -8,10 +8,9 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ logger = logging.getLogger("app.store")
 
 COMMAND_S = 1.0
 """Most time of a command, repetition and connecting included."""
+STALL_S = 0.1
+"""The last part of it, which replies have that were there while this process was busy."""
 ANSWER_S = 0.2
 """How long before its caller gives up a script no longer begins."""
 LEASE_MS, RENEW_S = 10_000, 3.0
@@ -44,6 +45,8 @@ GAP_MS = 5_000
 """Redis was away if no replica gave a sign of life for so long."""
 QUIET_MS = 3_000
 """After that no replica is judged for one period of renewal: all may have to renew first."""
+STUCK_S = 3.0
+"""When a connection is given up whose command has no reply."""
 CONNECTIONS = 16
 POSTS_MAX = 100_000
 POSTS_AT_ONCE = 200
@@ -129,7 +132,7 @@ class Link:
         self.url = url
         self.replica = secrets.token_hex(8)
         """New at every start."""
-        self.redis = _connect(url, connections=CONNECTIONS)
+        self.redis = _connect(url, timeout_s=STUCK_S, connections=CONNECTIONS)
         # redis-py's time-out of the socket would end a command that blocks.
         self._blocked = _connect(url, timeout_s=None)
         self.up = False
@@ -142,6 +145,8 @@ class Link:
         self.on_death: list[Callable[[str, bool], None]] = []
         self._epoch = b""
         self._clock_ms = 0.0
+        self._batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
         self._posts: deque[tuple[Any, ...]] = deque(maxlen=POSTS_MAX)
         self._posted = asyncio.Event()
 
@@ -154,7 +159,7 @@ class Link:
             stack.push_async_callback(client.aclose)
         try:
             await self._renew()
-            memory = await self.timed(partial(self.redis.info, "memory"))
+            memory = await self.call("INFO", "memory")
         except Away as exc:
             raise SettingsError(f"REDIS_URL: {_place(self.url)}: {exc.__cause__}") from exc
         if (policy := memory.get("maxmemory_policy", "noeviction")) != "noeviction":
@@ -169,32 +174,19 @@ class Link:
 
     async def release(self) -> None:
         """Give the lease back, so that nobody waits for it to end."""
-        with_lease = partial(self.redis.delete, f"isp:replica:{self.replica}")
         try:
-            await self.timed(with_lease)
+            await self.call("DEL", f"isp:replica:{self.replica}")
         except Away:
             logger.info("Redis is away: the lease ends by itself")
 
-    async def timed(
-        self, command: Callable[[], Awaitable[Any]], *, even_if_away: bool = False
-    ) -> Any:
-        """Await a command, and repeat it once if its connection is broken.
+    async def call(self, *command: Any, even_if_away: bool = False) -> Any:
+        """Send a command and return the reply; raises `Away`, and it may still be executed."""
+        (reply,) = await self._replies([command], even_if_away=even_if_away)
+        return reply
 
-        Raises `Away`; what was sent may still be executed.
-        """
-        if not (self.up or even_if_away):
-            raise Away
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                try:
-                    return await command()
-                except ConnectionError:
-                    return await command()
-        except UNREACHABLE as exc:
-            self._lose()
-            raise Away from exc
-        except RedisError as exc:  # It takes no writes (OOM, READONLY), or refuses us.
-            raise Away from exc
+    async def pipeline(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Send several commands at once; raises `Away`."""
+        return await self._replies(commands)
 
     async def read_streams(self, block_s: float, *args: Any) -> Any:
         """Wait for new entries (XREAD), on a connection that is for this alone; raises `Away`."""
@@ -207,30 +199,23 @@ class Link:
 
     async def script(self, name: str, *args: Any, even_if_away: bool = False) -> Any:
         """Run a script; raises `Away`."""
-
-        async def run() -> Any:
-            try:
-                return await self.redis.evalsha(DIGESTS[name], 0, *args)
-            except NoScriptError:
-                return await self.redis.eval(SCRIPTS[name], 0, *args)
-
-        return await self.timed(run, even_if_away=even_if_away)
+        how = {"even_if_away": even_if_away}
+        try:
+            return await self.call("EVALSHA", DIGESTS[name], 0, *args, **how)
+        except NoScriptError:
+            return await self.call("EVAL", SCRIPTS[name], 0, *args, **how)
 
     async def before_deadline(self, name: str, *args: Any) -> Any:
         """Run a script that does nothing any more once its caller has given up; raises `Away`."""
         until = time.monotonic() + COMMAND_S
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                while True:
-                    deadline_ms = int(self._clock_ms + (until - ANSWER_S) * 1_000)
-                    reply = await self.script(name, deadline_ms, *args)
-                    if reply[0] != b"late":
-                        return reply
-                    # This process had stalled, or another server answers.
-                    self._set_clock(*await self.timed(self.redis.time))
-        except TimeoutError as exc:
-            self._lose()
-            raise Away from exc
+        while time.monotonic() < until:
+            deadline_ms = int(self._clock_ms + (until - ANSWER_S) * 1_000)
+            reply = await self.script(name, deadline_ms, *args)
+            if reply[0] != b"late":
+                return reply
+            # This process had stalled, or another server answers.
+            self._set_clock(*await self.call("TIME"))
+        raise Away
 
     def post(self, *command: Any) -> None:
         """Send a command soon, in order; if Redis is away, when it is back."""
@@ -241,17 +226,57 @@ class Link:
         """Run a script soon, as `post` does."""
         self.post("EVAL", SCRIPTS[name], 0, *args)
 
-    async def pipeline(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Send several commands at once; raises `Away`."""
-
-        async def send() -> Any:
-            pipe = self.redis.pipeline(transaction=False)
-            for command in commands:
-                pipe.execute_command(*command)
-            return await pipe.execute()
-
-        replies: list[Any] = await self.timed(send)
+    async def _replies(
+        self, commands: Sequence[tuple[Any, ...]], *, even_if_away: bool = False
+    ) -> list[Any]:
+        if not (self.up or even_if_away):
+            raise Away
+        loop = asyncio.get_running_loop()
+        sent = [(command, loop.create_future()) for command in commands]
+        if not self._batch:
+            loop.call_soon(self._send_batch)
+        self._batch += sent
+        futures = [future for _, future in sent]
+        _, late = await asyncio.wait(futures, timeout=COMMAND_S - STALL_S)
+        if late:  # Or this process has stalled, and the replies are about to be read.
+            _, late = await asyncio.wait(futures, timeout=STALL_S)
+        replies = [TimeoutError() if future in late else future.result() for future in futures]
+        for reply in replies:
+            if isinstance(reply, NoScriptError):
+                raise reply
+            if isinstance(reply, UNREACHABLE):
+                self._lose()
+            if isinstance(reply, Exception):  # Or it takes no writes (OOM, READONLY).
+                raise Away from reply
         return replies
+
+    def _send_batch(self) -> None:
+        """Send what was asked for in this turn of the loop together: that takes one round trip."""
+        batch, self._batch = self._batch, []
+        task = asyncio.create_task(self._execute(batch))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _execute(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
+        """Have these commands executed; once more where only the connection was broken."""
+
+        async def execute() -> list[Any]:
+            pipe = self.redis.pipeline(transaction=False)
+            for command, _ in batch:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
+
+        try:
+            try:
+                replies = await execute()
+            except ConnectionError:
+                replies = await execute()
+        except (*UNREACHABLE, RedisError) as exc:
+            replies = [exc] * len(batch)
+        for (_, future), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)
 
     async def _send_posts(self) -> None:
         await self._posted.wait()
