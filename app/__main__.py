@@ -1,6 +1,7 @@
 """`python -m app`: the service on HOST and PORT, until SIGTERM; or `check`."""
 
 import argparse
+import asyncio
 import gc
 import logging
 import sys
@@ -9,6 +10,7 @@ from app.check import check
 from app.main import app, installed_version
 from app.server import DrainingServer, listen, server_config, url_of
 from app.settings import Settings, SettingsError
+from app.store import probe
 from app.telemetry import configure_logging
 
 logger = logging.getLogger("app.server")
@@ -37,6 +39,7 @@ def main() -> int:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
+        asyncio.run(probe(settings.redis_url.get_secret_value()))
         listener = listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")

@@ -177,8 +177,7 @@ class Settings(BaseSettings):
     response_owner_ttl_s: Seconds = 604_800
     """How long an upstream response can be followed up by its client."""
     redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
-    """Redis or Valkey that replicas share, such as `redis://:password@host:6379/0`; empty: one
-    process, in memory."""
+    """Redis or Valkey that replicas share, such as `redis://:password@host:6379/0`."""
 
     client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
     """Signs browser tokens; comma-separated: the first signs, all verify."""

@@ -14,20 +14,12 @@ from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
-from redis.exceptions import (
-    ConnectionError,  # noqa: A004 - the library's name
-    NoScriptError,
-    RedisError,
-)
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
 
 from app.settings import SettingsError
+from app.store.connection import UNREACHABLE, connect, place_of
 
 logger = logging.getLogger("app.store")
 
@@ -50,7 +42,6 @@ STUCK_S = 3.0
 CONNECTIONS = 16
 POSTS_MAX = 100_000
 POSTS_AT_ONCE = 200
-UNREACHABLE = (ConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 SCRIPTS = {
     path.stem: path.read_text("utf-8") for path in Path(__file__).parent.glob("scripts/*.lua")
@@ -77,37 +68,6 @@ class Claim:
     cost: int = 0
 
 
-class PackedInC(Connection):
-    """A connection that packs commands with hiredis: redis-py's asyncio side does it in Python."""
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """The bytes of a command, in pieces."""
-        packed: list[bytes] = SERIALIZER.pack(*args)
-        return packed
-
-
-SERIALIZER = HiredisRespSerializer()
-
-
-def _connect(url: str, *, timeout_s: float | None = COMMAND_S, connections: int = 1) -> Any:
-    """A client that neither repeats by itself nor makes a dictionary of a stream's entry."""
-    packed = {"connection_class": PackedInC} if url.startswith("redis://") else {}
-    pool: Any = BlockingConnectionPool.from_url(
-        url,
-        protocol=2,
-        max_connections=connections,
-        timeout=COMMAND_S,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=COMMAND_S,
-        retry=Retry(NoBackoff(), 0),
-        **packed,
-    )
-    client: Any = Redis.from_pool(pool)
-    for name in ("XREAD", "XRANGE", "XREVRANGE"):
-        client.set_response_callback(name, lambda reply, **_: reply)
-    return client
-
-
 async def repeat(step: Callable[[], Awaitable[None]]) -> None:
     """Take a step for ever; where Redis is away, or a step fails, after a pause."""
     while True:
@@ -132,9 +92,9 @@ class Link:
         self.url = url
         self.replica = secrets.token_hex(8)
         """New at every start."""
-        self.redis = _connect(url, timeout_s=STUCK_S, connections=CONNECTIONS)
+        self.redis = connect(url, timeout_s=STUCK_S, connections=CONNECTIONS)
         # redis-py's time-out of the socket would end a command that blocks.
-        self._blocked = _connect(url, timeout_s=None)
+        self._blocked = connect(url, timeout_s=None)
         self.up = False
         self.lapses = 0
         """How often our lease had ended although Redis was there."""
@@ -161,7 +121,7 @@ class Link:
             await self._renew()
             memory = await self.call("INFO", "memory")
         except Away as exc:
-            raise SettingsError(f"REDIS_URL: {_place(self.url)}: {exc.__cause__}") from exc
+            raise SettingsError(f"REDIS_URL: {place_of(self.url)}: {exc.__cause__}") from exc
         if (policy := memory.get("maxmemory_policy", "noeviction")) != "noeviction":
             logger.warning(
                 "REDIS_URL: maxmemory-policy is %s: searches under way and budgets can vanish; "
@@ -270,7 +230,7 @@ class Link:
         try:
             try:
                 replies = await execute()
-            except ConnectionError:
+            except RedisConnectionError:
                 replies = await execute()
         except (*UNREACHABLE, RedisError) as exc:
             replies = [exc] * len(batch)
@@ -318,10 +278,3 @@ class Link:
     def _set_clock(self, seconds: int, micros: int) -> None:
         """Only the clock of Redis counts. The answer took a while: ours is never ahead of it."""
         self._clock_ms = seconds * 1_000 + micros // 1_000 - time.monotonic() * 1_000
-
-
-def _place(url: str) -> str:
-    """Where Redis is, without user and password."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"

@@ -70,6 +70,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "CLIENT_TOKEN_TTL_S": ("0", "-1", "x", "99999999999"),
     "ALLOWED_HOSTS": ("https://a.example", "a.example:80", "a.example/x", "*"),
     "CORS_ORIGINS": ("app.example", "https://a.example/x", "null", "https://*.example", "http://é"),
+    "REDIS_URL": ("redis", "http://canary@a.example", "redis://", "redis://a b"),
     "RATE_LIMIT": ("60", "many", "60/week", "-1/minute"),
     "TOOLS_ALLOWED": (),
     "CNY_PER_USD": ("0", "-1", "x", "nan"),
