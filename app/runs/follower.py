@@ -20,9 +20,9 @@ from app.store import Away, Link
 
 BLOCK_S = 3.0
 PAGE = 100
-PAUSE_S, CPU_SHARE = 0.03, 4
-"""Least pause between two reads, and in times of the CPU that one took: one read serves many
-windows, and thousands of runs never take the process."""
+PAUSE_S, CPU_SHARE = 0.03, 8
+"""Pause between two reads: the least, and in times of the CPU that it took to take them in. So one
+read serves many windows, and thousands of runs never take the process."""
 IDLE_S = 5.0
 """How long a run is followed that nobody reads."""
 QUIET_RENEWALS = 2
@@ -197,11 +197,11 @@ class Follower:
 
     async def read(self) -> None:
         """Wait for new entries of all runs, and for messages; take them in."""
-        began_s = time.process_time()
         runs = {f"isp:log:{run.id}".encode(): run for run in self.runs.values()}
         after = [f"{run.work.n_events}-{0 if run.work.n_events else 1}" for run in runs.values()]
         keys = (f"isp:ctl:{self._link.replica}", *runs, self._seen, *after)
         reply = await self._link.read_streams(BLOCK_S, "COUNT", PAGE, "STREAMS", *keys)
+        began_s = time.process_time()
         for key, entries in reply or ():
             if run := runs.get(key):
                 run.n_quiet = 0

@@ -139,6 +139,9 @@ class ReplicatedRuns(Runs):
             found = self._runs.get(run_id.decode()) or await self._follow(run_id.decode())
         except SearchNotFound:
             return None
+        if not (found.log.events or found.ended):
+            # Its name may be here before its first events, which bear the name.
+            await asyncio.wait({found.log.growth()}, timeout=COMMAND_S)
         return found if found.owner.name == owner.name else None
 
     async def cancel(self, run: Run) -> bool:

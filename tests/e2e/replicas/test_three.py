@@ -55,7 +55,8 @@ async def test_equal_requests_on_all_replicas_are_one_search() -> None:
         await replicas.open_gate("all")
         answers = await asyncio.gather(*asked)
         assert {answer.status_code for answer in answers} == {200}
-        assert len({answer.text for answer in answers}) == 1
+        for answer in answers:
+            assert answer.json() == answers[0].json()
         assert sorted(answer.headers["x-cache"] for answer in answers)[-2:] == ["coalesced", "miss"]
         again = await replicas.any().http.post("/search", json=body)
         assert again.headers["x-cache"] == "hit"
@@ -83,7 +84,7 @@ async def test_a_search_is_stopped_from_any_replica_unless_others_asked_for_it_t
 
 
 async def test_a_key_a_rate_and_a_budget_hold_over_all_replicas() -> None:
-    budget = str(12 * RESERVED)
+    budget = str(12 * RESERVED + RESERVED / 2)
     keys = {"CLIENT_KEYS": "shop:a-long-key-of-a-shop", "RATE_LIMIT": "40/hour"}
     async with (
         asyncio.timeout(100),
@@ -99,7 +100,8 @@ async def test_a_key_a_rate_and_a_budget_hold_over_all_replicas() -> None:
         asked = [asyncio.create_task(ask(number)) for number in range(60)]
         while sum(one.done() for one in asked) < 60 - 12:
             await asyncio.sleep(0.1)
-        assert Decimal(str((await replicas.usage())["reserved"])) == 12 * RESERVED
+        reserved = Decimal(str((await replicas.usage())["reserved"]))
+        assert 12 * RESERVED < reserved <= Decimal(budget)
         await replicas.open_gate("all")
         answers = await asyncio.gather(*asked)
         codes = [answer.status_code for answer in answers]
