@@ -82,6 +82,11 @@ class Three:
         self.replicas.append(replica)
         return replica
 
+    async def asked(self, count: int) -> bool:
+        """Whether so many requests have found their search."""
+        found = [await one.metric("imagesearch_cache_total") for one in self.replicas]
+        return sum(found) >= count
+
     async def open_gate(self, tag: str) -> None:
         await self.simulator.state.gate.open(tag)
 
