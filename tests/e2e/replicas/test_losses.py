@@ -15,7 +15,7 @@ LOST_WITHIN_S = 20
 LOST_EVENTS_MAX = 5
 """What comes in a window of 0.1 s."""
 AT_ONCE = 5
-PACED, QUICK = Knobs(key=KEY, pace_s=0.1, silence_s=0.1), Knobs(key=KEY, pace_s=0.01)
+PACED, QUICK = (Knobs(key=KEY, pace_s=pace_s, silence_s=0.1) for pace_s in (0.1, 0.01))
 PROMPT = "[sim stall after=30]"
 
 
@@ -72,19 +72,19 @@ async def test_a_search_whose_replica_is_killed_ends_once_for_everybody_and_is_c
 
 
 async def test_a_replica_that_was_stopped_for_long_takes_over_the_end_that_was_made() -> None:
-    async with asyncio.timeout(110), three(count=2, knobs=QUICK) as replicas:
-        owner, other = replicas.replicas
+    async with asyncio.timeout(110), three(knobs=QUICK) as replicas:
+        owner, other, late = replicas.replicas
         search_id = await owner.start("[sim endless]")
         local = asyncio.create_task(owner.follow(search_id))
         remote = asyncio.create_task(other.follow(search_id))
-        await owner.follow(search_id, most=12)
+        await owner.follow(search_id, most=150)  # Deltas, so that a window is open.
         owner.process.signal(SIGSTOP)
         lost = await remote
         assert lost[-1].json()["error"]["code"] == "owner_lost"
         owner.process.signal(SIGCONT)
         ends = [one for one in await local if one.event in TERMINAL]
         assert [one.json()["error"]["code"] for one in ends] == ["owner_lost"]
-        assert await other.follow(search_id) == lost == await owner.follow(search_id)
+        assert await late.follow(search_id) == lost == await owner.follow(search_id)
         found = [await one.http.get(f"/search/{search_id}") for one in replicas.replicas]
         assert {one.json()["status"] for one in found} == {"failed"}
         usage = await replicas.usage()
