@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from signal import SIGCONT
 from typing import Any
@@ -34,17 +34,24 @@ class Replica:
     ) -> list[ServerSentEvent]:
         """Events behind a number: to the end, or `most` of them."""
         got: list[ServerSentEvent] = []
-        url = f"/search/{search_id}/stream"
-        headers = {"Last-Event-ID": f"{search_id}:{after}"}
-        async with self.http.stream("GET", url, headers=headers) as response:
-            if response.status_code == 204:
-                return []
-            assert response.status_code == 200, (await response.aread(), self.process.said[-2000:])
-            async for event in read_events(response):
+        async with aclosing(self.events(search_id, after=after)) as events:
+            async for event in events:
                 got.append(event)
                 if len(got) == most:
                     break
         return got
+
+    async def events(
+        self, search_id: str, *, after: str = "0"
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        url = f"/search/{search_id}/stream"
+        headers = {"Last-Event-ID": f"{search_id}:{after}"}
+        async with self.http.stream("GET", url, headers=headers) as response:
+            assert response.status_code in (200, 204), await response.aread()
+            if response.status_code == 200:
+                async with aclosing(read_events(response)) as events:
+                    async for event in events:
+                        yield event
 
     async def start(self, prompt: str, **more: Any) -> str:
         """Begin a search that goes on in the background; its id."""
