@@ -99,7 +99,8 @@ async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEven
         start = max(len(text) - 1, 0)
         text += chunk
         while (end := text.find("\n\n", start)) >= 0:
-            yield parse_block(text[:end])
+            if not text.startswith("retry:"):  # Without an event, before a cut.
+                yield parse_block(text[:end])
             text, start = text[end + 2 :], 0
     assert not text.strip(), f"the stream ends inside an event: {text[-200:]!r}"
 

@@ -10,7 +10,7 @@ import pytest
 from simulator import Knobs
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.replicas.three import TERMINAL, Replica, Three, three
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, late_answers, redis_server
 from tests.service import KEY, ServerSentEvent
 from tests.waiting import eventually
 
@@ -119,6 +119,28 @@ async def is_cancelled(replica: Replica, search_id: str) -> bool:
 
 async def nothing_is_reserved(replicas: Three) -> bool:
     return float((await replicas.usage())["reserved"]) == 0
+
+
+async def test_what_redis_did_for_a_request_that_was_refused_is_undone() -> None:
+    """It is executed in time, and the answer is late."""
+    async with asyncio.timeout(100), redis_server() as redis, late_answers(redis) as late:
+        url = f"redis://127.0.0.1:{late.port}/0"
+        async with three(count=1, knobs=PACED, url=url, BUDGET_TOTAL_CNY_PER_DAY="5") as replicas:
+            (replica,) = replicas.replicas
+            await eventually(lambda: both_up(replicas))
+            late.held_back = b"$3\r\nnew\r\n"
+            answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
+            assert {status for status, _ in answers} == {503}
+            assert max(took_s for _, took_s in answers) < LONGEST_ANSWER_S
+            late.held_back = b""
+            await eventually(lambda: both_up(replicas))
+
+            async def nothing_is_claimed() -> bool:
+                return not await redis.ask("KEYS", "isp:fp:*")
+
+            await eventually(nothing_is_claimed)
+            assert (await asked(replica, "At once 0"))[0] == 200
+            assert replicas.record.total == 1
 
 
 @pytest.mark.parametrize("budget", ["0", "5"])
