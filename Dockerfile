@@ -4,16 +4,19 @@
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS builder
-COPY requirements.lock /locks/
+COPY requirements.lock requirements-otel.lock pyproject.toml deploy/dist_info.py /locks/
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
-        -r /locks/requirements.lock
+    && /venv/bin/pip install --no-cache-dir --only-binary=:all: --require-hashes \
+        -r /locks/requirements.lock -r /locks/requirements-otel.lock \
+    && /venv/bin/python /locks/dist_info.py /locks/pyproject.toml \
+    && /venv/bin/pip uninstall --yes --quiet pip
 
 FROM ${BASE} AS builder-simulator
 COPY requirements-simulator.lock /locks/
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes \
-        -r /locks/requirements-simulator.lock
+    && /venv/bin/pip install --no-cache-dir --only-binary=:all: --require-hashes \
+        -r /locks/requirements-simulator.lock \
+    && /venv/bin/pip uninstall --yes --quiet pip
 
 FROM ${BASE} AS runtime
 ENV PATH=/venv/bin:$PATH \
@@ -32,6 +35,10 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
 CMD ["python", "-m", "simulator", "--host", "0.0.0.0", "--port", "9000"]
 
 FROM runtime AS service
+LABEL org.opencontainers.image.title=imagesearch-proxy \
+      org.opencontainers.image.description="Search by image for frontend apps: a streaming proxy in front of DashScope" \
+      org.opencontainers.image.licenses=MIT \
+      org.opencontainers.image.version=0.2.0
 # A process whose program its user may not read is not dumpable (proc(5)): the processes that decode
 # pictures cannot read the service's memory or environment, although they have the same user.
 RUN chmod 0711 "$(readlink -f "$(command -v python)")"

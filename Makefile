@@ -36,7 +36,7 @@ CONTAINER_PYTHON = $(shell sed -n 's/^ARG BASE=python:\([0-9.]*\).*/\1/p' Docker
 CONTAINER_BASE = $(shell sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
 DOCKER := docker
 
-.PHONY: help install check test test-clients test-slow coverage types soak bench demo lock wheels base-digest clean
+.PHONY: help install check test test-clients test-slow image-test coverage types soak bench demo lock wheels base-digest clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -73,13 +73,18 @@ test-clients: install ## official clients, browsers, examples, documents
 test-slow: test-clients ## and storms, memory, money, hostile pictures: a quarter of an hour
 	$(BIN)/pytest tests/slow
 
+image-test: install ## build the container image on a base from Debian, and try it; needs root
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
+	tests/image/build.sh "$$folder"; status=$$?; \
+	if test $$status = 77; then echo "image-test is SKIPPED: $$(cat "$$folder/reason")"; exit 0; fi; \
+	test $$status = 0 && IMAGE_FOLDER="$$folder" $(BIN)/pytest -v -s tests/image
+
 coverage: install ## `make test` with the branch coverage of app/
 	$(BIN)/pytest -n 2 --cov --cov-report=term tests/unit tests/e2e
 
 types: install ## write app/web/client.d.ts from the OpenAPI document
 	cd tests/web && npm ci --silent
 	$(BIN)/python -m tests.web.declarations > client.d.ts.new && mv client.d.ts.new app/web/client.d.ts
-
 
 soak: install ## memory over twenty thousand searches; minutes
 	SOAK_SEARCHES=20000 $(BIN)/pytest -s tests/slow/test_soak.py

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import socket
 import sys
 
 from app.check import check
@@ -12,6 +13,7 @@ from app.server import DrainingServer, listen, server_config, url_of
 from app.settings import Settings, SettingsError
 from app.store import probe
 from app.telemetry import configure_logging
+from app.workers import run_workers
 
 logger = logging.getLogger("app.server")
 
@@ -33,14 +35,18 @@ def main() -> int:
         choices=["check"],
         help="say what is right and wrong in the settings, key and prices; no search, no cost",
     )
-    if parser.parse_args().command:
+    # What a worker of several is given by the process that starts them.
+    parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.command:
         return check()
     try:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
         asyncio.run(probe(settings.redis_url.get_secret_value()))
-        listener = listen(settings)
+        is_worker = given.socket is not None
+        listener = socket.socket(fileno=given.socket) if is_worker else listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
@@ -48,8 +54,16 @@ def main() -> int:
     as_json = settings.log_format == "json"
     log = configure_logging(level=settings.log_level, as_json=as_json)
     try:
-        logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
-        server = DrainingServer(server_config(app, settings), app, settings.shutdown_grace_s)
+        if not is_worker:
+            logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
+        if settings.workers > 1 and not is_worker:
+            return run_workers(settings, listener)
+        server = DrainingServer(
+            server_config(app, settings),
+            app,
+            settings.shutdown_grace_s,
+            parent_pipe=sys.stdin.fileno() if is_worker else None,
+        )
         server.run(sockets=[listener])
     finally:
         log.finish()

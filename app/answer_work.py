@@ -20,6 +20,7 @@ from app.models import Client, Event, Phase, ResponsesRequest, SearchSpec, Statu
 from app.results import Problem, SearchProgress, SearchResult, SearchResults, SearchWarning
 from app.runs import EventLog, Runs
 from app.settings import Settings
+from app.tracing import CallSpan
 from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, seen_so_far
 from app.upstream.client import UpstreamClient
 from app.upstream.links import unlisted_links
@@ -92,6 +93,8 @@ class AnswerWork(Generic[Request]):
         telemetry.search_id.set(self.run_id)
         async with self.case.guards.admit(self._client, self._estimate, self.run_id) as permit:
             self._permit = permit
+            telemetry.lap("queue")
+            self._span = CallSpan(self.unsent[0], self.call)
             error: ServiceError | None = None
             try:
                 yield self.beginning()
@@ -123,6 +126,7 @@ class AnswerWork(Generic[Request]):
         """Take in an event; what a call of the tool found, where it ended one."""
         known = self._answer.response_id
         found = self._answer.add(event)
+        self._span.add(event, found)
         if self._answer.response_id and (not known or event.type in TERMINAL_EVENTS):
             usage = self._answer.usage or self._estimate.usage
             self.case.guards.responses.claim(
@@ -165,14 +169,15 @@ class AnswerWork(Generic[Request]):
     def _note_opening(self) -> None:
         self._opened = True
         self._memory.release()
+        self._span.first_event()
+        telemetry.lap("upstream")
         self.case.metrics.first_event_s.observe(self.elapsed_s)
 
     def _note_ending(self, permit: Permit, error: ServiceError | None) -> None:
         """Note what the settlement goes by."""
+        telemetry.lap("upstream")
         if error and error.upstream_event:
             self._answer.add(Event(*error.upstream_event))
-        if error and self._opened:
-            error.billed = "maybe"
         permit.usage = self._answer.usage
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"
@@ -211,6 +216,7 @@ class AnswerWork(Generic[Request]):
         )
 
     def _record(self, final: SearchResult) -> None:
+        self._span.end(final)
         metrics, usage = self.case.metrics, final.usage
         metrics.searches.labels(final.status, final.outcome or "unknown").inc()
         metrics.search_s.observe(self.elapsed_s)

@@ -15,7 +15,7 @@ Billed = Literal["no", "maybe"]
 FIELD_MAX_CHARS = 128
 """Longest field name shown in an error; the name comes from the caller."""
 
-DEFAULT_RETRY_AFTER_S = {429: 2, 503: 2}
+DEFAULT_RETRY_AFTER_S = {429: 2, 503: 5}
 """By status: these two always carry `Retry-After`, also when the wait is not known."""
 
 RETRYABLE = frozenset({408, 429, 500, 503, 504})
@@ -56,9 +56,10 @@ class FieldError:
 class ServiceError(Exception):
     """A failure with a fixed `code` and HTTP `status`, and a sentence for the caller.
 
-    `detail` is ours and never holds what the caller sent. `billed` is `maybe` when the upstream may
-    have charged for the failed call. `upstream_event` is the upstream's own failure event (type,
-    data), if any: it is relayed before the stream ends.
+    `detail` is ours and never holds what the caller sent; it is the title where there is no more
+    to say. `billed` is `maybe` when the upstream may have charged for the failed call.
+    `upstream_event` is the upstream's own failure event (type, data), if any: it is relayed before
+    the stream ends.
     """
 
     code: ClassVar[str]
@@ -70,15 +71,15 @@ class ServiceError(Exception):
 
     def __init__(
         self,
-        detail: str,
+        detail: str = "",
         *,
         retry_after_s: int | None = None,
         fields: Sequence[FieldError] = (),
         upstream: UpstreamReport | None = None,
         billed: Billed | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = detail or f"{self.title}."
+        super().__init__(self.detail)
         self.retry_after_s = retry_after_s
         self.fields = tuple(fields)
         self.upstream = upstream
@@ -167,6 +168,13 @@ UpstreamUnavailable.retryable = UpstreamInterrupted.retryable = OwnerLost.retrya
 # The upstream had the whole request when these happen, or may have had it.
 UpstreamInterrupted.billed = UpstreamProtocol.billed = UpstreamTimeout.billed = "maybe"
 OwnerLost.billed = "maybe"
+
+
+def unexpected(cause: Exception) -> ServiceError:
+    """The error for a bug; where memory ran out, the same request would need as much again."""
+    error = Internal("An unexpected error occurred; it was logged.")
+    error.retryable = not isinstance(cause, MemoryError)
+    return error
 
 
 def leaves(kind: type[ServiceError] = ServiceError) -> tuple[type[ServiceError], ...]:

@@ -4,6 +4,7 @@
 missing it can still be imported; it then refuses to start, and says which.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from opentelemetry.trace import TracerProvider
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -33,6 +35,8 @@ from app.runs import ReplicatedRuns, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
 from app.store import Link
+from app.trace_export import exporting
+from app.tracing import Tracing
 from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
@@ -41,22 +45,31 @@ EXPOSED_HEADERS = (*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Bufferi
 """What a page's script may read of a response of ours."""
 
 
-def create_app(settings: Settings, warnings: Sequence[str] = ()) -> FastAPI:
+def create_app(
+    settings: Settings,
+    warnings: Sequence[str] = (),
+    *,
+    tracer_provider: TracerProvider | None = None,
+) -> FastAPI:
     """Build the application; what needs an event loop is made when it starts, and warned of.
+
+    Spans go to `tracer_provider` or, without one, where `OTEL_*` variables say.
 
     Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
     metrics = telemetry.Metrics(installed_version())
     upstream = UpstreamClient(settings, metrics)
+    tracing = Tracing(tracer_provider)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logger.info(notes.start_line(settings, app.version))
         for warning in (*warnings, *notes.warnings(settings)):
             logger.warning(warning)
-        async with running_service(settings, metrics, upstream) as app.state.service:
-            app.openapi()  # Takes a moment, in which no request is to wait.
-            yield
+        with exporting(tracing, app.version):
+            async with running_service(settings, metrics, upstream) as app.state.service:
+                app.openapi()  # Takes a moment, in which no request is to wait.
+                yield
 
     app = FastAPI(
         title="imagesearch-proxy",
@@ -78,11 +91,13 @@ def create_app(settings: Settings, warnings: Sequence[str] = ()) -> FastAPI:
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody, ui.ChatRequest)
-    add_middleware(app, settings, metrics)
+    add_middleware(app, settings, metrics, tracing)
     return app
 
 
-def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics) -> None:
+def add_middleware(
+    app: FastAPI, settings: Settings, metrics: telemetry.Metrics, tracing: Tracing
+) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
     app.add_middleware(
         AllowedHosts, allowed=settings.allowed_hosts, local_only=settings.allow_anonymous
@@ -97,7 +112,9 @@ def add_middleware(app: FastAPI, settings: Settings, metrics: telemetry.Metrics)
         allow_headers=["*"],
         expose_headers=EXPOSED_HEADERS,
     )
-    app.add_middleware(RequestContext, metrics=metrics, root_path=settings.root_path)
+    app.add_middleware(
+        RequestContext, metrics=metrics, tracing=tracing, root_path=settings.root_path
+    )
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     # Outside of what replaces the peer's address by the forwarded one.
@@ -116,15 +133,19 @@ async def running_service(
     intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
+    metrics.watch(metrics.runs_active, lambda: runs.active)
+    metrics.watch(metrics.store_bytes, lambda: runs.size_bytes)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(upstream.aclose)
         if link and isinstance(runs, ReplicatedRuns):
-            metrics.redis_up.set_function(lambda: link.up)
             metrics.registry.register(metrics.redis_up)
+            metrics.watch(metrics.redis_up, lambda: link.up)
             await runs.start(stack)
         stack.push_async_callback(runs.close)
         stack.push_async_callback(intake.close)
         await intake.start()
+        freshening = asyncio.create_task(metrics.keep_fresh())
+        stack.callback(freshening.cancel)
         yield Service(settings, metrics, guards, intake, runs, searches, answers)
 
 

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from opentelemetry.trace import INVALID_SPAN, Span
+
 Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 Outcome = Literal["matched", "no_match", "tool_skipped"]
 Phase = Literal["waiting", "thinking", "searching", "answering"]
@@ -125,10 +127,12 @@ class UpstreamCall:
     """State of one upstream call, for whoever has to settle it, also when it was cancelled.
 
     The upstream client sets `written` as soon as a request has been fully written, and clears it
-    when that attempt was refused before its first event, so that nothing was billed.
+    when that attempt was refused before its first event, so that nothing was billed. `span` traces
+    the call, where it is traced.
     """
 
     written: bool = False
+    span: Span = INVALID_SPAN
 
 
 def digest_of(*parts: object) -> str:

@@ -35,12 +35,23 @@ INT_MAX = 2**31 - 1
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves until a signal, drains for `grace_s` at most, then stops; a second ends the grace."""
+    """Serves until a signal, drains for `grace_s` at most, then stops; a second ends the grace.
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, grace_s: float) -> None:
+    A worker drains too when nobody holds the other end of its `parent_pipe` any more.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        grace_s: float,
+        *,
+        parent_pipe: int | None = None,
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._grace_s = grace_s
+        self._parent_pipe = parent_pipe
         self._drain_task: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -48,10 +59,16 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         if hangup := getattr(signal, "SIGHUP", None):  # Not every system has it.
             asyncio.get_running_loop().add_signal_handler(hangup, self._read_keys_again)
+        if self._parent_pipe is not None:
+            asyncio.get_running_loop().add_reader(self._parent_pipe, self._on_orphaned)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin the drain. uvicorn calls this from its signal handler, while its loop runs."""
         asyncio.get_running_loop().call_soon_threadsafe(self._on_signal)
+
+    def _on_orphaned(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._parent_pipe or 0)
+        self._on_signal()
 
     def _on_signal(self) -> None:
         self.force_exit = self.should_exit

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
     root_path: Annotated[str, Field(pattern=r"^(/[^/\s?#]+)*$")] = ""
     """Path prefix under which a proxy in front serves this service, such as `/images`."""
+    metrics_token: SecretStr = NOT_SET
+    """Token that `/metrics` asks for (`Authorization: Bearer`); empty: open."""
     shutdown_grace_s: Seconds = 20
     """How long searches under way may go on at shutdown."""
     trusted_proxies: Annotated[Words, AfterValidator(types.check_networks)] = ()
@@ -177,7 +179,9 @@ class Settings(BaseSettings):
     response_owner_ttl_s: Seconds = 604_800
     """How long an upstream response can be followed up by its client."""
     redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
-    """Redis or Valkey that replicas share, such as `redis://:password@host:6379/0`."""
+    """Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that serve, on one address; more than 1 need `REDIS_URL`."""
 
     client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
     """Signs browser tokens; comma-separated: the first signs, all verify."""
@@ -231,6 +235,14 @@ class Settings(BaseSettings):
         if 0 < size < least:
             raise ValueError(f"must be at least 4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}")
         return size
+
+    @field_validator("workers")
+    @classmethod
+    def _share_a_store(cls, workers: int, info: ValidationInfo) -> int:
+        # Else a reader that comes back would find its search in one of them only.
+        if workers > 1 and not info.data.get("redis_url", True):
+            raise ValueError("more than 1 need REDIS_URL")
+        return workers
 
     @field_validator("client_keys")
     @classmethod

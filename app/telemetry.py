@@ -1,24 +1,74 @@
 """What operators see: JSON log lines with their context, and metrics."""
 
+import asyncio
 import json
 import logging
+import os
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.errors import CallerError, Draining, Overloaded, UpstreamError, leaves
 from app.log_queue import LINE_MAX_BYTES, LogQueue, dropped, shortened
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 search_id: ContextVar[str] = ContextVar("search_id", default="")
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
 SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
 """Up to the documented limit of an upstream answer, 300 s, and a margin."""
 
-QUIET_LOGGERS = ("httpx", "httpcore", "asyncio", "PIL", "python_multipart", "sse_starlette")
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder in which several processes keep their metrics."""
+REFRESH_S = 1
+
+REFUSALS = (CallerError, Overloaded, Draining)
+"""Errors that are counted as refusals; the others are failures of requests that were accepted."""
+
+QUIET_LOGGERS = (
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "PIL",
+    "python_multipart",
+    "sse_starlette",
+    "urllib3",
+)
 """Libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
+
+
+class Timing:
+    """How long a request's phases took, for `Server-Timing`."""
+
+    def __init__(self) -> None:
+        self._at_s = time.perf_counter()
+        self._phases_s: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        """What has passed since the last phase was this one, or more of it."""
+        now_s = time.perf_counter()
+        self._phases_s[phase] = self._phases_s.get(phase, 0) + now_s - self._at_s
+        self._at_s = now_s
+
+    def __str__(self) -> str:
+        """The header's value: durations in milliseconds."""
+        return ", ".join(f"{phase};dur={s * 1_000:.1f}" for phase, s in self._phases_s.items())
+
+
+timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
+"""Of the request. A run's task notes its phases in that of the request that started it."""
+
+
+def lap(phase: str) -> None:
+    """Note that a phase of the request ends now."""
+    if running := timing.get():
+        running.lap(phase)
 
 
 class Metrics:
@@ -27,11 +77,19 @@ class Metrics:
     def __init__(self, version: str = "") -> None:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"namespace": "imagesearch", "registry": self.registry}
+        live = own | {"multiprocess_mode": "livesum"}
         self.searches = Counter("searches_total", "Searches ended.", ["status", "outcome"], **own)
-        self.streams_open = Gauge("streams_open", "Event streams that are being read.", **own)
-        self.runs_active = Gauge("runs_active", "Searches under way.", **own)
+        self.streams_open = Gauge("streams_open", "Event streams that are being read.", **live)
+        self.streams = Counter("streams_total", "Event streams, by end.", ["end"], **own)
+        self.runs_active = Gauge("runs_active", "Searches under way.", **live)
         self.upstream_calls = Counter("upstream_calls_total", "Calls, by end.", ["result"], **own)
         self.upstream_retries = Counter("upstream_retries_total", "Retries.", ["reason"], **own)
+        self.head_s = Histogram(
+            "head_seconds",
+            "Request to head of an event stream.",
+            buckets=FIRST_EVENT_BUCKETS_S,
+            **own,
+        )
         self.first_event_s = Histogram(
             "first_event_seconds", "Start to first event.", buckets=FIRST_EVENT_BUCKETS_S, **own
         )
@@ -41,18 +99,52 @@ class Metrics:
         self.image_s = Histogram(
             "image_seconds", "An image's way to what is sent.", buckets=FIRST_EVENT_BUCKETS_S, **own
         )
-        self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **own)
+        self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **live)
         self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
         self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)
         self.spend_cny = Counter("spend_cny_total", "Money spent, in CNY.", ["client"], **own)
         self.resumes = Counter("resumes_total", "Streams followed again.", ["where"], **own)
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
-        self.redis_up = Gauge("redis_up", "Whether it answers.", **own | {"registry": None})
-        self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **own)
+        down = own | {"registry": None, "multiprocess_mode": "livemin"}
+        self.redis_up = Gauge("redis_up", "Whether it answers.", **down)
+        self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **live)
         self.registry.register(dropped)
-        build_info = Gauge("build_info", "1, with the version.", ["version"], **own)
+        one = own | {"multiprocess_mode": "livemax"}
+        build_info = Gauge("build_info", "1, with the version.", ["version"], **one)
         build_info.labels(version).set(1)
+        # What is not there before it first happens has no increase.
+        for code in ("ok", *(kind.code for kind in leaves(UpstreamError))):
+            self.upstream_calls.labels(code)
+        for kind in leaves():
+            if issubclass(kind, REFUSALS):
+                self.rejected.labels(kind.code)
+        for end in ("ended", "left", "cut"):
+            self.streams.labels(end)
+        self._read: dict[Gauge, Callable[[], float]] = {}
+
+    def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
+        """Have a gauge show what `read` returns."""
+        self._read[gauge] = read
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format; of several processes, those of all."""
+        self._refresh()
+        registry = self.registry
+        if SHARED_FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    async def keep_fresh(self) -> None:
+        """Have what is watched in the metrics that another process shows."""
+        while SHARED_FOLDER in os.environ:
+            self._refresh()
+            await asyncio.sleep(REFRESH_S)
+
+    def _refresh(self) -> None:
+        for gauge, read in self._read.items():
+            gauge.set(read())
 
 
 class JsonFormatter(logging.Formatter):
@@ -83,8 +175,8 @@ class TextFormatter(logging.Formatter):
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """The context that is set, and the record's own fields."""
-    context = {"request_id": request_id.get(), "search_id": search_id.get()}
-    known = {name: value for name, value in context.items() if value}
+    context = (request_id, search_id, trace_id)
+    known = {one.name: one.get() for one in context if one.get()}
     return known | getattr(record, "fields", {})
 
 

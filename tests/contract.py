@@ -1,6 +1,5 @@
 """The OpenAPI document, held against every response that a test gets."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -42,12 +41,6 @@ class Contract:
             validator = self._validator((method, path, status), content[media_type]["schema"])
             errors = [error.message for error in validator.iter_errors(response.json())]
             assert not errors, f"{what}: {errors}"
-
-    def operations(self) -> Iterator[tuple[str, str, Json]]:
-        """Each operation, with its path and method."""
-        for path, item in self.document["paths"].items():
-            for method, operation in item.items():
-                yield path, method, operation
 
     def resolved(self, value: Json) -> Json:
         """The object itself, where a reference to it may stand."""

@@ -94,17 +94,14 @@ def says(*parts: bytes, reset: bool = False) -> Handler:
     return handle
 
 
-def says_then(first: bytes, *then: bytes) -> Handler:
-    """Answer requests of a connection, each in two parts, between which `go_on` is waited for."""
+def says_then(first: bytes, then: bytes) -> Handler:
+    """Answer one request in two parts, between which `go_on` is waited for."""
 
     async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        while True:
-            await peer.request(reader)
-            writer.write(first)
-            await peer.go_on.wait()
-            writer.writelines(then)
-            if b"connection: close" in first.lower():
-                return
+        await peer.request(reader)
+        writer.write(first)
+        await peer.go_on.wait()
+        writer.write(then)
 
     return handle
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import httpx
 import uvicorn
+from opentelemetry.trace import TracerProvider
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
 
 from app.main import create_app
 from app.server import server_config
@@ -52,18 +52,16 @@ class Running:
     url: str
     http: httpx.AsyncClient
     upstream_url: str
-    simulator: Starlette | None = None
+    simulator: Any = None
 
     @property
     def record(self) -> Record:
         """What the stand-in was asked, and how each call ended."""
-        assert self.simulator is not None
         record: Record = self.simulator.state.record
         return record
 
     async def open_gate(self, tag: str) -> None:
         """Let calls of the scenario `gated` go on."""
-        assert self.simulator is not None
         await self.simulator.state.gate.open(tag)
 
     async def metric(self, name: str, **labels: str) -> float:
@@ -188,23 +186,28 @@ async def served(
 
 
 @asynccontextmanager
-async def running(
-    *, knobs: Knobs = FAST, http: str | None = None, **settings: Any
-) -> AsyncIterator[Running]:
-    """Run service and stand-in; `settings` over the defaults of a test."""
+async def running(*, knobs: Knobs = FAST, **how: Any) -> AsyncIterator[Running]:
+    """Run service and stand-in; `how` as below."""
     simulator = create_simulator(knobs)
     async with served(simulator) as upstream_url:
         base_url = f"{upstream_url}/compatible-mode/v1"
-        async with running_against(base_url, http=http, **settings) as service:
+        async with running_against(base_url, **how) as service:
             service.simulator = simulator
             yield service
 
 
 @asynccontextmanager
 async def running_against(
-    base_url: str, *, http: str | None = None, **settings: Any
+    base_url: str,
+    *,
+    http: str | None = None,
+    tracer_provider: TracerProvider | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Running]:
-    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`)."""
+    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`).
+
+    `settings` stand over the defaults of a test.
+    """
     given = {
         "dashscope_api_key": KEY,
         "dashscope_base_url": base_url,
@@ -215,7 +218,8 @@ async def running_against(
     }
     given |= DEFAULTS | settings
     settings_read = load(**given)
-    app, contract = create_app(settings_read), contract_of(settings_read.models)
+    app = create_app(settings_read, tracer_provider=tracer_provider)
+    contract = contract_of(settings_read.models)
     # Making the document again would take most of a short test's time.
     app.openapi_schema = contract.document
     config = None if http else server_config(app, settings_read)

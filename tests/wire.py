@@ -128,6 +128,14 @@ def whole_frames(stream: bytes) -> bytes:
     return RETRY_LINE.sub(b"", complete)
 
 
+async def replay(url: str, search_id: str, *, after: int = 0) -> bytes:
+    """The whole events of a search behind the one of this number."""
+    async with dial(url) as wire:
+        wire.send(request("GET", f"/search/{search_id}/stream", query={"after": after}))
+        assert (await wire.head()).status == 200
+        return whole_frames(await wire.rest())
+
+
 def last_id(frames: bytes) -> str:
     """The id of the last event; empty if there is none."""
     ids: list[bytes] = re.findall(rb"^id: (.*)$", frames, re.MULTILINE)

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app import errors
-from app.api.json_bounds import MEMBERS_MAX, JsonBounds
+from app.api.json_bounds import MEMBERS_MAX, TEXT_MAX_BYTES, JsonBounds
 from app.api.problems import invalid_fields
 from app.api.service import Service
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
@@ -32,10 +32,10 @@ PARTS_MAX = 512
 
 
 class JsonBody(NamedTuple):
-    """An object, and the text that it was read from."""
+    """An object, and the text that it was read from, unless parts of that were kept apart."""
 
     found: dict[str, Any]
-    text: bytes
+    text: bytes | None
 
 
 def media_type_of(request: Request) -> str:
@@ -56,10 +56,13 @@ async def read_json(
     """
     if media_type_of(request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    bounds = JsonBounds(max_members)
-    chunks = _chunks(request, memory, max_bytes)
-    text = await _joined(chunks, bounds)
-    memory.grow(len(text))  # What is made of it takes as much again.
+    bounds = JsonBounds(max_members, image_max_bytes=_settings(request).image_max_bytes)
+    pieces, n_bytes = list[bytes](), 0
+    async for chunk in _chunks(request, memory, max_bytes):
+        n_bytes += len(chunk)
+        pieces.append(bounds.feed(chunk))
+    text = b"".join(pieces).removeprefix(BOM_UTF8)
+    memory.grow(n_bytes)  # What is made of it takes as much again.
     try:
         found = from_json(text, allow_inf_nan=False)
     except ValueError as exc:
@@ -68,16 +71,9 @@ async def read_json(
         raise MalformedBody("The JSON body must be an object.")
     if _pairs(found) != bounds.pairs:
         raise MalformedBody("A name stands twice in an object of the JSON body.")
-    return JsonBody(found, text)
-
-
-async def _joined(chunks: AsyncGenerator[bytes, None], bounds: JsonBounds) -> bytes:
-    buffer = BytesIO()
-    async for chunk in chunks:
-        bounds.feed(chunk)
-        buffer.write(chunk)
-    # Of all ways to get the bytes, this one does not copy them.
-    return buffer.getvalue().removeprefix(BOM_UTF8)
+    for _ in bounds.put_back(found):
+        await asyncio.sleep(0)
+    return JsonBody(found, None if bounds.kept_apart else text)
 
 
 def _pairs(value: object) -> int:
@@ -153,6 +149,8 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
     for latin_1_name, part in parts:
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
+        if name != "image_url" and isinstance(part, str) and len(part) > TEXT_MAX_BYTES:
+            raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
         data = await _content(part) if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":
             if len(data) > file_max_bytes:
@@ -229,7 +227,7 @@ async def _chunks(
             memory.release()  # At once: others grow in this same turn of the loop.
             raise
         yield chunk
-    raise errors.Draining("The service is shutting down.", retry_after_s=5)
+    raise errors.Draining
 
 
 def _check_size(n_bytes: int, most: int) -> None:

@@ -1,12 +1,18 @@
 """Counts a JSON text while it arrives, so that too much of it is refused before it is parsed.
 
 A parser makes objects of 100 bytes and more out of each member, so 56 MB of `[],` would take
-gigabytes and hold the event loop for seconds.
+gigabytes and hold the event loop for seconds. For images alone it would hold it longer than others
+should wait, so what comes of a `data:` URL in later chunks is kept apart.
 """
 
 import re
+import secrets
+from collections.abc import Iterator
+from typing import Any
 
-from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
+from pydantic_core import from_json
+
+from app.errors import ImageTooLarge, ImageUnreadable, InvalidRequest, MalformedBody
 
 TEXT_MAX_BYTES = 1_048_576
 """All text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
@@ -17,28 +23,81 @@ DEPTH_MAX = 64
 DATA_URL = re.compile(rb"\s*data:", re.IGNORECASE)
 START_BYTES = 32
 """How much of a string's start is looked at to tell whether it is a `data:` URL."""
+UNFINISHED = re.compile(rb"(\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\Z")
+"""An escape or a character whose end may come with the next chunk."""
+UNFINISHED_MAX_BYTES = 5
 
 
 class JsonBounds:
     """Feed it each chunk of a JSON text. It counts, and does not check that the text is JSON."""
 
-    def __init__(self, max_members: int = MEMBERS_MAX) -> None:
-        self._max_members = max_members
+    def __init__(self, max_members: int = MEMBERS_MAX, *, image_max_bytes: int = 0) -> None:
+        self._max_members, self._image_max_bytes = max_members, image_max_bytes
         self.pairs = 0
         """Names with their values, in all objects."""
         self._text_bytes = self._members = self._depth = self._quotes = 0
         self._string_start: bytes | None = None
         """How the string that is open begins; `None` outside of strings."""
-        self._cut_escape = b""
+        self._unfinished = b""
+        self.kept_apart = False
+        """Whether the parsed text lacks anything."""
+        self._apart: list[list[str]] = []
+        self._apart_chars = 0
+        self._is_apart = False
+        self._mark = secrets.token_hex()
 
-    def feed(self, chunk: bytes) -> None:
-        """Count the next bytes; raise `ImageTooLarge` or `InvalidRequest` if they are too many."""
-        text = self._cut_escape + chunk
+    def feed(self, chunk: bytes) -> bytes:
+        """Count the next bytes, and return the text that is to be parsed.
+
+        Raises `ImageTooLarge`, `InvalidRequest` or `MalformedBody` if there is too much of it.
+        """
+        text = plain = self._unfinished + chunk
         if b"\\" in text:
-            self._text_bytes += chunk.count(b"\\")
-            text = text.replace(rb"\\", b"..").replace(rb"\"", b"..")
-        self._cut_escape = b"\\" if text.endswith(b"\\") else b""
-        pieces = text.removesuffix(b"\\").split(b'"')
+            plain = text.replace(rb"\\", b"..").replace(rb"\"", b"..")
+        unfinished = UNFINISHED.search(plain, max(0, len(plain) - UNFINISHED_MAX_BYTES))
+        end = unfinished.start() if unfinished else len(text)
+        text, plain, self._unfinished = text[:end], plain[:end], text[end:]
+        # Escapes are as slow as text, those of a URL too.
+        self._text_bytes += text.count(b"\\") + (text.count(b"%") if b"%" in text else 0)
+        pieces = plain.split(b'"')
+        if self._is_apart:
+            text = self._keep_apart(text, len(pieces[0]))
+            self._is_apart = len(pieces) == 1
+        self._count(pieces)
+        if self._string_start and not self._is_apart and DATA_URL.match(self._string_start):
+            text += f"{self._mark}{len(self._apart)}".encode()
+            self._apart.append([])
+            self._apart_chars, self._is_apart = 0, True
+            self.kept_apart = True
+        return text
+
+    def put_back(self, found: Any) -> Iterator[None]:
+        """Complete the strings of what was parsed: one a step, since each takes milliseconds."""
+        places: Any = found.items() if isinstance(found, dict) else ()
+        for place, value in enumerate(found) if isinstance(found, list) else places:
+            if isinstance(place, str) and self._mark in place:
+                raise InvalidRequest("A name in the JSON body is too long.")
+            if isinstance(value, str) and self._mark in value:
+                start, _, number = value.partition(self._mark)
+                parts, self._apart[int(number)] = self._apart[int(number)], []
+                found[place] = "".join([start, *parts])
+                parts.clear()
+                yield
+            yield from self.put_back(value)
+
+    def _keep_apart(self, text: bytes, n_bytes: int) -> bytes:
+        self._apart_chars += n_bytes
+        if 0 < self._image_max_bytes < (self._apart_chars - 3 * TEXT_MAX_BYTES) * 3 // 4:
+            most = self._image_max_bytes
+            raise ImageTooLarge(f"The image has more than the {most} bytes that are accepted.")
+        try:
+            self._apart[-1].append(from_json(b'"%b"' % text[:n_bytes]))
+        except ValueError as exc:
+            raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
+        return text[n_bytes:]
+
+    def _count(self, pieces: list[bytes]) -> None:
+        """Count text that was split at its quotes."""
         self._quotes += len(pieces) - 1
         _check(self._quotes, QUOTES_A_MEMBER * self._max_members, "quotes")
         inside = self._string_start is not None

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors, telemetry
 from app.api.problems import path_of, problem_response, run_of
 from app.errors import ServiceError
+from app.tracing import Tracing, end_request
 
 logger = logging.getLogger("app.access")
 
@@ -25,9 +26,6 @@ CLIENT_CLOSED_REQUEST = 499
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Polled every few seconds by machines: logged at debug level."""
-
-REFUSALS = (errors.CallerError, errors.Overloaded, errors.Draining)
-"""Errors that are counted as refusals; the others are failures of requests that were accepted."""
 
 HEAD_MAX_BYTES = 65_536
 
@@ -103,41 +101,51 @@ class RequestContext:
     is the path prefix of a proxy in front, whether that keeps it in the path or strips it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: telemetry.Metrics, root_path: str) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: telemetry.Metrics, tracing: Tracing, root_path: str
+    ) -> None:
         self.app = app
         self.metrics = metrics
+        self.tracing = tracing
         self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        sent = Headers(scope=scope)
+        given = sent.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         telemetry.request_id.set(request_id)
+        telemetry.timing.set(timing := telemetry.Timing())
+        span = self.tracing.begin_request(scope, sent.get("traceparent", ""))
         state = {**scope.get("state", {}), "headers": {"X-Request-ID": request_id}}
         root_path = scope.get("root_path") or self.root_path
         path = _plain_path(scope["path"], root_path)
         scope = {**scope, "root_path": root_path, "path": path, "state": state}
         status, started_at = CLIENT_CLOSED_REQUEST, time.perf_counter()
+        stream_end = ""
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, stream_end
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.update(state["headers"])
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                if run := run_of(scope):
-                    headers["X-Search-ID"] = run.id
+                if _complete_head(message, scope, str(timing)):
+                    stream_end = "cut"
+                    self.metrics.head_s.observe(time.perf_counter() - started_at)
+            elif stream_end and not message.get("more_body"):
+                stream_end = "ended"
             await send(message)
 
         try:
-            with suppress(ClientDisconnect):
-                await self.app(scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            stream_end = "left" if stream_end == "cut" else stream_end
         finally:
+            if stream_end:
+                self.metrics.streams.labels(stream_end).inc()
             self._log(scope, status, time.perf_counter() - started_at)
+            end_request(span, scope, status)
 
     def _log(self, scope: Scope, status: int, duration_s: float) -> None:
         state, path = scope["state"], path_of(scope)
@@ -154,10 +162,23 @@ class RequestContext:
             fields["search_id"] = run.id
         if error := state.get("error"):
             fields["code"] = error.code
-            if isinstance(error, REFUSALS):
+            if isinstance(error, telemetry.REFUSALS):
                 self.metrics.rejected.labels(error.code).inc()
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
+
+
+def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
+    """Add the headers that every response has; whether an event stream begins."""
+    headers = MutableHeaders(scope=message)
+    headers.update(scope["state"]["headers"])
+    if timing:
+        headers["Server-Timing"] = timing
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    if run := run_of(scope):
+        headers["X-Search-ID"] = run.id
+    return headers.get("content-type") == "text/event-stream"
 
 
 def _plain_path(path: str, prefix: str) -> str:
@@ -204,10 +225,7 @@ class ErrorResponses:
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)
-            error = errors.Internal("An unexpected error occurred; it was logged.")
-            # Where memory ran out, the same request would need as much again.
-            error.retryable = not isinstance(exc, MemoryError)
-            await problem_response(scope, error)(scope, receive, send)
+            await problem_response(scope, errors.unexpected(exc))(scope, receive, send)
 
 
 def _check_head(scope: Scope) -> None:

@@ -48,6 +48,7 @@ HEADERS = {
     "RateLimit-Policy": "The limit of the caller's rate, where there is one.",
     "Location": "Where the search, or its stream, can be found again.",
     "Preference-Applied": "What of `Prefer` was heeded.",
+    "Server-Timing": "Milliseconds of `intake`, `queue` and `upstream`, as far as they are known.",
     "Retry-After": "Seconds until the same request may succeed.",
 }
 FRAME: Json = {

@@ -1,16 +1,19 @@
 """What operators and orchestrators ask: alive, ready, and the metrics."""
 
 import multiprocessing
+from secrets import compare_digest
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict
 from starlette.responses import Response
 
+from app.api.dependencies import Credentials
 from app.api.openapi import answer, refusals
 from app.api.service import ServiceDep
+from app.errors import Unauthorized
 from app.results import WHEN_KNOWN, ApiModel
 
 RETRY_AFTER_S = "5"
@@ -48,12 +51,17 @@ async def get_readiness(service: ServiceDep, response: Response) -> Health:
     return Health(status="draining", note=several_workers())
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=answer())
-async def get_metrics(service: ServiceDep) -> Response:
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses=answer() | refusals(Unauthorized),
+)
+async def get_metrics(service: ServiceDep, shown: Credentials) -> Response:
     """Get the metrics in Prometheus' text format."""
-    service.metrics.runs_active.set(service.runs.active)
-    service.metrics.store_bytes.set(service.runs.size_bytes)
-    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    token = service.settings.metrics_token.get_secret_value().encode()
+    if token and not (shown and compare_digest(shown.credentials.encode(), token)):
+        raise Unauthorized("The metrics are shown to the holder of METRICS_TOKEN.")
+    return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def several_workers() -> str | None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from app import telemetry
 from app.api.bodies import JSON, read_json
 from app.api.dependencies import Admitted, Caller, Counted, IdempotencyKey
 from app.api.disconnects import wait_as_reader, wait_unless_disconnected
@@ -75,7 +76,7 @@ Repair = Annotated[
     Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
 ]
 RATE = ("RateLimit", "RateLimit-Policy")
-CREATED = events(ResponseEvent, "X-Cache", *RATE)
+CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE)
 CREATED[200]["model"] = ResponseObject
 STORED = answer(*RATE) | refused(
     *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
@@ -199,6 +200,7 @@ async def _open(
     with service.intake.memory.hold(caller=client.name) as memory:
         sent = await read_json(request, memory)
         wanted = await wait_unless_disconnected(request, prepare_request(sent, service, client))
+        telemetry.lap("intake")
         opened = await service.responses.open(client, wanted, memory=memory, key=key)
     return opened, wanted.stream
 

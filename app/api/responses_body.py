@@ -103,14 +103,17 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
     urls = [holder[name] for holder, name in read.places]
     images = [await service.intake.prepare_url(url, caller=client.name) for url in urls]
     digest = _digest(body, read.places, images)
-    changed = any(url.encode() != image.url for url, image in zip(urls, images, strict=True))
+    changed = sent.text is None or any(
+        url.encode() != image.url for url, image in zip(urls, images, strict=True)
+    )
     if fields.background:  # The upstream has none: it is asked for events, and we keep them.
         changed, body["stream"] = True, True
         del body["background"]
     if not service.settings.upstream_store and body.get("store") is not False:
         changed, body["store"] = True, False
+    text = None if changed else sent.text
     return ResponsesRequest(
-        payload=_payload(body, read.places, images) if changed else sent.text,
+        payload=_payload(body, read.places, images) if text is None else text,
         model=fields.model,
         stream=fields.stream is True,
         background=fields.background is True,

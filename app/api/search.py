@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
+from app import telemetry
 from app.api import bodies, dependencies
 from app.api.dependencies import Admitted, Caller, IdempotencyKey, LastEventId, Reader
 from app.api.disconnects import wait_as_reader, wait_unless_disconnected
@@ -33,7 +34,7 @@ ACCEPTED = answer(
     description="It goes on in the background; this is what has come so far.",
     model=SearchResult,
 )
-STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy")
+STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
     status=204, description="The search has ended and its last event was seen."
 )
@@ -186,6 +187,7 @@ async def open_search(
         fields, files = (query, []) if query else await (read or _read)(request, memory)
         await _check(service, client, fields, len(files))
         spec = await wait_unless_disconnected(request, _spec(service, client, fields, files))
+        telemetry.lap("intake")
         # EventSource libraries send this header too, but by GET only.
         prefers_async = dependencies.preferred_wait_s(request) is not None
         no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")

@@ -8,7 +8,7 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pybase64
 
@@ -31,7 +31,7 @@ from app.telemetry import Metrics
 
 WALK = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png, Kind.HEIC: check_boxes, Kind.AVIF: check_boxes}
 
-BLANKS = b" \t\n\f\r"
+BLANKS = " \t\n\f\r"
 # To unescape anything but what base64 needs would take a hundred bytes for each.
 ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"=", b"%0A": b"", b"%0D": b"", b"%20": b""}
 STEP_BYTES = 3 << 18  # A multiple of three, so that no step ends in padding.
@@ -117,17 +117,34 @@ def _decode_data_url(url: str, max_bytes: int) -> bytes:
     head = _HEAD.match(url)
     if not head:
         raise ImageUrlInvalid("The image's data: URL must be data:<type>;base64,<base64>.")
-    text = url[head.end() :].encode("ascii", "replace")
-    n_chars = len(text) - sum(text.count(blank) for blank in BLANKS) - 2 * text.count(b"%")
-    if 0 < max_bytes < n_chars * 3 // 4 - 2:  # There may be padding.
-        raise ImageTooLarge(f"The image has more than the {max_bytes} bytes that are accepted.")
-    for escape, plain in ESCAPES.items() if b"%" in text else ():
-        text = text.replace(escape, plain).replace(escape.lower(), plain)
-    text = text.translate(None, BLANKS).removesuffix(b"=").removesuffix(b"=")
+    out, rest = io.BytesIO(), b""
     try:
-        return pybase64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+        for piece in _unescaped(url, head.end()):
+            text = rest + piece
+            ends_at = len(text) - len(text) % 4 if b"=" not in text else 0
+            out.write(pybase64.b64decode(text[:ends_at], validate=True))
+            rest = text[ends_at:]
+            if 0 < max_bytes < out.tell():
+                most = f"the {max_bytes} bytes that are accepted"
+                raise ImageTooLarge(f"The image has more than {most}.")
+        rest = rest.removesuffix(b"=").removesuffix(b"=")
+        out.write(pybase64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True))
     except ValueError as exc:
         raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
+    return out.getvalue()
+
+
+def _unescaped(url: str, start: int) -> Iterator[bytes]:
+    """The base64 of a URL in steps, since the event loop waits for each call on a text."""
+    while start < len(url):
+        end = start + STEP_BYTES
+        cut = url.find("%", end - 2, end)  # An escape goes on in the next step.
+        end = cut if cut > 0 else end
+        piece = url[start:end].encode("ascii", "replace")
+        for escape, plain in ESCAPES.items() if b"%" in piece else ():
+            piece = piece.replace(escape, plain).replace(escape.lower(), plain)
+        yield piece.translate(None, BLANKS.encode())
+        start = end
 
 
 def _data_url(kind: Kind, parts: Sequence[memoryview]) -> bytes:

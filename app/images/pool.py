@@ -31,9 +31,8 @@ MAX_ANSWER_BYTES = 1 << 24
 QUEUE_MAX, QUEUE_WAIT_S, START_S, RESTART_WAIT_S = 256, 30, 20, 1
 FAILURES = (TimeoutError, OSError, EOFError, ValueError)
 """What a worker's death, or nonsense from it, is seen as."""
-DRAINING = "The service is shutting down."
 TOO_COMPLEX = "Decoding this image takes more memory or time than an image may; send it smaller."
-BUSY, RETRY_AFTER_S = "Too many images are waiting to be decoded.", 5
+BUSY = "Too many images are waiting to be decoded."
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class FairQueue(Generic[T]):
             return self.free.pop()
         own = [number for number, name, _ in self._waiting if name == caller]
         if len(self._waiting) >= self._max or len(own) >= self._max // 2:
-            raise Overloaded(BUSY, retry_after_s=RETRY_AFTER_S)
+            raise Overloaded(BUSY)
         given: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         turn = (max([self._round, *own]) + 1, caller, given)
         self._waiting.append(turn)
@@ -129,7 +128,7 @@ class FairQueue(Generic[T]):
             else:
                 self.put(given.result())  # It was handed over just as the caller left.
             if isinstance(exc, TimeoutError):
-                raise Overloaded(BUSY, retry_after_s=RETRY_AFTER_S) from None
+                raise Overloaded(BUSY) from None
             raise
 
     def put(self, thing: T) -> None:
@@ -184,7 +183,7 @@ class Pool:
             usable = not self._closing
         except FAILURES as exc:
             if self._closing:
-                raise Draining(DRAINING) from exc
+                raise Draining from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
             raise ImageTooComplex(TOO_COMPLEX) from exc
         finally:  # Also when the caller has left: nothing is decoded for them.
@@ -197,7 +196,7 @@ class Pool:
     async def close(self) -> None:
         """End all workers; who waits for one, or for its answer, is told `draining`."""
         self._closing = True
-        self._idle.close(Draining(DRAINING))
+        self._idle.close(Draining())
         for worker in self._workers:
             worker.kill()
         for worker in self._idle.free:
@@ -210,7 +209,7 @@ class Pool:
             if worker.process.poll() is None:
                 return worker
             worker.lost.set()  # Somebody killed it while it was idle.
-        raise Draining(DRAINING)
+        raise Draining
 
     async def _keep(self, worker: Worker) -> None:
         while not self._closing:

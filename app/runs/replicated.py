@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from app.errors import (
+    Draining,
     IdempotencyMismatch,
     Overloaded,
     OwnerLost,
@@ -19,7 +20,7 @@ from app.runs.entries import End, Entry, Replay
 from app.runs.follower import FollowedRun, Follower
 from app.runs.owner import LOST, Outbox
 from app.runs.run import Reader, Run, new_id
-from app.runs.runs import KEY_MISMATCH, Opened, OpenRequest, Runs, draining_error
+from app.runs.runs import KEY_MISMATCH, Opened, OpenRequest, Runs
 from app.settings import Settings
 from app.store import COMMAND_S, QUIET_MS, Away, Claim, Link
 
@@ -168,7 +169,7 @@ class ReplicatedRuns(Runs):
         except TimeoutError:
             for run in list(followed()):
                 run.cut = True
-                run.stop(draining_error())
+                run.stop(Draining())
         try:
             async with asyncio.timeout(LAST_WRITES_S if self._link.up else 0):
                 await self._outbox.emptied()
@@ -179,7 +180,7 @@ class ReplicatedRuns(Runs):
     def _refusal(self) -> ServiceError | None:
         """Why no run may begin here, if so."""
         if self.draining:
-            return draining_error()
+            return Draining()
         try:
             self._reserve(0)
         except Overloaded as exc:

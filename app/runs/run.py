@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from app.errors import Internal, ServiceError, UpstreamProtocol
+from app.errors import ServiceError, UpstreamProtocol, unexpected
 from app.models import Client, Event
 from app.results import SearchResult
 from app.runs.log import EventLog, size_of
@@ -199,7 +199,7 @@ class Run:
             self.error = exc
         except Exception as exc:
             logger.exception("search failed with an unexpected error")
-            self.error = _unexpected(exc)
+            self.error = unexpected(exc)
 
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
@@ -266,16 +266,9 @@ class Run:
         except Exception as exc:
             # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
-            self.error = _unexpected(exc)
+            self.error = unexpected(exc)
             self._work.forget()
             return self._work.conclude(self.error, cancelled=False)
-
-
-def _unexpected(cause: Exception) -> ServiceError:
-    """The error for a bug; where memory ran out, the same request would need as much again."""
-    error = Internal("An unexpected error occurred; it was logged.")
-    error.retryable = not isinstance(cause, MemoryError)
-    return error
 
 
 class Reader:

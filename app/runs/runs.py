@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
 from app.runs.log import EventLog
 from app.runs.run import Commit, Reader, Run, Work, new_id
@@ -14,9 +14,6 @@ from app.settings import Settings
 
 CacheResult = Literal["miss", "coalesced", "hit"]
 
-DRAIN_RETRY_AFTER_S = 5
-"""By then the new process, or another replica, answers."""
-STORE_RETRY_AFTER_S = 5
 KEY_MISMATCH = "This Idempotency-Key was used with another request."
 STORE_FULL = "Searches under way fill SEARCH_STORE_MAX_BYTES."
 
@@ -88,7 +85,7 @@ class Runs:
         if run:
             return self._opened(run, request, "hit" if run.ended else "coalesced")
         if self.draining:
-            raise draining_error()
+            raise Draining
         self._reserve(0)
         return self._opened(self._begin(request), request, "miss")
 
@@ -134,7 +131,7 @@ class Runs:
                 await self._all_ended.wait()
         except TimeoutError:
             for run in self._runs.values():
-                run.stop(draining_error())
+                run.stop(Draining())
             await self._all_ended.wait()
 
     async def close(self) -> None:
@@ -206,7 +203,7 @@ class Runs:
         """Take room for events; ended runs make way, the oldest first, or it is refused."""
         while 0 < self._max_bytes <= self.size_bytes + size_bytes:
             if not self._ended_at:
-                raise Overloaded(STORE_FULL, retry_after_s=STORE_RETRY_AFTER_S)
+                raise Overloaded(STORE_FULL)
             self._forget(next(iter(self._ended_at)))
         self.size_bytes += size_bytes
 
@@ -228,8 +225,3 @@ class Runs:
         if run := self._runs.pop(run_id, None):
             del self._ended_at[run_id]
             self.size_bytes -= run.log.size_bytes
-
-
-def draining_error() -> ServiceError:
-    """What those are told who want a new run while the service shuts down."""
-    return Draining("The service is shutting down.", retry_after_s=DRAIN_RETRY_AFTER_S)

@@ -66,6 +66,9 @@ class Attempts:
             raise error
         self._metrics.upstream_retries.labels(error.code).inc()
         _log("upstream call is retried", error, attempt=self._number, wait_s=wait_s)
+        self.call.span.add_event(
+            "retry", {"error.type": error.code, "attempt": self._number, "wait_s": wait_s}
+        )
         await asyncio.sleep(wait_s)
 
 

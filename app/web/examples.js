@@ -46,4 +46,27 @@ on("search.completed", (result) => { source.close(); console.log(result.usage); 
 on("search.failed", ({ error }) => { source.close(); console.error(error.detail); });
 on("search.cancelled", () => source.close());`;
   },
+
+  useChat({ service, image, file, prompt, model, token }) {
+    return `// React, with the AI SDK. The pictures: ${file ? "an input's files" : "here, a public address"}.
+import { useChat } from "@ai-sdk/react";
+import { DefaultChatTransport } from "ai";
+
+const transport = new DefaultChatTransport({
+  api: ${json(`${service}/ui/chat`)},${model ? `\n  body: { model: ${json(model)} },` : ""}${token ? "\n  headers: async () => ({ Authorization: `Bearer ${await askBackend()}` })," : ""}
+});
+
+export function Search({ id${file ? ", files" : ""} }) {
+  const { messages, sendMessage, error } = useChat({ id, transport, resume: true });${file ? "" : `\n  const files = [{ type: "file", mediaType: "image/jpeg", url: ${json(image)} }];`}
+  const parts = messages.flatMap((message) => (message.role === "user" ? [] : message.parts));
+  return (
+    <>
+      <button onClick={() => sendMessage({ text: ${json(prompt)}, files })}>Search</button>
+      {parts.map((part, number) => part.type === "text" && <p key={number}>{part.text}</p>)}
+      {parts.map((part) => part.type === "source-url" && <a key={part.sourceId} href={part.url}>{part.title}</a>)}
+      {error && <p role="alert">{error.message}</p>}
+    </>
+  );
+}`;
+  },
 };

@@ -1,14 +1,18 @@
-"""What a search finds: results only from the tool's output, in every form that it was seen in."""
+"""What a scripted upstream may answer: odd forms of what is found, and what is no answer.
+
+What the stand-in has a scenario for is in `test_scenarios` and `test_refusals`.
+"""
 
 import json
 from typing import Any
 
+import httpx
+
 from tests.dashscope import (
+    COMPLETED,
     CREATED,
-    EVENTS,
     FOUND,
     MESSAGE,
-    USAGE,
     Event,
     block,
     call,
@@ -16,19 +20,26 @@ from tests.dashscope import (
     delta,
     event,
 )
-from tests.e2e.callers import ASKED
-from tests.peer import says, stream
-from tests.service import fronting
+from tests.e2e.asking import ASKED
+from tests.peer import STREAM, answer, chunk, holds, says, stream
+from tests.service import KEY, Running, fronting
 
 Json = dict[str, Any]
 WHOLE = [0, 0, 1000, 1000]
 BOTH = [(one["title"], one["url"]) for one in FOUND]
+JSON = "content-type: application/json"
+EVENTS = "content-type: text/event-stream"
+OPENED = STREAM + chunk(block(CREATED))
+
+
+async def ask(service: Running, number: int = 0) -> httpx.Response:
+    asked = ASKED | {"prompt": f"Question {number}"}
+    return await service.http.post("/search", json=asked, timeout=None)
 
 
 async def results_of(*answers: list[Event]) -> list[Json]:
     async with fronting(*(says(stream(*map(block, events))) for events in answers)) as (service, _):
-        questions = [ASKED | {"prompt": f"Question {number}"} for number in range(len(answers))]
-        return [(await service.http.post("/search", json=asked)).json() for asked in questions]
+        return [(await ask(service, number)).json() for number in range(len(answers))]
 
 
 def searched(**item: Any) -> list[Event]:
@@ -36,28 +47,9 @@ def searched(**item: Any) -> list[Event]:
     return [CREATED, event("response.output_item.done", item=made), completed(made, MESSAGE)]
 
 
-async def test_an_answer_is_read_whole() -> None:
-    [result] = await results_of(EVENTS)
-    assert result["status"] == "completed"
-    assert result["outcome"] == "matched"
-    assert result["text"] == "两幅山水画。"
-    assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 2}]
-    assert [(one["title"], one["url"]) for one in result["results"]] == BOTH
-    assert result["upstream_response_id"] == "resp_1"
-    told = {name: USAGE[name] for name in ("input_tokens", "output_tokens", "total_tokens")}
-    assert result["usage"] == told | {"image_search_calls": 1}
-
-
-LACKING = [
-    {"title": "no address"},
-    {"title": "empty", "url": ""},
-    {"url": "https://a.example/1"},
-    {"title": 7, "url": "https://a.example/2"},
-]
-
-
 async def test_results_are_read_in_every_form_that_was_seen() -> None:
-    good = [json.dumps(FOUND), FOUND, {"images": FOUND}, {"results": FOUND}, [*LACKING, *FOUND]]
+    lacking = [{"title": "no address"}, {"title": 7, "url": "https://a.example/2"}]
+    good = [json.dumps(FOUND), FOUND, {"images": FOUND}, {"results": FOUND}, [*lacking, *FOUND]]
     empty = ["[]", "", None, "not json", "7", {"images": None}, [1, "x"]]
     results = await results_of(*(searched(output=output) for output in [*good, *empty]))
     for result in results[: len(good)]:
@@ -65,19 +57,6 @@ async def test_results_are_read_in_every_form_that_was_seen() -> None:
     for result, output in zip(results[len(good) :], empty, strict=True):
         assert (result["outcome"], result["results"]) == ("no_match", []), output
         assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 0}]
-
-
-async def test_image_and_box_are_the_models_or_else_the_whole_first_image() -> None:
-    boxes = [None, "all", [], [1, 2, 3], [1, 2, 3, "4"], [1, 2, 3, 4_000], [-1, 2, 3, 4]]
-    wrong = [None, "", "{", "[]", '{"bbox":[NaN,1,1,1]}']
-    arguments = [json.dumps({"img_idx": -1, "bbox": box}) for box in boxes] + wrong
-    meant = json.dumps({"img_idx": 2, "bbox": [10, 20, 30, 40]})
-    answers = [searched(arguments=one) for one in [meant, *arguments]]
-    [first, *others] = await results_of(*answers)
-    assert first["searches"] == [{"image": 2, "bbox": [10, 20, 30, 40], "count": 2}]
-    assert {one["image"] for one in first["results"]} == {2}
-    for result, given in zip(others, arguments, strict=True):
-        assert result["searches"] == [{"image": 0, "bbox": WHOLE, "count": 2}], given
 
 
 async def test_a_call_seen_twice_counts_once_and_one_seen_only_at_the_end_counts() -> None:
@@ -88,26 +67,13 @@ async def test_a_call_seen_twice_counts_once_and_one_seen_only_at_the_end_counts
     assert len(result["results"]) == 2
 
 
-async def test_the_text_is_the_last_messages() -> None:
-    first = MESSAGE | {"id": "msg_0", "content": [{"type": "output_text", "text": "I look."}]}
-    ended = [CREATED, completed(first, call(FOUND), MESSAGE)]
-    pieces = [CREATED, delta("piece "), delta("by piece"), completed(call(FOUND))]
-    results = await results_of(ended, pieces)
-    assert [one["text"] for one in results] == ["两幅山水画。", "piece by piece"]
-
-
 INK = "https://pictures.example/ink.jpg"
 MENTIONS: dict[str, bool] = {
     # the text, and whether it names an address that no search returned
-    "no address at all": False,
-    f"See {INK}.": False,
     f"[ink]({INK}), ![x]({INK})": False,
     f"见{INK}\uff0c很美。": False,
     f"**{INK}**": False,
-    "https://pictures.example/hills.png?w=1!": False,
-    '<a href="https://pictures.example/hills.png?w=1">': False,
     "https://example.com/image1.jpg": True,
-    "http://pictures.example/ink.jpg": True,
     f"{INK} and {INK}.html": True,
     "HTTPS://EXAMPLE.COM": True,
 }
@@ -119,9 +85,54 @@ async def test_an_address_in_the_text_that_nobody_found_is_warned_of() -> None:
         return [CREATED, completed(call(FOUND), message)]
 
     results = await results_of(*map(saying, MENTIONS))
-    warned = {
-        text: "text_mentions_unlisted_url" in result["warnings"]
-        for text, result in zip(MENTIONS, results, strict=True)
-    }
-    assert warned == MENTIONS
-    assert {len(result["results"]) for result in results} == {2}
+    for (text, warned), result in zip(MENTIONS.items(), results, strict=True):
+        assert ("text_mentions_unlisted_url" in result["warnings"]) is warned, text
+
+
+# --- Failures ---
+
+
+def problem_of(response: httpx.Response) -> dict[str, Any]:
+    problem: dict[str, Any] = response.json()
+    assert KEY not in response.text
+    assert ("retry-after" in response.headers) is (response.status_code == 503)
+    return problem
+
+
+SHORT, NO_KEY = b"\r\ncontent-length: 99\r\n\r\n{", b'{"code":"InvalidApiKey","message":"no"}'
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "comments": (answer("200 OK", b": keep-alive\n\n", EVENTS), "upstream_interrupted"),
+    "a failure as JSON, called events": (answer("200 OK", NO_KEY, EVENTS), "upstream_auth_failed"),
+    "words": (answer("200 OK", b"hello"), "upstream_protocol"),
+    "another protocol": (b"SSH-2.0-OpenSSH\r\n", "upstream_protocol"),
+    "a broken status line": (f"HTTP/1.1 2OO {KEY}\r\n\r\n".encode(), "upstream_protocol"),
+    "less than its length": (b"HTTP/1.1 200 OK" + SHORT, "upstream_interrupted"),
+    "a refusal cut short": (b"HTTP/1.1 401 No" + SHORT, "upstream_auth_failed"),
+    "a refusal called events": (answer("500 Bad", b"", EVENTS), "upstream_unavailable"),
+    "a status of its own": (answer("418 Teapot", b"{}", JSON), "upstream_rejected"),
+    "a redirect": (answer("307 Away", b"", "location: http://127.0.0.1:9/"), "upstream_rejected"),
+    "a close between events": (OPENED, "upstream_interrupted"),
+    "a cut in a chunk": (OPENED + b"50\r\nevent:a\ndata:{", "upstream_interrupted"),
+    "a broken chunk": (OPENED + b"no chunk size\r\n", "upstream_interrupted"),
+}
+
+
+async def test_what_is_no_answer_fails_and_is_not_asked_for_again() -> None:
+    peers = [says(wire) for wire, _ in BROKEN.values() for _ in range(2)]
+    limits = {"capacity": 1, "capacity_wait_s": 0}
+    async with fronting(*peers, **limits) as (service, peer):
+        for broken, (_, code) in BROKEN.items():
+            assert problem_of(await ask(service))["code"] == code, broken
+            _, events = await service.stream("GET", params=ASKED)
+            assert KEY not in str(events)
+            assert events[-1].json()["error"]["code"] == code, broken
+        assert len(peer.requests) == 2 * len(BROKEN)
+
+
+async def test_a_call_is_closed_behind_its_last_event_though_the_upstream_talks_on() -> None:
+    late = chunk(block(COMPLETED) + block(delta("late"))) + chunk(block(CREATED))
+    async with fronting(holds(OPENED, late)) as (service, peer):
+        found = await ask(service)
+        assert found.json()["status"] == "completed"
+        assert "late" not in found.text
+        await peer.left.wait()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import resource
 import signal
 import sys
@@ -14,12 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from simulator import create_app as create_simulator
 from tests.e2e.asking import IMAGE_URL
-from tests.e2e.callers import ASKED, BLOG, BLOG_KEY, SHOP, SHOP_KEY, bearer
+from tests.e2e.callers import ASKED, BLOG, BLOG_KEY, SHOP, SHOP_KEY
 from tests.e2e.shipped import shipped
-from tests.processes import LISTENS, ROOT, service, simulator
-from tests.service import FAST, KEY, served
+from tests.processes import KEY, LISTENS, ROOT, service, simulator
 from tests.wire import dial, events_of, request
 
 GUARD_S = 120
@@ -32,24 +29,20 @@ ANONYMOUS = {"ALLOW_ANONYMOUS": "true"}
 @pytest.mark.parametrize("form", ["json", "text"])
 async def test_no_log_line_is_longer_than_eight_kibibytes(form: str) -> None:
     async with shipped(**ANONYMOUS, LOG_FORMAT=form) as (process, http):
-        url = str(http.base_url)
-        for text in ("a" * 60_000, "%01" * 20_000, "%F0%9F%98%80" * 3_000, "%22" * 20_000):
-            async with dial(url) as wire:
+        for text in ("a" * 60_000, "%0Aforged" * 7_000, "%F0%9F%98%80" * 3_000, "%22" * 20_000):
+            async with dial(str(http.base_url)) as wire:
                 wire.send(request("GET", f"/{text}", headers={"X-Request-ID": "long"}))
                 assert (await wire.head()).status == 404
     long = [line for line in process.lines if "long" in line]
     assert len(long) == 4
+    assert not [line for line in process.lines if line.startswith("forged")]
     for line in long:
         assert len(line.encode()) <= LINE_MAX_BYTES
-        if form == "json":
-            found = json.loads(line)
-            assert (found["request_id"], found["status"], found["level"]) == ("long", 404, "info")
+        assert form == "text" or json.loads(line)["status"] == 404
 
 
 @asynccontextmanager
-async def logging_into_a_pipe(
-    **settings: str,
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def unread(**settings: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process, whose log nobody reads any more once it has said where it listens."""
     reading, writing = os.pipe()
     child = await asyncio.create_subprocess_exec(
@@ -72,11 +65,11 @@ async def logging_into_a_pipe(
 
 
 async def test_a_log_that_nobody_reads_stops_nobody_and_what_is_dropped_is_counted() -> None:
-    settings = ANONYMOUS | {"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "0"}
-    async with asyncio.timeout(GUARD_S), served(create_simulator(FAST)) as upstream:
-        given = settings | {"DASHSCOPE_BASE_URL": f"{upstream}/compatible-mode/v1"}
+    async with asyncio.timeout(GUARD_S), simulator() as upstream:
+        address = {"DASHSCOPE_BASE_URL": f"{upstream.url}/compatible-mode/v1"}
+        trusts = {"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "0"}
         async with (
-            logging_into_a_pipe(**given) as (child, url),
+            unread(**ANONYMOUS, **address, **trusts) as (child, url),
             httpx.AsyncClient(base_url=url, timeout=GUARD_S) as http,
         ):
             async with dial(url) as wire:
@@ -84,18 +77,12 @@ async def test_a_log_that_nobody_reads_stops_nobody_and_what_is_dropped_is_count
                 wire.send(request("GET", "/search/srch_x") * 3_000)
                 wire.send(request("GET", "/healthz", headers={"Connection": "close"}))
                 assert (await wire.all()).count(b"HTTP/1.1 404 ") == 3_000
-            assert await lines_dropped(http) > 3_000 - LINES_MAX - 65_536 / 200
-            found = await http.post("/search", json=ASKED)
-            assert found.json()["status"] == "completed"
+            lines = (await http.get("/metrics")).text.splitlines()
+            [dropped] = [one for one in lines if one.startswith("imagesearch_log_dropped_total ")]
+            assert float(dropped.split()[1]) > 3_000 - LINES_MAX - 65_536 / 200
+            assert (await http.post("/search", json=ASKED)).json()["status"] == "completed"
             child.send_signal(signal.SIGTERM)
             assert await child.wait() == 0
-
-
-async def lines_dropped(http: httpx.AsyncClient) -> float:
-    [value] = re.findall(
-        r"^imagesearch_log_dropped_total (\S+)$", (await http.get("/metrics")).text, re.MULTILINE
-    )
-    return float(value)
 
 
 async def test_sighup_reads_the_client_keys_again_and_ends_no_stream(tmp_path: Path) -> None:
@@ -123,11 +110,10 @@ async def test_sighup_reads_the_client_keys_again_and_ends_no_stream(tmp_path: P
         file.write_text(f"blog:{BLOG_KEY}")
         process.signal(signal.SIGHUP)
         await statuses(http, 401, 200)
-        for times, bad in enumerate(("nonsense", ""), start=1):  # The keys stay as they were.
-            file.write_text(bad)
-            process.signal(signal.SIGHUP)
-            while sum("client keys are kept" in line for line in process.lines) < times:
-                await statuses(http, 401, 200)
+        file.write_text("nonsense")
+        process.signal(signal.SIGHUP)
+        while "client keys are kept" not in process.said:
+            await statuses(http, 401, 200)
         file.write_text(f"blog:{BLOG_KEY},shop:{SHOP_KEY}")
         process.signal(signal.SIGHUP)
         await statuses(http, 200, 200)
@@ -136,8 +122,6 @@ async def test_sighup_reads_the_client_keys_again_and_ends_no_stream(tmp_path: P
         assert "r=1" in again.headers["ratelimit"]
         await http.post(f"{upstream.url}/gate/hup")
         assert events_of(await wire.rest())[-1] == b"search.completed"
-        process.signal(signal.SIGTERM)
-        assert await process.ended() == 0
     assert SHOP_KEY not in process.said
 
 
@@ -159,20 +143,3 @@ async def test_who_exhausts_the_memory_is_not_told_to_try_again() -> None:
         assert (failed.json()["retryable"], failed.json()["billed"]) == (False, "no")
         resource.prlimit(process.pid, resource.RLIMIT_AS, before)
         assert (await http.post("/search", json=ASKED | {"prompt": "?"})).status_code == 200
-        again = await http.get("/search/srch_x", headers=bearer("x"))
-        assert again.status_code == 404
-
-
-async def test_an_upload_that_still_arrives_at_the_end_is_told_so() -> None:
-    head = "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    async with (
-        asyncio.timeout(GUARD_S),
-        shipped(**ANONYMOUS, SHUTDOWN_GRACE_S="5") as (process, http),
-        dial(process.url) as wire,
-    ):
-        wire.send(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
-        assert (await http.get("/readyz")).status_code == 200
-        process.signal(signal.SIGTERM)
-        status, headers, problem = await wire.body()
-        assert (status, problem["code"], problem["retryable"]) == (503, "draining", True)
-        assert headers["content-type"] == "application/problem+json"

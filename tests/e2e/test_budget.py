@@ -1,4 +1,4 @@
-"""Budgets hold whatever comes at once, for each client and for all, until UTC midnight."""
+"""How much may be searched: at once (the capacity), and for how much money a day (budgets)."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clock import until
+from tests.clock import settle, skip, until
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
 from tests.e2e.money import RESERVED, no_search_runs, price, spent
 from tests.service import Running, running
@@ -16,10 +16,6 @@ from tests.waiting import eventually
 
 SMALL = Decimal("0.09")
 """One search fits, and three do not, however a budget counts the one that crosses it."""
-
-
-async def ask(service: Running, prompt: str, **headers: str) -> httpx.Response:
-    return await service.http.post("/search", json=ASKED | {"prompt": prompt}, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -58,50 +54,70 @@ async def test_of_many_searches_at_once_as_many_are_admitted_as_the_budget_is_fo
         assert await spent(service) == owed
 
 
-async def use_up(service: Running, **headers: str) -> httpx.Response:
-    answers = [await ask(service, f"Question {number}", **headers) for number in range(3)]
+async def use_up(service: Running, client: dict[str, str]) -> httpx.Response:
+    bodies = [ASKED | {"prompt": f"Question {number}"} for number in range(3)]
+    answers = [await service.http.post("/search", json=body, headers=client) for body in bodies]
     refused = next(answer for answer in answers if answer.is_error)
     assert answers[0].status_code == 200
     assert (refused.status_code, refused.json()["code"]) == (402, "budget_exceeded")
+    again = await service.http.post("/search", json=bodies[0], headers=client)
+    assert (again.status_code, again.headers["x-cache"]) == (200, "hit")
     return refused
-
-
-async def test_what_was_set_aside_is_given_back_when_the_search_has_ended() -> None:
-    async with running(budget_total_cny_per_day=Decimal("0.25")) as service:
-        for number in range(4):
-            assert (await ask(service, f"Question {number}")).status_code == 200
 
 
 async def test_one_clients_budget_is_not_anothers() -> None:
     async with running(**GUARDED, budget_client_cny_per_day=SMALL) as service:
         for client in (SHOP, BLOG):
-            await use_up(service, **client)
-            again = await ask(service, "Question 0", **client)
-            assert (again.status_code, again.headers["x-cache"]) == (200, "hit")
+            await use_up(service, client)
 
 
 async def test_the_budget_of_all_is_used_up_by_anybody_until_utc_midnight() -> None:
     # A refused search gives its place back: there is one only.
     limits: dict[str, Any] = {"budget_total_cny_per_day": SMALL, "capacity": 1}
     async with running(**GUARDED, **limits, capacity_wait_s=0) as service:
-        refused = (await use_up(service, **SHOP)).json()
+        refused = (await use_up(service, SHOP)).json()
         to_midnight_s = 86_400 - time.time() % 86_400
         difference_s = abs(refused["retry_after"] - to_midnight_s)
         assert min(difference_s, 86_400 - difference_s) <= 10
-        for method, name in (("POST", "json"), ("GET", "params")):
-            how: dict[str, Any] = {name: ASKED | {"prompt": f"By {method}"}}
-            response, events = await service.stream(method, **how, headers=BLOG)
-            assert (response.status_code, events) == (402, [])
+        response, events = await service.stream("GET", params=ASKED, headers=BLOG)
+        assert (response.status_code, events) == (402, [])
 
 
-@pytest.mark.parametrize("limit", ["budget_total_cny_per_day", "budget_client_cny_per_day", None])
-async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str | None) -> None:
-    limits: dict[str, Any] = {limit: Decimal(1)} if limit else {}
+@pytest.mark.parametrize("limit", ["budget_total_cny_per_day", "budget_client_cny_per_day"])
+async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str) -> None:
+    limits: dict[str, Any] = {limit: Decimal(1)}
     async with running(**limits) as service:
         answer = await service.http.post("/search", json=ASKED | {"model": "qwen3.8-27b"})
-        if limit:
-            assert (answer.status_code, answer.json()["code"]) == (422, "model_not_allowed")
-            assert "PRICES" in answer.json()["detail"]
-        else:
-            assert (answer.json()["status"], answer.json()["cost"]) == ("completed", None)
-            assert await spent(service) == 0
+        assert (answer.status_code, answer.json()["code"]) == (422, "model_not_allowed")
+        assert "PRICES" in answer.json()["detail"]
+
+
+# --- At once ---
+
+
+async def begin(service: Running, tag: str) -> asyncio.Task[httpx.Response]:
+    asked = ASKED | {"prompt": f"[sim gated tag={tag}]"}
+    asking = asyncio.create_task(service.http.post("/search", json=asked, timeout=None))
+    await settle(300)
+    return asking
+
+
+async def test_who_waits_is_served_in_time_or_refused_at_no_cost_and_who_left_is_not() -> None:
+    async with running(capacity=1, capacity_wait_s=20) as service:
+        first, late = await begin(service, "first"), await begin(service, "late")
+        skip(19)
+        await settle(100)
+        assert not late.done()
+        skip(1.5)
+        refused = await late
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert refused.json()["retryable"] is True
+        assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] >= 1
+        assert (service.record.total, await spent(service)) == (1, Decimal(0))
+        gone, waiting = await begin(service, "gone"), await begin(service, "next")
+        gone.cancel()
+        await settle(200)
+        await service.open_gate("first")
+        await service.open_gate("next")
+        assert (await first).json()["status"] == (await waiting).json()["status"] == "completed"
+        assert service.record.total == 2

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
-import pytest
 
 from tests.e2e.asking import IMAGE_URL
 from tests.processes import Process, service, simulator
@@ -37,10 +36,10 @@ async def begin(stack: AsyncExitStack, process: Process, prompt: str) -> Wire:
     return wire
 
 
-async def wait_until_draining(http: httpx.AsyncClient) -> httpx.Response:
+async def wait_until_draining(http: httpx.AsyncClient) -> None:
     while (ready := await http.get("/readyz")).status_code == 200:
         pass
-    return ready
+    assert int(ready.headers["retry-after"]) > 0
 
 
 async def test_a_drain_under_load_cuts_nobody() -> None:
@@ -48,7 +47,9 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
         enter = stack.enter_async_context
         upstream, process = await enter(processes(SHUTDOWN_GRACE_S="2"))
         http = await enter(httpx.AsyncClient(base_url=process.url))
-        soon = [await begin(stack, process, f"[sim gated tag=soon] {n}") for n in range(SOON)]
+        left, *soon = [
+            await begin(stack, process, f"[sim gated tag=soon] {n}") for n in range(SOON)
+        ]
         late = [await begin(stack, process, f"[sim stall after=14] {n}") for n in range(LATE)]
         plain = {"image_url": IMAGE_URL, "prompt": "[sim stall after=14] 0"}
         waiting = asyncio.create_task(http.post("/search", json=plain))
@@ -58,18 +59,20 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
         stalled = {**v1, "input": "[sim stall]", "stream": True}
         v1_stream.send(request("POST", "/v1/responses", body=stalled))
         assert (await v1_stream.head()).status == 200
+        seen = last_id(await left.events(1))
 
         process.signal(signal.SIGTERM)
-        ready = await wait_until_draining(http)
-        assert ready.status_code == 503
-        assert int(ready.headers["retry-after"]) > 0
+        await wait_until_draining(http)
         refused = await http.post("/search/stream", json={"image_url": IMAGE_URL})
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         assert refused.json()["retryable"]
-        assert int(refused.headers["retry-after"]) > 0
+        left.reset()
+        again = await enter(dial(process.url))
+        again.send(request("GET", "/search/stream", headers={"Last-Event-ID": seen}))
+        assert (await again.head()).status == 200
         await http.post(f"{upstream.url}/gate/soon")
 
-        finished = [await wire.rest() for wire in soon]
+        finished = [await wire.rest() for wire in (again, *soon)]
         broken = [await wire.rest() for wire in late]
         assert await process.ended() == 0, process.said
         for stream in (*finished, *broken):
@@ -85,8 +88,6 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
         *_, last = (await v1_stream.rest()).split(b"\n\n")[:-1]
         assert last.startswith(b"event: response.failed\n")
         assert b'"draining"' in last
-        with pytest.raises(httpx.ConnectError):
-            await http.get("/readyz")
 
 
 def check_invited_back(streams: list[bytes]) -> None:
@@ -95,44 +96,11 @@ def check_invited_back(streams: list[bytes]) -> None:
     for stream in streams:
         last = stream.strip().rpartition(b"\n\n")[2].decode()
         fields = dict(re.findall(r"^(\w+): (.*)$", last, re.MULTILINE))
-        assert fields["event"] == "search.failed"
-        last_event = json.loads(fields["data"])
-        assert last_event["error"]["code"] == "draining"
-        assert last_event["error"]["retryable"]
-        assert last_event["result"]["status"] == "failed"
+        error = json.loads(fields["data"])["error"]
+        assert (fields["event"], error["code"]) == ("search.failed", "draining")
         pauses_ms.add(int(fields["retry"]))
     assert len(pauses_ms) > len(streams) // 2
-    assert min(pauses_ms) >= 1_000
-    assert max(pauses_ms) <= 10_000
-
-
-async def test_a_running_search_can_be_read_again_while_the_service_drains() -> None:
-    async with AsyncExitStack() as stack:
-        upstream, process = await stack.enter_async_context(processes())
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=process.url))
-        wire = await begin(stack, process, "[sim gated tag=soon]")
-        seen = last_id(await wire.events(1))
-        process.signal(signal.SIGTERM)
-        await wait_until_draining(http)
-        wire.reset()
-        again = await stack.enter_async_context(dial(process.url))
-        again.send(request("GET", "/search/stream", headers={"Last-Event-ID": seen}))
-        assert (await again.head()).status == 200
-        await http.post(f"{upstream.url}/gate/soon")
-        assert events_of(await again.rest())[-1] == b"search.completed"
-        assert await process.ended() == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_an_idle_service_ends_at_once(number: signal.Signals) -> None:
-    async with (
-        processes(SHUTDOWN_GRACE_S="3600") as (_, process),
-        httpx.AsyncClient(base_url=process.url) as http,
-    ):
-        # A connection that is kept alive holds nothing up.
-        assert (await http.get("/readyz")).status_code == 200
-        process.signal(number)
-        assert await process.ended() == 0, process.said
+    assert 1_000 <= min(pauses_ms) <= max(pauses_ms) <= 10_000
 
 
 async def test_a_second_signal_ends_the_grace_and_still_cuts_nobody() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.clock import quiet
-from tests.e2e.asking import IMAGE_URL, ask
+from tests.e2e.asking import IMAGE_URL
 from tests.service import running
 from tests.wire import dial, request
 
@@ -47,10 +47,3 @@ async def test_running_searches_that_fill_the_store_are_not_dropped_for_new_ones
                 assert state["status"] == "in_progress"
                 await service.http.delete(f"/search/{each}")
             await service.record.idle()
-
-
-async def test_an_answer_without_end_is_ended_here() -> None:
-    limits: dict[str, Any] = {"upstream_max_event_bytes": 65_536}
-    async with running(**limits, search_max_bytes=4 * 65_536 + 2**20) as service:
-        answer = await ask(service, "POST /search/stream", "[sim endless bytes=20000]")
-        assert answer.outcome == ("upstream_protocol", False)

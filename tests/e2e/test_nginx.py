@@ -1,34 +1,43 @@
-"""The configuration of nginx, read by nginx itself and run in front of a scripted upstream."""
+"""Behind nginx: with the configuration that is shipped, and as people set it up themselves."""
 
 import asyncio
 import os
-import re
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from app.settings import Settings
-from tests.peer import Handler, Peer, says_then, serving
-from tests.wire import Wire, dial, request
+from tests.e2e.callers import ASKED, GUARDED, token
+from tests.peer import says_then, serving
+from tests.processes import ROOT
+from tests.service import listen, parse_block, running
+from tests.wire import EVENT_STREAM, dial, request
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+SHIPPED = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+USUAL = """
+access_log off;
+server {
+    listen 80;
+    location /images/ { proxy_pass http://127.0.0.1:8000/; }
+    location /kept/ { proxy_pass http://127.0.0.1:8000; }
+    location /locked/ {
+        auth_basic "site"; auth_basic_user_file passwords; proxy_pass http://127.0.0.1:8000/;
+    }
+}
+"""
+"""Another `Host`, the prefix stripped or kept, a password in front."""
 POLL_S = 0.05
-HEAD_MAX_BYTES = 65_536
-"""What the service takes of address and headers."""
-KEEP_ALIVE_S = 75
-"""How long the service keeps an idle connection; nginx has to close its own sooner."""
 FIRST = b"id: a:1\nevent: search.created\ndata: {}\n\n"
 SECOND = b"id: a:2\nevent: search.completed\ndata: {}\n\n"
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n"
     b"X-Request-ID: req-1\r\nConnection: close\r\n\r\n"
 )
-STREAM = says_then(HEAD + FIRST, SECOND)
 
 if NGINX is None and os.environ.get("CI") != "true":
     reason = "nginx is not installed (Debian: apt-get install nginx-light)"
@@ -36,12 +45,25 @@ if NGINX is None and os.environ.get("CI") != "true":
 
 
 @asynccontextmanager
-async def nginx(folder: Path, upstream_port: int) -> AsyncIterator[str]:
+async def nginx(
+    folder: Path, upstream_port: int, configuration: str = SHIPPED
+) -> AsyncIterator[str]:
     """Run it in front of a port; yields its own address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    assert NGINX, "nginx is needed here"
+    with listen() as probe:
         port = probe.getsockname()[1]
-    command = configured(folder, listen=port, upstream_port=upstream_port)
+    text = configuration.replace("/var/log/nginx/", f"{folder}/")
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    text = text.replace("127.0.0.1:8000", f"127.0.0.1:{upstream_port}")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    aside = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    main = folder / "nginx.conf"
+    main.write_text(
+        f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\n"
+        f"error_log {folder}/start.log;\nevents {{}}\nhttp {{\n{aside}{text}\n}}\n",
+        encoding="utf-8",
+    )
+    command = (NGINX, "-e", str(folder / "start.log"), "-c", str(main))
     process = await asyncio.create_subprocess_exec(*command)
     try:
         while not (folder / "nginx.pid").exists():
@@ -53,38 +75,6 @@ async def nginx(folder: Path, upstream_port: int) -> AsyncIterator[str]:
         await process.wait()
 
 
-@asynccontextmanager
-async def proxied(folder: Path, handler: Handler) -> AsyncIterator[tuple[Wire, Peer]]:
-    async with (
-        asyncio.timeout(60),
-        serving(handler) as peer,
-        nginx(folder, peer.port) as url,
-        dial(url) as wire,
-    ):
-        yield wire, peer
-
-
-def configured(folder: Path, *, listen: int, upstream_port: int) -> list[str]:
-    assert NGINX, "nginx is needed here"
-    text = CONFIGURATION.read_text(encoding="utf-8")
-    for old, new in (
-        ("listen 80;", f"listen 127.0.0.1:{listen};"),
-        ("server 127.0.0.1:8000;", f"server 127.0.0.1:{upstream_port};"),
-        ("/var/log/nginx/", f"{folder}/"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    aside = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
-    main = folder / "nginx.conf"
-    main.write_text(
-        f"daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\n"
-        f"error_log {folder}/start.log;\nevents {{}}\nhttp {{\n{aside}{text}\n}}\n",
-        encoding="utf-8",
-    )
-    return [NGINX, "-e", str(folder / "start.log"), "-c", str(main)]
-
-
 def logged(folder: Path) -> str:
     return "".join(log.read_text() for log in folder.glob("*.log"))
 
@@ -92,37 +82,67 @@ def logged(folder: Path) -> str:
 async def test_an_event_passes_before_the_next_one_is_made_and_no_query_is_logged(
     tmp_path: Path,
 ) -> None:
-    async with proxied(tmp_path, STREAM) as (wire, peer):
-        wire.send(request("GET", "/search/stream", query={"access_token": "not-for-logs"}))
+    secret = {"access_token": "not-for-logs"}
+    async with (
+        asyncio.timeout(60),
+        serving(says_then(HEAD + FIRST, SECOND)) as peer,
+        nginx(tmp_path, peer.port) as url,
+        dial(url) as wire,
+    ):
+        wire.send(request("GET", "/search/stream", query=secret))
         assert (await wire.head()).headers["x-accel-buffering"] == "no"
         assert await wire.piece() == FIRST
         peer.go_on.set()
         assert await wire.rest() == SECOND
-        wire.send(request("GET", "/metrics", query={"access_token": "not-for-logs"}))
+        wire.send(request("GET", "/metrics", query=secret))
         assert (await wire.head()).status == 404
         [asked] = peer.requests
         assert asked.startswith(b"GET /search/stream?access_token=not-for-logs HTTP/1.1\r\n")
         assert b"\r\nHost: service\r\n" in asked
         assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in asked
+    # Of a request that was sent once, a second server would bill the tokens again.
+    assert " proxy_next_upstream off;\n" in SHIPPED
     written = logged(tmp_path)
     assert '"GET /search/stream" 200' in written
     assert "not-for-logs" not in written
 
 
-def test_times_and_sizes_fit_those_of_the_service_and_nothing_is_asked_for_twice() -> None:
-    text = CONFIGURATION.read_text(encoding="utf-8")
-    seconds = {
-        name: int(value) for name, value in re.findall(r"^ +(\w+) (\d+)s;$", text, re.MULTILINE)
-    }
-    defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    longest_s = defaults["upstream_total_timeout_s"] + defaults["upstream_retry_total_s"]
-    assert seconds["proxy_read_timeout"] > longest_s
-    assert seconds["keepalive_timeout"] < KEEP_ALIVE_S
-    # What is too large is refused by the service, in words that a page may read.
-    sizes = {
-        name: int(s) for name, s in re.findall(r"^ +(\w+) (?:4 )?(\d+)[mk];$", text, re.MULTILINE)
-    }
-    assert sizes["client_max_body_size"] * 2**20 > defaults["body_max_bytes"]
-    assert sizes["large_client_header_buffers"] * 1_024 >= HEAD_MAX_BYTES
-    # Of a request that was sent once, a second server would bill the tokens again.
-    assert " proxy_next_upstream off;\n" in text
+@asynccontextmanager
+async def usual(folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    (folder / "passwords").write_text("user:{PLAIN}password\n", encoding="utf-8")
+    async with (
+        running(**settings) as service,
+        nginx(folder, int(service.url.rpartition(":")[2]), USUAL) as url,
+        httpx.AsyncClient(base_url=url, timeout=60) as http,
+    ):
+        yield http
+
+
+@pytest.mark.parametrize("prefix", ["/images", "/kept"])
+async def test_a_page_of_the_service_searches_though_its_host_is_rewritten(
+    prefix: str, tmp_path: Path
+) -> None:
+    async with usual(tmp_path, root_path=prefix) as http:
+        page = {"Origin": str(http.base_url), "Sec-Fetch-Site": "same-origin"}
+        stream = await http.post(f"{prefix}/search/stream", json=ASKED, headers=page)
+        assert parse_block(stream.text.split("\n\n")[-2]).event == "search.completed"
+        again = await http.get(stream.headers["location"], params={"after": 1})
+        assert again.status_code == 200
+        refused = await http.post(f"{prefix}/v1/responses", json={})
+        assert refused.headers["x-should-retry"] == "false"
+        assert refused.json()["error"]["code"]
+        foreign = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+        assert (await http.post(f"{prefix}/search", json=ASKED, headers=foreign)).status_code == 403
+        assert (await http.get(f"{prefix}/client.js")).status_code == 200
+
+
+async def test_a_token_is_good_behind_a_password_of_the_proxy(tmp_path: Path) -> None:
+    async with usual(tmp_path, **GUARDED) as http:
+        sent: dict[str, Any] = {
+            "params": ASKED | {"access_token": token()},
+            "headers": EVENT_STREAM,
+        }
+        path = "/locked/search/stream"
+        assert (await http.get(path, **sent)).status_code == 401
+        stream = await http.get(path, **sent, auth=("user", "password"))
+        assert parse_block(stream.text.split("\n\n")[-2]).event == "search.completed"

@@ -69,39 +69,40 @@ async def upstream(certificate: tuple[Path, Path]) -> AsyncGenerator[Peer, None]
         yield peer
 
 
-async def searched(upstream: Peer, **settings: Any) -> dict[str, Any]:
-    """The result of a search with a large upload."""
-    base_url = f"https://localhost:{upstream.port}/compatible-mode/v1"
+def large_upload() -> bytes:
+    """A picture of more bytes than a TLS connection takes at once."""
     large = io.BytesIO()
     Image.effect_noise((1600, 1600), 80).save(large, "PNG")
-    files = {"image": ("x.png", large.getvalue())}
-    async with running_against(base_url, upstream_retries=0, **settings) as service:
-        answer = await service.http.post("/search", data={"prompt": ASKED["prompt"]}, files=files)
-        assert "secret" not in answer.text
-        result: dict[str, Any] = answer.json()
-        return result
+    return large.getvalue()
 
 
-async def test_a_private_ca_is_trusted_only_where_it_is_given(
-    certificate: tuple[Path, Path], upstream: Peer
+PROXIES: list[tuple[str, bool, str | None]] = [
+    # who logs in to the proxy (empty: there is none), whether the CA is given, our code
+    ("", True, None),
+    ("", False, "upstream_unavailable"),
+    ("user:secret", True, None),
+    ("user:wrong", True, "upstream_unavailable"),
+    ("user:down", True, "upstream_unavailable"),
+]
+
+
+@pytest.mark.parametrize(("login", "trusts", "code"), PROXIES)
+async def test_a_search_goes_through_the_proxy_to_whom_the_ca_speaks_for_or_costs_nothing(
+    login: str, code: str | None, certificate: tuple[Path, Path], upstream: Peer, *, trusts: bool
 ) -> None:
-    found = await searched(upstream, upstream_ca_file=str(certificate[0]))
-    assert found["status"] == "completed"
-    refused = await searched(upstream)
-    assert (refused["code"], refused["billed"]) == ("upstream_unavailable", "no")
-
-
-@pytest.mark.parametrize(
-    ("login", "code"),
-    [("user:secret@", None), ("user:wrong@", "upstream_unavailable"), ("", "upstream_unavailable")],
-)
-async def test_a_proxy_is_used_with_its_password_and_one_that_refuses_costs_nothing(
-    login: str, code: str | None, certificate: tuple[Path, Path], upstream: Peer
-) -> None:
+    settings: dict[str, Any] = {"upstream_ca_file": str(certificate[0])} if trusts else {}
+    base_url = f"https://localhost:{upstream.port}/compatible-mode/v1"
     async with serving(forwards(upstream.port, connect=True)) as proxy:
-        proxy_url = f"http://{login}127.0.0.1:{proxy.port if login else 9}"
-        ca_file = str(certificate[0])
-        found = await searched(upstream, upstream_proxy=proxy_url, upstream_ca_file=ca_file)
+        if login:
+            port = 9 if login == "user:down" else proxy.port
+            settings["upstream_proxy"] = f"http://{login}@127.0.0.1:{port}"
+        async with running_against(base_url, upstream_retries=0, **settings) as service:
+            fields, files = {"prompt": ASKED["prompt"]}, {"image": large_upload()}
+            answer = await service.http.post("/search", data=fields, files=files)
+    assert "secret" not in answer.text
+    found = answer.json()
     assert (found.get("code"), found.get("billed")) == (code, code and "no")
-    if login:
-        assert proxy.requests[0].startswith(b"CONNECT localhost:%d " % upstream.port)
+    assert found["status"] == ("completed" if code is None else 502)
+    for request in proxy.requests:
+        assert request.startswith(b"CONNECT localhost:%d " % upstream.port)
+    assert bool(proxy.requests) is (login not in ("", "user:down"))

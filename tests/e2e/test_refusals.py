@@ -1,13 +1,18 @@
-"""Every refusal that the upstream has words for, in each of its envelopes, to each caller."""
+"""Every refusal that the upstream has words for, in each of its envelopes, to each caller.
 
+What it says of a caller's picture, address or words is the caller's error, never ours.
+"""
+
+import json
 from collections.abc import AsyncGenerator
 
 import pytest
 
 from simulator.refusals import REFUSALS
-from tests.e2e.asking import WAYS, Answer, ask
+from tests.e2e.asking import ASKED, WAYS, Answer, ask
 from tests.e2e.refusal_table import MEANINGS
-from tests.service import Running, running
+from tests.peer import Handler, answer, says
+from tests.service import Running, fronting, running
 
 FORMS = ("http", "nested", "sse", "failed", "frame after=3")
 """Three bodies, a lone `response.failed` in HTTP 200, and a frame in the middle of a stream."""
@@ -75,3 +80,70 @@ async def test_retries_end_with_their_number_or_the_time_for_them() -> None:
     assert answer.outcome == ("upstream_rate_limited", True)
     assert answer.waited_s <= 20
     assert 6 <= answer.calls <= 9
+
+
+WRONG, PARAMETER = "InvalidParameter", "invalid_parameter_error"
+PREFIX = "<400> InternalError.Algo.InvalidParameter: "
+
+WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
+    # our code, and whether it is retryable: the upstream's codes and messages
+    ("image_unfetchable", False): [
+        (PARAMETER, "The image format is illegal and cannot be opened"),
+        (WRONG, "oss download error."),
+        (WRONG, "Failed to download input files."),
+        (WRONG, "Input files format not supported."),
+        ("InvalidURL", "The request URL is invalid, please check it."),
+        ("InvalidURL.ConnectionRefused", "Connection to a.example refused, please check it."),
+        ("InvalidImageFormat", "The input image is in invalid format."),
+        ("InvalidImage.FileFormat", "Not supported."),
+        ("InvalidFile.Openerror", "It cannot be opened."),
+        ("BadRequest.InputDownloadFailed", "Failed to download the input file: 404."),
+        (WRONG, "Something new about a picture"),
+        (PARAMETER, "Something new about a url"),
+        (PARAMETER, "Something new, multimodal"),
+    ],
+    ("image_unfetchable", True): [
+        ("InvalidURL.Timeout", "Download https://a.example/x timeout, please check it."),
+        (PARAMETER, "Download multimodal file timed out"),
+        (WRONG, "Something new about an image: timeout"),
+    ],
+    ("image_dimensions", False): [
+        (PARAMETER, "Input image is too small after resizing based on max_pixels."),
+        (PARAMETER, "the size of input image is too small or too large."),
+        ("InvalidImageResolution", "The input image resolution is too large or small."),
+    ],
+    ("image_too_large", False): [("InvalidFile.Size", "Invalid file size, at most 10 MB.")],
+    ("invalid_request", False): [
+        (PARAMETER, "Total message token length exceed model limit (131072 tokens)."),
+        (PARAMETER, "Invalid text: <|image_pad|>"),
+    ],
+    ("content_blocked", False): [
+        ("IPInfringementSuspect", "No."),
+        ("FaqRuleBlocked", "No."),
+        ("CustomRoleBlocked", "No."),
+        (WRONG, "The text does not comply with green network verification."),
+    ],
+    ("upstream_rejected", False): [(WRONG, "Something new")],
+}
+
+
+def refusal(code: str, message: str) -> Handler:
+    body = json.dumps({"code": code, "message": message, "request_id": "req-1"})
+    return says(answer("400 Bad Request", body.encode(), "content-type: application/json"))
+
+
+@pytest.mark.parametrize("meaning", WORDS, ids=str)
+async def test_each_message_means_the_same_with_and_without_its_prefix(
+    meaning: tuple[str, bool],
+) -> None:
+    rows = [
+        ((code, message), refusal(code, prefix + message))
+        for code, message in WORDS[meaning]
+        for prefix in ("", PREFIX)
+    ]
+    async with fronting(*(part for _, part in rows), upstream_retries=0) as (service, _):
+        for number, (words, _) in enumerate(rows):
+            asked = ASKED | {"prompt": f"Question {number}"}
+            problem = (await service.http.post("/search", json=asked)).json()
+            assert (problem["code"], problem["retryable"]) == meaning, words
+            assert problem["billed"] == "no"

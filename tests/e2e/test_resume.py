@@ -9,7 +9,7 @@ from typing import Any
 from tests.clock import settle, skip
 from tests.e2e.asking import ASKED, IMAGE_URL
 from tests.service import Running, running
-from tests.wire import dial, events_of, last_id, request, whole_frames
+from tests.wire import dial, events_of, last_id, replay, request, whole_frames
 
 SEARCHES = 200
 AT_ONCE = 20
@@ -68,7 +68,7 @@ class CutCaller:
         search_id, _, count = last_id(self.got).partition(":")
         assert events_of(self.got)[-1] == b"search.completed"
         assert len(events_of(self.got)) == int(count)
-        assert await replay(self.service, search_id) == self.got
+        assert await replay(self.service.url, search_id) == self.got
         assert await statuses(self.service, WAYS[:1], self.body, last_id(self.got)) == {204}
 
     async def _read(self, n_bytes: int | None) -> None:
@@ -95,13 +95,6 @@ class CutCaller:
         if self.chance.random() < 0.5:
             return request("GET", "/search/stream", query=self.body)
         return request("POST", "/search/stream", body=self.body)
-
-
-async def replay(service: Running, search_id: str, *, after: int = 0) -> bytes:
-    async with dial(service.url) as wire:
-        wire.send(request("GET", f"/search/{search_id}/stream", query={"after": after}))
-        assert (await wire.head()).status == 200
-        return whole_frames(await wire.rest())
 
 
 async def statuses(service: Running, ways: list[Way], body: dict[str, Any], seen: str) -> set[int]:
@@ -133,7 +126,7 @@ async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one(
     service: Running,
 ) -> None:
     search_id = (await service.http.post("/search", json=ASKED)).json()["id"]
-    whole = await replay(service, search_id)
+    whole = await replay(service.url, search_id)
     for frame in whole.decode().removesuffix("\n\n").split("\n\n"):
         names = [line.partition(": ")[0] for line in frame.split("\n")]
         assert names == ["event", "data", "id"]
@@ -142,7 +135,7 @@ async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one(
         cut = whole_frames(whole[: ends[seen + 1] - 1])
         assert cut == whole[:end]
         assert int(last_id(cut).partition(":")[2] or 0) == seen
-        assert await replay(service, search_id, after=seen) == whole[end:]
+        assert await replay(service.url, search_id, after=seen) == whole[end:]
     seen_all = f"{search_id}:{len(ends) - 1}"
     assert await statuses(service, WAYS, ASKED, seen_all) == {204}
     assert service.record.total == 1

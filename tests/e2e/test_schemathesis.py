@@ -6,8 +6,10 @@ It runs as whoever holds the document would run it: as a process of its own, ove
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,24 +61,17 @@ async def known_requests(service: Running) -> dict[str, Any]:
 async def attack(service: Running, folder: Path, log: Path) -> tuple[int, str]:
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env |= {"PYTHONPATH": str(ROOT), "HOOKS": str(HERE / "schemathesis_hooks.py")}
-    process = await asyncio.create_subprocess_exec(
+    command = [
         *(sys.executable, "-m", "schemathesis.cli", "--no-color"),
         *("--config-file", str(HERE / "schemathesis.toml"), "run", f"{service.url}/openapi.json"),
         *("--report-ndjson-path", str(log), "--header", f"Authorization: {SHOP['Authorization']}"),
         *("--phases", "examples,fuzzing"),
-        cwd=folder,
-        env=env | {"KNOWN_REQUESTS": json.dumps(await known_requests(service))},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(GUARD_S):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        ended = await process.wait()
-    return ended, said.decode()
+    ]
+    env |= {"KNOWN_REQUESTS": json.dumps(await known_requests(service))}
+    how: dict[str, Any] = {"cwd": folder, "env": env, "text": True, "timeout": GUARD_S}
+    asking = partial(subprocess.run, command, check=False, capture_output=True, **how)
+    ended = await asyncio.to_thread(asking)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 def statuses_in(log: Path) -> dict[str, Counter[int]]:

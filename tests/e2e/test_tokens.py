@@ -58,26 +58,18 @@ async def test_a_token_is_honoured_on_its_page_and_until_it_ends(guarded: Runnin
 
 
 ORIGINS = ("null", "app.example", f"{PAGE}/x", "https://u@app.example")
-BODIES: list[tuple[str, int, str]] = [
-    # what is sent, the status, and the field that is blamed
-    *((f'{{"ttl_s": {ttl_s}}}', 422, "ttl_s") for ttl_s in (901, 0, '"60"')),
-    *((f'{{"origin": "{origin}"}}', 422, "origin") for origin in ORIGINS),
-    ('{"sub": "blog"}', 422, "sub"),
-    ("[]", 400, ""),
-    ("{", 400, ""),
+BODIES: list[dict[str, Any]] = [
+    *({"ttl_s": ttl_s} for ttl_s in (901, 0, "60")),
+    *({"origin": origin} for origin in ORIGINS),
+    {"sub": "blog"},
 ]
 
 
 async def test_a_token_that_cannot_be_as_asked_is_refused(guarded: Running) -> None:
-    headers = SHOP | {"Content-Type": "application/json"}
-    for body, status, field in BODIES:
-        answer = await guarded.http.post("/tokens", headers=headers, content=body)
-        assert answer.status_code == status, body
-        assert not field or answer.json()["errors"][0]["field"] == field, body
-    as_text = SHOP | {"Content-Type": "text/plain"}
-    for content, status in ((b"", 200), (b'{"ttl_s": 60}', 400)):
-        answer = await guarded.http.post("/tokens", headers=as_text, content=content)
-        assert answer.status_code == status
+    for body in BODIES:
+        answer = await guarded.http.post("/tokens", headers=SHOP, json=body)
+        assert answer.status_code == 422, body
+        assert [one["field"] for one in answer.json()["errors"]] == list(body)
     async with running(**GUARDED | {"client_token_secret": ""}) as keyed:
         assert (await keyed.http.post("/tokens", headers=SHOP)).status_code == 404
         assert (await look(keyed, token())).status_code == 401

@@ -13,7 +13,7 @@ from tests.clock import quiet
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.callers import BLOG, GUARDED, SHOP
 from tests.e2e.money import no_search_runs, price, spent, unknown
-from tests.e2e.v1 import asked, blocks, create, error_of
+from tests.e2e.v1 import asked, create, error_of
 from tests.service import Running, running
 from tests.waiting import eventually
 
@@ -51,8 +51,9 @@ async def test_what_may_have_been_billed_is_charged(
 
 
 @either
-async def test_leaving_closes_the_upstream_call_at_once(*, stream: bool) -> None:
-    async with running(stream_linger_s=3_600, stream_commit_s=0.01) as service:
+@pytest.mark.parametrize("http", [None, "h11"], ids=["as shipped", "plain uvicorn"])
+async def test_leaving_closes_the_upstream_call_at_once(*, http: str | None, stream: bool) -> None:
+    async with running(http=http, stream_linger_s=3_600, stream_commit_s=0.01) as service:
         scenario = "stall" if stream else "hang"
         asking = asyncio.create_task(create(service, asked(f"[sim {scenario}]", stream=stream)))
         await service.record.until(lambda record: record.open == 1)
@@ -106,23 +107,7 @@ async def test_a_key_knows_a_picture_by_its_content_and_a_large_one_is_made_smal
         assert (sent.width, sent.height) == (32, 32)
 
 
-async def test_a_failed_call_frees_its_key(service: Running) -> None:
-    body = asked("[sim http_500 times=1]", stream=True)
-    assert (await create(service, body, **KEYED)).status_code == 502
-    assert blocks((await create(service, body, **KEYED)).text)[-1][0] == "response.completed"
-
-
-async def test_without_a_free_place_the_call_may_be_tried_again() -> None:
-    async with running(capacity=1, capacity_wait_s=0) as service:
-        asking = asyncio.create_task(create(service, asked("[sim hang]")))
-        await service.record.until(lambda record: record.open == 1)
-        refused = await create(service, asked(stream=True))
-        assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
-        assert refused.headers["x-should-retry"] == "true"
-        asking.cancel()
-        await service.record.idle()
-
-
+FORMS = ("http", "nested", "sse", "failed")
 FAILURES: list[tuple[str, int, str, str]] = [
     # the scenario; status, code, and whether an SDK shall try again
     ("http_400", 422, "invalid_request", "false"),
@@ -134,10 +119,7 @@ FAILURES: list[tuple[str, int, str, str]] = [
     ("html_200", 502, "upstream_protocol", "false"),
     ("error row=download_timeout", 422, "image_unfetchable", "true"),
     # What the upstream finds not valid is the caller's own.
-    ("error row=web_extractor as=http", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=nested", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=sse", 422, "invalid_request", "false"),
-    ("error row=web_extractor as=failed", 422, "invalid_request", "false"),
+    *((f"error row=web_extractor as={form}", 422, "invalid_request", "false") for form in FORMS),
     *((name, 502, "upstream_rejected", "false") for name in ("http_404", "http_405", "redirect")),
 ]
 

@@ -26,12 +26,16 @@ async def run_node(script: str, **given: Any) -> Any:
 
 
 async def browse(script: str, **given: Any) -> Any:
-    """The same for a program that opens pages; without Chromium it is skipped, on CI it fails."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+    """The same for a program that opens pages."""
+    return await run_node(script, chromium=need_chromium(), **given)
+
+
+def need_chromium() -> str:
+    """Where Chromium is; a test without it is skipped, on CI it fails."""
+    if not (chromium := shutil.which("chromium")):
         reason = "chromium is not installed (Debian: apt-get install chromium)"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    return await run_node(script, chromium=chromium, **given)
+    return chromium
 
 
 async def run_command(*command: str, cwd: Path = HERE) -> str:

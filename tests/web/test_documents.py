@@ -1,5 +1,6 @@
 """Every program in README.md and docs/clients.md is run, or named here with the reason."""
 
+import base64
 import json
 import re
 import sys
@@ -12,10 +13,18 @@ import pytest
 from simulator import gallery
 from simulator.pictures import PICTURES
 from tests.clients.children import CLIENTS
+from tests.clients.children import run as run_child
 from tests.e2e.callers import GUARDED, SHOP_KEY, token
 from tests.node_packages import need_node
 from tests.service import GALLERY_URL, Running, running
-from tests.web.node_programs import HERE, browse, other_site, run_command, run_node
+from tests.web.node_programs import (
+    HERE,
+    browse,
+    need_chromium,
+    other_site,
+    run_command,
+    run_node,
+)
 
 ROOT = HERE.parent.parent
 DOCUMENTS = ("README.md", "docs/clients.md")
@@ -80,9 +89,8 @@ async def python(block: Block, service: Running, folder: Path) -> str:
 
 async def node(block: Block, service: Running, folder: Path) -> str:
     """The program behind a prelude of what it leaves to the reader; prints what it called."""
-    modules = CLIENTS if 'from "openai"' in block.text else HERE
-    need_node(modules)
-    (folder / "node_modules").symlink_to((modules / "node_modules").resolve())
+    need_node(CLIENTS)
+    (folder / "node_modules").symlink_to((CLIENTS / "node_modules").resolve())
     functions = "\n".join(f"const {name} = () => called.add('{name}');" for name in FUNCTIONS)
     prelude = PRELUDE.format(url=URL, token=token(), functions=functions)
     # Node imports no module from an http address.
@@ -104,6 +112,18 @@ async def chromium(block: Block, service: Running, folder: Path) -> str:
     async with other_site() as site:
         found = await browse("in_page", site=site, program=program, service=service.url)
     return str(found["value"])
+
+
+async def react(block: Block, service: Running, folder: Path) -> str:
+    """The component of a program in a page of another site: asked, and read until it has a link."""
+    need_node(CLIENTS)
+    (folder / "program.jsx").write_text(filled(block.text, service))
+    command = ("node", "programs/browser.mjs", "programs/show.jsx")
+    picture = base64.b64encode((folder / "photo.jpg").read_bytes()).decode()
+    async with other_site() as site:
+        env = {"CHROMIUM": need_chromium(), "SITE": site, "FILE": picture, "TOKEN": token()}
+        env["UNTIL"] = LIGHTHOUSE
+        return await run_child(*command, f"program={folder / 'program.jsx'}", env=env)
 
 
 def filled(text: str, service: Running) -> str:
@@ -128,6 +148,7 @@ HOW: dict[tuple[str, str, int], tuple[Run, str]] = {
     ("docs/clients.md", "fetch with an upload", 1): (node, r"^\s*$"),
     ("docs/clients.md", "EventSource", 1): (chromium, "showPictures addWords.* showUsage"),
     ("docs/clients.md", "fetch-event-source", 1): (node, "showPictures"),
+    ("docs/clients.md", "useChat", 1): (react, LIGHTHOUSE),
     ("docs/clients.md", "openai-python", 1): (python, LIGHTHOUSE),
     ("docs/clients.md", "openai-node", 1): (node, LIGHTHOUSE),
     ("docs/clients.md", "LangChain", 1): (python, LIGHTHOUSE),
@@ -135,6 +156,9 @@ HOW: dict[tuple[str, str, int], tuple[Run, str]] = {
 NOT_RUN = {
     ("README.md", "", 1): "tests/e2e/test_demo.py runs it",
     ("README.md", "Run it for real", 1): "installs, and searches with a key that costs money",
+} | {
+    ("docs/clients.md", language, 1): "its toolchain is not among the tests' tools"
+    for language in ("Swift", "Kotlin", "Dart")
 }
 
 
@@ -161,13 +185,15 @@ async def test_the_programs_that_the_page_shows_work_as_they_stand(tmp_path: Pat
     (tmp_path / "it's a photo.jpg").write_bytes(gallery.jpeg(PICTURES[7].name))
     (tmp_path / "photo.jpg").write_bytes(gallery.jpeg(PICTURES[7].name))
     filled_in = {"image": URL, "prompt": PROMPT, "model": "qwen3.7-plus", "token": False}
-    async with running() as service:
+    async with running(cors_origins="*") as service:
         for file in ("it's a photo.jpg", None):
             ways = await run_node("ways", service=service.url, file=file, **filled_in)
             assert "search.completed" in await run_command("sh", "-ec", ways["curl"], cwd=tmp_path)
             block = Block("the page", "client.js", 1, ways["client.js"])
             assert "matched" in await node(block, service, tmp_path)
             (tmp_path / "node_modules").unlink()
+            block = Block("the page", "useChat", 1, ways["useChat"])
+            assert LIGHTHOUSE in await react(block, service, tmp_path)
         assert ways["EventSource"].startswith("// An EventSource")
         calls = service.record.calls
     assert [call.prompt for call in calls] == [PROMPT, PROMPT]

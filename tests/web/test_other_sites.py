@@ -2,6 +2,9 @@
 
 import json
 from typing import Any
+from urllib.parse import urljoin
+
+import pytest
 
 from tests.e2e.callers import ASKED, GUARDED, token
 from tests.service import Running, running
@@ -113,3 +116,14 @@ async def test_an_event_source_that_asks_again_is_answered_with_what_was_found()
     async with other_site() as site, running(cors_origins=site) as service:
         await in_page(site, RELOADS, service)
         assert service.record.total == 1
+
+
+@pytest.mark.parametrize("proxy", ["http-proxy-middleware", "vite"])
+async def test_a_page_behind_a_development_proxy_searches_and_reads_as_it_comes(proxy: str) -> None:
+    async with running() as service:
+        gate = urljoin(service.upstream_url, "/gate/proxy")
+        given = {"proxy": proxy, "service": service.url, "gate": gate, "asked": ASKED}
+        found = await browse("dev_proxy", **given)
+    assert found["status"] == "completed"
+    assert found["first"].startswith("event: search.created\n")
+    assert "event: search.completed\n" in found["rest"]

@@ -1,6 +1,7 @@
 """`data:` URLs as browsers and libraries write them go the way of uploads."""
 
 import base64
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -37,7 +38,7 @@ REFUSALS = [
     ("data:image/png;base64,äöüß", "image_unreadable", "base64"),
     (f"data:image/png;base64,{'!' * 99_000}", "image_unreadable", "base64"),
     (f"data:image/png;base64,{'A' * 140_000}", "image_too_large", str(MAX_BYTES)),
-    (f"data:image/png;base64,{'%41' * 140_000}", "image_too_large", str(MAX_BYTES)),
+    (f"data:image/png;base64,{'%41' * 140_000}", "image_unreadable", "base64"),
     ("data:text/html;base64,PGh0bWw+", "image_type_unsupported", "an HTML page"),
     ("data:image/svg+xml;base64,PHN2Zy8+", "image_type_unsupported", "an SVG drawing"),
 ]
@@ -72,6 +73,23 @@ async def test_the_largest_file_fits_with_its_padding(service: Uploads) -> None:
         body = FILE + bytes(n_bytes - len(FILE))
         url = f"data:image/png;base64,{base64.b64encode(body).decode()}"
         assert await arrived(service, url) == FILE
+
+
+@pytest.mark.parametrize("escape", [("/", r"\/"), ("+", r"\u002b"), ("=", r"\u003D")])
+async def test_a_long_url_arrives_however_json_writes_it(
+    escape: tuple[str, str], service: Uploads
+) -> None:
+    body = FILE + random.Random(7).randbytes(MAX_BYTES - len(FILE) - 1)
+    url = f"data:image/png;base64,{base64.b64encode(body).decode()}"
+    service.urls.clear()
+    response = await service.post_url(url, escape=escape)
+    assert response.status_code == 200, response.text
+    assert file_in(service.urls[0]) == FILE
+
+
+async def test_a_name_that_begins_like_a_long_url_is_refused(service: Uploads) -> None:
+    response = await service.post_url({"url": "https://a.example/", "data:" + "A" * 99_000: 1})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize(("url", "code", "saying"), REFUSALS)

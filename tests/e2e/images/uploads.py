@@ -14,16 +14,6 @@ from simulator import create_app as create_simulator
 from simulator.serving import serving
 from tests.service import FAST, Running, running_against
 
-STATUS = {
-    "image_too_large": 413,
-    "image_type_unsupported": 415,
-    "image_missing": 422,
-    "image_unreadable": 422,
-    "image_dimensions": 422,
-    "image_url_invalid": 422,
-    "image_too_complex": 422,
-}
-
 
 @dataclass
 class Uploads:
@@ -38,9 +28,9 @@ class Uploads:
         files = [("image", (name, body, kind or "application/octet-stream")) for body in bodies]
         return await self.service.http.post("/search", data=self._prompt(), files=files)
 
-    async def post_url(self, url: Any) -> httpx.Response:
-        """Name an image in a JSON body."""
-        body = json.dumps({"image_url": url} | self._prompt())
+    async def post_url(self, url: Any, *, escape: tuple[str, str] = ("/", "/")) -> httpx.Response:
+        """Name an image in a JSON body, with a character in it written otherwise."""
+        body = json.dumps({"image_url": url} | self._prompt()).replace(*escape)
         headers = {"Content-Type": "application/json"}
         return await self.service.http.post("/search", content=body, headers=headers)
 
@@ -63,8 +53,9 @@ class Uploads:
 
 
 def check_refusal(response: httpx.Response, code: str, saying: str = "") -> None:
+    """The OpenAPI document, which each response is held against, knows the status of a code."""
     problem = response.json()
-    assert (problem.get("code"), response.status_code) == (code, STATUS[code]), problem
+    assert problem.get("code") == code, problem
     assert saying in problem["detail"]
     assert problem["detail"].endswith(".")
 

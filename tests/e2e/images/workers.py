@@ -1,6 +1,7 @@
 """The worker processes of a service, seen from outside (proc(5))."""
 
 import os
+import resource
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,7 +52,6 @@ def environment_of(pid: int) -> list[str]:
     return [variable.partition("=")[0] for variable in variables if variable]
 
 
-def session_niceness(pid: int) -> int | None:
-    """That of a process's session, if the kernel shares processors among sessions (sched(7))."""
-    group = Path(f"/proc/{pid}/autogroup")
-    return int(group.read_text().split()[-1]) if group.exists() else None
+def resident_bytes(pid: int) -> int:
+    """What a process has of the memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

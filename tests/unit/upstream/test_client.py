@@ -16,7 +16,7 @@ from app.settings import load
 from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
 from tests.clock import settle, skip, skipping_pauses
-from tests.dashscope import COMPLETED, CREATED, EVENTS, FAILED, THROTTLED, WIRE, block, delta
+from tests.dashscope import CREATED, EVENTS, FAILED, THROTTLED, WIRE, block
 from tests.peer import STREAM, Peer, Reader, Writer, answers, chunk, holds, serving, stream
 
 URL = "https://upstream.example/v1"
@@ -113,46 +113,26 @@ async def test_events_are_relayed_and_the_payload_is_let_go_of(upstream: respx.R
         (streamed(THROTTLED), "upstream_rate_limited", "no", 3, 3),
         (streamed(FAILED), "upstream_rejected", "no", 1, 1),
         (replies(400), "upstream_rejected", "no", 1, 1),
-        (replies(302, location=URL), "upstream_rejected", "no", 1, 1),
         (replies(500), "upstream_unavailable", "maybe", 1, 1),
-        (replies(200, b"<p>hello"), "upstream_protocol", "maybe", 1, 1),
         (streamed(CREATED, THROTTLED), "upstream_rate_limited", "maybe", 1, 1),
         (streamed(CREATED), "upstream_interrupted", "maybe", 1, 1),
         (streamed(tail=block(CREATED)[:-9]), "upstream_interrupted", "maybe", 1, 1),
-        (streamed(tail=b"<html>"), "upstream_protocol", "maybe", 1, 1),
         (streamed(tail=b'data:{"type":"a\\nb"}\n\n'), "upstream_protocol", "maybe", 1, 1),
         (streamed(tail=b"event:response.\x07\ndata:{}\n\n"), "upstream_protocol", "maybe", 1, 1),
         (streamed(tail=b"event:search.x\ndata:{}\n\n"), "upstream_protocol", "maybe", 1, 1),
-        (streamed(tail=b"data:" + b"x" * 99_999), "upstream_protocol", "maybe", 1, 1),
     ],
 )
 async def test_only_what_cannot_be_billed_is_tried_again(  # noqa: PLR0917 - columns of a table
     upstream: respx.Route, failure: Any, code: str, billed: str, attempts: int, counted: int
 ) -> None:
     upstream.side_effect = failure
-    async with calling(upstream_max_event_bytes=65_536) as caller:
+    async with calling() as caller:
         with skipping_pauses() as pauses_s:
             error = await caller.fails()
         assert (error.code, error.billed) == (code, billed)
         assert caller.call.written is (billed == "maybe")
         assert (upstream.call_count, len(pauses_s)) == (attempts, attempts - 1)
         assert caller.counts == ({code: counted} if counted else {})
-
-
-async def test_a_failure_event_is_raised_behind_the_events_before_it(upstream: respx.Route) -> None:
-    upstream.side_effect = streamed(CREATED, FAILED)
-    async with calling() as caller:
-        error = await caller.fails()
-        assert (caller.events, error.upstream_event) == ([CREATED], tuple(FAILED))
-
-
-async def test_an_echoed_key_is_hidden(upstream: respx.Route) -> None:
-    upstream.side_effect = streamed(delta(f"it is {KEY}"), COMPLETED)
-    async with calling() as caller:
-        await caller.stream()
-        assert json.loads(caller.events[0].data)["delta"] == "it is ***"
-        upstream.side_effect = replies(200, json.dumps({"output": [], "key": KEY}).encode())
-        assert KEY.encode() not in await caller.client.create([b"{}"], UpstreamCall())
 
 
 async def test_cookies_are_not_kept(upstream: respx.Route) -> None:
@@ -163,31 +143,18 @@ async def test_cookies_are_not_kept(upstream: respx.Route) -> None:
     assert "cookie" not in upstream.calls.last.request.headers
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "code"),
-    [
-        (404, {"code": "x", "message": "y"}, "search_not_found"),
-        (400, {"error": {"message": "Response with id 'r' not found."}}, "search_not_found"),
-        (200, {"error": {"message": "Response with id 'r' not found."}}, "search_not_found"),
-        (401, {"code": "InvalidApiKey", "message": "z"}, "upstream_auth_failed"),
-        (429, {}, "upstream_rate_limited"),
-        (200, ["odd"], "upstream_protocol"),
-        (200, {"status": "failed", "output": []}, "ok"),
-    ],
-)
-async def test_a_stored_response_is_asked_for_once(status: int, body: Any, code: str) -> None:
+NOT_FOUND = {"error": {"message": "Response with id 'r' not found."}}
+
+
+@pytest.mark.parametrize("status", [200, 400, 404])
+async def test_a_stored_response_that_is_gone_is_not_found_and_asked_for_once(status: int) -> None:
     with respx.mock(using="httpx") as router:
         route = router.get(f"{URL}/responses/r", params={"limit": "3"})
-        route.side_effect = replies(status, json.dumps(body).encode())
+        route.side_effect = replies(status, json.dumps(NOT_FOUND).encode())
         async with calling() as caller:
-            asking = caller.client.fetch("GET", "/responses/r", {"limit": "3"})
-            if code == "ok":
-                assert json.loads(await asking) == body
-            else:
-                with pytest.raises(ServiceError) as caught:
-                    await asking
-                assert caught.value.code == code
-            assert (route.call_count, caller.counts) == (1, {code: 1})
+            with pytest.raises(ServiceError) as caught:
+                await caller.client.fetch("GET", "/responses/r", {"limit": "3"})
+            assert (caught.value.code, route.call_count) == ("search_not_found", 1)
 
 
 SILENT = STREAM + chunk(b": comment\n\n")
@@ -223,19 +190,6 @@ async def test_silence_ends_in_a_time_out_that_names_its_phase(
         await peer.left.wait()
 
 
-async def test_the_whole_answer_has_a_time_out_too() -> None:
-    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        await peer.request(reader)
-        writer.write(STREAM)
-        while not writer.transport.is_closing():
-            writer.write(chunk(block(CREATED)))
-            await settle()
-            skip(100)
-
-    async with serving(handle) as peer, calling(peer.url) as caller:
-        assert "total" in (await caller.fails()).detail
-
-
 async def test_an_upload_that_stalls_is_a_time_out_that_cannot_be_billed() -> None:
     async def handle(peer: Peer, _: Reader, __: Writer) -> None:
         peer.asked.set()
@@ -258,27 +212,3 @@ async def test_a_slow_reader_is_not_the_upstreams_silence() -> None:
                 skip(200)
                 await settle()
         assert caller.counts == {"ok": 1}
-
-
-async def test_leaving_closes_the_call_at_once() -> None:
-    async with serving(holds(BEGUN)) as peer, calling(peer.url) as caller:
-        asking = asyncio.create_task(caller.stream())
-        await peer.asked.wait()
-        asking.cancel()
-        await peer.left.wait()
-        await asyncio.wait([asking])
-        assert asking.cancelled()
-        assert (caller.call.written, caller.counts) == (True, {"cancelled": 1})
-
-
-@pytest.mark.parametrize(("idle_s", "connections"), [(9, 1), (11, 2)])
-async def test_an_idle_connection_is_closed_after_ten_seconds(
-    idle_s: float, connections: int
-) -> None:
-    async with serving(answers(stream(WIRE))) as peer, calling(peer.url) as caller:
-        for _ in range(2):
-            caller.payload = [b"{}"]
-            await caller.stream()
-            skip(idle_s)
-            await settle()
-        assert peer.connections == connections

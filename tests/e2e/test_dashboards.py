@@ -1,0 +1,131 @@
+"""The dashboard and the alerts: their queries, asked of a Prometheus that scrapes two workers."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from simulator.gallery import jpeg
+from simulator.pictures import PICTURES
+from tests.e2e.asking import ASKED
+from tests.e2e.shipped import shipped
+from tests.e2e.test_workers import TWO
+from tests.service import listen
+from tests.waiting import eventually
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text(encoding="utf-8"))
+RULES = yaml.safe_load((DEPLOY / "alerts.yaml").read_text(encoding="utf-8"))
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
+OPERATIONS = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+COMPARED = re.compile(r"(.*) [<>] [\d.]+", re.DOTALL)
+WITHIN_S = 50
+
+if shutil.which("promtool") is None and os.environ.get("CI") != "true":
+    reason = "Prometheus is not installed (Debian: apt-get install prometheus)"
+    pytest.skip(reason, allow_module_level=True)
+
+
+def queries() -> dict[str, str]:
+    """What the panels show and the alerts compare, by where it stands."""
+    panels = (one for one in DASHBOARD["panels"] if one["type"] != "row")
+    shown = {
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "30s")
+        for panel in panels
+        for target in panel["targets"]
+    }
+    compared = {rule["alert"]: COMPARED.fullmatch(rule["expr"].strip()) for rule in ALERTS}
+    return shown | {name: found[1] for name, found in compared.items() if found}
+
+
+@pytest.mark.parametrize(
+    "command", [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts.test.yaml")]
+)
+def test_the_alerts_are_valid_and_fire_when_they_should(command: tuple[str, ...]) -> None:
+    ended = subprocess.run(
+        ("promtool", *command), cwd=DEPLOY, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("name", [rule["alert"] for rule in ALERTS])
+def test_an_alert_is_tested_and_has_its_place_in_the_runbook(name: str) -> None:
+    tests = yaml.safe_load((DEPLOY / "alerts.test.yaml").read_text(encoding="utf-8"))["tests"]
+    checks = [one for test in tests for one in test["alert_rule_test"] if one["alertname"] == name]
+    assert {bool(check["exp_alerts"]) for check in checks} == {True, False}
+    assert f"| `{name}` |" in OPERATIONS
+
+
+async def test_every_query_of_dashboard_and_alerts_has_an_answer(tmp_path: Path) -> None:
+    wanted = queries()
+    assert len(wanted) > len(ALERTS) + 20
+    async with shipped(**TWO) as (process, http):
+        load = asyncio.create_task(load_service(http))
+        async with prometheus(tmp_path, process.url) as api:
+
+            async def all_answered() -> bool:
+                for name, query in list(wanted.items()):
+                    asked = await api.get("/api/v1/query", params={"query": query})
+                    assert asked.status_code == 200, (name, asked.text)
+                    if asked.json()["data"]["result"]:
+                        del wanted[name]
+                await asyncio.sleep(0.2)
+                return not wanted
+
+            try:
+                await eventually(all_answered, within_s=WITHIN_S)
+            except TimeoutError:
+                pytest.fail(f"no series for {wanted}")
+            rules = (await api.get("/api/v1/rules")).json()["data"]["groups"]
+            assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok"}
+        load.cancel()
+        text = (await http.get("/metrics")).text
+    named = set(re.findall(r"imagesearch_\w+", json.dumps(DASHBOARD) + json.dumps(RULES)))
+    assert [name for name in named if f"{name} " not in text and f"{name}{{" not in text] == []
+
+
+async def load_service(http: httpx.AsyncClient) -> None:
+    """Ask again and again in every way that some metric counts."""
+    number = 0
+    while True:
+        number += 1
+        asked = ASKED | {"prompt": f"[sim http_429 times=1 tag=n{number}]"}
+        made = await http.post("/search/stream", json=asked)
+        await http.get(f"/search/{made.headers['x-search-id']}/stream")
+        await http.post("/search", json=ASKED | {"prompt": "[sim cut_after_results]"})
+        await http.post("/search", files={"image": jpeg(PICTURES[7].name)})
+
+
+@asynccontextmanager
+async def prometheus(folder: Path, url: str) -> AsyncIterator[httpx.AsyncClient]:
+    with listen() as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    target = url.removeprefix("http://")
+    configuration: dict[str, Any] = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(DEPLOY / "alerts.yaml")],
+        "scrape_configs": [{"job_name": "it", "static_configs": [{"targets": [target]}]}],
+    }
+    (folder / "prometheus.yaml").write_text(json.dumps(configuration), encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *("prometheus", f"--config.file={folder}/prometheus.yaml"),
+        *(f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}"),
+        "--log.level=error",
+    )
+    patient = httpx.AsyncHTTPTransport(retries=8)  # It listens in a moment.
+    try:
+        async with httpx.AsyncClient(transport=patient, base_url=f"http://{address}") as api:
+            yield api
+    finally:
+        process.terminate()
+        await process.wait()

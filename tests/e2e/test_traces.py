@@ -1,0 +1,263 @@
+"""Traces: what a collector gets of a search, and what it never gets."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from tests.e2e.asking import ASKED
+from tests.e2e.callers import GUARDED, SHOP
+from tests.e2e.shipped import shipped
+from tests.e2e.test_secrets import PRIVATE, REQUESTS
+from tests.peer import Handler, Peer, Reader, Writer, holds, serving
+from tests.processes import ROOT
+from tests.service import Running, running
+from tests.waiting import eventually, hurried
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT_ID = "00f067aa0ba902b7"
+TRACED = {"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01", "tracestate": "vendor=canary"}
+TOOL = "execute_tool image_search"
+SEARCH_S, EXIT_S = 10, 10
+"""Generous: a search takes milliseconds, the last spans a second at most."""
+RETRIED = "[sim http_429 times=1 tag=t]"
+
+
+class Collected:
+    """Spans as the SDK has them when they end."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+    @property
+    def spans(self) -> Sequence[ReadableSpan]:
+        return self.exporter.get_finished_spans()
+
+    def named(self, name: str) -> ReadableSpan:
+        [span] = [span for span in self.spans if span.name == name]
+        return span
+
+    async def ended(self, number: int) -> None:
+        async def enough() -> bool:
+            return len(self.spans) >= number
+
+        await eventually(enough)
+
+
+def id_of(span: ReadableSpan) -> str:
+    return f"{span.context.span_id:016x}"
+
+
+def parent_of(span: ReadableSpan) -> str:
+    assert span.parent
+    return f"{span.parent.span_id:016x}"
+
+
+async def test_a_search_that_is_retried_is_one_trace_of_its_request_its_call_and_the_tool() -> None:
+    collected = Collected()
+    asked = ASKED | {"prompt": RETRIED, "max_output_tokens": 500}
+    async with running(tracer_provider=collected.provider) as service:
+        response, events = await hurried(service.stream(json=asked, headers=TRACED))
+        await collected.ended(3)
+    result = events[-1].result()
+    request = collected.named("POST /search/stream")
+    call, tool = collected.named(f"chat {result['model']}"), collected.named(TOOL)
+    assert {f"{span.context.trace_id:032x}" for span in collected.spans} == {TRACE_ID}
+    assert parent_of(request) == PARENT_ID
+    assert (parent_of(call), parent_of(tool)) == (id_of(request), id_of(call))
+    assert (request.kind, call.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
+    assert request.attributes == {
+        "http.request.method": "POST",
+        "http.route": "/search/stream",
+        "http.response.status_code": response.status_code,
+        "url.scheme": "http",
+    }
+    attributes = dict(call.attributes or {})
+    assert float(str(attributes.pop("gen_ai.response.time_to_first_chunk"))) > 0
+    assert attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "dashscope",
+        "gen_ai.request.model": result["model"],
+        "gen_ai.request.stream": True,
+        "gen_ai.request.max_tokens": 500,
+        "gen_ai.response.id": result["upstream_response_id"],
+        "gen_ai.response.model": result["model"],
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": result["usage"]["input_tokens"],
+        "gen_ai.usage.output_tokens": result["usage"]["output_tokens"],
+        "imagesearch.outcome": "matched",
+    }
+    [retry] = call.events
+    assert retry.attributes
+    assert (retry.name, retry.attributes["error.type"]) == ("retry", "upstream_rate_limited")
+    assert tool.attributes == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "image_search",
+        "imagesearch.results": len(result["results"]),
+    }
+    times = [call.start_time, tool.start_time, tool.end_time, call.end_time]
+    assert times == sorted(times, key=lambda at: at or 0)
+
+
+async def test_a_failure_bears_its_code_on_the_call_and_on_the_request_that_it_refused() -> None:
+    collected = Collected()
+    async with running(tracer_provider=collected.provider) as service:
+        await service.http.post("/search", json=ASKED | {"prompt": "[sim http_401]"})
+        await service.http.get("/nowhere/canary")
+        await service.stream(json=ASKED | {"prompt": "[sim cut_after_results]"})
+        await collected.ended(6)
+    refused, cut = (span for span in collected.spans if span.name.startswith("chat "))
+    request, missing = collected.named("POST /search"), collected.named("GET")
+    stream, tool = collected.named("POST /search/stream"), collected.named(TOOL)
+    for span, code in ((refused, "upstream_auth_failed"), (cut, "upstream_interrupted")):
+        assert span.attributes
+        assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, code)
+    assert request.attributes
+    assert request.attributes["error.type"] == "upstream_auth_failed"
+    assert request.status.status_code is StatusCode.ERROR
+    assert missing.attributes
+    assert "http.route" not in missing.attributes
+    assert missing.status.status_code is StatusCode.UNSET
+    assert (parent_of(cut), parent_of(tool)) == (id_of(stream), id_of(cut))
+
+
+async def test_the_call_outlives_the_request_that_left_and_who_joins_has_no_call() -> None:
+    collected = Collected()
+    asked = ASKED | {"prompt": "[sim gated tag=x]", "background": True}
+    async with running(tracer_provider=collected.provider) as service:
+        first = await service.http.post("/search", json=asked)
+        assert first.status_code == 202
+        joined = asyncio.create_task(service.stream(json=asked))
+        await service.until_metric("imagesearch_cache_total", 1, result="coalesced")
+        assert not [span for span in collected.spans if span.name.startswith("chat ")]
+        await service.open_gate("x")
+        await joined
+        await collected.ended(4)
+    [call] = [span for span in collected.spans if span.name.startswith("chat ")]
+    left = collected.named("POST /search")
+    assert parent_of(call) == id_of(left)
+    assert left.end_time
+    assert call.end_time
+    assert left.end_time < call.end_time
+
+
+@pytest.mark.parametrize("settings", [{}, {"upstream_store": False}])
+async def test_no_span_holds_anything_of_a_caller_or_a_key(settings: dict[str, Any]) -> None:
+    collected = Collected()
+    async with running(tracer_provider=collected.provider, **GUARDED, **settings) as service:
+        await ask_everything(service)
+    assert len(collected.spans) > len(REQUESTS)
+    written = "".join(span.to_json() for span in collected.spans)
+    assert [word for word in (*PRIVATE, "access_token", "://") if word in written] == []
+
+
+async def ask_everything(service: Running) -> None:
+    v1 = {"model": "qwen3.7-plus", "input": "canary", "instructions": "canary"}
+    more: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("POST", "/v1/responses", {"json": v1, "headers": SHOP}),
+        ("POST", "/v1/responses", {"json": v1 | {"stream": True}, "headers": SHOP}),
+        ("GET", "/v1/responses/resp_canary", {"headers": SHOP}),
+        ("POST", "/ui/chat", {"json": {"id": "canary", "messages": "canary"}, "headers": SHOP}),
+        ("GET", "/ui/chat/canary/stream", {"headers": SHOP}),
+        ("DELETE", "/search/canary", {"headers": SHOP}),
+        ("GET", "/usage", {"headers": SHOP}),
+        ("CANARY", "/canary", {}),
+    )
+    documented = {"event_hooks": service.http.event_hooks}
+    service.http.event_hooks = {}
+    for method, path, how in (*REQUESTS, *more):
+        headers = TRACED | {"Accept": "text/event-stream"} | how.get("headers", {})
+        await service.http.request(method, path, **how | {"headers": headers})
+    service.http.event_hooks = documented["event_hooks"]
+
+
+async def test_the_upstream_is_sent_no_traceparent() -> None:
+    collected = Collected()
+    async with running(tracer_provider=collected.provider) as service:
+        await service.http.post("/search", json=ASKED, headers=TRACED)
+        assert service.record.calls
+        sent = [dict(call.headers) for call in service.record.calls]
+    assert not [name for one in sent for name in one if name.startswith("trace")]
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+async def test_a_process_sends_its_spans_and_has_their_trace_in_its_log() -> None:
+    async with serving(answering) as collector:
+        settings = traced_to(collector.port) | {"OTEL_SERVICE_NAME": "pictures"}
+        async with shipped(**settings, CLIENT_KEYS=GUARDED["client_keys"]) as (process, http):
+            for method, path, how in REQUESTS:
+                await http.request(method, path, **how)
+            await http.post("/search", json=ASKED, headers=SHOP | TRACED)
+        sent = b"".join(collector.requests)
+        exports = [one.partition(b"\r\n\r\n")[2] for one in collector.requests]
+    resources = [ExportTraceServiceRequest.FromString(one).resource_spans for one in exports]
+    names = [span.name for [one] in resources for scope in one.scope_spans for span in scope.spans]
+    assert {"POST /search", "chat qwen3.7-plus", TOOL} <= set(names)
+    assert "pictures" in str(resources)
+    assert [word for word in PRIVATE if word.encode() in sent or word in process.said] == []
+    lines = [json.loads(line) for line in process.lines]
+    ended = [line["trace_id"] for line in lines if line["event"] == "search ended"]
+    assert ended[-1] == TRACE_ID
+    assert lines[-1].get("trace_id") is None
+
+
+@pytest.mark.parametrize("collector", [None, holds()], ids=["gone", "silent"])
+async def test_a_collector_that_is_gone_delays_no_search_and_no_exit(
+    collector: Handler | None,
+) -> None:
+    async with serving(collector or answering) as peer:
+        port = peer.port if collector else unused_port()
+        async with shipped(
+            ALLOW_ANONYMOUS="true", **traced_to(port), OTEL_BSP_SCHEDULE_DELAY="50"
+        ) as (process, http):
+            for _ in range(5):
+                async with asyncio.timeout(SEARCH_S):
+                    assert (await http.post("/search", json=ASKED)).is_success
+            stopped_at = time.monotonic()
+        assert process.lines
+        assert time.monotonic() - stopped_at < EXIT_S
+
+
+async def test_an_endpoint_without_the_sdk_is_warned_of_in_one_line(tmp_path: Path) -> None:
+    block = "import sys; sys.modules['opentelemetry.sdk'] = None"
+    (tmp_path / "sitecustomize.py").write_text(block, encoding="utf-8")
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    async with shipped(ALLOW_ANONYMOUS="true", **traced_to(unused_port()), **path) as (
+        process,
+        http,
+    ):
+        assert (await http.post("/search", json=ASKED)).is_success
+    [warning] = [line for line in process.lines if "OTEL_EXPORTER_OTLP" in line]
+    assert "extra 'otel'" in warning
+    assert "Traceback" not in process.said
+
+
+async def answering(peer: Peer, reader: Reader, writer: Writer) -> None:
+    while True:
+        await peer.request(reader)
+        writer.write(OK)
+
+
+def traced_to(port: int) -> dict[str, str]:
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "LOG_LEVEL": "debug"}
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
