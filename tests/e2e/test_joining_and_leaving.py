@@ -96,6 +96,26 @@ async def test_an_idempotency_key_joins_equal_requests_and_refuses_others() -> N
         other = await service.http.post("/search", **form("Something else?"))
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
         assert service.record.total == 1
+        skip(600)
+        await settle()
+        anew = await service.http.post("/search", **form("Something else?"))
+        assert anew.headers["x-cache"] == "miss"
+
+
+async def test_a_failed_or_cancelled_search_frees_its_idempotency_key() -> None:
+    headers = {"Idempotency-Key": "order-1"}
+    async with running() as service:
+        broken = {"image_url": IMAGE_URL, "prompt": "[sim no_terminal times=1 tag=once]"}
+        failed = await service.http.post("/search", json=broken, headers=headers)
+        assert failed.json()["code"] == "upstream_interrupted"
+        again = await service.http.post("/search", json=broken, headers=headers)
+        assert (again.status_code, again.headers["x-cache"]) == (200, "miss")
+        headers = {"Idempotency-Key": "order-2"}
+        how = service.http.stream("POST", "/search/stream", json=STALLED, headers=headers)
+        async with how as response:
+            await service.http.delete(f"/search/{response.headers['x-search-id']}")
+        other = await service.http.post("/search", json={"image_url": IMAGE_URL}, headers=headers)
+        assert other.status_code == 200
 
 
 # --- Leaving and stopping ---
@@ -173,6 +193,22 @@ async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(
         assert await service.metric("imagesearch_runs_active") == 0
         # The one place is free again.
         assert (await service.http.post("/search", json=ASKED)).status_code == 200
+
+
+async def test_a_reader_who_comes_back_while_the_search_lingers_keeps_it_going() -> None:
+    async with running(stream_linger_s=LINGER_S) as service:
+        async with begun(service) as wire:
+            search_id = await id_of(wire)
+            await leave(wire)
+        skip(LINGER_S - 1)
+        async with dial(service.url) as wire:
+            wire.send(request("GET", f"/search/{search_id}/stream"))
+            await wire.head()
+            skip(2 * LINGER_S)
+            await quiet()
+            assert service.record.open == 1
+            await service.http.delete(f"/search/{search_id}")
+            assert events_of(whole_frames(await wire.rest()))[-1] == b"search.cancelled"
 
 
 async def test_deleting_stops_ones_own_search_and_answers_with_what_it_had_found() -> None:
