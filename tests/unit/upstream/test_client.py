@@ -49,7 +49,8 @@ class Caller:
         samples = next(
             one.samples for one in self.registry.collect() if one.name.endswith("upstream_calls")
         )
-        return {one.labels["result"]: one.value for one in samples if one.name.endswith("total")}
+        total = (one for one in samples if one.name.endswith("total") and one.value)
+        return {one.labels["result"]: one.value for one in total}
 
 
 @asynccontextmanager
