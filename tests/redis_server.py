@@ -49,7 +49,8 @@ class RedisServer:
 
     async def ask(self, *command: Any) -> Any:
         """Send one command as an operator does, and return the answer."""
-        async with Redis.from_url(self.url, protocol=2) as client:
+        connected: Any = Redis.from_url(self.url, protocol=2)
+        async with connected as client:
             return await client.execute_command(*command)
 
     def signal(self, number: int) -> None:

@@ -39,7 +39,7 @@ def read(lock: str) -> set[tuple[str, Version]]:
     """Each name and version of a lock; fails on a line that is anything else."""
     text = (ROOT / lock).read_text(encoding="utf-8")
     joined = re.sub(r" *\\\n *", " ", text).splitlines()
-    found = set()
+    found = set[tuple[str, Version]]()
     for line in joined:
         match = LINE.fullmatch(line)
         assert match, f"{lock}: not a version with hashes: {line[:80]}"

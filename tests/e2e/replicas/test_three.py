@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
@@ -85,7 +86,7 @@ async def test_a_search_is_stopped_from_any_replica_unless_others_asked_for_it_t
 
 async def test_a_key_a_rate_and_a_budget_hold_over_all_replicas() -> None:
     budget = str(12 * RESERVED + RESERVED / 2)
-    keys = {"CLIENT_KEYS": "shop:a-long-key-of-a-shop", "RATE_LIMIT": "40/hour"}
+    keys: dict[str, Any] = {"CLIENT_KEYS": "shop:a-long-key-of-a-shop", "RATE_LIMIT": "40/hour"}
     async with (
         asyncio.timeout(100),
         three(BUDGET_TOTAL_CNY_PER_DAY=budget, ALLOW_ANONYMOUS="false", **keys) as replicas,
