@@ -20,6 +20,7 @@ from simulator.pictures import PICTURES
 from tests.e2e.asking import ASKED
 from tests.e2e.shipped import shipped
 from tests.e2e.test_workers import TWO
+from tests.redis_server import redis_server
 from tests.service import listen
 from tests.waiting import eventually
 
@@ -69,7 +70,7 @@ def test_an_alert_is_tested_and_has_its_place_in_the_runbook(name: str) -> None:
 async def test_every_query_of_dashboard_and_alerts_has_an_answer(tmp_path: Path) -> None:
     wanted = queries()
     assert len(wanted) > len(ALERTS) + 20
-    async with shipped(**TWO) as (process, http):
+    async with redis_server() as redis, shipped(**TWO, REDIS_URL=redis.url) as (process, http):
         load = asyncio.create_task(load_service(http))
         async with prometheus(tmp_path, process.url) as api:
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from tests.e2e.asking import ASKED
 from tests.e2e.shipped import shipped
 from tests.processes import Process, started
+from tests.redis_server import redis_server
 from tests.service import KEY, read_events
 from tests.waiting import eventually
 
-TWO = {"WORKERS": "2", "REDIS_URL": "redis://127.0.0.1:1", "ALLOW_ANONYMOUS": "true"}
+TWO = {"WORKERS": "2", "ALLOW_ANONYMOUS": "true"}
 
 
 def children_of(pid: int) -> set[int]:
@@ -36,7 +37,10 @@ async def have_started(process: Process, *, picture_workers: int) -> None:
 
 
 async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_both() -> None:
-    async with shipped(**TWO, IMAGE_WORKERS="3") as (process, http):
+    async with (
+        redis_server() as redis,
+        shipped(**TWO, REDIS_URL=redis.url, IMAGE_WORKERS="3") as (process, http),
+    ):
         await have_started(process, picture_workers=3)
         workers = children_of(process.pid)
         assert len(workers) == 2
@@ -48,6 +52,7 @@ async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_b
             text = (await http.get("/metrics")).text
             line = 'imagesearch_searches_total{outcome="matched",status="completed"} 20.0\n'
             assert line in text
+            assert "imagesearch_redis_up 1.0\n" in text
         assert 'imagesearch_build_info{version="' in text
     assert process.said.count("Application startup complete") == 2
     assert not any(map(runs, workers))
@@ -55,7 +60,10 @@ async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_b
 
 async def test_a_worker_that_dies_is_replaced_and_a_signal_has_all_drain() -> None:
     asked = ASKED | {"prompt": "[sim stall]"}
-    async with shipped(**TWO, IMAGE_WORKERS="1") as (process, http):
+    async with (
+        redis_server() as redis,
+        shipped(**TWO, REDIS_URL=redis.url, IMAGE_WORKERS="1") as (process, http),
+    ):
         await have_started(process, picture_workers=2)
         before = children_of(process.pid)
         os.kill(min(before), signal.SIGKILL)
@@ -83,7 +91,10 @@ async def test_a_worker_that_dies_is_replaced_and_a_signal_has_all_drain() -> No
 
 async def test_workers_do_not_outlive_the_process_that_started_them() -> None:
     settings = TWO | {"DASHSCOPE_API_KEY": KEY, "IMAGE_WORKERS": "1", "PORT": "0"}
-    async with started("app", **settings) as process:
+    async with (
+        redis_server() as redis,
+        started("app", **settings, REDIS_URL=redis.url) as process,
+    ):
         await have_started(process, picture_workers=2)
         workers = children_of(process.pid)
         process.signal(signal.SIGKILL)
