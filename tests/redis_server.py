@@ -50,7 +50,8 @@ class RedisServer:
     async def ask(self, *command: Any) -> Any:
         """Send one command as an operator does, and return the answer."""
         async with Redis.from_url(self.url, protocol=2) as client:
-            return await client.execute_command(*command)
+            asked: Any = client
+            return await asked.execute_command(*command)
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
