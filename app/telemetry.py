@@ -32,13 +32,8 @@ REFUSALS = (CallerError, Overloaded, Draining)
 """Errors that are counted as refusals; the others are failures of requests that were accepted."""
 
 QUIET_LOGGERS = (
-    "httpx",
-    "httpcore",
-    "asyncio",
-    "PIL",
-    "python_multipart",
-    "sse_starlette",
-    "urllib3",
+    *("httpx", "httpcore", "urllib3", "asyncio"),
+    *("PIL", "python_multipart", "sse_starlette"),
 )
 """Libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
@@ -84,21 +79,11 @@ class Metrics:
         self.runs_active = Gauge("runs_active", "Searches under way.", **live)
         self.upstream_calls = Counter("upstream_calls_total", "Calls, by end.", ["result"], **own)
         self.upstream_retries = Counter("upstream_retries_total", "Retries.", ["reason"], **own)
-        self.head_s = Histogram(
-            "head_seconds",
-            "Request to head of an event stream.",
-            buckets=FIRST_EVENT_BUCKETS_S,
-            **own,
-        )
-        self.first_event_s = Histogram(
-            "first_event_seconds", "Start to first event.", buckets=FIRST_EVENT_BUCKETS_S, **own
-        )
-        self.search_s = Histogram(
-            "search_seconds", "Start to end.", buckets=SEARCH_BUCKETS_S, **own
-        )
-        self.image_s = Histogram(
-            "image_seconds", "An image's way to what is sent.", buckets=FIRST_EVENT_BUCKETS_S, **own
-        )
+        long, short = own | {"buckets": SEARCH_BUCKETS_S}, own | {"buckets": FIRST_EVENT_BUCKETS_S}
+        self.head_s = Histogram("head_seconds", "Request to head of a stream.", **short)
+        self.first_event_s = Histogram("first_event_seconds", "Start to first event.", **short)
+        self.search_s = Histogram("search_seconds", "Start to end.", **long)
+        self.image_s = Histogram("image_seconds", "Preparation of an image.", **short)
         self.image_workers_busy = Gauge("image_workers_busy", "Workers decoding an image.", **live)
         self.tool_calls = Counter("tool_calls_total", "Calls of the search tool.", **own)
         self.tokens = Counter("tokens_total", "Tokens, as upstream counts.", ["direction"], **own)

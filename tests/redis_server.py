@@ -49,9 +49,9 @@ class RedisServer:
 
     async def ask(self, *command: Any) -> Any:
         """Send one command as an operator does, and return the answer."""
-        async with Redis.from_url(self.url, protocol=2) as client:
-            asked: Any = client
-            return await asked.execute_command(*command)
+        connected: Any = Redis.from_url(self.url, protocol=2)
+        async with connected as client:
+            return await client.execute_command(*command)
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

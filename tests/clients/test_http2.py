@@ -5,31 +5,22 @@ from urllib.parse import urljoin, urlsplit
 
 from tests.clients.children import run_node
 from tests.e2e.callers import ASKED
-from tests.e2e.test_nginx import nginx
+from tests.e2e.test_nginx import SHIPPED, nginx
 from tests.service import running
-
-HTTP2 = """
-server {{
-    listen 80;
-    listen unix:{socket} http2;
-    location / {{ proxy_pass http://127.0.0.1:8000; }}
-}}
-"""
 
 
 async def test_a_stream_comes_over_http2_while_the_upstream_still_waits(tmp_path: Path) -> None:
     socket = tmp_path / "http2"
-    async with (
-        running() as service,
-        nginx(tmp_path, urlsplit(service.url).port or 0, HTTP2.format(socket=socket)),
-    ):
+    listening = SHIPPED.replace("listen 80;", f"listen 80; listen unix:{socket} http2;")
+    async with running() as service:
         given = {
             "socket": str(socket),
             "path": "/search/stream",
             "gate": urljoin(service.upstream_url, "/gate/http2"),
             "asked": ASKED | {"prompt": "[sim gated tag=http2]"},
         }
-        read = await run_node("http2", given=given)
+        async with nginx(tmp_path, urlsplit(service.url).port or 0, listening):
+            read = await run_node("http2", given=given)
     assert read["text"].startswith("event: search.created\n")
     assert "event: search.completed\n" in read["text"]
     assert "connection" not in read["names"]

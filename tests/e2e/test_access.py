@@ -1,4 +1,4 @@
-"""Who may do what: every endpoint with every kind of credential."""
+"""Who may do what: every endpoint with every kind of credential, and pages of other sites."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,10 +34,6 @@ class Shown:
     body: dict[str, str] = field(default_factory=dict)
 
 
-def by_token(credential: str, **headers: str) -> Shown:
-    return Shown(bearer(credential) | headers)
-
-
 def follows(response_id: str, client: dict[str, str] = SHOP) -> Shown:
     return Shown(client, body={"previous_response_id": response_id})
 
@@ -49,7 +45,6 @@ NO_NEW_SEARCH = ("403 origin",) * 3 + ("200",) * 4
 ELSEWHERE = ("403 origin",) * 6 + ("403 token",)
 NOT_THAT_SEARCH = ("200",) * 3 + ("404",) * 3
 BY_URL = ("401", "401", "200", "401", "200", "401", "401")
-IN_URL = {"access_token": SHOP_KEY}
 AT_ANOTHERS_PLACE = ("200", "404", "404", "404", "404", "404", "200")
 
 TABLE: dict[str, tuple[Shown, tuple[str, ...]]] = {
@@ -57,18 +52,21 @@ TABLE: dict[str, tuple[Shown, tuple[str, ...]]] = {
     "no key": (Shown(), NOBODY),
     "a wrong key": (Shown(bearer("sk-wrong")), NOBODY),
     "the right key": (Shown(SHOP), EVERYTHING),
-    "a token": (by_token(token()), BY_TOKEN),
-    "a token that has ended": (by_token(token(exp=1_700_000_000)), ("401 ended",) * 7),
-    "a token bound to its page": (by_token(token(origin=EVIL), Origin=EVIL), BY_TOKEN),
-    "a token of another page": (by_token(token(origin=PAGE), Origin=EVIL), ELSEWHERE),
-    "a key in the query": (Shown(query=IN_URL), NOBODY),
+    "a token": (Shown(bearer(token())), BY_TOKEN),
+    "a token that has ended": (Shown(bearer(token(exp=1_700_000_000))), ("401 ended",) * 7),
+    "a token bound to its page": (Shown(bearer(token(origin=EVIL)) | {"Origin": EVIL}), BY_TOKEN),
+    "a token of another page": (Shown(bearer(token(origin=PAGE)) | {"Origin": EVIL}), ELSEWHERE),
+    "a key in the query": (Shown(query={"access_token": SHOP_KEY}), NOBODY),
     "a token in the query": (Shown(query={"access_token": token()}), BY_URL),
     "a key from a foreign page": (Shown(SHOP | {"Origin": EVIL}), NO_NEW_SEARCH),
     "a key from an allowed page": (Shown(SHOP | {"Origin": PAGE}), EVERYTHING),
     "a key from our own page": (Shown(SHOP | {"Origin": "http://HOST"}), EVERYTHING),
-    "a free token elsewhere": (by_token(token(), Origin=EVIL), (*NO_NEW_SEARCH[:6], "403 token")),
+    "a free token elsewhere": (
+        Shown(bearer(token()) | {"Origin": EVIL}),
+        (*NO_NEW_SEARCH[:6], "403 token"),
+    ),
     "another client's search": (Shown(BLOG), (*NOT_THAT_SEARCH, "200")),
-    "another client's token": (by_token(token(sub="blog")), (*NOT_THAT_SEARCH, "403 token")),
+    "another client's token": (Shown(bearer(token(sub="blog"))), (*NOT_THAT_SEARCH, "403 token")),
     "another's place in a stream": (Shown(BLOG | {"Last-Event-ID": "SEARCH:1"}), AT_ANOTHERS_PLACE),
     "one's own place in a stream": (Shown(SHOP | {"Last-Event-ID": "SEARCH:1"}), EVERYTHING),
     "another's response": (follows("RESPONSE", BLOG), ("422",) * 3 + ("404",) * 3 + ("200",)),
@@ -132,3 +130,90 @@ async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
         skip(61)
         again = await service.http.post("/search", json=asked | {"fresh": True})
         assert again.json()["errors"][0]["field"] == "previous_response_id"
+
+
+# --- Pages ---
+
+EXPOSED = {
+    *("X-Request-ID", "X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("X-Should-Retry", "Cache-Control", "X-Accel-Buffering", "Location"),
+}
+ALLOWED_PREFLIGHT, REFUSED_PREFLIGHT = {200, 204}, {400, 403}
+
+
+async def preflight(service: Running, origin: str, **headers: str) -> httpx.Response:
+    asks = {"Origin": origin, "Access-Control-Request-Method": "POST", **headers}
+    return await service.http.options("/search", headers=asks)
+
+
+def cors_of(response: httpx.Response) -> dict[str, str]:
+    return {
+        name.removeprefix("access-control-"): value
+        for name, value in response.headers.items()
+        if name.startswith("access-control-")
+    }
+
+
+async def test_foreign_pages_can_read_nothing() -> None:
+    async with running(**GUARDED | {"client_token_secret": ""}) as service:
+        for origin in (EVIL, "null", "", "http://app.example", f"{PAGE}.evil.example"):
+            headers = SHOP | {"Origin": origin}
+            asked, *answers = [
+                await preflight(service, origin),
+                await service.http.post("/search", json=ASKED, headers=headers),
+                await service.http.post("/search", files={"image": ("x", b"x")}, headers=headers),
+                await service.http.get("/search/srch_x", headers=headers),
+                await service.http.get("/healthz", headers=headers),
+            ]
+            assert asked.status_code in REFUSED_PREFLIGHT, origin
+            assert [answer.status_code for answer in answers] == [403, 403, 404, 200], origin
+            for answer in (asked, *answers):
+                assert "allow-origin" not in cors_of(answer), origin
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                assert answer.headers["x-frame-options"] == "DENY"
+                assert "default-src 'none'" in answer.headers["content-security-policy"]
+            # Else a cache could hand an answer to a page that it was not made for.
+            assert "origin" in asked.headers["vary"].lower()
+            assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
+        assert service.record.total == 0
+
+
+SHELL = "capacitor://localhost"
+ALLOWED: list[tuple[str, str, str]] = [
+    # CORS_ORIGINS, the page's origin, and what is allowed
+    ("HTTPS://App.Example:443", PAGE, PAGE),
+    (f"https://other.example, {SHELL}/", SHELL, SHELL),
+    ("*", "null", "*"),
+]
+
+
+WANTED = "authorization,content-type,idempotency-key,x-stainless-arch,last-event-id"
+
+
+@pytest.mark.parametrize(("origins", "origin", "allowed"), ALLOWED)
+async def test_allowed_pages_search_and_read_the_answers_headers(
+    origins: str, origin: str, allowed: str
+) -> None:
+    async with running(cors_origins=origins) as service:
+        headers = {"Origin": origin}
+        asked = await preflight(service, origin, **{"Access-Control-Request-Headers": WANTED})
+        assert asked.status_code in ALLOWED_PREFLIGHT
+        cors = cors_of(asked)
+        assert {"GET", "POST", "DELETE"} <= set(cors["allow-methods"].split(", "))
+        assert set(cors["allow-headers"].replace(" ", "").split(",")) >= set(WANTED.split(","))
+        response = await service.http.post("/search", json=ASKED, headers=headers)
+        streamed, _ = await service.stream("GET", params=ASKED, headers=headers)
+        for answer in (response, streamed):
+            assert answer.status_code == 200
+            assert set(cors_of(answer)["expose-headers"].split(", ")) >= EXPOSED
+        for answer in (asked, response, streamed):
+            assert cors_of(answer)["allow-origin"] == allowed
+            assert "allow-credentials" not in cors_of(answer)
+
+
+async def test_our_own_pages_need_no_leave_whatever_our_name_is(guarded: Running) -> None:
+    port = guarded.url.rpartition(":")[2]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "search.example"):
+        headers = SHOP | {"Host": host, "Origin": f"https://{host}"}
+        response = await guarded.http.post("/search", json=ASKED, headers=headers)
+        assert response.status_code == 200

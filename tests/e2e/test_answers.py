@@ -79,6 +79,14 @@ MENTIONS: dict[str, bool] = {
 }
 
 
+async def test_the_text_is_the_last_messages() -> None:
+    first = MESSAGE | {"id": "msg_0", "content": [{"type": "output_text", "text": "I look."}]}
+    ended = [CREATED, completed(first, call(FOUND), MESSAGE)]
+    pieces = [CREATED, delta("piece "), delta("by piece"), completed(call(FOUND))]
+    results = await results_of(ended, pieces)
+    assert [one["text"] for one in results] == ["两幅山水画。", "piece by piece"]
+
+
 async def test_an_address_in_the_text_that_nobody_found_is_warned_of() -> None:
     def saying(text: str) -> list[Event]:
         message = MESSAGE | {"content": [{"type": "output_text", "text": text}]}

@@ -65,13 +65,10 @@ async def use_up(service: Running, client: dict[str, str]) -> httpx.Response:
     return refused
 
 
-async def test_one_clients_budget_is_not_anothers() -> None:
+async def test_one_clients_budget_is_not_anothers_and_that_of_all_is_everybodys() -> None:
     async with running(**GUARDED, budget_client_cny_per_day=SMALL) as service:
         for client in (SHOP, BLOG):
             await use_up(service, client)
-
-
-async def test_the_budget_of_all_is_used_up_by_anybody_until_utc_midnight() -> None:
     # A refused search gives its place back: there is one only.
     limits: dict[str, Any] = {"budget_total_cny_per_day": SMALL, "capacity": 1}
     async with running(**GUARDED, **limits, capacity_wait_s=0) as service:

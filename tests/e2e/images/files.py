@@ -91,41 +91,6 @@ def with_segment(marker: int, body: bytes, file: bytes | None = None) -> bytes:
     return file[:2] + segment(marker, body) + file[2:]
 
 
-def riff_chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
-
-
-def webp_of(*chunks: bytes) -> bytes:
-    """A WebP of these chunks."""
-    body = b"WEBP" + b"".join(chunks)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def webp_header(width: int, height: int, flags: int = 0) -> bytes:
-    """The chunk that begins an extended WebP (RFC 9649 §2.7)."""
-    body = bytes((flags, 0, 0, 0)) + _24_bits(width - 1) + _24_bits(height - 1)
-    return riff_chunk(b"VP8X", body)
-
-
-def webp_frame(image: Image.Image, place: tuple[int, int] = (0, 0), **options: Any) -> bytes:
-    """A frame of an animated WebP."""
-    file = encoded(image, "WEBP", **{"lossless": True} | options)
-    simple = file[12:16] != b"VP8X"
-    samples = file[12:] if simple else file[30:]
-    where = b"".join(_24_bits(number) for number in (place[0] // 2, place[1] // 2))
-    size = b"".join(_24_bits(side - 1) for side in image.size)
-    return riff_chunk(b"ANMF", where + size + _24_bits(100) + b"\0" + samples)
-
-
-def animated_webp(size: tuple[int, int], *frames: bytes) -> bytes:
-    animation = riff_chunk(b"ANIM", bytes(6))
-    return webp_of(webp_header(*size, flags=0x12), animation, *frames)
-
-
-def _24_bits(number: int) -> bytes:
-    return struct.pack("<I", number)[:3]
-
-
 def turned(orientation: int) -> Image.Image:
     """The scene as a camera held that way stores it: upright again when the tag is obeyed."""
     undo = {

@@ -9,7 +9,6 @@ from tests.e2e.images.files import (
     Case,
     Goes,
     Refused,
-    animated_webp,
     chunk,
     encoded,
     gif_frames,
@@ -17,14 +16,11 @@ from tests.e2e.images.files import (
     jpeg,
     paletted,
     png,
-    riff_chunk,
     scene,
-    segment,
-    webp_frame,
-    webp_of,
     with_chunk,
     with_segment,
 )
+from tests.e2e.images.samples import PART_WEBP
 
 
 def many_frames() -> bytes:
@@ -56,13 +52,14 @@ DAMAGED = Refused("image_unreadable")
 
 def webp_bomb() -> bytes:
     """The header of a lossless picture of 16,383 x 16,383 (RFC 9649 §3.4), and next to nothing."""
-    return webp_of(
-        riff_chunk(b"VP8L", b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(9))
-    )
+    picture = b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(9)
+    return b"RIFF" + struct.pack("<I", 26) + b"WEBPVP8L" + struct.pack("<I", 14) + picture
 
 
-def webp_of_two_sizes(canvas: tuple[int, int]) -> bytes:
-    return animated_webp(canvas, webp_frame(scene()))
+def webp_of_canvas(width: int, height: int) -> bytes:
+    """Frames on a canvas of another size (RFC 9649 §2.7)."""
+    sides = (struct.pack("<I", side - 1)[:3] for side in (width, height))
+    return PART_WEBP[:24] + b"".join(sides) + PART_WEBP[30:]
 
 
 def bmp_run_lengths(width: int, height: int) -> bytes:
@@ -126,8 +123,8 @@ BOMBS = [
     Case("tiff bomb", lambda: tiff_of(VAST_TIFF), MANY_PIXELS),
     Case("tiff with a vast tile", lambda: tiff_of(VAST_TILE), DAMAGED),
     Case("webp bomb", webp_bomb, MANY_PIXELS),
-    Case("webp of a vast canvas", lambda: webp_of_two_sizes((16_383, 16_383)), MANY_PIXELS),
-    Case("webp of a frame larger than its canvas", lambda: webp_of_two_sizes((63, 48)), DAMAGED),
+    Case("webp of a vast canvas", lambda: webp_of_canvas(16_383, 16_383), MANY_PIXELS),
+    Case("webp of a frame larger than its canvas", lambda: webp_of_canvas(63, 48), DAMAGED),
     Case("bmp bomb", lambda: bmp_run_lengths(2500, 2500), DAMAGED),
     Case("small bmp of run lengths", lambda: bmp_run_lengths(40, 40), DAMAGED),
     Case("png with a text bomb", text_bomb, Goes(tolerance=0)),
@@ -142,45 +139,21 @@ BOMBS = [
 
 
 PAGE = b"<script>alert(1)</script><b>PK"
-JFIF = segment(0xE0, b"JFIF\0" + bytes(9) + PAGE)
 POLYGLOTS = [
     Case("jpeg with a zip behind it", lambda: jpeg() + b"PK\3\4" + bytes(99), Goes(tolerance=3)),
     Case("png with a zip behind it", lambda: png() + b"PK\3\4" + bytes(99), Goes(tolerance=0)),
     Case("jpeg with a page in its comment", lambda: with_segment(0xFE, PAGE), Goes(tolerance=3)),
-    Case(
-        "jpeg, a page in its header", lambda: jpeg().replace(jpeg()[2:20], JFIF), Goes(tolerance=3)
-    ),
-    Case(
-        "png with a page in a gamma chunk",
-        lambda: with_chunk(b"gAMA", PAGE + bytes(9)),
-        Goes(tolerance=0),
-    ),
-    Case(
-        "gif that is a script",
-        lambda: encoded(paletted(), "GIF") + b"*/=1;alert(1)",
-        Goes(paletted),
-    ),
+    Case("png, a page in a gamma chunk", lambda: with_chunk(b"gAMA", PAGE + bytes(9)), Goes()),
     Case("jpeg with junk inside", lambda: jpeg()[:20] + b"junk" + jpeg()[20:], Goes(tolerance=3)),
     Case("jpeg with filling", lambda: jpeg()[:20] + b"\xff\xff" + jpeg()[20:], Goes(tolerance=3)),
 ]
-
-
-def brand(major: bytes, *others: bytes) -> bytes:
-    """The first box of an ISO base media file, and the beginning of the next."""
-    body = b"ftyp" + major + bytes(4) + b"".join(others)
-    return struct.pack(">I", len(body) + 4) + body + b"\0\0\0\x08meta"
 
 
 OTHER_KINDS = {
     "a PDF document": b"%PDF-1.7\n",
     "an SVG drawing": b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- <b> -->\n<svg width="1">',
     "an HTML page": b"\n<!doctype HTML><html>",
-    "a JPEG XL image": b"\xff\x0a\x00",
-    "a WebM or Matroska video": b"\x1a\x45\xdf\xa3\x01",
-    "an MP4 video": brand(b"isom", b"mp42"),
-    "a QuickTime video": brand(b"qt  "),
-    "a Canon raw image": brand(b"crx "),
-    "a sound file": b"ID3\x04\0",
+    "an MP4 video": b"\0\0\0\x14ftypisom\0\0\0\0mp42\0\0\0\x08meta",
     "a ZIP archive": b"PK\3\4\x14",
     "a JSON document": b'{"image": 1}',
     "base64 text, not the image itself": b"iVBORw0KGgoAAAANSUhEUg",

@@ -12,7 +12,6 @@ from tests.e2e.images.files import (
     Case,
     Goes,
     Make,
-    animated_webp,
     cut_out,
     encoded,
     exif,
@@ -28,10 +27,15 @@ from tests.e2e.images.files import (
     ten_bit_heic,
     text_chunks,
     turned,
-    webp_frame,
     with_segment,
 )
-from tests.e2e.images.samples import ARITHMETIC_JPEG, SONY_HEIC, TEN_BIT_AVIF
+from tests.e2e.images.samples import (
+    ARITHMETIC_JPEG,
+    PART_WEBP,
+    SONY_HEIC,
+    TEN_BIT_AVIF,
+    TRANSPARENT_WEBP,
+)
 
 FINE: dict[str, Any] = {"quality": 95}
 EXACT: dict[str, Any] = {"lossless": True}
@@ -50,14 +54,10 @@ def stored(orientation: int) -> Callable[[], Image.Image]:
     return lambda: turned(orientation)
 
 
-def corner() -> Image.Image:
-    return scene().crop((32, 24, 64, 48))
-
-
 def in_the_corner() -> Image.Image:
     """One quarter of the scene in its place, and nothing else."""
     white = Image.new("RGB", (64, 48), "white")
-    white.paste(corner(), (32, 24))
+    white.paste(scene().crop((32, 24, 64, 48)), (32, 24))
     return white
 
 
@@ -92,8 +92,6 @@ def exchanged(picture: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
 
 BLACK = Image.new("RGB", (64, 48))
 FRAMES: dict[str, Any] = {"save_all": True, "append_images": [BLACK]}
-PART = animated_webp((64, 48), webp_frame(corner(), (32, 24)), webp_frame(scene()))
-CLEAR = animated_webp((64, 48), webp_frame(cut_out(), quality=95, lossless=False))
 LZW, IN_JPEG = {"compression": "tiff_lzw"}, {"compression": "jpeg"} | FINE
 
 FORMATS = [
@@ -104,8 +102,8 @@ FORMATS = [
     Case("a webp", of(scene, "WEBP", **FINE), Goes(tolerance=8)),
     Case("a lossless webp", of(scene, "WEBP", **EXACT), Goes()),
     Case("an animated webp", of(scene, "WEBP", **FRAMES, **EXACT), Goes()),
-    Case("an animated webp, first frame a part", lambda: PART, Goes(in_the_corner)),
-    Case("an animated webp, transparent", lambda: CLEAR, Goes(cut_out, tolerance=8)),
+    Case("an animated webp, first frame a part", lambda: PART_WEBP, Goes(in_the_corner)),
+    Case("an animated webp, transparent", lambda: TRANSPARENT_WEBP, Goes(cut_out, tolerance=8)),
     Case("a gif", of(paletted, "GIF"), Goes(paletted)),
     Case("a gif of two frames", lambda: gif_frames(2), Goes(paletted)),
     Case("a bmp", of(scene, "BMP"), Goes()),
@@ -172,7 +170,7 @@ WHOLE: dict[str, Make] = {
     "webp": lambda: encoded(scene(200, 150), "WEBP"),
     "lossless webp": lambda: encoded(noise(80, 60), "WEBP", lossless=True),
     "webp with transparency": lambda: encoded(cut_out().resize((200, 150)), "WEBP"),
-    "animated webp": lambda: animated_webp((80, 60), webp_frame(noise(80, 60))),
+    "animated webp": lambda: encoded(noise(64, 48), "WEBP", **FRAMES, **EXACT),
     "gif": lambda: encoded(noise(80, 60).quantize(), "GIF"),
     "bmp": lambda: encoded(scene(80, 60), "BMP"),
     "tiff": lambda: encoded(noise(80, 60), "TIFF", compression="tiff_lzw"),

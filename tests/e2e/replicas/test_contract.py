@@ -3,8 +3,7 @@
 # ruff: noqa: F403, F821 - all of these modules, with their fixtures
 
 from tests.e2e.test_budget import *
-from tests.e2e.test_joining import *
-from tests.e2e.test_leaving import *
+from tests.e2e.test_joining_and_leaving import *
 from tests.e2e.test_rates import *
 from tests.e2e.test_resume import *
 
