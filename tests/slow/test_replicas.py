@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.e2e.replicas.test_faults import (
     PACED,
     both_up,
@@ -38,6 +40,7 @@ async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease()
         await eventually(lambda: nothing_is_reserved(replicas))
 
 
+@pytest.mark.timeout(1_800)
 async def test_a_thousand_cuts() -> None:
     async with asyncio.timeout(1_800), three(knobs=PACED) as replicas:
         slots = asyncio.Semaphore(AT_ONCE)
