@@ -31,6 +31,7 @@ async def killed_and_followed(replicas: Three, number: int) -> None:
     following = [asyncio.create_task(one.follow(search_id)) for one in (first, second, first)]
     await asyncio.sleep(replicas.chance.random())
     owner.process.signal(SIGKILL)
+    replicas.replicas.remove(owner)
     async with asyncio.timeout(LOST_WITHIN_S):
         log, *others = await asyncio.gather(*following)
     assert others == [log, log]
