@@ -13,7 +13,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S, POLL_S = 10.0, 0.05
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # the caller's settings must not change anything
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "REDIS_URL")  # no other setting of the caller
 # Of a process's CPU clock, in ns; /proc/PID/stat has ticks of 10 ms (clock_getcpuclockid(3)).
 CPUCLOCK_SCHED = 2
 

@@ -56,6 +56,11 @@ class RedisServer:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    async def restart(self) -> None:
+        """Kill it, and start it again with what was saved."""
+        await self.stop(SIGKILL)
+        await self.start()
+
     async def stop(self, number: int = SIGTERM) -> None:
         """End it, also when it is frozen."""
         self.signal(SIGCONT)

@@ -115,10 +115,7 @@ class SharedOwnership(Ownership):
         """Note who got a response first, here and in Redis."""
         super().claim(response_id, owner, total_tokens=total_tokens)
         if len(response_id) <= ID_MAX_CHARS:
-            key = f"isp:resp:{response_id}"
-            self._link.post("HSETNX", key, "owner", owner)
-            self._link.post("HSET", key, "tokens", total_tokens)
-            self._link.post("EXPIRE", key, self._kept_s)
+            self._link.post_script("own", response_id, owner, total_tokens, self._kept_s)
 
     async def check(self, response_id: str, owner: str) -> None:
         """Raise `InvalidRequest` if unknown, expired, or another's; `Overloaded` if not known."""

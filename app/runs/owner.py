@@ -169,7 +169,7 @@ class Outbox:
         for run_id in list(self._unanswered):
             end = (0, *End([], error).fields())
             try:
-                await self._script_end("owner", run_id, "failed", 0, UNDO_TTL_MS, 0, 0, *end)
+                await self._script_end(run_id, "failed", 0, UNDO_TTL_MS, 0, 0, *end)
             except Away:
                 return
             self._unanswered.discard(run_id)
@@ -273,8 +273,9 @@ class Outbox:
         ttl_ms = int(self._settings.search_retention_s * 1_000) if kept else 0
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         end = (copy.n_events + len(last), *End(last, run.error if run else None).fields())
+        status = "completed" if good and kept else "failed"
         verdict = await self._script_end(
-            *("owner", copy.run_id, "completed" if good and kept else "failed", claim.cost),
+            *(copy.run_id, status, claim.cost),
             *(max(ttl_ms, SHORT_TTL_MS), fp_ttl_ms, copy.sent, *end),
             *(part for entry in rest for part in entry),
         )
@@ -285,12 +286,10 @@ class Outbox:
         else:
             copy.in_doubt = True
 
-    async def _script_end(self, who: str, run_id: str, status: str, cost: int, *rest: Any) -> Any:
-        ttl_ms, fp_ttl_ms, before, *written = rest
-        return await self._link.script(
-            *("end", who, self._link.replica, run_id, status, cost),
-            *(ttl_ms, fp_ttl_ms, 0, before, *written),
-        )
+    async def _script_end(self, *args: Any) -> Any:
+        run_id, status, cost, ttl_ms, fp_ttl_ms, *written = args
+        how = (status, cost, ttl_ms, fp_ttl_ms, 0)
+        return await self._link.script("end", "owner", self._link.replica, run_id, *how, *written)
 
 
 def ask_for(run_id: str) -> list[tuple[Any, ...]]:

@@ -62,7 +62,6 @@ async def full(redis: RedisServer) -> None:
 
 
 FAULTS = [paused, connections_killed, emptied, frozen, restarted_empty, full]
-LONG_FAULTS = [stopped_for_long]
 
 
 async def followed(replica: Replica, search_id: str) -> tuple[list[ServerSentEvent], float]:

@@ -5,6 +5,8 @@ import os
 from decimal import Decimal
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
+import pytest
+
 from simulator import Knobs
 from tests.e2e.money import RESERVED
 from tests.e2e.replicas.three import TERMINAL, Three, three
@@ -29,6 +31,7 @@ async def killed_and_followed(replicas: Three, number: int) -> None:
     following = [asyncio.create_task(one.follow(search_id)) for one in (first, second, first)]
     await asyncio.sleep(replicas.chance.random())
     owner.process.signal(SIGKILL)
+    replicas.replicas.remove(owner)
     async with asyncio.timeout(LOST_WITHIN_S):
         log, *others = await asyncio.gather(*following)
     assert others == [log, log]
@@ -50,9 +53,11 @@ async def killed_and_followed(replicas: Three, number: int) -> None:
 
     again = await first.start(prompt)
     assert again != search_id
+    assert (await second.follow(again, most=5))[-1].event not in TERMINAL
     assert (await second.http.delete(f"/search/{again}")).json()["status"] == "cancelled"
 
 
+@pytest.mark.timeout(60 + 30 * KILLS)
 async def test_a_search_whose_replica_is_killed_ends_once_for_everybody_and_is_charged_once() -> (
     None
 ):

@@ -2,7 +2,6 @@
 
 import asyncio
 from decimal import Decimal
-from typing import Any
 
 import httpx
 import pytest
@@ -86,10 +85,14 @@ async def test_a_search_is_stopped_from_any_replica_unless_others_asked_for_it_t
 
 async def test_a_key_a_rate_and_a_budget_hold_over_all_replicas() -> None:
     budget = str(12 * RESERVED + RESERVED / 2)
-    keys: dict[str, Any] = {"CLIENT_KEYS": "shop:a-long-key-of-a-shop", "RATE_LIMIT": "40/hour"}
     async with (
         asyncio.timeout(100),
-        three(BUDGET_TOTAL_CNY_PER_DAY=budget, ALLOW_ANONYMOUS="false", **keys) as replicas,
+        three(
+            BUDGET_TOTAL_CNY_PER_DAY=budget,
+            ALLOW_ANONYMOUS="false",
+            CLIENT_KEYS="shop:a-long-key-of-a-shop",
+            RATE_LIMIT="40/hour",
+        ) as replicas,
     ):
         for replica in replicas.replicas:
             replica.http.headers["Authorization"] = "Bearer a-long-key-of-a-shop"

@@ -118,11 +118,9 @@ async def three(
             "RATE_LIMIT": "0",
             "IMAGE_WORKERS": "1",
             "PORT": "0",
-            "LOG_LEVEL": "warning",
             "REDIS_URL": url or redis.url,
             "SHUTDOWN_GRACE_S": "5",
         }
-        given["LOG_LEVEL"] = "info"  # It says where it listens.
         all_of_them = Three(redis, simulator.state.record, simulator, given | env, stack)
         await asyncio.gather(*(all_of_them.add() for _ in range(count)))
         try:
