@@ -2,11 +2,9 @@
 
 import os
 import signal
-from pathlib import Path
-
-import httpx
 
 from tests.e2e.asking import ASKED
+from tests.e2e.images.workers import alive, children_of
 from tests.e2e.shipped import shipped
 from tests.processes import Process, started
 from tests.service import KEY, read_events
@@ -15,31 +13,12 @@ from tests.waiting import eventually
 TWO = {"WORKERS": "2", "REDIS_URL": "redis://127.0.0.1:1", "ALLOW_ANONYMOUS": "true"}
 
 
-def children_of(pid: int) -> set[int]:
-    """The processes that a process has started, of any thread of it."""
-    found = Path(f"/proc/{pid}/task").glob("*/children")
-    return {int(child) for one in found for child in one.read_text().split()}
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there, and has not ended."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-
-
 async def have_started(process: Process, *, picture_workers: int) -> None:
     async def ready() -> bool:
         workers = children_of(process.pid)
         return sum(len(children_of(one)) for one in workers) == picture_workers
 
     await eventually(ready, within_s=60)
-
-
-async def metric(http: httpx.AsyncClient, line: str) -> str:
-    text = (await http.get("/metrics")).text
-    return next((one for one in text.splitlines() if one.startswith(f"imagesearch_{line} ")), "")
 
 
 async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_both() -> None:
@@ -57,7 +36,7 @@ async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_b
             assert line in text
         assert 'imagesearch_build_info{version="' in text
     assert process.said.count("Application startup complete") == 2
-    assert not any(map(runs, workers))
+    assert not alive(workers)
 
 
 async def test_a_worker_that_dies_is_replaced_while_the_other_serves() -> None:
@@ -74,7 +53,7 @@ async def test_a_worker_that_dies_is_replaced_while_the_other_serves() -> None:
         await eventually(replaced)
         await have_started(process, picture_workers=2)
         assert (await http.post("/search", json=ASKED)).status_code == 200
-        assert await metric(http, "runs_active") == "imagesearch_runs_active 0.0"
+        assert "\nimagesearch_runs_active 0.0\n" in (await http.get("/metrics")).text
     assert [line for line in process.lines if "is replaced" in line and str(killed) in line]
 
 
@@ -100,6 +79,6 @@ async def test_workers_do_not_outlive_the_process_that_started_them() -> None:
         process.signal(signal.SIGKILL)
 
         async def ended() -> bool:
-            return not any(map(runs, workers))
+            return not alive(workers)
 
         await eventually(ended)
