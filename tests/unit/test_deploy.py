@@ -155,6 +155,7 @@ RUN = {
     "make check": "make check",
     "make test": "make test",
     "make test-clients": "make test-clients",
+    "make test-slow": "make test-slow",
     "make image-test": "make image-test",
     "make demo": '"-m", "demo"',
     "make types": "make types",
@@ -170,13 +171,12 @@ RUN = {
 }
 NOT_RUN = {
     "npm run dev": "a server for an editor; tests/web/test_examples.py builds the same app",
-    "make test-slow": "a quarter of an hour that wants an idle machine",
     "make bench": "wants an idle machine; tests/unit/bench runs its parts",
     "make soak": "minutes of an idle machine",
     "make lock": "asks the package index for versions; tests/unit/test_locks.py holds the result",
     "make wheels": "fetches each package twice",
     "make base-digest": "there is no registry",
-    "docker compose": "there is no engine; tests/unit/test_packaging.py runs the commands in it",
+    "docker compose": "there is no engine; make image-test builds and runs the service's image",
     "kubectl": "there is no cluster; kustomize and the schemas are tried",
     "cosign": "there is no registry",
 }

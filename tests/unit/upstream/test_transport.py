@@ -1,6 +1,5 @@
 """The transport over real sockets: what its errors say of the request, and when it is kept."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -211,18 +210,6 @@ async def test_a_refusal_during_the_upload_ends_the_upload() -> None:
         peer.go_on.set()
         assert (answer.status_code, answer.content) == (413, b"too large")
         assert body.taken < len(LARGE) // PIECE
-
-
-@pytest.mark.parametrize("wire", [b"", CHUNKED + chunk(b"half")])
-async def test_leaving_closes_the_connection_at_once(wire: bytes) -> None:
-    async with serving(holds(wire)) as peer, client() as http:
-        asking = asyncio.create_task(http.post(peer.url, content=b"x"))
-        await peer.asked.wait()
-        await settle()
-        asking.cancel()
-        await asyncio.wait([asking])
-        assert asking.cancelled()
-        await peer.left.wait()
 
 
 async def test_a_response_that_is_dropped_closes_its_connection() -> None:
