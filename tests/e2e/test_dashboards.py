@@ -20,8 +20,7 @@ import yaml
 from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
 from tests.e2e.asking import ASKED
-from tests.e2e.shipped import shipped
-from tests.e2e.test_workers import TWO
+from tests.e2e.test_workers import two
 from tests.service import listen
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -67,7 +66,7 @@ def test_an_alert_is_tested_and_has_its_place_in_the_runbook(name: str) -> None:
 async def test_every_query_of_dashboard_and_alerts_has_an_answer(tmp_path: Path) -> None:
     wanted = queries()
     assert len(wanted) > len(ALERTS) + 20
-    async with shipped(**TWO) as (process, http):
+    async with two() as (process, http):
         load = asyncio.create_task(load_service(http))
         async with prometheus(tmp_path, process.url) as api:
             ends_at = time.monotonic() + WITHIN_S

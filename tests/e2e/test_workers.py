@@ -2,15 +2,27 @@
 
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
 
 from tests.e2e.asking import ASKED
 from tests.e2e.images.workers import alive, children_of
 from tests.e2e.shipped import shipped
 from tests.processes import Process, started
+from tests.redis_server import redis_server
 from tests.service import KEY, read_events
 from tests.waiting import eventually
 
-TWO = {"WORKERS": "2", "REDIS_URL": "redis://127.0.0.1:1", "ALLOW_ANONYMOUS": "true"}
+TWO = {"WORKERS": "2", "ALLOW_ANONYMOUS": "true"}
+
+
+@asynccontextmanager
+async def two(**settings: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """Two processes on one address, and the Redis without which they do not start."""
+    async with redis_server() as redis, shipped(**TWO, REDIS_URL=redis.url, **settings) as both:
+        yield both
 
 
 async def have_started(process: Process, *, picture_workers: int) -> None:
@@ -22,7 +34,7 @@ async def have_started(process: Process, *, picture_workers: int) -> None:
 
 
 async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_both() -> None:
-    async with shipped(**TWO, IMAGE_WORKERS="3") as (process, http):
+    async with two(IMAGE_WORKERS="3") as (process, http):
         await have_started(process, picture_workers=3)
         workers = children_of(process.pid)
         assert len(workers) == 2
@@ -41,7 +53,7 @@ async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_b
 
 async def test_a_worker_that_dies_is_replaced_and_a_signal_has_all_drain() -> None:
     asked = ASKED | {"prompt": "[sim stall]"}
-    async with shipped(**TWO, IMAGE_WORKERS="1") as (process, http):
+    async with two(IMAGE_WORKERS="1") as (process, http):
         await have_started(process, picture_workers=2)
         before = children_of(process.pid)
         os.kill(min(before), signal.SIGKILL)
@@ -69,7 +81,10 @@ async def test_a_worker_that_dies_is_replaced_and_a_signal_has_all_drain() -> No
 
 async def test_workers_do_not_outlive_the_process_that_started_them() -> None:
     settings = TWO | {"DASHSCOPE_API_KEY": KEY, "IMAGE_WORKERS": "1", "PORT": "0"}
-    async with started("app", **settings) as process:
+    async with (
+        redis_server() as redis,
+        started("app", **settings, REDIS_URL=redis.url) as process,
+    ):
         await have_started(process, picture_workers=2)
         workers = children_of(process.pid)
         process.signal(signal.SIGKILL)
