@@ -79,29 +79,20 @@ async def serving(
         await asyncio.gather(*tasks)
 
 
-def says(*parts: bytes, reset: bool = False) -> Handler:
-    """Answer one request in parts, each sent by itself, and close or reset the connection."""
+def says(*parts: bytes, reset: bool = False, waits: bool = False) -> Handler:
+    """Answer one request in parts, each sent by itself, and close or reset the connection.
+
+    `waits`: behind each part, until a test sets `go_on`.
+    """
 
     async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         await peer.request(reader)
         for part in parts:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0)
+            await (peer.go_on.wait() if waits else asyncio.sleep(0))
         if reset:
             resets(writer)
-
-    return handle
-
-
-def says_then(first: bytes, then: bytes) -> Handler:
-    """Answer one request in two parts, between which `go_on` is waited for."""
-
-    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        await peer.request(reader)
-        writer.write(first)
-        await peer.go_on.wait()
-        writer.write(then)
 
     return handle
 

@@ -101,9 +101,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def dial(
-    url: str, *, receive_bytes: int = 0, limit_bytes: int = 2**20
-) -> AsyncIterator[Wire]:
+async def dial(url: str, *, receive_bytes: int = 0) -> AsyncIterator[Wire]:
     """Connect to the service; `receive_bytes` bounds what the kernel takes in unread (0: not)."""
     address = urlsplit(url)
     sock = socket.socket()
@@ -112,7 +110,7 @@ async def dial(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     try:
         await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
-        reader, writer = await asyncio.open_connection(sock=sock, limit=limit_bytes)
+        reader, writer = await asyncio.open_connection(sock=sock, limit=2**20)
     except BaseException:
         sock.close()
         raise

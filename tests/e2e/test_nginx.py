@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.e2e.callers import ASKED, GUARDED, token
-from tests.peer import says_then, serving
+from tests.peer import says, serving
 from tests.processes import ROOT
 from tests.service import listen, parse_block, running
 from tests.wire import EVENT_STREAM, dial, request
@@ -63,8 +63,7 @@ async def nginx(
         f"error_log {folder}/start.log;\nevents {{}}\nhttp {{\n{aside}{text}\n}}\n",
         encoding="utf-8",
     )
-    command = (NGINX, "-e", str(folder / "start.log"), "-c", str(main))
-    process = await asyncio.create_subprocess_exec(*command)
+    process = await asyncio.create_subprocess_exec(NGINX, "-e", folder / "start.log", "-c", main)
     try:
         while not (folder / "nginx.pid").exists():
             assert process.returncode is None, (folder / "start.log").read_text()
@@ -85,7 +84,7 @@ async def test_an_event_passes_before_the_next_one_is_made_and_no_query_is_logge
     secret = {"access_token": "not-for-logs"}
     async with (
         asyncio.timeout(60),
-        serving(says_then(HEAD + FIRST, SECOND)) as peer,
+        serving(says(HEAD + FIRST, SECOND, waits=True)) as peer,
         nginx(tmp_path, peer.port) as url,
         dial(url) as wire,
     ):
@@ -138,11 +137,8 @@ async def test_a_page_of_the_service_searches_though_its_host_is_rewritten(
 
 async def test_a_token_is_good_behind_a_password_of_the_proxy(tmp_path: Path) -> None:
     async with usual(tmp_path, **GUARDED) as http:
-        sent: dict[str, Any] = {
-            "params": ASKED | {"access_token": token()},
-            "headers": EVENT_STREAM,
-        }
-        path = "/locked/search/stream"
-        assert (await http.get(path, **sent)).status_code == 401
-        stream = await http.get(path, **sent, auth=("user", "password"))
+        http.headers.update(EVENT_STREAM)
+        path, params = "/locked/search/stream", ASKED | {"access_token": token()}
+        assert (await http.get(path, params=params)).status_code == 401
+        stream = await http.get(path, params=params, auth=("user", "password"))
         assert parse_block(stream.text.split("\n\n")[-2]).event == "search.completed"

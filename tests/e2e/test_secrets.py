@@ -1,27 +1,14 @@
 """Nothing leaks: marked secrets are looked for in all that the service writes and answers."""
 
 import base64
-import io
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
-from tests.e2e.callers import (
-    ASKED,
-    BLOG_KEY,
-    EVIL,
-    GUARDED,
-    PAGE,
-    SECRET,
-    SHOP,
-    SHOP_KEY,
-    bearer,
-    token,
-)
+from tests.e2e.callers import ASKED, BLOG_KEY, GUARDED, PAGE, SECRET, SHOP, SHOP_KEY, bearer, token
+from tests.e2e.images.files import encoded, scene
 from tests.e2e.shipped import shipped
 from tests.service import GALLERY_URL, KEY
 
@@ -30,17 +17,10 @@ QUERY = "canary-query"
 WRONG_KEY = "sk-canary-wrong-key"
 BOUND, FREE, EXPIRED = token(origin=PAGE), token(jti="j-2"), token(exp=1_700_000_000)
 CREDENTIALS = (KEY, SHOP_KEY, BLOG_KEY, SECRET, WRONG_KEY, BOUND, FREE, EXPIRED)
-PICTURE = jpeg(PICTURES[7].name)
-BASE64 = base64.b64encode(PICTURE).decode()
+BASE64 = base64.b64encode(jpeg(PICTURES[7].name)).decode()
+TIFF = encoded(scene(), "TIFF", description="canary-inside-the-picture")
 PRIVATE = (*CREDENTIALS, "canary", BASE64[1_000:1_100])
 """What no log line may hold; an answer holds no credential, but may repeat its caller's words."""
-
-
-def tiff() -> bytes:
-    made = io.BytesIO()
-    with Image.open(io.BytesIO(PICTURE)) as picture:
-        picture.save(made, "TIFF", description="canary-inside-the-picture")
-    return made.getvalue()
 
 
 def json_of(scenario: str = "normal", **fields: Any) -> dict[str, Any]:
@@ -66,12 +46,12 @@ FIELDS: tuple[dict[str, str], ...] = (
 REQUESTS = (
     *(search(json=json_of(scenario)) for scenario in SCENARIOS),
     *(search(json=json_of(**field)) for field in FIELDS),
-    search(files={"image": (f"{PROMPT}.tiff", tiff())}),
+    search(files={"image": (f"{PROMPT}.tiff", TIFF)}),
     search(content=f'{{"prompt": "{PROMPT}'),
     search(json=json_of(), headers=SHOP | {"Idempotency-Key": "k"}),
     search(json=json_of(), headers=bearer(WRONG_KEY)),
     search(json=json_of(), headers=bearer(EXPIRED)),
-    search(json=json_of(), headers=bearer(BOUND) | {"Origin": EVIL}),
+    search(json=json_of(), headers=bearer(BOUND) | {"Origin": "https://another.example"}),
     search(json=json_of(), headers={}, params={"access_token": SHOP_KEY}),
     ("GET", "/search/stream", {"params": json_of() | {"access_token": FREE}}),
     ("GET", "/search/stream", {"params": json_of() | {"access_token": WRONG_KEY}}),
@@ -86,15 +66,11 @@ REQUESTS = (
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
-    log_format: str, tmp_path: Path
+    log_format: str,
 ) -> None:
-    keys, secret = tmp_path / "keys", tmp_path / "secret"
-    keys.write_text(GUARDED["client_keys"] + "\n", encoding="utf-8")
-    secret.write_text(SECRET + "\n", encoding="utf-8")
     settings = {
-        "CLIENT_KEYS_FILE": str(keys),
-        "CLIENT_TOKEN_SECRET_FILE": str(secret),
-        "ALLOW_ANONYMOUS": "false",
+        "CLIENT_KEYS": GUARDED["client_keys"],
+        "CLIENT_TOKEN_SECRET": SECRET,
         "CORS_ORIGINS": PAGE,
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": log_format,

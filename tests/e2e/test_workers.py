@@ -2,9 +2,13 @@
 
 import os
 import signal
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
 
 from tests.e2e.asking import ASKED
+from tests.e2e.images.workers import alive, children_of
 from tests.e2e.shipped import shipped
 from tests.processes import Process, started
 from tests.redis_server import redis_server
@@ -14,18 +18,11 @@ from tests.waiting import eventually
 TWO = {"WORKERS": "2", "ALLOW_ANONYMOUS": "true"}
 
 
-def children_of(pid: int) -> set[int]:
-    """The processes that a process has started, of any thread of it."""
-    found = Path(f"/proc/{pid}/task").glob("*/children")
-    return {int(child) for one in found for child in one.read_text().split()}
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there, and has not ended."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
+@asynccontextmanager
+async def two(**settings: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """Two processes on one address, and the Redis without which they do not start."""
+    async with redis_server() as redis, shipped(**TWO, REDIS_URL=redis.url, **settings) as both:
+        yield both
 
 
 async def have_started(process: Process, *, picture_workers: int) -> None:
@@ -37,10 +34,7 @@ async def have_started(process: Process, *, picture_workers: int) -> None:
 
 
 async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_both() -> None:
-    async with (
-        redis_server() as redis,
-        shipped(**TWO, REDIS_URL=redis.url, IMAGE_WORKERS="3") as (process, http),
-    ):
+    async with two(IMAGE_WORKERS="3") as (process, http):
         await have_started(process, picture_workers=3)
         workers = children_of(process.pid)
         assert len(workers) == 2
@@ -55,15 +49,12 @@ async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_b
             assert "imagesearch_redis_up 1.0\n" in text
         assert 'imagesearch_build_info{version="' in text
     assert process.said.count("Application startup complete") == 2
-    assert not any(map(runs, workers))
+    assert not alive(workers)
 
 
 async def test_a_worker_that_dies_is_replaced_and_a_signal_has_all_drain() -> None:
     asked = ASKED | {"prompt": "[sim stall]"}
-    async with (
-        redis_server() as redis,
-        shipped(**TWO, REDIS_URL=redis.url, IMAGE_WORKERS="1") as (process, http),
-    ):
+    async with two(IMAGE_WORKERS="1") as (process, http):
         await have_started(process, picture_workers=2)
         before = children_of(process.pid)
         os.kill(min(before), signal.SIGKILL)
@@ -100,6 +91,6 @@ async def test_workers_do_not_outlive_the_process_that_started_them() -> None:
         process.signal(signal.SIGKILL)
 
         async def ended() -> bool:
-            return not any(map(runs, workers))
+            return not alive(workers)
 
         await eventually(ended)

@@ -4,8 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pillow_heif
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFile, PngImagePlugin
@@ -46,16 +45,6 @@ def png(image: Image.Image | None = None, **options: Any) -> bytes:
     return encoded(image or scene(), "PNG", **options)
 
 
-def ten_bit_heic(**options: Any) -> bytes:
-    """The scene in ten bits a sample."""
-    samples = scene().tobytes()
-    sixteen = bytearray(2 * len(samples))
-    sixteen[1::2] = samples
-    out = io.BytesIO()
-    pillow_heif.encode("RGB;16", (64, 48), bytes(sixteen), out, quality=95, **options)
-    return out.getvalue()
-
-
 def noise(width: int, height: int) -> Image.Image:
     return Image.merge("RGB", [Image.effect_noise((width, height), 120) for _ in "RGB"])
 
@@ -75,34 +64,32 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
 
 
-def with_chunk(kind: bytes, body: bytes, file: bytes | None = None) -> bytes:
+def with_chunk(kind: bytes, body: bytes) -> bytes:
     """A PNG with one chunk more, right behind its header."""
-    file = file or png()
+    file = png()
     return file[:33] + chunk(kind, body) + file[33:]
-
-
-def segment(marker: int, body: bytes) -> bytes:
-    return bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
 
 
 def with_segment(marker: int, body: bytes, file: bytes | None = None) -> bytes:
     """A JPEG with one segment more, right behind its first two bytes."""
     file = file or jpeg()
-    return file[:2] + segment(marker, body) + file[2:]
+    return file[:2] + bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body + file[2:]
+
+
+UNDO = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def turned(orientation: int) -> Image.Image:
     """The scene as a camera held that way stores it: upright again when the tag is obeyed."""
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    return scene().transpose(undo[orientation]) if orientation in undo else scene()
+    return scene().transpose(UNDO[orientation]) if orientation in UNDO else scene()
 
 
 def profile(name: str) -> bytes:
@@ -135,10 +122,6 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return total / (3 * one.width * one.height)
 
 
-def grey() -> Image.Image:
-    return scene().convert("L")
-
-
 def cut_out() -> Image.Image:
     """The scene with its right half transparent."""
     image = scene().convert("RGBA")
@@ -146,34 +129,28 @@ def cut_out() -> Image.Image:
     return image
 
 
-def paletted() -> Image.Image:
-    return scene().quantize(64)
+GREY = scene().convert("L")
+PALETTED = scene().quantize(64)
 
 
-def gif_frames(count: int) -> bytes:
-    others = [Image.new("P", (64, 48), n % 2) for n in range(count - 1)]
-    return encoded(paletted(), "GIF", save_all=True, append_images=others)
+class Goes(NamedTuple):
+    """It goes upstream and looks like this; `same` when not a byte is changed.
 
+    `scaled`: down to about the longest side.
+    """
 
-@dataclass(frozen=True)
-class Goes:
-    """It goes upstream and looks like this; `same` when not a byte is changed."""
-
-    like: Callable[[], Image.Image] = scene
+    like: Image.Image = scene()
     same: bool = False
     tolerance: float = 6
     scaled: bool = False
-    """Down to about the longest side."""
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(NamedTuple):
     code: str
     saying: str = ""
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     name: str
-    make: Make = field(repr=False)
+    make: Make
     then: Goes | Refused

@@ -10,7 +10,3 @@ ARITHMETIC_JPEG = (FOLDER / "arithmetic.jpg").read_bytes()
 """2048 x 2048 pixels, progressive, of arithmetic codes, white beside red, made with cjpeg."""
 LYING_AVIF = (FOLDER / "lying.avif").read_bytes()
 """A grey picture of 256 megapixels that says it has 64 x 64, made with libaom."""
-PART_WEBP = (FOLDER / "part.webp").read_bytes()
-"""Animated, 64 x 48: its first frame is the scene's last quarter, in its place."""
-TRANSPARENT_WEBP = (FOLDER / "transparent.webp").read_bytes()
-"""Animated, 64 x 48: the scene with its right half transparent."""

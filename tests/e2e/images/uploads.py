@@ -10,9 +10,7 @@ from typing import Any
 
 import httpx
 
-from simulator import create_app as create_simulator
-from simulator.serving import serving
-from tests.service import FAST, Running, running_against
+from tests.service import Running, running
 
 
 @dataclass
@@ -72,19 +70,12 @@ def file_in(url: str) -> bytes:
 @asynccontextmanager
 async def uploads(**settings: Any) -> AsyncIterator[Uploads]:
     """Run the service with these settings."""
-    simulator = create_simulator(FAST)
     urls: list[str] = []
 
     def note(request: Any) -> None:
         parts = request["input"][0]["content"]
         urls.extend(part["image_url"] for part in parts if part["type"] == "input_image")
 
-    simulator.state.record.on_body = note
-    async with (
-        serving(simulator) as url,
-        running_against(
-            f"{url}/compatible-mode/v1", **({"image_workers": 2} | settings)
-        ) as service,
-    ):
-        service.simulator = simulator
+    async with running(**{"image_workers": 2} | settings) as service:
+        service.record.on_body = note
         yield Uploads(service, urls, count())
