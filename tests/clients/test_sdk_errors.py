@@ -15,16 +15,14 @@ Outcome = dict[str, Any]
 """What the SDK raised, or the last event's type and error."""
 
 KEY = "shop-key-0123456789abcdef0123456789abcdef"
+NO_PICTURE = "data:image/png;base64,AAAA"
 NODE_NAMES = {"APIStatusError": "APIError"}
 
 REFUSALS: tuple[tuple[Row, tuple[str, int, str]], ...] = (
     # what is asked, and what the SDK raises
     ({"key": "another"}, ("AuthenticationError", 401, "unauthorized")),
     ({"model": "gpt-4"}, ("UnprocessableEntityError", 422, "model_not_allowed")),
-    (
-        {"image": "data:image/png;base64,AAAA"},
-        ("APIStatusError", 415, "image_type_unsupported"),
-    ),
+    ({"image": NO_PICTURE}, ("APIStatusError", 415, "image_type_unsupported")),
     ({"prompt": "[sim http_401]"}, ("InternalServerError", 502, "upstream_auth_failed")),
 )
 BREAKS = {
