@@ -33,6 +33,7 @@ async def browse(script: str, **given: Any) -> Any:
 
 async def in_page(site: str, service: Running, program: str, **variables: Any) -> Any:
     """Run a program in a page of the site; what it returns, and what it asked of the service."""
+    variables["service"] = service.url
     lines = [f"const {name} = {json.dumps(value)};" for name, value in variables.items()]
     whole = "(async () => {" + "\n".join([*lines, program]) + "})()"
     return await browse("in_page", site=site, program=whole, service=service.url)

@@ -17,8 +17,7 @@ REFUSED = {"origin_not_allowed": 8, "not_acceptable": 3}
 
 async def test_a_page_of_another_site_starts_no_search_in_any_way_that_a_browser_has() -> None:
     async with other_site() as site, running() as service:
-        given = {"service": service.url, "asked": ASKED}
-        found = await in_page(site, service, UNASKED.read_text(), **given)
+        found = await in_page(site, service, UNASKED.read_text(), asked=ASKED)
         for code, count in REFUSED.items():
             assert await service.metric("imagesearch_rejected_total", code=code) == count
         assert service.record.total == 0
@@ -28,7 +27,7 @@ async def test_a_page_of_another_site_starts_no_search_in_any_way_that_a_browser
 async def test_a_page_reads_why_its_token_is_refused() -> None:
     async with other_site() as site, running(**GUARDED | {"cors_origins": ""}) as service:
         tokens = [token(origin=f"{site}/"), token(origin=site, exp=1), token()]
-        given = {"service": service.url, "asked": ASKED, "tokens": tokens}
+        given = {"asked": ASKED, "tokens": tokens}
         found = await in_page(site, service, WITH_TOKENS.read_text(), **given)
     refused = [[401, "token_expired"], [403, "origin_not_allowed"]]
     assert found["value"] == [[200, "completed"], *refused]
