@@ -66,12 +66,12 @@ check: install ## lint, formatting and types
 test: install ## the tests: unit and end to end
 	$(BIN)/pytest -n 2 tests/unit tests/e2e
 
-# tests/slow bounds memory and times: one test at a time.
 test-clients: install ## official clients, browsers, examples, documents
 	$(BIN)/pytest -n 2 --dist loadfile tests/clients tests/web
 
-test-slow: test-clients ## and storms, memory, money, hostile pictures: a quarter of an hour
-	$(BIN)/pytest tests/slow
+# They bound memory: one test at a time.
+test-slow: install ## storms, memory, money, slow readers, hostile pictures: ten minutes
+	$(BIN)/pytest --ignore=tests/slow/test_soak.py tests/slow
 
 image-test: install ## build the container image on a base from Debian, and try it; needs root
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \

@@ -1,6 +1,7 @@
 """`python -m app`: the service on HOST and PORT, until SIGTERM; or `check`."""
 
 import argparse
+import asyncio
 import gc
 import logging
 import socket
@@ -10,6 +11,7 @@ from app.check import check
 from app.main import app, installed_version
 from app.server import DrainingServer, listen, server_config, url_of
 from app.settings import Settings, SettingsError
+from app.store import probe
 from app.telemetry import configure_logging
 from app.workers import run_workers
 
@@ -42,6 +44,7 @@ def main() -> int:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
+        asyncio.run(probe(settings.redis_url.get_secret_value()))
         is_worker = given.socket is not None
         listener = socket.socket(fileno=given.socket) if is_worker else listen(settings)
     except SettingsError as exc:

@@ -21,17 +21,13 @@ from app.results import Problem, SearchProgress, SearchResult, SearchResults, Se
 from app.runs import EventLog, Runs
 from app.settings import Settings
 from app.tracing import CallSpan
-from app.upstream.answer import TERMINAL_EVENTS, AnswerBuilder, begins_call
+from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, seen_so_far
 from app.upstream.client import UpstreamClient
-from app.upstream.lenient import as_object, as_text, parse
 from app.upstream.links import unlisted_links
 
 logger = logging.getLogger("app.search")
 
 Request = TypeVar("Request", bound=SearchSpec | ResponsesRequest)
-
-DELTA = ".delta"
-"""How the types of events with a piece of output end."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class AnswerWork(Generic[Request]):
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
         """Be admitted, then pass the answer on; its cost is settled behind it."""
         telemetry.search_id.set(self.run_id)
-        async with self.case.guards.admit(self._client, self._estimate) as permit:
+        async with self.case.guards.admit(self._client, self._estimate, self.run_id) as permit:
             self._permit = permit
             telemetry.lap("queue")
             self._span = CallSpan(self.unsent[0], self.call)
@@ -186,10 +182,8 @@ class AnswerWork(Generic[Request]):
         permit.calls = len(self._answer.answer().calls)
         permit.billed = error.billed if error else "maybe" if self.call.written else "no"
         if permit.usage is None and permit.billed == "maybe":
-            deltas = (parse(one.data) for one in self.log_events if one.type.endswith(DELTA))
-            permit.shown_chars = sum(len(as_text(as_object(one).get("delta"))) for one in deltas)
-            # A call is paid for when it begins.
-            permit.calls = max(permit.calls, sum(map(begins_call, self.log_events)))
+            calls, permit.shown_chars = seen_so_far(self.log_events)
+            permit.calls = max(permit.calls, calls)
 
     def _make_result(self, status: Status, error: ServiceError | None) -> SearchResult:
         answer = self._answer.answer(self.log_events)

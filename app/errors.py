@@ -163,9 +163,11 @@ UpstreamTimeout = _leaf(UpstreamError, 504, "upstream_timeout", "Upstream took t
 Overloaded = _leaf(OwnError, 503, "overloaded", "The service is at capacity")
 Draining = _leaf(OwnError, 503, "draining", "The service is shutting down")
 Internal = _leaf(OwnError, 500, "internal", "Internal error")
-UpstreamUnavailable.retryable = UpstreamInterrupted.retryable = True
-# The upstream had the whole request when these happen.
+OwnerLost = _leaf(OwnError, 502, "owner_lost", "The replica that ran this search is gone")
+UpstreamUnavailable.retryable = UpstreamInterrupted.retryable = OwnerLost.retryable = True
+# The upstream had the whole request when these happen, or may have had it.
 UpstreamInterrupted.billed = UpstreamProtocol.billed = UpstreamTimeout.billed = "maybe"
+OwnerLost.billed = "maybe"
 
 
 def unexpected(cause: Exception) -> ServiceError:

@@ -7,7 +7,7 @@ missing it can still be imported; it then refuses to start, and says which.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -29,10 +29,12 @@ from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards
 from app.images.intake import ImageIntake
+from app.replay import Replay
 from app.responses import Responses
-from app.runs import Runs
+from app.runs import ReplicatedRuns, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
+from app.store import Link
 from app.trace_export import exporting
 from app.tracing import Tracing
 from app.upstream.client import UpstreamClient
@@ -124,22 +126,27 @@ async def running_service(
     settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient
 ) -> AsyncIterator[Service]:
     """Open what needs an event loop, and close it again when all searches have ended."""
-    guards = Guards(settings, metrics=metrics)
-    runs = Runs(settings)
+    url = settings.redis_url.get_secret_value()
+    link = Link(url) if url else None
+    guards = Guards(settings, metrics=metrics, link=link)
+    runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
     searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
     metrics.watch(metrics.runs_active, lambda: runs.active)
     metrics.watch(metrics.store_bytes, lambda: runs.size_bytes)
-    await intake.start()
-    freshening = asyncio.create_task(metrics.keep_fresh())
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(upstream.aclose)
+        if link and isinstance(runs, ReplicatedRuns):
+            metrics.registry.register(metrics.redis_up)
+            metrics.watch(metrics.redis_up, lambda: link.up)
+            await runs.start(stack)
+        stack.push_async_callback(runs.close)
+        stack.push_async_callback(intake.close)
+        await intake.start()
+        freshening = asyncio.create_task(metrics.keep_fresh())
+        stack.callback(freshening.cancel)
         yield Service(settings, metrics, guards, intake, runs, searches, answers)
-    finally:
-        freshening.cancel()
-        await intake.close()
-        await runs.close()
-        await upstream.aclose()
 
 
 def installed_version() -> str:

@@ -44,7 +44,8 @@ def warnings(settings: Settings) -> list[str]:
     if settings.allow_anonymous:
         found.append("ALLOW_ANONYMOUS: everybody who can reach this service may search")
     if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
-        found.append("budgets are kept in memory: per process, and anew at a restart")
+        if not settings.redis_url.get_secret_value():
+            found.append("budgets are kept in memory: per process, and anew at a restart")
         if set(settings.tools_allowed) - {TOOL_FEE}:
             found.append("TOOLS_ALLOWED: only the fee of image_search counts to budgets")
     prices = Prices(settings)

@@ -13,7 +13,7 @@ from app.answer_work import AnswerWork, UseCase
 from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRejected
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest, digest_of
-from app.runs import Opened
+from app.runs import Opened, OpenRequest
 from app.upstream.failures import FAILED
 from app.upstream.response_object import made_end
 
@@ -24,10 +24,15 @@ CALLERS_FAULT = frozenset({200, 400})
 """Statuses of a refusal that is about the request; 200 is that of an answer that failed."""
 
 
+def name_of(response_id: str) -> str:
+    """The name by which the run is found that brings this response."""
+    return f"resp:{response_id}"
+
+
 class Responses(UseCase):
     """Opens calls of the Responses API."""
 
-    def open(
+    async def open(
         self,
         client: Client,
         request: ResponsesRequest,
@@ -40,16 +45,17 @@ class Responses(UseCase):
         `memory` is what the caller holds for the request; the call keeps the payload's part of it.
         """
         repeatable = (client.name, key, request.digest) if key is not None else secrets.token_hex()
-        opened = self.runs.open(
-            client,
-            digest_of("/v1", repeatable),
-            partial(ResponsesCall, self, client, request, memory=memory),
+        wanted = OpenRequest(
+            owner=client,
+            fingerprint=digest_of("/v1", repeatable),
+            start=partial(ResponsesCall, self, client, request, memory=memory),
             key=key,
             resumable=False,
             listed=False,
             kept=key is not None or request.background,
             background=request.background,
         )
+        opened = await self.runs.open(wanted)
         self.metrics.cache.labels(opened.cache).inc()
         return opened
 
@@ -61,7 +67,7 @@ class Responses(UseCase):
         Raises `SearchNotFound` when there is none, or it is another's: no difference is shown.
         """
         try:
-            self.guards.responses.check(response_id, client.name)
+            await self.guards.responses.check(response_id, client.name)
         except InvalidRequest as exc:
             raise SearchNotFound("No such response, or it is no longer kept.") from exc
         async with self.guards.capacity.place():
@@ -92,8 +98,9 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         if event.type == BODY:
             event = Event("response.completed", b'{"response":%b}' % event.data)
         self.add(event)
-        if self._streams and self.response_id:
-            self.case.runs.name_response(self.run_id, self.response_id)
+        run = self.case.runs.get(self.run_id)
+        if run and self._streams and self.response_id:
+            self.case.runs.name(run, name_of(self.response_id))
         return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:

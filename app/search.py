@@ -8,7 +8,7 @@ from app.errors import ServiceError
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, SearchSpec
 from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchFailed
-from app.runs import Opened
+from app.runs import Opened, OpenRequest
 from app.upstream.answer import phase
 from app.upstream.payload import build_payload
 
@@ -16,7 +16,7 @@ from app.upstream.payload import build_payload
 class Searches(UseCase):
     """Opens searches: joins the one that already answers the request, or starts one."""
 
-    def open(
+    async def open(
         self,
         client: Client,
         spec: SearchSpec,
@@ -27,20 +27,21 @@ class Searches(UseCase):
         resumable: bool = True,
         background: bool = False,
     ) -> Opened:
-        """Return a reader of the search; see `Runs.open` for the arguments and what it raises.
+        """Return a reader of the search; see `OpenRequest`, and `Runs.open` for what it raises.
 
         `memory` is what the caller holds for the images; a new search keeps their part of it.
         """
-        opened = self.runs.open(
-            client,
-            spec.fingerprint(client),
-            partial(Search, self, client, spec, memory=memory),
+        request = OpenRequest(
+            owner=client,
+            fingerprint=spec.fingerprint(client),
+            start=partial(Search, self, client, spec, memory=memory),
             key=key,
             fresh=fresh,
             resumable=resumable,
             background=background,
             progress_s=self.settings.stream_progress_s,
         )
+        opened = await self.runs.open(request)
         self.metrics.cache.labels(opened.cache).inc()
         return opened
 

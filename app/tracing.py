@@ -23,6 +23,7 @@ from app.upstream.answer import CALL, ITEM_ADDED
 NAME = "imagesearch-proxy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERRORS = 500
+PROPAGATOR = TraceContextTextMapPropagator()
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
 FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
 
@@ -32,7 +33,7 @@ Scope = MutableMapping[str, Any]
 
 
 Known = Mapping[str, AttributeValue]
-"""Attributes by name; `None` where one is not known."""
+"""Attributes by name; `None` where one is not known. Set at once: each call takes a lock."""
 
 
 class RequestTrace(NamedTuple):
@@ -59,7 +60,7 @@ class Tracing:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self.tracer.start_span(
             method if method in METHODS else "HTTP",
-            TraceContextTextMapPropagator().extract({"traceparent": traceparent}),
+            PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None,
             SpanKind.SERVER,
             {"http.request.method": method, "url.scheme": scope["scheme"]},
         )
@@ -78,7 +79,8 @@ def end_request(span: Span, scope: Scope, status: int) -> None:
     if status >= SERVER_ERRORS:
         span.set_status(StatusCode.ERROR)
     code = error.code if error else None
-    _set(span, {"http.response.status_code": status, "http.route": route, "error.type": code})
+    known = {"http.response.status_code": status, "http.route": route, "error.type": code}
+    span.set_attributes(_without_none(known))
     span.end()
 
 
@@ -95,8 +97,6 @@ class CallSpan:
         if under := current.get():
             self._tracer = under.tracer
             context = trace.set_span_in_context(under.span)
-            name = f"chat {request.model}"
-            self._span = call.span = self._tracer.start_span(name, context, SpanKind.CLIENT)
             streams = request.stream if isinstance(request, ResponsesRequest) else True
             known: Known = {
                 "gen_ai.operation.name": "chat",
@@ -105,7 +105,9 @@ class CallSpan:
                 "gen_ai.request.stream": streams,
                 "gen_ai.request.max_tokens": request.max_output_tokens,
             }
-            _set(self._span, known)
+            self._span = call.span = self._tracer.start_span(
+                f"chat {request.model}", context, SpanKind.CLIENT, _without_none(known)
+            )
 
     def first_event(self) -> None:
         """The first event has come."""
@@ -138,15 +140,12 @@ class CallSpan:
             "imagesearch.outcome": result.outcome,
             "error.type": error.code if error else None,
         }
-        _set(self._span, known)
+        self._span.set_attributes(_without_none(known))
         if error:
             self._span.set_status(StatusCode.ERROR)
         for span in (*self._tools, self._span):
             span.end()
 
 
-def _set(span: Span, attributes: Known) -> None:
-    """Set what is known."""
-    for name, value in attributes.items():
-        if value is not None:
-            span.set_attribute(name, value)
+def _without_none(attributes: Known) -> Known:
+    return {name: value for name, value in attributes.items() if value is not None}

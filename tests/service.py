@@ -26,6 +26,8 @@ KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
 GALLERY_URL = "https://gallery.example/"
 START_S = 30
+DEFAULTS: dict[str, Any] = {}
+"""Settings of all services that are run, where a group of tests adds some."""
 
 
 class ServerSentEvent(NamedTuple):
@@ -95,7 +97,8 @@ async def read_events(response: httpx.Response) -> AsyncGenerator[ServerSentEven
         start = max(len(text) - 1, 0)
         text += chunk
         while (end := text.find("\n\n", start)) >= 0:
-            yield parse_block(text[:end])
+            if not text.startswith("retry:"):  # Without an event, before a cut.
+                yield parse_block(text[:end])
             text, start = text[end + 2 :], 0
     assert not text.strip(), f"the stream ends inside an event: {text[-200:]!r}"
 
@@ -212,7 +215,8 @@ async def running_against(
         "rate_limit": "0",
         "image_workers": 1,
         "_env_file": None,
-    } | settings
+    }
+    given |= DEFAULTS | settings
     settings_read = load(**given)
     app = create_app(settings_read, tracer_provider=tracer_provider)
     contract = contract_of(settings_read.models)

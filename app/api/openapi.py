@@ -25,10 +25,12 @@ ALWAYS: Leaves = (
     *(errors.MalformedRequest, errors.HostNotAllowed),
     *(errors.HeadTooLarge, errors.Internal),
 )
-IDENTIFIED: Leaves = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed)
+IDENTIFIED: Leaves = (
+    *(errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed, errors.Overloaded),
+)
 STARTED: Leaves = (
     *IDENTIFIED,
-    *(errors.RateLimited, errors.BudgetExceeded, errors.Overloaded, errors.Draining),
+    *(errors.RateLimited, errors.BudgetExceeded, errors.Draining),
     *(errors.InvalidRequest, errors.ModelNotAllowed, errors.IdempotencyMismatch),
     *(kind for kind in leaves() if kind.code.startswith("image_")),
 )
@@ -36,7 +38,7 @@ UPLOADED: Leaves = (
     *STARTED,
     *(errors.MalformedBody, errors.UploadTimeout, errors.EncodingUnsupported),
 )
-UPSTREAM: Leaves = (*leaves(UpstreamError), errors.ContentBlocked)
+UPSTREAM: Leaves = (*leaves(UpstreamError), errors.OwnerLost, errors.ContentBlocked)
 
 HEADERS = {
     "X-Request-ID": "Id of the request, as in the logs.",

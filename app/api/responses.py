@@ -20,6 +20,7 @@ from app.api.service import Service, ServiceDep
 from app.api.sse import EventStream, frame
 from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
 from app.models import Client, json_bytes
+from app.responses import name_of
 from app.results import ApiModel
 from app.runs import Opened, Reader, Run
 from app.upstream.response_object import events_until, response_so_far
@@ -127,11 +128,11 @@ async def get_response(
     repair: Repair = None,
 ) -> Response:
     """Get a response that the upstream keeps or, while it is made, follow its events again."""
-    run = service.runs.find_response(client, response_id)
+    run = await service.runs.find_named(client, name_of(response_id))
     if fields.stream:
         if run is None:
             raise SearchNotFound("The events of this response are not kept; ask without 'stream'.")
-        service.metrics.resumes.labels("memory").inc()
+        service.metrics.resumes.labels(run.source).inc()
         after = events_until(run.log.events, fields.starting_after)
         return _stream(service, run.read(resumable=False), repair, after)
     if run:
@@ -145,10 +146,10 @@ async def cancel_response(
     service: ServiceDep, client: Counted, response_id: ResponseId
 ) -> Response:
     """Stop a response that is being made."""
-    run = service.runs.find_response(client, response_id)
+    run = await service.runs.find_named(client, name_of(response_id))
     if run is None:
         raise SearchNotFound("No such response, or it has ended.")
-    if service.runs.cancel(run):
+    if await service.runs.cancel(run):
         await run.finished()
     return _json(_so_far(run))
 
@@ -200,7 +201,8 @@ async def _open(
         sent = await read_json(request, memory)
         wanted = await wait_unless_disconnected(request, prepare_request(sent, service, client))
         telemetry.lap("intake")
-        return service.responses.open(client, wanted, memory=memory, key=key), wanted.stream
+        opened = await service.responses.open(client, wanted, memory=memory, key=key)
+    return opened, wanted.stream
 
 
 def _stream(service: Service, reader: Reader, repair: str | None, after: int = 0) -> EventStream:

@@ -97,7 +97,7 @@ async def prepare_request(sent: JsonBody, service: Service, client: Client) -> R
     for name, value in body.items():
         read.walk(value, name, name)
     service.guards.check_tools(read.tools)
-    service.check_follow_up(client, fields.previous_response_id)
+    await service.check_follow_up(client, fields.previous_response_id)
     service.check_image_count(len(read.places), "input")
     service.check_length("instructions", len(fields.instructions or ""))
     urls = [holder[name] for holder, name in read.places]

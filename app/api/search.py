@@ -15,7 +15,7 @@ from app.api.events import StreamEvent
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.schemas import SearchForm, SearchRequest, StreamQuery, TextFields
 from app.api.service import Service, ServiceDep
-from app.api.sse import EventStream, search_encoder
+from app.api.sse import EventStream, is_lost_end, search_encoder
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import Client, SearchSpec
@@ -23,7 +23,8 @@ from app.results import SearchResult
 from app.runs import Reader as RunReader
 from app.runs import Run
 
-EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9][0-9]{0,8})")
+EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(\d{1,11})")
+FOREIGN_ID = "This Last-Event-ID is none of this search's."
 EVENT_NUMBER_MAX = 999_999_999
 
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
@@ -100,7 +101,7 @@ async def stream_search(
 ) -> Response:
     """Search by image, and follow the events; an early failure has its own status."""
     if last_event_id:
-        return _resume(request, service, client, last_event_id)
+        return await _resume(request, service, client, last_event_id)
     await dependencies.check_origin_and_rate(request, service, client)
     reader = await open_search(request, service, client, idempotency_key)
     await wait_as_reader(request, reader, reader.run.first_event(service.settings.stream_commit_s))
@@ -124,7 +125,7 @@ async def open_search_stream(
 ) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
     if event_id := _last_seen(request, last_event_id):
-        return _resume(request, service, client, event_id)
+        return await _resume(request, service, client, event_id)
     await dependencies.check_origin_and_rate(request, service, client)
     reader = await open_search(request, service, client, idempotency_key, query=fields)
     await wait_as_reader(request, reader, reader.run.admitted())
@@ -136,7 +137,7 @@ async def get_search(
     request: Request, service: ServiceDep, client: Caller, search_id: SearchId
 ) -> SearchResult:
     """Get what a search has found so far, or how it ended."""
-    return _find(request, service, client, search_id).result
+    return (await _find(request, service, client, search_id)).result
 
 
 @router.get(
@@ -157,7 +158,7 @@ async def resume_search(
 ) -> Response:
     """Follow a search again: first what was missed, then live."""
     event_id = _last_seen(request, last_event_id) or f"{search_id}:{after}"
-    return _resume(request, service, client, event_id, of=search_id)
+    return await _resume(request, service, client, event_id, of=search_id)
 
 
 @router.delete("/search/{search_id}", responses=FOUND)
@@ -165,8 +166,8 @@ async def cancel_search(
     request: Request, service: ServiceDep, client: Caller, search_id: SearchId
 ) -> SearchResult:
     """Stop a search; while other requests share it, only leave it."""
-    run = _find(request, service, client, search_id)
-    if service.runs.cancel(run):
+    run = await _find(request, service, client, search_id)
+    if await service.runs.cancel(run):
         await run.finished()
     return run.result
 
@@ -184,13 +185,13 @@ async def open_search(
     """Open the search of a query, or of the body; nothing of that is held here afterwards."""
     with service.intake.memory.hold(caller=client.name) as memory:
         fields, files = (query, []) if query else await (read or _read)(request, memory)
-        _check(service, client, fields, len(files))
+        await _check(service, client, fields, len(files))
         spec = await wait_unless_disconnected(request, _spec(service, client, fields, files))
         telemetry.lap("intake")
         # EventSource libraries send this header too, but by GET only.
         prefers_async = dependencies.preferred_wait_s(request) is not None
         no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")
-        opened = service.searches.open(
+        opened = await service.searches.open(
             client,
             spec,
             memory=memory,
@@ -216,14 +217,14 @@ async def _read(request: Request, memory: MemoryReservation) -> Fields:
     raise MalformedBody(f"The Content-Type must be {bodies.JSON} or {bodies.MULTIPART}.")
 
 
-def _check(service: Service, client: Client, fields: SearchRequest, n_files: int) -> None:
+async def _check(service: Service, client: Client, fields: SearchRequest, n_files: int) -> None:
     """Check all that can be refused before an image is looked at."""
     count = len(fields.image_url) + n_files
     service.check_image_count(count)
     service.check_length("prompt", len(fields.prompt))
     service.check_length("instructions", len(fields.instructions or ""))
     service.check_model(fields.model or service.settings.model)
-    service.check_follow_up(client, fields.previous_response_id)
+    await service.check_follow_up(client, fields.previous_response_id)
     if not (count or fields.previous_response_id):
         raise ImageMissing("Give an image: 'image_url', or a file in the multipart field 'image'.")
 
@@ -251,24 +252,29 @@ def _last_seen(request: Request, header: str | None) -> str | None:
     return header or request.query_params.get("lastEventId")
 
 
-def _resume(
+async def _resume(
     request: Request, service: Service, client: Client, event_id: str, *, of: str | None = None
 ) -> Response:
     """Go on behind the last event that a reader has seen; nothing is paid for again."""
     seen = EVENT_ID.fullmatch(event_id)
     if seen is None or seen[1] != (of or seen[1]):
-        raise SearchNotFound("This Last-Event-ID is none of this search's.")
-    run = _find(request, service, client, seen[1])
-    # With a number that was never given out a reader would miss the last event.
-    after = min(int(seen[2]), len(run.log.events))
-    if run.ended and after == len(run.log.events):
+        raise SearchNotFound(FOREIGN_ID)
+    run = await _find(request, service, client, seen[1])
+    if is_lost_end(seen[2]) and not run.log.lost:
+        raise SearchNotFound(FOREIGN_ID)
+    after = int(seen[2])
+    if run.source == "memory" or run.ended:
+        # With a number that was never given out a reader would miss events. That of a replica
+        # may have given out more than has come here.
+        after = min(after, len(run.log.events))
+    if run.ended and after == len(run.log.events) and run.log.lost == is_lost_end(seen[2]):
         return Response(status_code=204)
-    service.metrics.resumes.labels("memory").inc()
+    service.metrics.resumes.labels(run.source).inc()
     return _stream(request, service, run.read(resumable=True), after)
 
 
-def _find(request: Request, service: Service, client: Client, search_id: str) -> Run:
-    request.state.run = run = service.runs.find(client, search_id)
+async def _find(request: Request, service: Service, client: Client, search_id: str) -> Run:
+    request.state.run = run = await service.runs.find(client, search_id)
     return run
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated
-from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 
@@ -12,7 +11,7 @@ from app.guards import Guards
 from app.images.intake import ImageIntake
 from app.models import Client
 from app.responses import Responses
-from app.runs import Run, Runs
+from app.runs import Runs
 from app.search import Searches
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -29,8 +28,6 @@ class Service:
     runs: Runs
     searches: Searches
     responses: Responses
-    chats: WeakValueDictionary[tuple[str, str], Run] = field(default_factory=WeakValueDictionary)
-    """The latest run of each client's chat, until a reader has had its end."""
     copying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the files of a form are copied out of it."""
     uploads: set[asyncio.Timeout] = field(default_factory=set)
@@ -65,14 +62,14 @@ class Service:
         if count > self.settings.image_max_count:
             raise InvalidRequest.of(field, f"At most {self.settings.image_max_count} images.")
 
-    def check_follow_up(self, client: Client, response_id: str | None) -> None:
+    async def check_follow_up(self, client: Client, response_id: str | None) -> None:
         """Refuse to follow up a response that is not kept, or not this client's."""
         if response_id is None:
             return
         if not self.settings.upstream_store:
             reason = "Answers are not kept here, so none can be followed up."
             raise InvalidRequest.of("previous_response_id", reason)
-        self.guards.responses.check(response_id, client.name)
+        await self.guards.responses.check(response_id, client.name)
 
 
 async def get_service(request: Request) -> Service:

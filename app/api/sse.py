@@ -21,6 +21,13 @@ RETRY_MS = 2_000
 DRAIN_RETRY_MS = (1_000, 10_000)
 """The same after a shutdown, spread so that not all readers come back at once."""
 
+CUT_MS = 100
+"""The same where another replica goes on with the search."""
+
+BEYOND = 1_000_000_000
+"""Number under which a reader gets a lost search's end who has seen more than is left of its log:
+no log is as long, and the next return with it finds nothing more."""
+
 PIECE_BYTES = 8_192
 """Size of one `send`, about; it bounds what a stalled reader keeps in memory."""
 
@@ -64,7 +71,11 @@ def search_encoder(run: Run, after: int) -> Encoder:
     run_id = run.id.encode()
 
     def encode(event: Event, number: int) -> Iterable[bytes]:
-        last_lines = b"id: %b:%d\n" % (run_id, number)
+        is_last = run.log.closed and number >= len(run.log.events)
+        if is_last and run.cut:
+            return (b"retry: %d\n\n" % CUT_MS,)
+        mark = b"0" if is_last and run.log.lost else b""
+        last_lines = b"id: %b:%b%d\n" % (run_id, mark, number)
         if event.type == "search.failed" and isinstance(run.error, Draining):
             retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
             last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
@@ -73,6 +84,15 @@ def search_encoder(run: Run, after: int) -> Encoder:
         return frame(event, last_lines)
 
     return encode
+
+
+def is_lost_end(number: str) -> bool:
+    """Whether this number in an id is that of the end of a lost search.
+
+    Such an end took the number of an event that some readers had seen before. So the end has a 0
+    in front of it: who comes back without the 0 has seen that event, and not the end.
+    """
+    return len(number) > 1 and number.startswith("0")
 
 
 class EventStream(Response):
@@ -103,6 +123,7 @@ class EventStream(Response):
         self._heartbeat_s = heartbeat_s
         self._streams_open = streams_open
         self._after = after
+        self._last: Event | None = None
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,9 +150,20 @@ class EventStream(Response):
                 if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
                     await send(KEEP_ALIVE)
             await growth
+        for piece in self._overtaken():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body"})
         if self._on_end:
             self._on_end()
+
+    def _overtaken(self) -> Iterable[bytes]:
+        """The last event, for a reader whose number is beyond it, so that it has not got it."""
+        log = self._reader.run.log
+        if not log.events or log.events[-1] is self._last:
+            return ()
+        if self._after == len(log.events) and not log.lost:
+            return ()
+        return self._encode(log.events[-1], BEYOND if log.lost else len(log.events))
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
@@ -139,6 +171,7 @@ class EventStream(Response):
         while self._after < len(events):
             event = events[self._after]
             self._after += 1
+            self._last = event
             for part in self._encode(event, self._after):
                 parts.append(part)
                 n_bytes += len(part)

@@ -96,14 +96,14 @@ async def send_chat_message(
         return chat.as_search(), []
 
     reader = await open_search(request, service, client, idempotency_key, read=read)
-    place = (client.name, chat_id)
+    place = name_of(client.name, chat_id)
     if client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
-        service.chats[place] = reader.run
+        service.runs.name(reader.run, place)
     try:
         known = reader.run.first_event(service.settings.stream_commit_s)
         await wait_as_reader(request, reader, known)
     except ServiceError:
-        service.chats.pop(place, None)
+        service.runs.unname(reader.run, place)
         raise
     return _stream(request, service, reader, place)
 
@@ -119,25 +119,25 @@ async def resume_chat(
     request: Request, service: ServiceDep, client: Reader, chat_id: ChatId
 ) -> Response:
     """Follow the latest search of a chat from its beginning, until somebody has had its end."""
-    request.state.run = run = service.chats.get((client.name, chat_id))
+    place = name_of(client.name, chat_id)
+    request.state.run = run = await service.runs.find_named(client, place)
     if run is None:
         return Response(status_code=204)
-    service.metrics.resumes.labels("memory").inc()
-    return _stream(request, service, run.read(resumable=True), (client.name, chat_id))
+    service.metrics.resumes.labels(run.source).inc()
+    return _stream(request, service, run.read(resumable=True), place)
 
 
-def _stream(
-    request: Request, service: Service, reader: RunReader, place: tuple[str, str]
-) -> EventStream:
-    def forget() -> None:
-        if service.chats.get(place) is reader.run:
-            del service.chats[place]
+def name_of(client: str, chat_id: str) -> str:
+    """The name of a chat's latest run, until a reader has had its end."""
+    return f"chat:{client}:{chat_id}"
 
+
+def _stream(request: Request, service: Service, reader: RunReader, place: str) -> EventStream:
     return EventStream(
         reader,
         encode=UiMessageStream().encode,
         heartbeat_s=service.settings.stream_heartbeat_s,
         streams_open=service.metrics.streams_open,
         headers=UI_STREAM_HEADERS | stream_location(request, reader.run),
-        on_end=forget,
+        on_end=lambda: service.runs.unname(reader.run, place),
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from app.errors import BudgetExceeded
+from app.errors import BudgetExceeded, ServiceError
+from app.guards.prices import Estimate
 from app.settings import Settings
 
 DAY_S = 86_400
@@ -60,6 +61,12 @@ class Spending:
     left: Decimal | None
 
 
+def exceeded(whose: str, retry_after_s: int) -> ServiceError:
+    """The refusal by a client's budget, or the service's."""
+    detail = f"This {whose}'s budget for today does not cover this search."
+    return BudgetExceeded(detail, retry_after_s=retry_after_s)
+
+
 class Budget:
     """Budgets in CNY per UTC day; 0 is no limit.
 
@@ -77,20 +84,17 @@ class Budget:
         """Whether any budget is set."""
         return bool(self._per_client or self._total)
 
-    async def reserve(self, client: str, amount: Decimal) -> Reservation:
-        """Reserve `amount` for a search of `client`; it is to be settled.
+    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Reservation:  # noqa: ARG002 - replicas need it
+        """Reserve money for a search of `client`; it is to be settled.
 
         Raises `BudgetExceeded` if a budget is used up; `retry_after_s` is the time to UTC midnight.
         """
-        today = self._today()
+        today, amount = self._today(), estimate.amount
         for name, budget in ((client, self._per_client), (ALL, self._total)):
             left = today[name].left(budget)
             if left is not None and left < amount:
                 whose = "client" if name else "service"
-                raise BudgetExceeded(
-                    f"This {whose}'s budget for today does not cover this search.",
-                    retry_after_s=DAY_S - int(time.time() % DAY_S),
-                )
+                raise exceeded(whose, DAY_S - int(time.time() % DAY_S))
         for account in (accounts := (today[client], today[ALL])):
             account.reserved += amount
             account.searches += 1
@@ -100,9 +104,12 @@ class Budget:
         """What `client` has spent today, and may still spend."""
         today = self._today()
         account = today.get(client, Account())
-        both = account.left(self._per_client), today[ALL].left(self._total)
+        return self._spending(datetime.now(UTC).date(), account, today[ALL])
+
+    def _spending(self, day: date, account: Account, total: Account) -> Spending:
+        both = account.left(self._per_client), total.left(self._total)
         left = min((one for one in both if one is not None), default=None)
-        return Spending(datetime.now(UTC).date(), account, self._per_client or None, left)
+        return Spending(day, account, self._per_client or None, left)
 
     def _today(self) -> defaultdict[str, Account]:
         number = int(time.time() // DAY_S)

@@ -14,9 +14,11 @@ from app.guards.credentials import Credentials, Origins
 from app.guards.ownership import Ownership
 from app.guards.prices import Estimate, Prices
 from app.guards.rate import RateLimiter
+from app.guards.shared import SharedBudget, SharedOwnership, SharedRateLimiter
 from app.models import Client, ResponsesRequest, SearchSpec
 from app.results import Cost, Usage
 from app.settings import Settings
+from app.store import Link
 from app.telemetry import Metrics
 
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
@@ -41,16 +43,17 @@ class Permit:
 class Guards:
     """Who may search, how often, how many at once, and for how much money."""
 
-    def __init__(self, settings: Settings, *, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, *, metrics: Metrics, link: Link | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
         self.credentials = Credentials(settings)
         self.origins = Origins(settings.cors_origins)
-        self.rate = RateLimiter(settings.rate)
+        rate, ttl_s = settings.rate, settings.response_owner_ttl_s
+        self.rate = SharedRateLimiter(rate, link) if link else RateLimiter(rate)
         self.capacity = Capacity(settings.capacity, settings.capacity_wait_s)
-        self.budget = Budget(settings)
+        self.budget = SharedBudget(settings, link) if link else Budget(settings)
         self.prices = Prices(settings)
-        self.responses = Ownership(ttl_s=settings.response_owner_ttl_s)
+        self.responses = SharedOwnership(ttl_s, link) if link else Ownership(ttl_s=ttl_s)
 
     def check_tools(self, types: Iterable[str]) -> None:
         """Raise `InvalidRequest` if `TOOLS_ALLOWED` lacks one of these tools; it is not echoed."""
@@ -70,7 +73,7 @@ class Guards:
         )
 
     @asynccontextmanager
-    async def admit(self, client: Client, estimate: Estimate) -> AsyncIterator[Permit]:
+    async def admit(self, client: Client, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
         """Hold a place and reserved money while a search runs, and settle when it ends.
 
         Raises:
@@ -81,8 +84,7 @@ class Guards:
         if estimate.cost is None and self.budget.limited:
             raise ModelNotAllowed(NO_PRICE)
         async with self.capacity.place():
-            reserved = estimate.cost.total if estimate.cost else NOTHING
-            reservation = await self.budget.reserve(client.name, reserved)
+            reservation = await self.budget.reserve(client.name, estimate, run_id)
             permit = Permit()
             try:
                 yield permit

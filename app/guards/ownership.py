@@ -41,11 +41,15 @@ class Ownership:
         if len(self._entries) > ENTRIES_MAX:
             del self._entries[next(iter(self._entries))]
 
-    def check(self, response_id: str, owner: str) -> None:
+    async def check(self, response_id: str, owner: str) -> None:
         """Raise `InvalidRequest` if unknown, expired, or another's: no difference is shown."""
         entry = self._known(response_id)
         if entry is None or entry.owner != owner:
             raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")
+
+    def knows(self, response_id: str) -> bool:
+        """Whether this process knows the response's owner."""
+        return self._known(response_id) is not None
 
     def total_tokens(self, response_id: str | None) -> int:
         """Tokens that following this response up sends again; 0 when it is not known."""

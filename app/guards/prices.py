@@ -61,6 +61,11 @@ class Estimate:
     usage: Usage
     cost: Cost | None
 
+    @property
+    def amount(self) -> Decimal:
+        """What is reserved, in CNY."""
+        return self.cost.total if self.cost else Decimal(0)
+
 
 class Prices:
     """Prices of the settings' region, with those of `PRICES` over the public ones."""

@@ -44,16 +44,19 @@ class RateLimiter:
         limit, window_s = self._rate
         now, key = asyncio.get_running_loop().time(), client.rate_limit_key
         used_s, step_s = max(0.0, self._full_at.get(key, now) - now), window_s / limit
-        over_s = used_s + step_s - window_s
-        if over_s > ROUNDING * step_s:
-            # At least 1: there may be room in a moment.
-            return self._status(used_s, retry_after_s=max(1, math.ceil(over_s)))
+        if used_s + step_s - window_s > ROUNDING * step_s:
+            return self._refusal(used_s, self._rate)
         # Taken out and put in again: the dictionary is in the order of last use.
         self._full_at.pop(key, None)
         self._full_at[key] = now + used_s + step_s
         if len(self._full_at) > BUCKETS_MAX:
             del self._full_at[next(iter(self._full_at))]
         return self._status(used_s + step_s)
+
+    def _refusal(self, used_s: float, rate: Rate) -> RateStatus:
+        over_s = used_s + rate.window_s / rate.limit - rate.window_s
+        # At least 1: there may be room in a moment.
+        return self._status(used_s, retry_after_s=max(1, math.ceil(over_s)))
 
     def _status(self, used_s: float, retry_after_s: int | None = None) -> RateStatus:
         limit, window_s = self._rate or Rate(0, 1)

@@ -1,7 +1,18 @@
 """Runs: one append-only log of events a search, written by one task, read by many."""
 
 from app.runs.log import EventLog
+from app.runs.replicated import ReplicatedRuns
 from app.runs.run import Reader, Run, Work
-from app.runs.runs import CacheResult, Opened, Runs
+from app.runs.runs import CacheResult, Opened, OpenRequest, Runs
 
-__all__ = ["CacheResult", "EventLog", "Opened", "Reader", "Run", "Runs", "Work"]
+__all__ = [
+    "CacheResult",
+    "EventLog",
+    "OpenRequest",
+    "Opened",
+    "Reader",
+    "ReplicatedRuns",
+    "Run",
+    "Runs",
+    "Work",
+]

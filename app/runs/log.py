@@ -28,6 +28,8 @@ class EventLog:
         self.events: list[Event] = []
         self.size_bytes = 0
         self.closed = False
+        self.lost = False
+        """Whether another replica closed it because the one that wrote it was gone."""
         self._waiting: list[asyncio.Future[None]] = []
 
     def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:

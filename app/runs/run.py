@@ -9,10 +9,10 @@ and the log is closed with them.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.errors import ServiceError, UpstreamProtocol, unexpected
 from app.models import Client, Event
@@ -24,7 +24,14 @@ logger = logging.getLogger("app.runs")
 ID_BYTES = 16
 """128 random bits: for anonymous callers the id is the capability."""
 
+Commit = Callable[[list[Event]], Awaitable[None]]
+
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
+
+
+def new_id() -> str:
+    """An id that nobody can guess."""
+    return f"srch_{secrets.token_hex(ID_BYTES)}"
 
 
 class Work(Protocol):
@@ -63,8 +70,14 @@ class Run:
     """Shared by all runs, so that one ends at a time."""
     on_end: Callable[["Run", int], None]
     """Called once, after the last events, with their bytes."""
-    id: str = field(default_factory=lambda: f"srch_{secrets.token_hex(ID_BYTES)}")
+    id: str = field(default_factory=new_id)
     log: EventLog = field(default_factory=EventLog)
+    commit: Commit | None = None
+    """Awaited with the last events before readers see them, where there are replicas."""
+    source: Literal["memory", "redis"] = "memory"
+    """Where its events come from."""
+    cut: bool = False
+    """Whether its readers here are to come back elsewhere, where it goes on."""
     error: ServiceError | None = None
     resumable: bool = False
     background: bool = False
@@ -74,10 +87,11 @@ class Run:
     was_admitted: bool = False
     opens: int = 0
     """How many requests asked for this run."""
+    readers: int = 0
+    """How many requests hold it."""
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._readers = 0
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
@@ -109,7 +123,7 @@ class Run:
         A reader that came back may still hold the connection that broke: that is one request. One
         in the background counts although its reader has left.
         """
-        return self._readers + self.left_in_background > 1 and self.opens > 1
+        return self.readers + self.left_in_background > 1 and self.opens > 1
 
     @property
     def result(self) -> SearchResult:
@@ -144,7 +158,7 @@ class Run:
 
     def read(self, *, resumable: bool, background: bool = False) -> "Reader":
         """Hold the run for one reader; `resumable` if it could come back after a break."""
-        self._readers += 1
+        self.readers += 1
         self.resumable = self.resumable or resumable
         self.background = self.background or background
         if self._linger:
@@ -156,9 +170,9 @@ class Run:
 
         A run that still waits for its admission is stopped at once.
         """
-        self._readers -= 1
+        self.readers -= 1
         goes_on = self.background and self.was_admitted
-        if not (self._readers or self.ended or goes_on):
+        if not (self.readers or self.ended or goes_on):
             wait_s = self.linger_s if self.resumable and self.was_admitted else 0
             self._linger = self._loop.call_later(wait_s, self.stop)
 
@@ -213,13 +227,38 @@ class Run:
         for timer in (self._linger, self._silence):
             if timer:
                 timer.cancel()
-        if task.cancelled():
+        if task.cancelled() and not self.ended:
             self.error = self._stop_error
         last = self._last_events(cancelled=task.cancelled() and self.error is None)
+        if self.commit:
+            self._committing = asyncio.create_task(self._commit(self.commit, last))
+        else:
+            self._close(last)
+
+    async def _commit(self, commit: Commit, last: list[Event]) -> None:
+        try:
+            await commit(last)
+        finally:
+            self._close(last)
+
+    def _close(self, last: Sequence[Event]) -> None:
+        if self.ended:
+            return
         last_bytes = size_of(last)
         self.log.append(last, last_bytes, close=True)
         self.on_end(self, last_bytes)
         self._finished.set_result(None)
+
+    def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
+        """Take over the end that a replica wrote behind event `seen` while this one was away."""
+        self.error, self.log.lost = error, True
+        del self.log.events[seen:]
+        if self.ended:
+            self.log.events += last
+            self._work.conclude(error, cancelled=False)
+        else:
+            self._close(last)
+            self._task.cancel()
 
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:

@@ -2,18 +2,45 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
 from app.runs.log import EventLog
-from app.runs.run import Reader, Run, Work
+from app.runs.run import Commit, Reader, Run, Work, new_id
 from app.settings import Settings
 
 CacheResult = Literal["miss", "coalesced", "hit"]
 
+KEY_MISMATCH = "This Idempotency-Key was used with another request."
 STORE_FULL = "Searches under way fill SEARCH_STORE_MAX_BYTES."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """What a request wants of `Runs.open`."""
+
+    owner: Client
+    fingerprint: str
+    """Equal for requests of one owner that may share one answer."""
+    start: Callable[[str, EventLog], Work]
+    """Makes the work of a new run, given its id and log."""
+    key: str | None = None
+    """The `Idempotency-Key`."""
+    fresh: bool = False
+    """Not answered by a finished run; one under way is joined."""
+    resumable: bool = True
+    """Whether the reader could come back after a break."""
+    background: bool = False
+    """Whether the run needs no reader."""
+    progress_s: float = 0
+    """Silence after which a new run gives a sign of life; 0: never."""
+    listed: bool = True
+    """Whether a new run can be found by its id."""
+    kept: bool = True
+    """Whether a new run stays for a while when it has ended."""
 
 
 class Opened(NamedTuple):
@@ -35,7 +62,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
-        self._by_response = WeakValueDictionary[str, Run]()
+        self._by_name = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
         self._ending = asyncio.Lock()
         self._all_ended = asyncio.Event()
@@ -46,90 +73,55 @@ class Runs:
         """Runs that have not ended."""
         return len(self._runs) - len(self._ended_at)
 
-    def open(
-        self,
-        owner: Client,
-        fingerprint: str,
-        start: Callable[[str, EventLog], Work],
-        *,
-        key: str | None = None,
-        fresh: bool = False,
-        resumable: bool = True,
-        background: bool = False,
-        progress_s: float = 0,
-        listed: bool = True,
-        kept: bool = True,
-    ) -> Opened:
+    async def open(self, request: OpenRequest) -> Opened:
         """Join the run that answers this request, or start one.
-
-        `fingerprint` is equal for requests of one owner that may share one answer; `fresh` excludes
-        a finished run, but not one under way. A `resumable` reader could come back after a break;
-        in the `background` the run needs none. A new run gives a sign of life after `progress_s`
-        of silence (0: never), can be found by its id if `listed`, and stays a while for whoever
-        comes back if `kept`.
 
         Raises:
             IdempotencyMismatch: The key belongs to another request.
             Draining: A new run would be needed, and none is started any more.
-            Overloaded: Runs under way fill the store.
+            Overloaded: Runs under way fill the store, or replicas share none at the moment.
         """
-        run = self._with_key(owner, key, fingerprint) or self._equal(fingerprint, fresh=fresh)
-        cache: CacheResult = "miss"
+        run = self._with_key(request) or self._equal(request)
         if run:
-            cache = "hit" if run.ended else "coalesced"
-        else:
-            if self.draining:
-                raise Draining
-            self._reserve(0)
-            run = Run(
-                owner=owner,
-                fingerprint=fingerprint,
-                listed=listed,
-                kept=kept,
-                max_bytes=self._settings.search_max_bytes,
-                linger_s=self._settings.stream_linger_s,
-                progress_s=progress_s,
-                reserve=self._reserve,
-                ending=self._ending,
-                on_end=self._keep,
-            )
-            self._runs[run.id] = self._by_fingerprint[fingerprint] = run
-            self._all_ended.clear()
-            run.start(start(run.id, run.log))
-        if key is not None:
-            self._by_key[owner.name, key] = run
-        run.opens += 1
-        resumable = resumable or key is not None
-        return Opened(run.read(resumable=resumable, background=background), cache)
+            return self._opened(run, request, "hit" if run.ended else "coalesced")
+        if self.draining:
+            raise Draining
+        self._reserve(0)
+        return self._opened(self._begin(request), request, "miss")
 
-    def find(self, owner: Client, run_id: str) -> Run:
+    async def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
 
-        Raises `SearchNotFound` if unknown, expired, or another's: no difference is shown.
+        Raises `SearchNotFound` if unknown, expired, or another's: no difference is shown; and
+        `Overloaded` if another replica may have it that cannot be asked now.
         """
         run = self._runs.get(run_id)
         if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
 
-    def name_response(self, run_id: str, response_id: str) -> None:
-        """Note which run brings this response of the upstream."""
-        self._by_response[response_id] = self._runs[run_id]
+    def name(self, run: Run, name: str) -> None:
+        """Have the run found by a name, such as that of the response that it brings."""
+        self._by_name[name] = run
 
-    def find_response(self, owner: Client, response_id: str) -> Run | None:
-        """The owner's run that brings this response, while it is kept."""
-        run = self._by_response.get(response_id)
+    def unname(self, run: Run, name: str) -> None:
+        """Have the run not found by this name any more, unless it is another's by now."""
+        if self._by_name.get(name) is run:
+            del self._by_name[name]
+
+    async def find_named(self, owner: Client, name: str) -> Run | None:
+        """The owner's run of this name, while it is kept."""
+        run = self._by_name.get(name)
         known = run and run.id in self._runs and run.owner.name == owner.name
         return run if known else None
 
-    def cancel(self, run: Run) -> bool:
+    def get(self, run_id: str) -> Run | None:
+        """The run of this process that has this id."""
+        return self._runs.get(run_id)
+
+    async def cancel(self, run: Run) -> bool:
         """Stop a run unless others read it too; whether it stops."""
-        stops = not run.shared
-        if stops:
-            run.stop()
-        elif run.left_in_background:
-            run.left_in_background -= 1
-        return stops
+        return self._cancel(run)
 
     async def drain(self, grace_s: float) -> None:
         """Start no more runs; give the others `grace_s` seconds, then end them as failed."""
@@ -146,22 +138,63 @@ class Runs:
         """End whatever still runs, at once."""
         await self.drain(0)
 
-    def _with_key(self, owner: Client, key: str | None, fingerprint: str) -> Run | None:
-        run = self._by_key.get((owner.name, key or ""))
-        if run is None or not self._may_share(run):
-            return None
-        if run.fingerprint != fingerprint:
-            raise IdempotencyMismatch("This Idempotency-Key was used with another request.")
+    def _opened(self, run: Run, request: OpenRequest, cache: CacheResult) -> Opened:
+        if request.key is not None:
+            self._by_key[request.owner.name, request.key] = run
+        run.opens += 1
+        resumable = request.resumable or request.key is not None
+        return Opened(run.read(resumable=resumable, background=request.background), cache)
+
+    def _begin(self, request: OpenRequest) -> Run:
+        return self._start(request, new_id(), EventLog())
+
+    def _start(
+        self, request: OpenRequest, run_id: str, log: EventLog, commit: Commit | None = None
+    ) -> Run:
+        run = Run(
+            id=run_id,
+            log=log,
+            commit=commit,
+            owner=request.owner,
+            fingerprint=request.fingerprint,
+            listed=request.listed,
+            kept=request.kept,
+            max_bytes=self._settings.search_max_bytes,
+            linger_s=self._settings.stream_linger_s,
+            progress_s=request.progress_s,
+            reserve=self._reserve,
+            ending=self._ending,
+            on_end=self._keep,
+        )
+        self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
+        self._all_ended.clear()
+        run.start(request.start(run.id, run.log))
         return run
 
-    def _equal(self, fingerprint: str, *, fresh: bool) -> Run | None:
-        run = self._by_fingerprint.get(fingerprint)
+    def _cancel(self, run: Run) -> bool:
+        stops = not run.shared
+        if stops:
+            run.stop()
+        elif run.left_in_background:
+            run.left_in_background -= 1
+        return stops
+
+    def _with_key(self, request: OpenRequest) -> Run | None:
+        run = self._by_key.get((request.owner.name, request.key or ""))
+        if run is None or not self._may_share(run):
+            return None
+        if run.fingerprint != request.fingerprint:
+            raise IdempotencyMismatch(KEY_MISMATCH)
+        return run
+
+    def _equal(self, request: OpenRequest) -> Run | None:
+        run = self._by_fingerprint.get(request.fingerprint)
         if run is None or not self._may_share(run):
             return None
         if not run.ended:
             return run
         age_s = asyncio.get_running_loop().time() - self._ended_at[run.id]
-        return None if fresh or age_s >= self._settings.cache_ttl_s else run
+        return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
 
     def _may_share(self, run: Run) -> bool:
         return run.reusable and run.id in self._runs

@@ -16,6 +16,8 @@ TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "respo
 TEXT_DELTA = "response.output_text.delta"
 ITEM_ADDED = "response.output_item.added"
 ITEM_DONE = "response.output_item.done"
+DELTA = ".delta"
+"""How the types of events with a piece of output end."""
 CALL = "image_search_call"
 WHOLE_IMAGE: BoundingBox = (0, 0, 1000, 1000)
 BOX_MAX = 1000
@@ -84,9 +86,14 @@ def phase(event: Event) -> Phase | None:
     return PHASES.get(found[1], "searching")
 
 
-def begins_call(event: Event) -> bool:
-    """Whether an event begins a call of the search tool."""
-    return event.type == ITEM_ADDED and CALL.encode() in event.data
+def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:
+    """What an answer that broke is charged by: calls of the tool, and characters of output.
+
+    A call is paid for when it begins.
+    """
+    calls = sum(one.type == ITEM_ADDED and CALL.encode() in one.data for one in events)
+    deltas = (as_object(parse(one.data)) for one in events if one.type.endswith(DELTA))
+    return calls, sum(len(as_text(one.get("delta"))) for one in deltas)
 
 
 def _search_results(item: Json) -> SearchResults:

@@ -134,8 +134,6 @@ async def test_a_search_that_is_cut_is_paid_once(name: str, world: World) -> Non
     asked |= {"NAMES": world.names, "SITE": world.site, **client.env}
     if runner == IN_PAGE:
         asked["CHROMIUM"] = need_chromium()
-    if name == "httpx-sse":
-        asked["PYTHONPATH"] = str(Path(pytest.importorskip("httpx_sse").__file__).parents[1])
     async with started("node", "programs/cutter.mjs", str(world.http.base_url)) as cutter:
         assert cutter.stdout
         asked["SERVICE"] = (await cutter.stdout.readline()).decode().strip()

@@ -11,7 +11,7 @@ from simulator import create_app as create_simulator
 from tests.processes import Process, started
 from tests.service import FAST, KEY, served
 
-GUARD_S = 60
+GUARD_S = 100
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""Callers who come and go by the thousand leave nothing behind."""
+"""Callers who come and go by the thousand leave nothing behind; STORM_STREAMS=10000: so many."""
 
 import asyncio
 import gc
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.processes import KEY, Process, simulator
 from tests.service import Running, running_against
 from tests.wire import dial, events_of, request
 
-STREAMS = 10_000
+STREAMS = int(os.environ.get("STORM_STREAMS", "2500"))
 AT_ONCE = 200
 SPARE = 5
 """An idle connection that is kept has a task and sockets, at both its ends, and is no leak."""
@@ -90,7 +91,7 @@ async def search_afresh(service: Running, number: int) -> str:
 
 
 @pytest.mark.timeout(900)
-async def test_ten_thousand_dropped_streams_leave_nothing_behind() -> None:
+async def test_thousands_of_dropped_streams_leave_nothing_behind() -> None:
     async with (
         simulator() as upstream,
         running_against(

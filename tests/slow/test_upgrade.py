@@ -41,10 +41,11 @@ async def answer_to(command: list[str], url: str) -> tuple[int, dict[str, object
     return int(status), json.loads(body)
 
 
+@pytest.mark.timeout(300)
 async def test_a_body_behind_an_upgrade_is_refused_and_read_through_nginx(
     program: list[str], tmp_path: Path
 ) -> None:
-    async with asyncio.timeout(120), simulator() as upstream, service(upstream) as process:
+    async with asyncio.timeout(280), simulator() as upstream, service(upstream) as process:
         status, problem = await answer_to(program, process.url)
         assert (status, problem["code"]) == (400, "malformed_request")
         assert "HTTP_1_1" in str(problem["detail"])

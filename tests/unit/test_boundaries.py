@@ -18,10 +18,10 @@ LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
     {"log_queue"},
-    {"models", "results", "telemetry"},
+    {"models", "results", "telemetry", "store"},
     {"images", "upstream", "runs", "guards"},
     {"tracing"},
-    {"answer_work", "trace_export"},
+    {"answer_work", "trace_export", "replay"},
     {"search", "responses"},
     {"api"},
     {"notes"},
@@ -44,6 +44,7 @@ ONLY_IN = {
     "PIL": {"images"},
     "pillow_heif": {"images"},
     "simulator": set[str](),
+    "redis": {"store"},
     "ctypes": set[str](),
 }
 """The parts of the service that may import a library."""
@@ -52,6 +53,7 @@ BASES = {
     "httpx.AsyncBaseTransport",
     "httpx.AsyncByteStream",
     "pydantic.BaseModel",
+    "redis.asyncio.Connection",
     "pydantic.RootModel",
     "pydantic_settings.BaseSettings",
     "pydantic_settings.PydanticBaseSettingsSource",

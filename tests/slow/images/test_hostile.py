@@ -16,7 +16,10 @@ from tests.e2e.images.hostile import many_scans
 from tests.e2e.images.samples import LYING_AVIF
 from tests.processes import Memory, Process, service, simulator
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+    pytest.mark.timeout(300),
+]
 
 MIB = 1 << 20
 SLACK_BYTES = 12 * MIB

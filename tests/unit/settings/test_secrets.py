@@ -7,56 +7,60 @@ from pydantic import SecretStr
 
 from app.settings import Settings, SettingsError, load
 
+SECRET = "canary-secret-of-at-least-32-bytes-1"
 SECRETS = [
     name.upper()
     for name, field in Settings.model_fields.items()
     if isinstance(field.default, SecretStr)
 ]
+
+
 GOOD = {
     "DASHSCOPE_API_KEY": "sk-canary",
     "CLIENT_KEYS": "shop:canary",
-    "CLIENT_TOKEN_SECRET": "canary-secret-of-at-least-32-bytes-1",
+    "CLIENT_TOKEN_SECRET": SECRET,
 }
 
 
-def test_secrets_come_from_files_and_are_never_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def all_secrets(settings: Settings) -> dict[str, str]:
+    return {name: getattr(settings, name.lower()).get_secret_value() for name in GOOD}
+
+
+@pytest.mark.parametrize("named_by", ["variables", "the env file", "their directory"])
+def test_secrets_come_from_files(
+    named_by: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    lines = []
     for name, value in GOOD.items():
-        (tmp_path / name.lower()).write_text(f"{value}\n", encoding="utf-8")
-    found = [load(_secrets_dir=tmp_path)]
-    named = {f"{name}_FILE": str(tmp_path / name.lower()) for name in GOOD}
-    lines = [f"{variable}={path}" for variable, path in named.items()]
-    (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
-    found.append(load())
-    (tmp_path / ".env").unlink()
-    for variable, path in named.items():
-        monkeypatch.setenv(variable, path)
-        monkeypatch.setenv(variable.removesuffix("_FILE"), "")
-    for settings in (*found, load()):
-        values = {name: getattr(settings, name.lower()).get_secret_value() for name in GOOD}
-        assert values == GOOD
-        assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
+        file = tmp_path / (name.lower() if named_by == "their directory" else name)
+        file.write_text(f"{value}\n", encoding="utf-8")
+        lines.append(f"{name}_FILE={tmp_path / name}")
+        if named_by == "variables":
+            monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+            monkeypatch.setenv(name, "")
+    if named_by == "the env file":
+        (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
+    settings = load(_secrets_dir=tmp_path)
+    assert all_secrets(settings) == GOOD
+    assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
 
 
-def test_what_is_set_in_the_environment_wins(
+def test_what_is_set_nearer_to_the_process_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "key").write_text("sk-from-the-named-file", encoding="utf-8")
-    (tmp_path / "dashscope_api_key").write_text("sk-from-the-directory", encoding="utf-8")
-    env_file = tmp_path / ".env"
-    env_file.write_text("DASHSCOPE_API_KEY=sk-from-env-file\nALLOW_ANONYMOUS=1", encoding="utf-8")
-    found = []
-    for name, value in ((None, ""), ("_FILE", str(tmp_path / "key")), ("", "sk-from-environment")):
-        if name is not None:
-            monkeypatch.setenv(f"DASHSCOPE_API_KEY{name}", value)
-        found.append(load(_secrets_dir=tmp_path).dashscope_api_key.get_secret_value())
-    assert found == ["sk-from-env-file", "sk-from-the-named-file", "sk-from-environment"]
-    env_file.unlink()
-    for name in ("DASHSCOPE_API_KEY", "DASHSCOPE_API_KEY_FILE"):
-        monkeypatch.delenv(name)
-    last = load(_secrets_dir=tmp_path, allow_anonymous=True).dashscope_api_key
-    assert last.get_secret_value() == "sk-from-the-directory"
+    def key() -> str:
+        found = load(_secrets_dir=tmp_path, allow_anonymous=True)
+        return found.dashscope_api_key.get_secret_value()
+
+    (tmp_path / "dashscope_api_key").write_text("sk-directory", encoding="utf-8")
+    assert key() == "sk-directory"
+    (tmp_path / ".env").write_text("DASHSCOPE_API_KEY=sk-env-file", encoding="utf-8")
+    assert key() == "sk-env-file"
+    (tmp_path / "key").write_text("sk-named-file", encoding="utf-8")
+    monkeypatch.setenv("DASHSCOPE_API_KEY_FILE", str(tmp_path / "key"))
+    assert key() == "sk-named-file"
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-variable")
+    assert key() == "sk-variable"
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -196,15 +196,6 @@ async def test_an_upload_that_stalls_is_a_time_out_that_cannot_be_billed() -> No
         peer.go_on.set()
 
 
-async def test_a_slow_reader_is_not_the_upstreams_silence() -> None:
-    async with serving(answers(stream(WIRE))) as peer, calling(peer.url) as caller:
-        async with aclosing(caller.client.stream(caller.payload, caller.call)) as batches:
-            async for _ in batches:
-                skip(200)
-                await settle()
-        assert caller.counts == {"ok": 1}
-
-
 @pytest.mark.parametrize(("idle_s", "connections"), [(9, 1), (11, 2)])
 async def test_an_idle_connection_is_closed_after_ten_seconds(
     idle_s: float, connections: int

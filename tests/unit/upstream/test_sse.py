@@ -87,35 +87,6 @@ def test_an_event_over_the_limit_is_refused_before_it_has_ended() -> None:
         decoder.feed(b"x")
 
 
-NAMES = st.sampled_from(["", "a", "response.output_text.delta", "error"])
-LINES = st.text(
-    st.characters(codec="utf-8", exclude_characters="\r\n\ufeff"), min_size=1, max_size=20
-).map(str.encode)
-NOISE = st.sampled_from([b": x", b"id:3", b"retry:9", b"id", b"dataset:1"])
-
-
-@st.composite
-def blocks(draw: st.DrawFn) -> tuple[list[bytes], Frame]:
-    """Lines of one event in any order, comments between, and the frame they must give."""
-    name, data = draw(NAMES), draw(st.lists(LINES, min_size=1, max_size=3))
-    lines = [b"data:" + (b" " if line.startswith(b" ") else b"") + line for line in data]
-    if name:
-        lines.insert(draw(st.integers(0, len(lines))), b"event:" + name.encode())
-    for noise in draw(st.lists(NOISE, max_size=3)):
-        lines.insert(draw(st.integers(0, len(lines))), noise)
-    return lines, Frame(name, b"\n".join(data))
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.data(), st.lists(blocks(), max_size=5), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_any_events_framed_and_cut_anyhow_come_out_as_they_were_meant(
-    data: st.DataObject, made: list[tuple[list[bytes], Frame]], end: bytes
-) -> None:
-    text = b"".join(end.join([*lines, b"", b""]) for lines, _ in made)
-    places = data.draw(st.lists(st.integers(0, len(text)), max_size=6))
-    assert decoded(cut(text, places)) == [frame for _, frame in made]
-
-
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([b"\r", b"\n", b"data:", b"event:"])))
 def test_any_bytes_neither_crash_nor_depend_on_how_they_are_cut(chunks: list[bytes]) -> None:

@@ -1,0 +1,53 @@
+-- The one end of a run: write its last events, fence its log, settle its cost, free what points to it.
+-- ARGV: 'owner' or 'judge', replica, run, status, cost, TTL ms, TTL ms of the fingerprint (0: freed), quiet ms,
+--   number of events before; then the number of the last event, the last events and how it ended; then, for each
+--   entry that is still to be written before, its number and its events.
+-- A judge may end a run only if its replica's lease is gone, and Redis was not away in the last `quiet` ms.
+-- Returns {'done'}; {'ended'} when another ended it; {'gone'}; {'behind'} when the log is not where the caller
+-- thought; {'alive'} when a judge must not.
+local as, replica, run, status = unpack(ARGV, 1, 4)
+local cost, ttl, fp_ttl, quiet, before = unpack(ARGV, 5, 9)
+local hash, log = 'isp:run:' .. run, 'isp:log:' .. run
+local names = {'replica', 'status', 'fp', 'key', 'client', 'day', 'reserved', 'by'}
+local known = {}
+for i, value in ipairs(redis.call('HMGET', hash, unpack(names))) do known[names[i]] = value end
+if not known.replica then return {'gone'} end
+if known.status ~= 'running' then return {known.by == replica and 'done' or 'ended'} end
+if as == 'judge' then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + time[2] / 1000
+  if redis.call('EXISTS', 'isp:replica:' .. known.replica) == 1 then return {'alive'} end
+  if now - tonumber(redis.call('GET', 'isp:away') or 0) < tonumber(quiet) then return {'alive'} end
+elseif known.replica ~= replica then
+  return {'ended'}
+end
+local top = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+local last = top and string.match(top[1], '^%d+') or as == 'judge' and '0' -- a log may be lost with its owner
+if last ~= before then return {'behind'} end
+-- The first write is one that full memory does not refuse; those behind it then pass too.
+redis.call('SREM', 'isp:runs:' .. known.replica, run)
+for i = 13, #ARGV, 2 do redis.call('XADD', log, ARGV[i] .. '-0', 'd', ARGV[i + 1]) end
+redis.call('XADD', log, ARGV[10] .. '-2', 'd', ARGV[11], 'e', ARGV[12])
+-- The fence: whatever number a stalled owner writes next, it is not greater.
+redis.call('XSETID', log, '4611686018427387904-0')
+redis.call('HSET', hash, 'status', status, 'by', replica)
+if known.day then
+  for _, name in ipairs({known.client, ''}) do
+    local purse = 'isp:spend:' .. known.day .. ':' .. name
+    redis.call('HINCRBY', purse, 'reserved', string.format('%d', -tonumber(known.reserved)))
+    redis.call('HINCRBY', purse, 'spent', cost)
+  end
+end
+local function free(pointer, kept_ms)
+  if redis.call('GET', pointer) ~= run then return end
+  if status == 'completed' and tonumber(kept_ms) > 0 then
+    redis.call('PEXPIRE', pointer, kept_ms)
+  else
+    redis.call('DEL', pointer)
+  end
+end
+free('isp:fp:' .. known.fp, fp_ttl)
+if known.key ~= '' then free('isp:key:' .. known.client .. ':' .. known.key, ttl) end
+redis.call('PEXPIRE', hash, ttl)
+redis.call('PEXPIRE', log, ttl)
+return {'done'}

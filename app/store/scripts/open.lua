@@ -1,0 +1,63 @@
+-- Join the run that answers a request, or claim a new one.
+-- ARGV: deadline ms, replica, run, client, fingerprint, idempotency key or '', fresh, may begin, run not to be
+--   joined or '', listed, TTL ms, restore; and for a restored run: reserved, estimate.
+-- With `restore` a run is written again that Redis has lost, or only its log.
+-- Returns {verdict, run}: late, mismatch, join (goes on), hit (has ended), none (may not begin), new.
+local deadline, replica, run, client, fp, key = unpack(ARGV, 1, 6)
+local fresh, may_begin, skip, listed, ttl, restore = ARGV[7] == '1', ARGV[8] == '1', ARGV[9], ARGV[10],
+  tonumber(ARGV[11]), ARGV[12] == '1'
+local time = redis.call('TIME')
+if time[1] * 1000 + time[2] / 1000 > tonumber(deadline) then return {'late'} end
+local hash, log, by_fp = 'isp:run:' .. run, 'isp:log:' .. run, 'isp:fp:' .. fp
+local by_key = key ~= '' and 'isp:key:' .. client .. ':' .. key
+
+local function begin_log() -- its first entry is no event; without it NOMKSTREAM could not tell a log that is lost
+  if redis.call('EXISTS', log) == 0 then
+    redis.call('XADD', log, '0-1', 'run', run)
+    redis.call('PEXPIRE', log, ttl)
+  end
+end
+
+if redis.call('EXISTS', hash) == 1 then -- asked again since the answer was lost, or the log alone is
+  begin_log()
+  return {'new', run}
+end
+
+if not restore then
+  local function answered_by(pointer)
+    local id = redis.call('GET', pointer)
+    if not id or id == skip then return nil end
+    local found = redis.call('HMGET', 'isp:run:' .. id, 'status', 'fp')
+    if found[1] == 'running' or found[1] == 'completed' then
+      return {id = id, ended = found[1] == 'completed', fp = found[2]}
+    end
+  end
+  local found = by_key and answered_by(by_key)
+  if found and found.fp ~= fp then return {'mismatch'} end
+  if not found then
+    found = answered_by(by_fp)
+    if found and found.ended and fresh then found = nil end
+    if found and by_key then redis.call('SET', by_key, found.id, 'PX', ttl) end
+  end
+  if found then return {found.ended and 'hit' or 'join', found.id} end
+  if not may_begin then return {'none'} end
+end
+
+redis.call('HSET', hash, 'replica', replica, 'client', client, 'fp', fp, 'key', key, 'listed', listed,
+  'status', 'running')
+redis.call('PEXPIRE', hash, ttl)
+begin_log()
+if not restore or redis.call('EXISTS', by_fp) == 0 then redis.call('SET', by_fp, run, 'PX', ttl) end
+if by_key then redis.call('SET', by_key, run, 'PX', ttl) end
+redis.call('SADD', 'isp:runs:' .. replica, run)
+if restore and ARGV[14] ~= '' then
+  local day = string.format('%d', math.floor(time[1] / 86400))
+  redis.call('HSET', hash, 'day', day, 'reserved', ARGV[13], 'estimate', ARGV[14])
+  for _, name in ipairs({client, ''}) do
+    local purse = 'isp:spend:' .. day .. ':' .. name
+    redis.call('HINCRBY', purse, 'reserved', ARGV[13])
+    redis.call('HINCRBY', purse, 'searches', 1)
+    redis.call('EXPIRE', purse, 3 * 86400)
+  end
+end
+return {'new', run}

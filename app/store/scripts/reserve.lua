@@ -1,0 +1,22 @@
+-- Reserve money for a run, unless a budget does not cover it. Money is an integer of 1e-9 CNY.
+-- ARGV: run, client, amount, budget of the client, budget of all (0: none), estimate.
+-- Returns {'ok'}, or {'client' or 'service', s until the UTC day ends}.
+local run, client, amount, estimate = 'isp:run:' .. ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[6]
+local seconds = tonumber(redis.call('TIME')[1])
+local day = string.format('%d', math.floor(seconds / 86400))
+if redis.call('HEXISTS', run, 'day') == 1 then return {'ok'} end -- asked again since the answer was lost
+local function covers(name, budget)
+  local money = redis.call('HMGET', 'isp:spend:' .. day .. ':' .. name, 'spent', 'reserved')
+  return budget == 0 or tonumber(money[1] or 0) + tonumber(money[2] or 0) + amount <= budget
+end
+if not covers(client, tonumber(ARGV[4])) then return {'client', 86400 - seconds % 86400} end
+if not covers('', tonumber(ARGV[5])) then return {'service', 86400 - seconds % 86400} end
+if redis.call('EXISTS', run) == 0 then return {'ok'} end -- it will be restored, and reserved then
+redis.call('HSET', run, 'day', day, 'reserved', ARGV[3], 'estimate', estimate)
+for _, name in ipairs({client, ''}) do
+  local purse = 'isp:spend:' .. day .. ':' .. name
+  redis.call('HINCRBY', purse, 'reserved', ARGV[3])
+  redis.call('HINCRBY', purse, 'searches', 1)
+  redis.call('EXPIRE', purse, 3 * 86400)
+end
+return {'ok'}

@@ -1,0 +1,170 @@
+"""Redis that is slow, away, emptied or full while searches run: what readers see of it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import pytest
+
+from simulator import Knobs
+from tests.e2e.asking import IMAGE_URL
+from tests.e2e.replicas.three import TERMINAL, Replica, Three, three
+from tests.redis_server import RedisServer, late_answers, redis_server
+from tests.service import KEY, ServerSentEvent
+from tests.waiting import eventually
+
+PACED = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
+LONGEST_PAUSE_S = 1.5
+"""Of a reader beside its search: the process has other work, but does not wait for Redis."""
+LONGEST_ANSWER_S = 2.5
+"""Of a request that Redis does not answer: a second, on a busy machine."""
+
+
+async def paused(redis: RedisServer) -> None:
+    await redis.ask("CLIENT", "PAUSE", 4_000, "ALL")
+    await asyncio.sleep(4)
+
+
+async def connections_killed(redis: RedisServer) -> None:
+    for _ in range(20):
+        await redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await asyncio.sleep(0.1)
+
+
+async def emptied(redis: RedisServer) -> None:
+    await redis.ask("FLUSHALL")
+
+
+async def frozen(redis: RedisServer) -> None:
+    redis.signal(SIGSTOP)
+    await asyncio.sleep(8)
+    redis.signal(SIGCONT)
+
+
+async def restarted_empty(redis: RedisServer) -> None:
+    await redis.stop(SIGKILL)
+    await asyncio.sleep(4)
+    await redis.start()
+
+
+async def stopped_for_long(redis: RedisServer) -> None:
+    await redis.ask("SAVE")
+    await redis.stop(SIGKILL)
+    await asyncio.sleep(20)
+    await redis.start()
+
+
+async def full(redis: RedisServer) -> None:
+    await redis.ask("CONFIG", "SET", "maxmemory", "1mb")
+    await asyncio.sleep(6)
+    await redis.ask("CONFIG", "SET", "maxmemory", "0")
+
+
+FAULTS = [paused, connections_killed, emptied, frozen, restarted_empty, full]
+LONG_FAULTS = [stopped_for_long]
+
+
+async def followed(replica: Replica, search_id: str) -> tuple[list[ServerSentEvent], float]:
+    """The events of a search, and the longest pause between two of them."""
+    got, last_s, longest_s = list[ServerSentEvent](), time.monotonic(), 0.0
+    async for event in replica.events(search_id):
+        got.append(event)
+        longest_s = max(longest_s, time.monotonic() - last_s)
+        last_s = time.monotonic()
+    return got, longest_s
+
+
+async def asked(replica: Replica, prompt: str) -> tuple[int, float]:
+    began_s = time.monotonic()
+    body = {"image_url": IMAGE_URL, "prompt": prompt}
+    answer = await replica.http.post("/search/stream", json=body)
+    return answer.status_code, time.monotonic() - began_s
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_readers_get_every_event_and_one_end_whatever_happens_to_redis(
+    fault: Callable[[RedisServer], Awaitable[None]],
+) -> None:
+    async with asyncio.timeout(110), three(count=2, knobs=PACED) as replicas:
+        owner, other = replicas.replicas
+        search_id = await owner.start("[sim endless]")
+        await owner.follow(search_id, most=60)
+        here = asyncio.create_task(followed(owner, search_id))
+        there = asyncio.create_task(followed(other, search_id))
+        await other.follow(search_id, most=60)
+        await fault(replicas.redis)
+        await eventually(lambda: both_up(replicas))
+        assert not here.done()
+        assert not there.done()
+        await eventually(lambda: is_cancelled(other, search_id))
+        local, longest_s = await here
+        remote, _ = await there
+        assert local == remote
+        assert [one.event for one in local if one.event in TERMINAL] == ["search.cancelled"]
+        assert longest_s < LONGEST_PAUSE_S
+        assert replicas.record.total == 1
+        await eventually(lambda: nothing_is_reserved(replicas))
+
+
+async def both_up(replicas: Three) -> bool:
+    found = [await one.metric("imagesearch_redis_up") for one in replicas.replicas]
+    return min(found) == 1
+
+
+async def is_cancelled(replica: Replica, search_id: str) -> bool:
+    answer = await replica.http.delete(f"/search/{search_id}")
+    return answer.status_code == 200 and answer.json()["status"] == "cancelled"
+
+
+async def nothing_is_reserved(replicas: Three) -> bool:
+    return float((await replicas.usage())["reserved"]) == 0
+
+
+async def test_what_redis_did_for_a_request_that_was_refused_is_undone() -> None:
+    """It is executed in time, and the answer is late."""
+    async with asyncio.timeout(100), redis_server() as redis, late_answers(redis) as late:
+        url = f"redis://127.0.0.1:{late.port}/0"
+        async with three(count=1, knobs=PACED, url=url, BUDGET_TOTAL_CNY_PER_DAY="5") as replicas:
+            (replica,) = replicas.replicas
+            await eventually(lambda: both_up(replicas))
+            late.held_back = b"$3\r\nnew\r\n"
+            answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
+            assert {status for status, _ in answers} == {503}
+            assert max(took_s for _, took_s in answers) < LONGEST_ANSWER_S
+            late.held_back = b""
+            await eventually(lambda: both_up(replicas))
+
+            async def nothing_is_claimed() -> bool:
+                return not await redis.ask("KEYS", "isp:fp:*")
+
+            await eventually(nothing_is_claimed)
+            assert (await asked(replica, "At once 0"))[0] == 200
+            assert replicas.record.total == 1
+
+
+@pytest.mark.parametrize("budget", ["0", "5"])
+async def test_without_redis_searches_run_here_alone_or_are_refused_where_a_budget_is_set(
+    budget: str,
+) -> None:
+    async with (
+        asyncio.timeout(110),
+        three(count=2, knobs=PACED, BUDGET_TOTAL_CNY_PER_DAY=budget, RATE_LIMIT="90/hour") as both,
+    ):
+        replica, other = both.replicas
+        await eventually(lambda: both_up(both))
+        both.redis.signal(SIGSTOP)
+        # The first are executed when it wakes: nothing of them may stay claimed.
+        answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
+        answers += [await asked(replica, f"Later {n}") for n in range(3)]
+        both.redis.signal(SIGCONT)
+        assert {status for status, _ in answers} == {200 if budget == "0" else 503}
+        if budget != "0":
+            assert max(took_s for _, took_s in answers) < LONGEST_ANSWER_S
+            assert both.record.total == 0
+        await eventually(lambda: both_up(both))
+        await eventually(lambda: nothing_is_reserved(both))
+        status, _ = await asked(other, "At once 0")
+        assert status == 200
+        searches = (await both.usage())["searches"]
+        assert searches == both.record.total == (8 if budget == "0" else 1)
