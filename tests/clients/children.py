@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.node_packages import need_node
 
 CLIENTS = Path(__file__).parent
@@ -59,3 +61,11 @@ async def run_node(
     need_node(folder)
     command = ("node", f"node/{script}.mjs", *arguments)
     return json.loads(await run(*command, given=json.dumps(given), cwd=folder, env=env))
+
+
+async def upstream_calls(url: str, prompt: str) -> list[dict[str, Any]]:
+    """The calls of the stand-in at `url` that a question has led to, as soon as none is open."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        while (record := (await http.get("/record?last=1000")).json())["open"]:
+            pass
+    return [call for call in record["calls"] if call["prompt"] == prompt]

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from typing import Any
 
 import pytest
 
@@ -12,18 +11,6 @@ from tests.node_packages import need_node
 from tests.service import running
 
 CLIENT_KEY = "shop-key-0123456789abcdef0123456789abcdef"
-
-
-def sdk_lines(printed: str) -> dict[str, Any]:
-    """What the programs print, one thing a line."""
-    lines = dict(line.split(": ", 1) for line in printed.splitlines())
-    return {
-        "call": json.loads(lines["tool call"]),
-        "found": [value for name, value in lines.items() if name.startswith("found ")],
-        "text": lines["text"],
-        "tokens": int(lines["tokens"]),
-        "count": int(lines["tool count"]),
-    }
 
 
 PROGRAMS = {
@@ -39,12 +26,14 @@ async def test_the_program_prints_what_was_searched_found_said_and_used(program:
     need_node(CLIENTS)
     async with running(client_keys=f"shop:{CLIENT_KEY}", allow_anonymous=False) as service:
         given = {"BASE_URL": f"{service.url}/v1", "API_KEY": CLIENT_KEY, "IMAGE_URL": IMAGE_URL}
-        answer = sdk_lines(await run(*PROGRAMS[program], env=given))
+        printed = (await run(*PROGRAMS[program], env=given)).splitlines()
         await service.record.idle()
         call = service.record.calls[-1]
-    assert answer["call"] == {"img_idx": 0, "bbox": [0, 0, 1000, 1000]}
-    assert answer["found"][0].startswith(f"{PICTURE.title} http")
-    assert len(answer["found"]) > 1
-    assert PICTURE.title in answer["text"]
-    assert answer["tokens"] == call.input_tokens + call.output_tokens
-    assert answer["count"] == call.tool_calls == 1
+    said = dict(line.split(": ", 1) for line in printed)
+    found = [value for name, value in said.items() if name.startswith("found ")]
+    assert json.loads(said["tool call"]) == {"img_idx": 0, "bbox": [0, 0, 1000, 1000]}
+    assert found[0].startswith(f"{PICTURE.title} http")
+    assert len(found) > 1
+    assert PICTURE.title in said["text"]
+    assert int(said["tokens"]) == call.input_tokens + call.output_tokens
+    assert int(said["tool count"]) == call.tool_calls == 1

@@ -1,10 +1,9 @@
-"""What is shipped beside the code: manifests, compose's replicas, workflows, commands."""
+"""What is shipped beside the code: manifests, workflows and the commands of the documents."""
 
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from functools import cache
@@ -14,24 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import Settings
 from tests.node_packages import need_node
+from tests.unit.test_packaging import ROOT, SETTINGS, run
 
-ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 OVERLAYS = ("one", "several")
 LABELS = {"app.kubernetes.io/name": "imagesearch-proxy"}
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-REPLICAS = {name: each for name, each in COMPOSE.items() if "replicas" in each.get("profiles", [])}
-SETTINGS = {name.upper() for name in Settings.model_fields} | {"REDIS_URL"}
 REDIS = {"REDIS_URL_FILE": "/run/secrets/redis_url"}
 MORE = {"HorizontalPodAutoscaler", "PodDisruptionBudget"}
 SEND_S = 5
 """What the server has after the grace to send what is left."""
-
-
-def run(*command: str | Path, **how: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, **how)
 
 
 @cache
@@ -57,11 +48,19 @@ def pod(overlay: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_manifests_are_what_kubernetes_takes(overlay: str, tmp_path: Path) -> None:
+def test_the_manifests_are_what_kubernetes_takes_about_the_same_pods(
+    overlay: str, tmp_path: Path
+) -> None:
     (tmp_path / "all.yaml").write_text(built(overlay))
     validate = Path(sys.executable).with_name("kubernetes-validate")
     said = run(validate, "--strict", tmp_path / "all.yaml")
     assert said.returncode == 0, said.stdout + said.stderr
+    found = {kind: each.get("spec", {}) for kind, each in resources(overlay).items()}
+    assert found["Deployment"]["template"]["metadata"]["labels"] == LABELS
+    assert found["Service"]["selector"] == found["NetworkPolicy"]["podSelector"]["matchLabels"]
+    assert found["Service"]["selector"] == LABELS
+    for kind in found.keys() & {"Deployment", "PodDisruptionBudget"}:
+        assert found[kind]["selector"]["matchLabels"] == LABELS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -97,40 +96,6 @@ def test_secrets_are_files_and_only_several_replicas_share(
     assert kinds.keys() & MORE == (MORE if shared else set())
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_all_resources_are_about_the_same_pods(overlay: str) -> None:
-    found = {kind: each.get("spec", {}) for kind, each in resources(overlay).items()}
-    assert found["Deployment"]["template"]["metadata"]["labels"] == LABELS
-    assert found["Service"]["selector"] == LABELS
-    for kind in ("Deployment", "PodDisruptionBudget"):
-        assert found.get(kind, found["Deployment"])["selector"]["matchLabels"] == LABELS
-    assert found["NetworkPolicy"]["podSelector"]["matchLabels"] == LABELS
-
-
-@pytest.mark.parametrize("name", REPLICAS)
-def test_compose_gives_replicas_and_what_is_around_them_no_rights(name: str) -> None:
-    service = REPLICAS[name]
-    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
-    assert "build" in service or int(service["user"].partition(":")[0]) > 0
-    assert service.get("environment", {}).keys() <= SETTINGS
-    assert service.get("ports", []) == (["127.0.0.1:8002:8080"] if name == "gateway" else [])
-
-
-def test_compose_puts_the_shipped_nginx_in_front_of_both_replicas(tmp_path: Path) -> None:
-    text = REPLICAS["gateway"]["command"][-1].replace("$$", "$")
-    text = text.replace("replica-a", "127.0.0.1").replace("replica-b", "127.0.0.2")
-    text = text.replace("/srv/nginx.conf", f"{ROOT}/deploy/nginx.conf")
-    text = text.replace("/tmp/", f"{tmp_path}/").replace("exec nginx", "exec nginx -t")
-    if not shutil.which("nginx") and os.environ.get("CI") != "true":
-        pytest.skip("nginx is not installed (Debian: apt-get install nginx-light)")
-    tried = run("sh", "-ec", text)
-    assert "test is successful" in tried.stderr, tried.stderr
-    written = (tmp_path / "imagesearch.conf").read_text()
-    assert "server 127.0.0.1:8000; server 127.0.0.2:8000;" in written
-    assert "listen 8080;" in written
-    assert "/var/log" not in written
-
-
 def test_one_version_is_named_everywhere() -> None:
     assert all(pod(overlay)[1]["image"].endswith(f":{VERSION}") for overlay in OVERLAYS)
     assert f"image.version={VERSION}\n" in (ROOT / "Dockerfile").read_text()
@@ -146,21 +111,23 @@ def test_workflows_have_no_lint_and_run_what_continuous_integration_runs() -> No
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     assert jobs["test"]["steps"][-1] == {"run": "bash .ci/run"}
     assert jobs["image"]["needs"] == "test"
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert "set -euo pipefail" in script
+    called = re.findall(r"^make (check|test[a-z-]*)$", script, re.MULTILINE)
+    assert called == ["check", "test-clients", "test-slow", "test"]
 
 
 HERE = ("make", "python -m bench --help")
 RUN = {
     # a command of the documents, and how another test or continuous integration runs it
     "make install": "make check",
-    "make check": "make check",
-    "make test": "make test",
-    "make test-clients": "make test-clients",
-    "make test-slow": "make test-slow",
+    **{f"make {name}": f"make {name}" for name in ("check", "test", "test-clients", "test-slow")},
     "make image-test": "make image-test",
     "make demo": '"-m", "demo"',
     "make types": "make types",
     "python -m app": 'started("app"',
-    "python -m app check": '"-m", "app", "check"',
+    "python -m app check": 'run("check"',
     "python -m app --version": '"-m", "app", "--version"',
     "python -m simulator": 'started("simulator"',
     "uvicorn --root-path": "--root-path",

@@ -5,12 +5,15 @@ import re
 import sys
 import tomllib
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from tests.unit.imports import imports
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -21,10 +24,7 @@ DIRECT = {
     "requirements-otel.lock": EXTRAS["otel"],
     "requirements-simulator.lock": EXTRAS["simulator"],
 }
-DEVELOPMENT = PYPROJECT["dependency-groups"]["dev"]
-DIRECT["requirements-dev.lock"] = [
-    line for lines in DIRECT.values() for line in lines
-] + DEVELOPMENT
+DIRECT["requirements-dev.lock"] = [*chain(*DIRECT.values()), *PYPROJECT["dependency-groups"]["dev"]]
 LOCKS = tuple(DIRECT)
 PART_OF = {"pydantic-core": "pydantic"}
 """Distributions that another one pins to one version, so that it speaks for both."""
@@ -78,10 +78,6 @@ def test_whatever_a_package_imports_is_among_its_own_dependencies(package: str, 
 
 
 def _third_party(source: Path) -> set[str]:
-    found = set[str]()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
-    return found - sys.stdlib_module_names
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    names = (name for _, name in imports(source.relative_to(ROOT), tree))
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names

@@ -8,11 +8,8 @@ from app.api.responses_body import MEMBERS
 
 OPTIONS_OF_THE_SDK = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
 VENDORS_OWN = {"enable_thinking"}
-ONLY_AS_NULL = {"conversation"}
 
 
 def test_the_members_are_the_sdks_parameters_and_the_vendors_own() -> None:
     parameters = set(inspect.signature(Responses.create).parameters) - OPTIONS_OF_THE_SDK
     assert parameters | VENDORS_OWN == set(MEMBERS)
-    assert parameters >= ONLY_AS_NULL
-    assert not {"enable_search", "search_options", "max_tokens", "n"} & set(MEMBERS)

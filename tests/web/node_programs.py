@@ -1,5 +1,6 @@
 """Node programs of this folder, with the packages that its lock names, and Chromium for them."""
 
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from tests.clients import children
 from tests.node_packages import need_node
-from tests.service import served
+from tests.service import Running, served
 
 HERE = Path(__file__).parent
 
@@ -28,6 +29,14 @@ async def run_node(script: str, **given: Any) -> Any:
 async def browse(script: str, **given: Any) -> Any:
     """The same for a program that opens pages."""
     return await run_node(script, chromium=need_chromium(), **given)
+
+
+async def in_page(site: str, service: Running, program: str, **variables: Any) -> Any:
+    """Run a program in a page of the site; what it returns, and what it asked of the service."""
+    variables["service"] = service.url
+    lines = [f"const {name} = {json.dumps(value)};" for name, value in variables.items()]
+    whole = "(async () => {" + "\n".join([*lines, program]) + "})()"
+    return await browse("in_page", site=site, program=whole, service=service.url)
 
 
 def need_chromium() -> str:

@@ -1,30 +1,21 @@
 """`python -m app check`: a look at the settings and at the upstream, without a search."""
 
-import asyncio
-import os
 import re
-import sys
 
 import pytest
 
-from tests.processes import KEY, ROOT, Process, simulator
+from tests.e2e.test_start import LEAST, run
+from tests.processes import Process, simulator
 
 
 async def check(upstream: Process | None = None, **settings: str) -> tuple[int | None, list[str]]:
     """Run the command under these settings only; its exit status and its lines."""
-    url = f"{upstream.url}/compatible-mode/v1" if upstream else "http://127.0.0.1:9/v1"
-    given = {"DASHSCOPE_API_KEY": KEY, "DASHSCOPE_BASE_URL": url, "ALLOW_ANONYMOUS": "true"}
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "check"),
-        cwd="/",
-        env=environment | given | settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await child.communicate()
-    assert err == b""
-    return child.returncode, out.decode().splitlines()
+    given = LEAST | settings
+    if upstream:
+        given["DASHSCOPE_BASE_URL"] = f"{upstream.url}/compatible-mode/v1"
+    status, out, err = await run("check", **given)
+    assert err == ""
+    return status, out.splitlines()
 
 
 def states(lines: list[str]) -> dict[str, str]:
@@ -43,7 +34,6 @@ async def test_what_is_right_is_said_in_a_line_each() -> None:
     ("settings", "wrong"),
     [
         ({"DASHSCOPE_API_KEY": "sk-another-key-0123456789"}, {"key"}),
-        ({"MODEL": "qwen9", "ALLOWED_MODELS": "qwen9"}, {"model"}),
         (
             {"MODEL": "qwen9", "ALLOWED_MODELS": "qwen9", "BUDGET_TOTAL_CNY_PER_DAY": "5"},
             {"model", "prices"},
@@ -63,14 +53,12 @@ async def test_what_is_wrong_is_named_and_no_search_is_made(
         assert not value.startswith("sk-") or value not in "".join(lines)
 
 
-async def test_an_upstream_that_cannot_be_reached_leaves_the_key_open() -> None:
+async def test_an_upstream_out_of_reach_leaves_the_key_open_and_bad_settings_are_named() -> None:
     status, lines = await check()
     assert status == 1
-    found = states(lines)
-    assert (found["region"], found["key"], found["model"]) == ("wrong", "unknown", "unknown")
-
-
-async def test_bad_settings_are_named_in_a_line_each() -> None:
+    assert (
+        states(lines).items() >= {"region": "wrong", "key": "unknown", "model": "unknown"}.items()
+    )
     status, lines = await check(PORT="x", RATE_LIMIT="often")
     assert status == 1
     assert [re.split("[=:]", line.split()[2])[0] for line in lines] == ["PORT", "RATE_LIMIT"]

@@ -37,23 +37,16 @@ async def test_a_file_is_uploaded_with_a_token_that_a_function_gets() -> None:
     assert "".join(deltas) == wholes[-1] == found["result"]["text"]
 
 
-async def test_a_lost_token_is_refreshed_exactly_once() -> None:
+async def test_a_lost_token_is_refreshed_once_and_its_second_refusal_stands() -> None:
     async with running(**CLOSED) as service:
         found = await behave("refreshed", service)
-        total = service.record.total
-    assert found["tokens"] == [False, True]
+        assert service.record.total == 1
+        again = await behave("refused_twice", service)
+    assert found["tokens"] == again["tokens"] == [False, True]
     assert found["last"] == "search.completed"
-    assert len(found["asked"]) == 2
+    assert [len(found["asked"]), len(again["asked"])] == [2, 2]
     assert found["asked"][0] == found["asked"][1]
-    assert total == 1
-
-
-async def test_the_second_refusal_of_a_token_stands() -> None:
-    async with running(**CLOSED) as service:
-        found = await behave("refused_twice", service)
-    assert found["tokens"] == [False, True]
-    assert found["error"]["code"] == "unauthorized"
-    assert len(found["asked"]) == 2
+    assert again["error"]["code"] == "unauthorized"
 
 
 @pytest.mark.parametrize(
@@ -68,51 +61,31 @@ async def test_an_abort_makes_no_further_request(case: str, requests: int) -> No
     assert len(found["asked"]) == requests
 
 
-async def test_a_search_that_was_seen_to_its_end_has_no_more_events() -> None:
-    async with running() as service:
-        found = await behave("seen_to_its_end", service)
-    assert found["rest"] == []
-    assert found["tail"] == ["search.completed"]
-
-
-@pytest.mark.parametrize("scenario", ["reset_before_headers", "fails_after_billing", "garbage"])
-async def test_what_may_be_billed_is_not_repeated(scenario: str) -> None:
-    async with running() as service:
-        found = await behave("failed", service, prompt=f"[sim {scenario}]")
-        total = service.record.total
-    assert found["error"]["isSearchError"]
-    assert found["error"]["billed"] == "maybe"
-    assert len(found["asked"]) == total == 1
-
-
-async def test_what_was_not_served_is_repeated_with_the_same_key() -> None:
+async def test_only_what_was_not_served_is_repeated_with_the_same_key() -> None:
     async with running(upstream_retries=0) as service:
+        billed = await behave("failed", service, prompt="[sim reset_before_headers]")
+        assert len(billed["asked"]) == service.record.total == 1
         found = await behave("failed_stream", service, prompt="[sim http_429 times=1 tag=again]")
+    assert billed["error"]["billed"] == "maybe"
     assert found["last"]["type"] == "search.completed"
-    assert len(found["asked"]) == 2
-    keys = {key for *_, key in found["asked"]}
-    assert len(keys) == 1
-    assert len(keys.pop()) == 32
+    (_, _, key), (_, _, again) = found["asked"]
+    assert key == again
+    assert len(key) == 32
 
 
-async def test_an_error_has_the_fields_of_the_problem() -> None:
-    async with running(image_max_count=0 + 1) as service:
-        found = await behave("failed", service, prompt="x" * 8_001)
-    error = found["error"]
-    assert error["name"] == "SearchError"
-    assert error["message"] == error["detail"]
-    assert (error["code"], error["status"]) == ("invalid_request", 422)
-    assert (error["retryable"], error["billed"]) == (False, "no")
-    assert error["errors"][0]["field"] == "prompt"
-    assert error["request_id"]
-
-
-async def test_a_search_that_fails_throws_with_what_was_found() -> None:
+async def test_an_error_has_the_fields_of_the_problem_and_what_was_found() -> None:
     async with running() as service:
-        found = await behave("failed", service, prompt="[sim cut_after_results]")
+        refused = (await behave("failed", service, prompt="x" * 8_001))["error"]
+        failed = (await behave("failed", service, prompt="[sim cut_after_results]"))["error"]
         streamed = await behave("failed_stream", service, prompt="[sim cut_after_results] again")
-    assert found["error"]["code"] == "upstream_interrupted"
-    assert found["error"]["result"]["results"]
+    assert refused["name"] == failed["name"] == "SearchError"
+    assert refused["message"] == refused["detail"]
+    assert (refused["code"], refused["status"]) == ("invalid_request", 422)
+    assert (refused["retryable"], refused["billed"]) == (False, "no")
+    assert refused["errors"][0]["field"] == "prompt"
+    assert refused["request_id"]
+    assert failed["code"] == "upstream_interrupted"
+    assert failed["result"]["results"]
     assert streamed["last"]["type"] == "search.failed"
     assert streamed["last"]["result"]["results"]
 
@@ -125,13 +98,6 @@ async def test_a_search_can_be_cancelled() -> None:
     assert found["unknown"]["code"] == "search_not_found"
 
 
-async def test_a_connection_that_is_lost_for_good_is_an_error() -> None:
-    async with running() as service:
-        found = await behave("lost_for_good", service)
-    assert found["error"]["code"] == "connection_lost"
-    assert found["error"]["billed"] == "maybe"
-
-
 async def test_a_search_that_the_service_has_lost_is_never_started_anew() -> None:
     async with running() as service:
         found = await behave("never_anew", service, prompt="[sim gated tag=lost]")
@@ -142,24 +108,24 @@ async def test_a_search_that_the_service_has_lost_is_never_started_anew() -> Non
     assert total == 1
 
 
-async def test_frames_are_read_byte_by_byte_with_comments_and_odd_line_separators() -> None:
+async def test_frames_are_read_byte_by_byte_with_odd_separators_and_to_the_last_event_alone() -> (
+    None
+):
     async with running() as service:
-        found = await behave("odd_frames", service)
-    assert found["events"] == [
-        {"type": "a", "text": "x\u2028y é"},
-        {"type": "b"},
-        {"type": "search.cancelled"},
-    ]
+        odd = await behave("odd_frames", service)
+        seen = await behave("seen_to_its_end", service)
+    one, *others = odd["events"]
+    assert one == {"type": "a", "text": "x\u2028y é"}
+    assert others == [{"type": "b"}, {"type": "search.cancelled"}]
+    assert (seen["tail"], seen["rest"]) == (["search.completed"], [])
 
 
-async def test_a_gateways_refusal_is_only_repeated_where_nothing_can_be_paid() -> None:
+async def test_what_is_in_the_way_is_only_asked_again_where_nothing_can_be_paid() -> None:
     async with running() as service:
         found = await behave("gateway_in_the_way", service)
+        lost = (await behave("lost_for_good", service))["error"]
+        later = (await behave("far_too_often", service))["error"]
     assert (found["posted"]["status"], found["posted"]["billed"]) == (502, "maybe")
     assert found["rest"] == []
-
-
-async def test_a_wait_that_is_too_long_is_left_to_the_caller() -> None:
-    async with running() as service:
-        found = await behave("far_too_often", service)
-    assert found["error"]["retry_after"] == 3600
+    assert (lost["code"], lost["billed"]) == ("connection_lost", "maybe")
+    assert later["retry_after"] == 3600

@@ -1,7 +1,6 @@
 """Every program in README.md and docs/clients.md is run, or named here with the reason."""
 
 import base64
-import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,19 +11,11 @@ import pytest
 
 from simulator import gallery
 from simulator.pictures import PICTURES
-from tests.clients.children import CLIENTS
-from tests.clients.children import run as run_child
+from tests.clients.children import CLIENTS, run
 from tests.e2e.callers import GUARDED, SHOP_KEY, token
 from tests.node_packages import need_node
 from tests.service import GALLERY_URL, Running, running
-from tests.web.node_programs import (
-    HERE,
-    browse,
-    need_chromium,
-    other_site,
-    run_command,
-    run_node,
-)
+from tests.web.node_programs import HERE, in_page, need_chromium, other_site, run_command, run_node
 
 ROOT = HERE.parent.parent
 DOCUMENTS = ("README.md", "docs/clients.md")
@@ -39,23 +30,7 @@ FUNCTIONS = (
 )
 """What the programs call and leave to the reader."""
 
-PRELUDE = """
-import {{ readFileSync as readFile }} from "node:fs";
-const called = new Set(), answer = {{}}, signal = undefined;
-const file = new File([readFile("photo.jpg")], "photo.jpg"), input = {{ files: [file] }};
-const image_url = "{url}", prompt = "What is this?", token = "{token}", access_token = token;
-const tokenFromYourBackend = async () => token;
-const {{ fetch: network }} = globalThis;
-globalThis.window = globalThis;
-globalThis.document = {{ addEventListener() {{}}, removeEventListener() {{}} }};
-globalThis.fetch = (address, request) => {{
-  if (String(address).startsWith("/token")) return Promise.resolve(new Response(token));
-  const headers = new Headers(request.headers);
-  if (!headers.has("Authorization")) headers.set("Authorization", `Bearer ${{token}}`);
-  return network(address, {{ ...request, headers }});
-}};
-{functions}
-"""
+PRELUDE = (HERE / "node" / "prelude.mjs").read_text(encoding="utf-8")
 
 
 class Block(NamedTuple):
@@ -92,26 +67,25 @@ async def node(block: Block, service: Running, folder: Path) -> str:
     need_node(CLIENTS)
     (folder / "node_modules").symlink_to((CLIENTS / "node_modules").resolve())
     functions = "\n".join(f"const {name} = () => called.add('{name}');" for name in FUNCTIONS)
-    prelude = PRELUDE.format(url=URL, token=token(), functions=functions)
     # Node imports no module from an http address.
     text = filled(re.sub(r"http[^\"]*/client\.js", "imagesearch-client", block.text), service)
-    (folder / "program.mjs").write_text(f"{prelude}{text}\nconsole.log(...called);")
-    return await run_command("node", "program.mjs", cwd=folder)
+    program = f"{PRELUDE}\n{functions}\n{text}\nconsole.log(...called);"
+    (folder / "program.mjs").write_text(program)
+    env = {"IMAGE_URL": URL, "TOKEN": token()}
+    return await run("node", "program.mjs", cwd=folder, env=env)
 
 
 async def chromium(block: Block, service: Running, folder: Path) -> str:
     """The program in a page of another site, until it shows the usage; what it called."""
     del folder
-    variables = {"image_url": URL, "prompt": "What is this?", "access_token": token()}
-    lines = [f"const {name} = {json.dumps(value)};" for name, value in variables.items()]
-    lines += [f"const {name} = () => called.push('{name}');" for name in FUNCTIONS]
-    ends = lines.index("const showUsage = () => called.push('showUsage');")
-    lines[ends] = "const showUsage = () => done([...called, 'showUsage'].join(' '));"
-    text = "\n".join([*lines, filled(block.text, service)])
-    program = f"new Promise((done) => {{ const called = [];\n{text}\n}})"
+    functions = [f"const {name} = () => called.push('{name}');" for name in FUNCTIONS]
+    ends = functions.index("const showUsage = () => called.push('showUsage');")
+    functions[ends] = "const showUsage = () => done([...called, 'showUsage'].join(' '));"
+    text = "\n".join([*functions, filled(block.text, service)])
+    program = f"return await new Promise((done) => {{ const called = [];\n{text}\n}})"
+    given = {"image_url": URL, "prompt": "What is this?", "access_token": token()}
     async with other_site() as site:
-        found = await browse("in_page", site=site, program=program, service=service.url)
-    return str(found["value"])
+        return str((await in_page(site, service, program, **given))["value"])
 
 
 async def react(block: Block, service: Running, folder: Path) -> str:
@@ -123,7 +97,7 @@ async def react(block: Block, service: Running, folder: Path) -> str:
     async with other_site() as site:
         env = {"CHROMIUM": need_chromium(), "SITE": site, "FILE": picture, "TOKEN": token()}
         env["UNTIL"] = LIGHTHOUSE
-        return await run_child(*command, f"program={folder / 'program.jsx'}", env=env)
+        return await run(*command, f"program={folder / 'program.jsx'}", env=env)
 
 
 def filled(text: str, service: Running) -> str:
@@ -167,10 +141,10 @@ async def test_a_program_in_the_documents_works_as_it_stands(block: Block, tmp_p
     key = block[:3]
     if key in NOT_RUN:
         return
-    run, expected = HOW[key]
+    way, expected = HOW[key]
     (tmp_path / "photo.jpg").write_bytes(gallery.jpeg(PICTURES[7].name))
     async with running(**(GUARDED | {"cors_origins": "*"})) as service:
-        printed = await run(block, service, tmp_path)
+        printed = await way(block, service, tmp_path)
     assert re.search(expected, printed), printed
 
 

@@ -1,26 +1,21 @@
 """The programs in `examples/`, built and run."""
 
-import importlib.util
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import sys
 from pathlib import Path
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from tests.clients.children import started
+from tests.clients.children import run
 from tests.e2e.callers import GUARDED, SHOP_KEY, bearer
 from tests.node_packages import need_node
 from tests.service import running, served
 from tests.web.node_programs import HERE, browse, run_command
 from tests.web.test_page import PICTURE, resized
-
-Backend = Callable[[str, pytest.MonkeyPatch, Path], AbstractAsyncContextManager[str]]
 
 EXAMPLES = HERE.parent.parent / "examples"
 
@@ -41,53 +36,39 @@ async def test_the_react_app_is_built_and_shows_cards_and_answer(tmp_path: Path)
     assert found["complaints"] == []
 
 
-@asynccontextmanager
-async def fastapi(service: str, monkeypatch: pytest.MonkeyPatch, _: Path) -> AsyncIterator[str]:
-    monkeypatch.setenv("SERVICE", service)
-    monkeypatch.setenv("CLIENT_KEY", SHOP_KEY)
-    spec = importlib.util.spec_from_file_location(
-        "fastapi_app", EXAMPLES / "tokens" / "fastapi_app.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    async with served(module.app) as url, httpx.AsyncClient() as http:
-        yield (await http.post(f"{url}/api/search-token")).text
+FASTAPI = """
+from fastapi_app import app
+from starlette.testclient import TestClient
+print(TestClient(app).post("/api/search-token").text)
+"""
+EXPRESS = """
+console.log = async (url) => {
+  const answer = await fetch(`${url}/api/search-token`, { method: "POST" });
+  process.stdout.write(await answer.text(), () => process.exit());
+};
+import("./express.mjs");
+"""
+NEXTJS = """
+import("./nextjs-route.mjs").then(({ POST }) => POST())
+  .then((answer) => answer.text()).then(console.log);
+"""
+CALLED = {
+    "fastapi": (sys.executable, "-c", FASTAPI),
+    "express": ("node", "-e", EXPRESS),
+    "nextjs": ("node", "-e", NEXTJS),
+}
+"""How the token that a backend mints is printed."""
 
 
-@asynccontextmanager
-async def express(service: str, _: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[str]:
-    program = str(shutil.copy(EXAMPLES / "tokens" / "express.mjs", folder))
-    (folder / "node_modules").symlink_to((HERE / "node_modules").resolve())
-    given = {"SERVICE": service, "CLIENT_KEY": SHOP_KEY, "PORT": "0"}
-    async with started("node", program, env=given) as child, httpx.AsyncClient() as http:
-        assert child.stdout
-        url = (await child.stdout.readline()).decode().strip()
-        yield (await http.post(f"{url}/api/search-token")).text
-
-
-@asynccontextmanager
-async def nextjs(service: str, _: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[str]:
-    route = folder / "route.mjs"
-    shutil.copy(EXAMPLES / "tokens" / "nextjs-route.js", route)
-    program = (
-        f"process.env.SERVICE = '{service}'; process.env.CLIENT_KEY = '{SHOP_KEY}';"
-        f"const {{ POST }} = await import('{route.as_uri()}');"
-        "console.log(await (await POST()).text());"
-    )
-    yield (await run_command("node", "--input-type=module", "-e", program)).strip()
-
-
-@pytest.mark.parametrize("backend", [fastapi, express, nextjs])
-async def test_a_backend_mints_a_token_that_may_search(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("backend", CALLED)
+async def test_a_backend_mints_a_token_that_may_search(backend: str, tmp_path: Path) -> None:
     need_node(HERE)
-    async with (
-        running(**GUARDED) as service,
-        backend(service.url, monkeypatch, tmp_path) as token,
-    ):
+    shutil.copytree(EXAMPLES / "tokens", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "nextjs-route.js").rename(tmp_path / "nextjs-route.mjs")
+    (tmp_path / "node_modules").symlink_to((HERE / "node_modules").resolve())
+    async with running(**GUARDED) as service:
+        env = {"SERVICE": service.url, "CLIENT_KEY": SHOP_KEY, "PORT": "0"}
+        token = (await run(*CALLED[backend], cwd=tmp_path, env=env)).strip()
         assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token)
         found = await service.http.get("/v1/models", headers=bearer(token))
     assert found.status_code == 200

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 from tests.node_packages import need_node
@@ -18,6 +19,14 @@ COMPILER_OPTIONS = {
     "lib": ["es2022", "dom", "dom.iterable"],
     "types": [],
 }
+
+
+async def compiles(program: str, folder: Path, **options: str) -> None:
+    """Compile a program of `types/` strictly, in a folder with what it imports."""
+    shutil.copy(HERE / "types" / program, folder)
+    configured = {"compilerOptions": COMPILER_OPTIONS | options}
+    (folder / "tsconfig.json").write_text(json.dumps(configured))
+    await run_command("node", "node_modules/typescript/bin/tsc", "--project", str(folder))
 
 
 def test_the_client_is_no_larger_than_promised() -> None:
@@ -45,11 +54,8 @@ async def test_the_package_holds_the_module_and_its_types_and_compiles_strictly(
         *("tar", "-xzf", str(tmp_path / package["filename"])),
         *("--strip-components=1", "-C", str(installed)),
     )
-    program = tmp_path / "program.ts"
-    program.write_text((HERE / "types" / "program.ts").read_text(encoding="utf-8"))
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": COMPILER_OPTIONS}))
-    await run_command("node", "node_modules/typescript/bin/tsc", "--project", str(tmp_path))
+    await compiles("program.ts", tmp_path)
     imported = (
         'import { SearchClient } from "imagesearch-client"; console.log(typeof SearchClient);'
     )
@@ -63,8 +69,4 @@ async def test_a_client_that_hey_api_generates_tells_every_event_apart(tmp_path:
     await run_command(
         *generator, "-i", str(tmp_path / "openapi.json"), "-o", str(tmp_path / "client")
     )
-    program = (HERE / "types" / "hey_api.ts").read_text(encoding="utf-8")
-    (tmp_path / "program.ts").write_text(program, encoding="utf-8")
-    options = COMPILER_OPTIONS | {"module": "esnext", "moduleResolution": "bundler"}
-    (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": options}))
-    await run_command("node", "node_modules/typescript/bin/tsc", "--project", str(tmp_path))
+    await compiles("hey_api.ts", tmp_path, module="esnext", moduleResolution="bundler")

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-import httpx
 import pytest
 from PIL import Image
 
 from simulator import gallery
 from simulator.pictures import PICTURES
+from tests.clients.children import upstream_calls
 from tests.e2e.callers import GUARDED, SHOP_KEY
 from tests.e2e.test_demo import demo, until
 from tests.service import GALLERY_URL, running
@@ -29,13 +29,6 @@ class Shown(NamedTuple):
 
     url: str
     upstream_url: str
-
-    async def calls(self, prompt: str) -> list[dict[str, Any]]:
-        """The upstream calls that this question has led to, as soon as none is open."""
-        async with httpx.AsyncClient(base_url=self.upstream_url, trust_env=False) as http:
-            while (record := (await http.get("/record?last=1000")).json())["open"]:
-                pass
-        return [call for call in record["calls"] if call["prompt"] == prompt]
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +83,14 @@ async def test_a_search_that_is_cut_twice_goes_on_and_is_paid_once(shown: Shown)
     assert complete(page), page
     assert page["notes"] == 2
     assert PICTURE.title in page["text"]
-    assert len(await shown.calls("[sim gated tag=cut]")) == 1
+    assert len(await upstream_calls(shown.upstream_url, "[sim gated tag=cut]")) == 1
 
 
 async def test_stop_cancels_the_search(shown: Shown) -> None:
     page = await visit("stopped", shown)
     assert page["status"] == "Stopped."
     assert page["types"][-1] == "search.cancelled"
-    [call] = await shown.calls("[sim gated tag=stopped]")
+    [call] = await upstream_calls(shown.upstream_url, "[sim gated tag=stopped]")
     assert call["finished"] == "client_gone"
 
 
@@ -119,12 +112,9 @@ async def test_each_odd_end_has_its_sentence(shown: Shown) -> None:
     found = await visit("by_scenario", shown, scenarios=list(sentences))
     for scenario, (place, sentence) in sentences.items():
         assert sentence in found[scenario][place], scenario
-
-
-async def test_a_rate_that_is_used_up_has_its_sentence() -> None:
     async with running(rate_limit="1/hour") as service:
-        shown = Shown(service.url, service.upstream_url)
-        found = await visit("by_scenario", shown, scenarios=["normal", "no_results"])
+        limited = Shown(service.url, service.upstream_url)
+        found = await visit("by_scenario", limited, scenarios=["normal", "no_results"])
     assert found["normal"]["status"] == "Done."
     assert found["no_results"]["problem"].startswith("Too many searches")
 
@@ -139,7 +129,9 @@ async def test_a_token_that_ends_in_mid_stream_is_asked_for_and_nothing_comes_tw
     assert total == 1
 
 
-async def test_it_works_in_chinese_in_the_dark_and_on_a_phone(shown: Shown) -> None:
+async def test_it_works_in_chinese_in_the_dark_on_a_phone_and_by_an_address_and_the_keyboard(
+    shown: Shown,
+) -> None:
     looks = await visit("looks", shown)
     assert looks["page-zh"]["lang"] == "zh-CN"
     assert looks["page-zh"]["status"] == "完成。"
@@ -147,8 +139,5 @@ async def test_it_works_in_chinese_in_the_dark_and_on_a_phone(shown: Shown) -> N
         assert look["results"][0]["title"] == PICTURE.title
         assert look["overflow"] <= 0
         assert look["violations"] == look["complaints"] == []
-
-
-async def test_an_address_and_the_keyboard_are_enough(shown: Shown) -> None:
     page = await visit("keyboard", shown)
     assert page["results"][0]["title"] == PICTURE.title

@@ -1,21 +1,19 @@
-// Asks once for each row, and prints what the SDK raised, or how the answer ended.
+// Asks once for each row, and prints what the SDK raised, or how the stream ended.
 import { readFileSync } from "node:fs";
 import OpenAI from "openai";
 
 const rows = JSON.parse(readFileSync(0, "utf8"));
 
 async function ask({ url, prompt, image, stream, key, model, maxRetries }) {
-  const client = new OpenAI({ baseURL: url, apiKey: key ?? "any", maxRetries: maxRetries ?? 0 });
-  const content = [{ type: "input_text", text: prompt }];
-  if (image) content.push({ type: "input_image", image_url: image });
+  const client = new OpenAI({ baseURL: url, apiKey: key, maxRetries });
+  const content = [{ type: "input_text", text: prompt }, { type: "input_image", image_url: image }];
   try {
     const answer = await client.responses.create({
-      model: model ?? "qwen3.7-plus",
+      model,
       input: [{ role: "user", content }],
       tools: [{ type: "image_search" }],
       stream,
     });
-    if (!stream) return { last: `response.${answer.status}` };
     let last;
     for await (const event of answer) last = event;
     return { last: last?.type, code: last?.response?.error?.code };

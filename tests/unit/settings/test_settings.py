@@ -1,16 +1,13 @@
 """Settings from the environment: what is read, and what stops the start."""
 
-import os
 import re
-import subprocess
-import sys
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from app.settings import Settings, SettingsError, load
+from tests.e2e.test_start import run
 
 KEY = "sk-canary"
 SECRET = "canary-secret-of-at-least-32-bytes-1"
@@ -108,30 +105,18 @@ def test_every_bad_value_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(line.partition(":")[0] for line in lines) == sorted(first)
 
 
-SIZES = {"20MB": 20_000_000, "20MiB": 20_971_520, "20971520": 20_971_520, "1 GB": 10**9}
+SIZES = {"20MB": 20_000_000, "20MiB": 20_971_520, "1 GB": 10**9}
 TIMES = {"20s": 20, "20": 20, "1.5m": 90, "250ms": 0.25, "2h": 7_200, "1d": 86_400}
-UNITS = [
-    *(("image_max_bytes", text, n) for text, n in SIZES.items()),
-    *(("stream_linger_s", text, n) for text, n in TIMES.items()),
-]
 
 
-@pytest.mark.parametrize(("name", "text", "number"), UNITS)
-def test_a_size_or_a_time_may_have_a_unit(
-    name: str, text: str, number: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert getattr(read(monkeypatch, **{name.upper(): text}), name) == number
+def test_a_size_or_a_time_may_have_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, size_bytes in SIZES.items():
+        assert read(monkeypatch, IMAGE_MAX_BYTES=text).image_max_bytes == size_bytes
+    for text, time_s in TIMES.items():
+        assert read(monkeypatch, STREAM_LINGER_S=text).stream_linger_s == time_s
 
 
-NO_ZERO = {
-    *(
-        "UPSTREAM_MAX_EVENT_BYTES",
-        "IMAGE_MAX_COUNT",
-        "CLIENT_TOKEN_TTL_S",
-        "CNY_PER_USD",
-        "WORKERS",
-    ),
-}
+NO_ZERO = {name for name, values in BAD.items() if "0" in values}
 
 
 @pytest.mark.parametrize("name", sorted((COUNTS | AMOUNTS) - NO_ZERO))
@@ -150,12 +135,7 @@ URLS: list[tuple[dict[str, str], str]] = [
     ({}, f"https://dashscope.{VENDOR}"),
     ({"DASHSCOPE_REGION": "ap-southeast-1"}, f"https://dashscope-intl.{VENDOR}"),
     (BY_WORKSPACE, f"https://ws-1.cn-beijing.maas.{VENDOR}"),
-    (
-        BY_WORKSPACE | {"DASHSCOPE_REGION": "eu-central-1"},
-        f"https://ws-1.eu-central-1.maas.{VENDOR}",
-    ),
     ({"DASHSCOPE_BASE_URL": "https://bücher.example:8443/v1"}, "https://bücher.example:8443/v1"),
-    ({"DASHSCOPE_BASE_URL": "http://[::1]:9000/v1"}, "http://[::1]:9000/v1"),
     (BY_WORKSPACE | {"DASHSCOPE_BASE_URL": "http://sim:9000/v1/"}, "http://sim:9000/v1"),
 ]
 
@@ -191,17 +171,12 @@ def test_a_model_that_is_not_documented_is_allowed_by_naming_it_twice(
 WAYS_OUT = ("CLIENT_KEYS=web:", "CLIENT_TOKEN_SECRET=", "ALLOW_ANONYMOUS=true")
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [({"DASHSCOPE_API_KEY": KEY}, WAYS_OUT), (LEAST | {"CLIENT_KEYS": "canary"}, ("CLIENT_KEYS",))],
-)
-def test_a_start_that_is_refused_ends_with_status_2_and_says_what_would_help(
-    variables: dict[str, str], words: tuple[str, ...]
-) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **variables}
-    command = [sys.executable, "-m", "app"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert not re.search("Traceback|canary", ended.stderr)
-    for each in words:
-        assert each in ended.stderr
+async def test_a_start_that_is_refused_ends_with_status_2_and_says_what_would_help() -> None:
+    for variables, words in (
+        ({"DASHSCOPE_API_KEY": KEY}, WAYS_OUT),
+        (LEAST | {"CLIENT_KEYS": "canary"}, ("CLIENT_KEYS",)),
+    ):
+        status, out, err = await run(**variables)
+        assert (status, out) == (2, "")
+        assert not re.search("Traceback|canary", err)
+        assert [word for word in words if word not in err] == []

@@ -49,8 +49,8 @@ class Caller:
         samples = next(
             one.samples for one in self.registry.collect() if one.name.endswith("upstream_calls")
         )
-        total = (one for one in samples if one.name.endswith("total") and one.value)
-        return {one.labels["result"]: one.value for one in total}
+        counted = [one for one in samples if one.name.endswith("total") and one.value]
+        return {one.labels["result"]: one.value for one in counted}
 
 
 @asynccontextmanager
@@ -86,18 +86,23 @@ def streamed(*events: Any, tail: bytes = b"") -> Callable[[Any], httpx.Response]
     return replies(200, b"".join(block(one) for one in events) + tail, **SSE)
 
 
-async def test_events_are_relayed_and_the_payload_is_let_go_of(upstream: respx.Route) -> None:
-    upstream.side_effect = streamed(*EVENTS, tail=block(CREATED))
+async def test_events_are_relayed_the_payload_is_let_go_of_and_cookies_are_not_kept(
+    upstream: respx.Route,
+) -> None:
+    cookie = {"set-cookie": "a=b"}
+    upstream.side_effect = replies(200, WIRE + block(CREATED), **SSE, **cookie)
     async with calling() as caller:
+        await Caller(caller.client, Metrics("1")).stream()
         await caller.stream()
         assert caller.events == EVENTS
         assert (caller.payload, caller.call.written) == ([], True)
-        assert caller.counts == {"ok": 1}
+        assert caller.counts == {"ok": 2}
     request = upstream.calls.last.request
     assert request.content == b'{"model": "x"}'
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["content-length"] == "14"
+    assert "cookie" not in request.headers
 
 
 @pytest.mark.parametrize(
@@ -105,21 +110,16 @@ async def test_events_are_relayed_and_the_payload_is_let_go_of(upstream: respx.R
     [
         (httpx.ConnectError("refused"), "upstream_unavailable", "no", 3, 0),
         (httpx.ConnectTimeout("slow"), "upstream_timeout", "no", 3, 0),
-        (httpx.ProxyError("407"), "upstream_unavailable", "no", 3, 0),
         (httpx.WriteError("cut"), "upstream_unavailable", "no", 3, 0),
         (httpx.ReadError("cut"), "upstream_unavailable", "maybe", 1, 1),
         (httpx.RemoteProtocolError("odd"), "upstream_protocol", "maybe", 1, 1),
         (replies(429), "upstream_rate_limited", "no", 3, 3),
-        (replies(503), "upstream_rate_limited", "no", 3, 3),
         (streamed(THROTTLED), "upstream_rate_limited", "no", 3, 3),
         (streamed(FAILED), "upstream_rejected", "no", 1, 1),
-        (replies(400), "upstream_rejected", "no", 1, 1),
         (replies(500), "upstream_unavailable", "maybe", 1, 1),
         (streamed(CREATED, THROTTLED), "upstream_rate_limited", "maybe", 1, 1),
         (streamed(CREATED), "upstream_interrupted", "maybe", 1, 1),
-        (streamed(tail=block(CREATED)[:-9]), "upstream_interrupted", "maybe", 1, 1),
         (streamed(tail=b'data:{"type":"a\\nb"}\n\n'), "upstream_protocol", "maybe", 1, 1),
-        (streamed(tail=b"event:response.\x07\ndata:{}\n\n"), "upstream_protocol", "maybe", 1, 1),
         (streamed(tail=b"event:search.x\ndata:{}\n\n"), "upstream_protocol", "maybe", 1, 1),
     ],
 )
@@ -134,14 +134,6 @@ async def test_only_what_cannot_be_billed_is_tried_again(  # noqa: PLR0917 - col
         assert caller.call.written is (billed == "maybe")
         assert (upstream.call_count, len(pauses_s)) == (attempts, attempts - 1)
         assert caller.counts == ({code: counted} if counted else {})
-
-
-async def test_cookies_are_not_kept(upstream: respx.Route) -> None:
-    upstream.side_effect = replies(200, WIRE, **SSE, **{"set-cookie": "a=b"})
-    async with calling() as caller:
-        await caller.stream()
-        await Caller(caller.client, Metrics("1")).stream()
-    assert "cookie" not in upstream.calls.last.request.headers
 
 
 NOT_FOUND = {"error": {"message": "Response with id 'r' not found."}}
@@ -167,10 +159,8 @@ WHOLE_ALONE = {"upstream_first_event_timeout_s": 0, "upstream_idle_timeout_s": 0
     ("wire", "settings", "after_s", "phase"),
     [
         (b"", {}, 60, "first event"),
-        (STREAM, {}, 60, "first event"),
         (SILENT, {}, 60, "first event"),
         (BEGUN, {}, 180, "idle"),
-        (b"", WHOLE_ALONE, 310, "total"),
         (BEGUN, WHOLE_ALONE, 310, "total"),
     ],
 )
