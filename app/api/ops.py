@@ -55,6 +55,7 @@ async def get_readiness(service: ServiceDep, response: Response) -> Health:
     "/metrics",
     response_class=PlainTextResponse,
     responses=answer() | refusals(Unauthorized),
+    openapi_extra={"security": [{}]},  # The token is optional.
 )
 async def get_metrics(service: ServiceDep, shown: Credentials) -> Response:
     """Get the metrics in Prometheus' text format."""
