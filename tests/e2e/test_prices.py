@@ -5,16 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.dashscope import (
-    CREATED,
-    DONE,
-    MESSAGE,
-    Event,
-    block,
-    completed,
-    event,
-    usage,
-)
+from tests.dashscope import CREATED, DONE, MESSAGE, Event, block, completed, event, usage
 from tests.e2e.callers import ASKED
 from tests.e2e.money import spent
 from tests.peer import says, stream

@@ -1,17 +1,12 @@
-"""The stand-in by itself: how its scenarios differ, what it refuses, and that it really looks.
+"""The stand-in by itself: how its scenarios differ, and that it really looks.
 
 What a caller of the service gets in each scenario is in `test_scenarios`.
 """
 
 import base64
 import json
-from typing import Any
-
-import pytest
-from PIL import Image
 
 from simulator.pictures import PICTURES
-from tests.e2e.images.files import png
 from tests.e2e.test_search import altered
 from tests.e2e.v1 import asked, directly
 from tests.service import KEY, Running
@@ -48,28 +43,6 @@ async def test_a_reply_differs_from_a_normal_one_as_its_scenario_says(service: R
 
 def data_url(picture: bytes) -> str:
     return f"data:image/any;base64,{base64.b64encode(picture).decode()}"
-
-
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    # members of a request, and how the message begins
-    ({"model": "qwen3.6-27b"}, "Unsupported model: 'qwen3.6-27b'"),
-    ({"tools": [{"type": "web_extractor"}]}, "<400> InternalError.Algo.InvalidParameter: The web_"),
-    ({"image": "https://elsewhere.example/a.jpg"}, "Unable to download the media resource"),
-    ({"image": "https://gallery.example/nothing"}, "Failed to find the requested media"),
-    ({"image": "data:text/plain;base64,aGVsbG8="}, "The media format is not supported"),
-    ({"image": data_url(altered("plums")[:-1500])}, "Failed to decode the image"),
-    ({"image": data_url(png(Image.new("L", (11, 2201))))}, "The image length and"),
-    ({"image": "data:image/png;base64," + "A" * 20_971_520}, "Exceeded limit on max"),
-]
-
-
-@pytest.mark.parametrize(("members", "message"), REFUSED, ids=[words for _, words in REFUSED])
-async def test_what_it_cannot_take_is_a_flat_400(
-    members: dict[str, Any], message: str, service: Running
-) -> None:
-    refused = await directly(service, asked(**members))
-    assert refused.status_code == 400
-    assert refused.json()["message"].startswith(message)
 
 
 async def test_every_picture_of_the_gallery_is_found_again_after_recompression(
