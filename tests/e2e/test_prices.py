@@ -58,11 +58,10 @@ INCOMPLETE = {"status": "incomplete", **told(500, 16, 1)}
 USAGES: list[tuple[list[Event], str, str]] = [
     # the events after the first, and what tokens and tools cost
     ([DONE, completed(**told(2_753, 181, 1))], "0.006954", "0.048"),
-    # more calls than were seen; not counted, one or none seen; nothing used
+    # more calls than were seen; not counted, one or none seen
     ([DONE, completed(**told(1_000, 0, 3))], "0.002", "0.144"),
     ([DONE, completed(**told(1_000, 0))], "0.002", "0.048"),
     ([completed(MESSAGE, **told(1_000, 0))], "0.002", "0"),
-    ([completed(MESSAGE, **told(0, 0, 0))], "0", "0"),
     ([DONE, event("response.incomplete", response=INCOMPLETE)], "0.001128", "0.048"),
 ]
 
