@@ -35,10 +35,10 @@ def _why_not(folder: Path) -> str:
 
 
 def _versions(lock: Path) -> dict[str, str]:
-    """What a lock names, without the packages that npm installs on some machines only."""
+    """What a lock names, without what npm installs on some machines only and what is no package."""
     packages = json.loads(lock.read_text(encoding="utf-8"))["packages"] if lock.exists() else {}
     return {
         name: package["version"]
         for name, package in packages.items()
-        if name and "version" in package and not package.get("optional")
+        if name.startswith("node_modules/") and "version" in package and not package.get("optional")
     }

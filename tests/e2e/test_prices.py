@@ -35,7 +35,6 @@ def exactly(cost: Json, *, tokens: Decimal | str, tools: Decimal | str) -> None:
 
 TIERS: list[tuple[str, int, str, str]] = [
     # model, input tokens, CNY for a million of input and of output
-    ("qwen3.7-max", 1, "12", "36"),
     ("qwen3.7-plus", 262_144, "2", "8"),
     ("qwen3.7-plus", 262_145, "6", "24"),
     ("qwen3.5-flash", 131_073, "0.8", "8"),
