@@ -64,14 +64,14 @@ check: install ## lint, formatting and types
 	$(BIN)/mypy
 
 test: install ## the tests: unit and end to end
-	$(BIN)/pytest -n 2 tests/unit tests/e2e
+	$(BIN)/pytest -n 2 --ignore=tests/e2e/replicas tests/unit tests/e2e
 
 test-clients: install ## official clients, browsers, examples, documents
 	$(BIN)/pytest -n 2 --dist loadfile tests/clients tests/web
 
 # They bound memory: one test at a time.
 test-slow: install ## storms, memory, money, slow readers, hostile pictures: ten minutes
-	$(BIN)/pytest --ignore=tests/slow/test_soak.py tests/slow
+	$(BIN)/pytest --ignore=tests/slow/test_soak.py tests/slow tests/e2e/replicas
 
 image-test: install ## build the container image on a base from Debian, and try it; needs root
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \
