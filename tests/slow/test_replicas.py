@@ -1,9 +1,6 @@
 """Replicas for longer: Redis gone for 20 s with its data kept, a thousand cuts, a failover."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -20,27 +17,18 @@ from tests.e2e.replicas.three import TERMINAL, three
 from tests.redis_server import redis_server
 from tests.waiting import eventually
 
-SEARCHES = 300
-"""Each is cut three or four times, a thousand cuts in all."""
+SEARCHES = 300  # Each is cut three or four times: a thousand cuts in all.
 AT_ONCE = 20
 
 
-@asynccontextmanager
-async def followed_twice() -> AsyncIterator[tuple[Any, str, list[asyncio.Task[Any]]]]:
-    """A search without an end, read where it is run and elsewhere."""
-    async with three(count=2, knobs=PACED) as replicas:
+async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease() -> None:
+    """Twice: each time all leases have ended when it is back."""
+    async with asyncio.timeout(115), three(count=2, knobs=PACED) as replicas:
         owner, other = replicas.replicas
         search_id = await owner.start("[sim endless]")
         await owner.follow(search_id, most=60)
         reading = [asyncio.create_task(followed(one, search_id)) for one in (owner, other)]
         await other.follow(search_id, most=60)
-        yield replicas, search_id, reading
-
-
-async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease() -> None:
-    """Twice: each time all leases have ended when it is back."""
-    async with asyncio.timeout(115), followed_twice() as (replicas, search_id, reading):
-        _, other = replicas.replicas
         for _ in range(2):
             await stopped_for_long(replicas.redis)
             await eventually(lambda: both_up(replicas))
@@ -66,8 +54,12 @@ async def test_a_thousand_cuts() -> None:
 
 
 async def test_a_failover_to_a_copy_loses_nothing_that_the_owner_has() -> None:
-    async with asyncio.timeout(115), followed_twice() as (replicas, search_id, reading):
+    async with asyncio.timeout(115), three(count=2, knobs=PACED) as replicas:
         owner, other = replicas.replicas
+        search_id = await owner.start("[sim endless]")
+        await owner.follow(search_id, most=60)
+        reading = [asyncio.create_task(followed(one, search_id)) for one in (owner, other)]
+        await other.follow(search_id, most=60)
         await replicas.redis.ask("SAVE")
         await owner.follow(search_id, most=200)
         await replicas.redis.restart()  # With what was saved: a copy that is behind.
