@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import httpx
+
 from tests.clock import settle, skipping_pauses
 
 T = TypeVar("T")
@@ -20,3 +22,12 @@ async def eventually(holds: Callable[[], Awaitable[bool]], *, within_s: float = 
     async with asyncio.timeout(within_s):
         while not await holds():
             await settle(5)
+
+
+async def shown(http: httpx.AsyncClient, path: str, text: str) -> None:
+    """Ask for a path again and again until the answer has this text."""
+
+    async def holds() -> bool:
+        return text in (await http.get(path)).text
+
+    await eventually(holds)

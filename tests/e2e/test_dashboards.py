@@ -22,6 +22,7 @@ from simulator.pictures import PICTURES
 from tests.e2e.asking import ASKED
 from tests.e2e.test_workers import two
 from tests.service import listen
+from tests.waiting import shown
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text(encoding="utf-8"))
@@ -115,6 +116,7 @@ async def prometheus(folder: Path, url: str) -> AsyncIterator[httpx.AsyncClient]
     patient = httpx.AsyncHTTPTransport(retries=8)  # It listens in a moment.
     try:
         async with httpx.AsyncClient(transport=patient, base_url=f"http://{address}") as api:
+            await shown(api, "/-/ready", "Server is Ready")
             yield api
     finally:
         process.terminate()
