@@ -96,6 +96,7 @@ class Outbox:
             verdict, *found = await self._open(run_id, claim, how)
         except Away:
             self._unanswered.add(run_id)
+            self._wake.set()
             raise
         return verdict.decode(), found[0].decode() if found else ""
 
@@ -156,9 +157,9 @@ class Outbox:
         for copy in ended.values():
             self._copies[copy.run_id], copy.in_doubt = copy, True
             self._spawn(self._end(copy, copy.last or []))
-        self._spawn(self._undo())
 
     def _doubt_all(self) -> None:
+        self._wake.set()
         for copy in self._copies.values():
             copy.in_doubt = True
             self._mark(copy.run_id)
@@ -168,10 +169,7 @@ class Outbox:
         error = Overloaded("Replicas could not share this search.", retry_after_s=1)
         for run_id in list(self._unanswered):
             end = (0, *End([], error).fields())
-            try:
-                await self._script_end(run_id, "failed", 0, UNDO_TTL_MS, 0, 0, *end)
-            except Away:
-                return
+            await self._script_end(run_id, "failed", 0, UNDO_TTL_MS, 0, 0, *end)
             self._unanswered.discard(run_id)
 
     async def _open(self, run_id: str, claim: Claim, how: tuple[int, int, str] | None) -> Any:
@@ -210,6 +208,7 @@ class Outbox:
 
     async def _check(self, copies: list[Copy]) -> None:
         """Ask how far each log is in Redis; go on from there, write it again, or give it up."""
+        await self._undo()  # Else it would take away what a run that is written again is found by.
         for start in range(0, len(copies), CHECKED_AT_ONCE):
             some = copies[start : start + CHECKED_AT_ONCE]
             commands = [command for copy in some for command in ask_for(copy.run_id)]

@@ -77,7 +77,13 @@ class ReplicatedRuns(Runs):
         await self._link.start(stack, self._outbox.write, self._follower.read)
 
     async def open(self, request: OpenRequest) -> Opened:
-        """Join the run that answers this request, wherever it is, or start one here."""
+        """Join the run that answers this request, wherever it is, or start one here.
+
+        What is known here is joined even if Redis is back and was not told of it yet. A key that
+        is not known here may belong to another request elsewhere.
+        """
+        if (request.key is None or self._with_key(request)) and (known := self._join(request)):
+            return known
         skip, refusal = "", self._refusal()
         for _ in range(SHARES):
             run_id = new_id()
@@ -102,7 +108,7 @@ class ReplicatedRuns(Runs):
             except SearchNotFound:
                 continue
             if run.reusable:
-                return self._opened(run, request, "hit" if run.ended else "coalesced")
+                return self._joined(run, request)
             skip = found
         raise Overloaded("The search that answers this request is ending.")
 

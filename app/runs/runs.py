@@ -81,9 +81,8 @@ class Runs:
             Draining: A new run would be needed, and none is started any more.
             Overloaded: Runs under way fill the store, or replicas share none at the moment.
         """
-        run = self._with_key(request) or self._equal(request)
-        if run:
-            return self._opened(run, request, "hit" if run.ended else "coalesced")
+        if joined := self._join(request):
+            return joined
         if self.draining:
             raise Draining
         self._reserve(0)
@@ -144,6 +143,14 @@ class Runs:
         run.opens += 1
         resumable = request.resumable or request.key is not None
         return Opened(run.read(resumable=resumable, background=request.background), cache)
+
+    def _join(self, request: OpenRequest) -> Opened | None:
+        """Join the run of this process that answers the request, if there is one."""
+        run = self._with_key(request) or self._equal(request)
+        return self._joined(run, request) if run else None
+
+    def _joined(self, run: Run, request: OpenRequest) -> Opened:
+        return self._opened(run, request, "hit" if run.ended else "coalesced")
 
     def _begin(self, request: OpenRequest) -> Run:
         return self._start(request, new_id(), EventLog())
