@@ -23,6 +23,7 @@ GUARD_S = 120
 LINE_MAX_BYTES = 8_192
 LINES_MAX = 2_048
 """Most lines that wait for a reader of the log."""
+BOTH_KEYS = f"blog:{BLOG_KEY},shop:{SHOP_KEY}"
 ANONYMOUS = {"ALLOW_ANONYMOUS": "true"}
 
 
@@ -38,7 +39,8 @@ async def test_no_log_line_is_longer_than_eight_kibibytes(form: str) -> None:
     assert not [line for line in process.lines if line.startswith("forged")]
     for line in long:
         assert len(line.encode()) <= LINE_MAX_BYTES
-        assert form == "text" or json.loads(line)["status"] == 404
+        assert '"status": 404' in line
+        assert form == "text" or json.loads(line)
 
 
 @asynccontextmanager
@@ -107,16 +109,12 @@ async def test_sighup_reads_the_client_keys_again_and_ends_no_stream(tmp_path: P
         wire.send(request("POST", "/search/stream", headers=SHOP, body=body))
         assert (await wire.head()).status == 200
         await statuses(http, 200, 401)
-        file.write_text(f"blog:{BLOG_KEY}")
-        process.signal(signal.SIGHUP)
-        await statuses(http, 401, 200)
-        file.write_text("nonsense")
-        process.signal(signal.SIGHUP)
-        while "client keys are kept" not in process.said:
-            await statuses(http, 401, 200)
-        file.write_text(f"blog:{BLOG_KEY},shop:{SHOP_KEY}")
-        process.signal(signal.SIGHUP)
-        await statuses(http, 200, 200)
+        for keys, shop in ((f"blog:{BLOG_KEY}", 401), ("nonsense", 401), (BOTH_KEYS, 200)):
+            file.write_text(keys)
+            process.signal(signal.SIGHUP)
+            await statuses(http, shop, 200)
+            while keys == "nonsense" and "client keys are kept" not in process.said:
+                await statuses(http, shop, 200)
         # Rates and searches go on as they were.
         again = await http.post("/search", json=ASKED, headers=SHOP)
         assert "r=1" in again.headers["ratelimit"]

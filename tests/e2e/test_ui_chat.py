@@ -63,8 +63,7 @@ async def test_a_message_with_a_picture_is_a_search_and_a_later_one_follows_it_u
 
 
 @pytest.mark.parametrize(
-    ("prompt", "last"),
-    [("[sim cut_after_results]", "error"), ("[sim incomplete]", "finish")],
+    ("prompt", "last"), [("[sim cut_after_results]", "error"), ("[sim incomplete]", "finish")]
 )
 async def test_how_it_ended_is_told(prompt: str, last: str, service: Running) -> None:
     answer = await chunks(service, "POST", "/ui/chat", json=chat(message(prompt, IMAGE_URL)))
@@ -98,15 +97,16 @@ async def test_a_chat_whose_page_was_reloaded_is_replayed_until_a_reader_has_had
         assert service.record.total == 1
 
 
-async def test_a_search_can_be_asked_again_and_stopped() -> None:
+async def test_a_search_can_be_asked_again_and_a_later_message_is_one_of_its_own() -> None:
     async with running() as service:
         asked = message("What is this?", IMAGE_URL)
         first = await chunks(service, "POST", "/ui/chat", json=chat(asked))
         same = await chunks(service, "POST", "/ui/chat", json=chat(asked))
         again = chat(asked, trigger="regenerate-message", messageId="m2")
-        anew = await chunks(service, "POST", "/ui/chat", json=again)
-        assert first[0]["messageId"] == same[0]["messageId"] != anew[0]["messageId"]
-        assert service.record.total == 2
+        later = chat(asked, message("A picture.", role="assistant"), asked)
+        anew, last = [await chunks(service, "POST", "/ui/chat", json=one) for one in (again, later)]
+        ids = [answer[0]["messageId"] for answer in (first, same, anew, last)]
+        assert (ids[0] == ids[1], len(set(ids)), service.record.total) == (True, 3, 3)
 
 
 @pytest.mark.parametrize(
