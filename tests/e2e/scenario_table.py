@@ -86,6 +86,6 @@ BROKEN: dict[str, Failed] = {
     "stall": LATE._replace(detail="idle", skips_s=(179, 2)),
     "failed_mid_stream": DOWN._replace(partial=True, relayed=True),
     "error_frame_mid_stream": BUSY._replace(calls=1),
-    "endless": PROTOCOL._replace(partial=True, words="bytes=500000"),
+    "endless": PROTOCOL._replace(partial=True, words="bytes=300000", detail="SEARCH_MAX_BYTES"),
     "event_without_end": PROTOCOL._replace(words="bytes=65536"),
 }
