@@ -65,7 +65,7 @@ async def test_several_workers_are_warned_of_at_start_and_when_asked() -> None:
     async with asyncio.timeout(GUARD_S), started("uvicorn", *command, **LEAST) as process:
         try:
             # Its workers listen a while after it has said so.
-            patient = httpx.AsyncHTTPTransport(retries=6)
+            patient = httpx.AsyncHTTPTransport(retries=8)
             async with httpx.AsyncClient(transport=patient, timeout=GUARD_S) as http:
                 ready = (await http.get(f"{process.url}/readyz")).json()
         finally:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -22,7 +23,7 @@ CODES |= {"", "image_unfetchable"}
 WORKER_MAX_BYTES = 80 << 20
 """Resident, at the end; a fresh one has 25 MiB."""
 
-SEEDS = [
+SEEDS: list[Callable[[], bytes]] = [
     *ordinary.WHOLE.values(),
     lambda: jpeg(exif=exif(orientation=6, gps=True), icc_profile=profile("sRGB")),
     lambda: jpeg(scene(40, 30).convert("CMYK"), progressive=True, restart_marker_blocks=7),
