@@ -27,15 +27,19 @@ BOTH_KEYS = f"blog:{BLOG_KEY},shop:{SHOP_KEY}"
 ANONYMOUS = {"ALLOW_ANONYMOUS": "true"}
 
 
+TEXTS = ["a" * 60_000, "%0Aforged" * 7_000, "%F0%9F%98%80" * 3_000, "%22" * 20_000]
+TEXTS += ["b" * n for n in range(LINE_MAX_BYTES - 300, LINE_MAX_BYTES, 25)]
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 async def test_no_log_line_is_longer_than_eight_kibibytes(form: str) -> None:
     async with shipped(**ANONYMOUS, LOG_FORMAT=form) as (process, http):
-        for text in ("a" * 60_000, "%0Aforged" * 7_000, "%F0%9F%98%80" * 3_000, "%22" * 20_000):
+        for text in TEXTS:
             async with dial(str(http.base_url)) as wire:
                 wire.send(request("GET", f"/{text}", headers={"X-Request-ID": "long"}))
                 assert (await wire.head()).status == 404
     long = [line for line in process.lines if "long" in line]
-    assert len(long) == 4
+    assert len(long) == len(TEXTS)
     assert not [line for line in process.lines if line.startswith("forged")]
     for line in long:
         assert len(line.encode()) <= LINE_MAX_BYTES

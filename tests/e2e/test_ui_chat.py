@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tests.clock import quiet
+from tests.dashscope import CREATED, FOUND, block, call, completed, delta
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.images.files import jpeg
-from tests.service import Running, running
+from tests.peer import says, stream
+from tests.service import Running, fronting, running
 from tests.wire import dial, request
 
 CHAT = "chat-0123456789abcdef"
@@ -72,6 +74,14 @@ async def test_how_it_ended_is_told(prompt: str, last: str, service: Running) ->
         assert json.loads(answer[-1]["errorText"])["code"] == "upstream_interrupted"
     else:
         assert answer[-1]["finishReason"] == "length"
+
+
+async def test_a_part_that_the_upstream_left_open_is_ended() -> None:
+    part = says(stream(*map(block, (CREATED, delta("piece"), completed(call(FOUND))))))
+    async with fronting(part) as (service, _):
+        answer = await chunks(service, "POST", "/ui/chat", json=chat(message("?", IMAGE_URL)))
+    types = [chunk["type"] for chunk in answer]
+    assert types.index("text-delta") < types.index("text-end") < types.index("finish-step")
 
 
 @pytest.mark.parametrize("begun", [True, False])
