@@ -14,12 +14,9 @@ from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRej
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest, digest_of
 from app.runs import Opened, OpenRequest
-from app.upstream.failures import FAILED
 from app.upstream.response_object import made_end
 
-BODY = "response"
-"""Type under which the log holds an answer that came as one JSON body."""
-
+BODY = "response"  # Type under which the log holds an answer that came as one JSON body.
 CALLERS_FAULT = frozenset({200, 400})
 """Statuses of a refusal that is about the request; 200 is that of an answer that failed."""
 
@@ -48,7 +45,7 @@ class Responses(UseCase):
         wanted = OpenRequest(
             owner=client,
             fingerprint=digest_of("/v1", repeatable),
-            start=partial(ResponsesCall, self, client, request, memory=memory),
+            start=partial(ResponsesCall, self, client, [request], memory=memory),
             key=key,
             resumable=False,
             listed=False,
@@ -70,7 +67,7 @@ class Responses(UseCase):
             await self.guards.responses.check(response_id, client.name)
         except InvalidRequest as exc:
             raise SearchNotFound("No such response, or it is no longer kept.") from exc
-        async with self.guards.capacity.place():
+        async with self.guards.place():
             return await self.upstream.fetch(method, f"/responses/{response_id}{tail}", params)
 
 
@@ -99,8 +96,8 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
             event = Event("response.completed", b'{"response":%b}' % event.data)
         self.add(event)
         run = self.case.runs.get(self.run_id)
-        if run and self._streams and self.response_id:
-            self.case.runs.name(run, name_of(self.response_id))
+        if run and self._streams and self.answer.response_id:
+            self.case.runs.name(run, name_of(self.answer.response_id))
         return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
@@ -108,11 +105,11 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         self.finish(error, cancelled=cancelled)
         if not self._streams or not (error or cancelled):
             return []
-        if error and error.upstream_event and error.upstream_event[0] == FAILED:
+        if error and error.upstream_event:
             return [Event(*error.upstream_event)]
-        unknown_id = f"resp_{secrets.token_hex(16)}"
-        members = {"id": unknown_id, "model": self.model, "created_at": self.created_at}
-        return [made_end(self.log_events, error, **members)]
+        made_id = f"resp_{secrets.token_hex(16)}"
+        known = {"id": made_id, "model": self.model, "created_at": self.created_at}
+        return [made_end(self.log.events, error, **known)]
 
 
 def _as_callers_error(rejected: ServiceError) -> ServiceError:

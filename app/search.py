@@ -34,7 +34,7 @@ class Searches(UseCase):
         request = OpenRequest(
             owner=client,
             fingerprint=spec.fingerprint(client),
-            start=partial(Search, self, client, spec, memory=memory),
+            start=partial(Search, self, client, [spec], memory=memory),
             key=key,
             fresh=fresh,
             resumable=resumable,

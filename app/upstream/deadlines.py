@@ -6,49 +6,43 @@ from math import inf
 from app.errors import Billed, ServiceError, UpstreamTimeout
 from app.settings import Settings
 
-POLL_S = 1.0  # How often the timer looks while nothing is waited for.
-
 
 class CallDeadlines:
     """The deadlines of one attempt, which begins now; `with deadlines:` bounds the wait inside.
 
-    One timer serves them all, and is set anew only when it fires: an `asyncio.timeout` around each
-    read takes 8 µs an event against 1.
+    One timer serves them all, and is moved only to an earlier time or when it fires: an
+    `asyncio.timeout` around each read takes 8 µs an event against 1.
 
-    Raises (at the end of the block):
-        UpstreamTimeout: The wait was too long. The detail names the phase.
+    Raises `UpstreamTimeout` at the end of the block, if the wait was too long; it names the phase.
     """
 
     def __init__(self, settings: Settings, *, streamed: bool) -> None:
         """Without `streamed`, nothing is heard until the answer is complete."""
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         now = self._loop.time()
         first_event_s = settings.upstream_first_event_timeout_s if streamed else 0
         self._first_by = now + (first_event_s or inf)
         self._idle_s = settings.upstream_idle_timeout_s or inf
         self._total_by = now + (settings.upstream_total_timeout_s or inf)
         self._phase = "first event"
-        self._due = inf
+        self._due = self._fires_at = inf
+        self._timer: asyncio.TimerHandle | None = None
         self._expired = False
-        self._timer = self._loop.call_soon(self._check)
 
     def first_event(self) -> None:
         """The first event has come: from now on, silence is bounded."""
-        if self._phase != "idle":
-            self._phase = "idle"
-            self.close()
-            self._timer = self._loop.call_soon(self._check)
+        self._phase = "idle"
 
     def close(self) -> None:
         """Stop the timer."""
-        self._timer.cancel()
+        if self._timer:
+            self._timer.cancel()
 
     def __enter__(self) -> None:
-        due = self._first_by
-        if self._phase == "idle":
-            due = self._loop.time() + self._idle_s
+        due = self._loop.time() + self._idle_s if self._phase == "idle" else self._first_by
         self._due = min(due, self._total_by)
+        if self._due < self._fires_at:
+            self._set_timer()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         phase = "total" if self._due == self._total_by else self._phase
@@ -59,14 +53,18 @@ class CallDeadlines:
             if not self._task.uncancel() and kind is asyncio.CancelledError:
                 raise timed_out(phase)
 
+    def _set_timer(self) -> None:
+        self.close()
+        self._fires_at = self._due
+        self._timer = self._loop.call_at(self._due, self._check)
+
     def _check(self) -> None:
-        now = self._loop.time()
-        if self._task and now >= self._due:
+        self._fires_at = inf
+        if self._task and self._loop.time() >= self._due:
             self._expired = True
             self._task.cancel()
-        else:
-            next_s = self._due if self._due < inf else now + POLL_S
-            self._timer = self._loop.call_at(next_s, self._check)
+        elif self._due < inf:
+            self._set_timer()
 
 
 def timed_out(phase: str, *, billed: Billed = "maybe") -> ServiceError:

@@ -1,8 +1,7 @@
 """The response object that the events of an answer make, finished or not. Pure.
 
-For an answer that broke it becomes a `response.failed` event made here, in the shape of OpenAI's
-own, so that clients which wait for a terminal event find one; it holds the items that were done,
-since they were paid for.
+For an answer that broke, a `response.failed` event is made of it, in the shape of OpenAI's own:
+clients wait for a terminal event. It holds the items that were done, since they were paid for.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

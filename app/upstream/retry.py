@@ -27,9 +27,7 @@ class Attempts:
     """Runs the attempts of one call under UPSTREAM_RETRIES and UPSTREAM_RETRY_TOTAL_S."""
 
     def __init__(self, call: UpstreamCall, settings: Settings, metrics: Metrics) -> None:
-        self.call = call
-        self._settings = settings
-        self._metrics = metrics
+        self.call, self._settings, self._metrics = call, settings, metrics
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._number = 0

@@ -54,11 +54,7 @@ class Decoder:
         return bytes(self._pending)
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that `chunk` completes.
-
-        Raises:
-            EventTooLarge: The bytes of one event exceed the limit.
-        """
+        """The frames that `chunk` completes; raises `EventTooLarge` if one event is."""
         if self._after_cr or chunk.find(b"\r") >= 0:
             chunk = self._with_line_feeds(chunk)
         if self._pending:

@@ -97,8 +97,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         except BaseException:
             self.abort()
             raise
-        known = {"expect_end": self._expect_end}
-        return httpx.Response(self._status, headers=self._headers, stream=self, extensions=known)
+        more = {"expect_end": self._expect_end}
+        return httpx.Response(self._status, headers=self._headers, stream=self, extensions=more)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self._chunks or not self._complete:
@@ -191,8 +191,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._chunks: list[bytes] = []
         self._status = self._unread_bytes = 0
         self._written = self._complete = self._released = False
-        self._keep_alive = self._until_close = False
-        self._ends_soon = False
+        self._keep_alive = self._until_close = self._ends_soon = False
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
         """Write the request, unless a response (an early refusal) or a break comes before."""
