@@ -37,10 +37,7 @@ class Responses(UseCase):
         memory: MemoryReservation,
         key: str | None,
     ) -> Opened:
-        """Return a reader of the call; see `Runs.open` for what it raises.
-
-        `memory` is what the caller holds for the request; the call keeps the payload's part of it.
-        """
+        """Return a reader, as `Runs.open` does; a new call keeps its part of `memory`."""
         repeatable = (client.name, key, request.digest) if key is not None else secrets.token_hex()
         wanted = OpenRequest(
             owner=client,
@@ -59,10 +56,7 @@ class Responses(UseCase):
     async def fetch(
         self, client: Client, method: str, response_id: str, tail: str = "", **params: str
     ) -> bytes:
-        """Ask the upstream about an answer that it keeps for this client; JSON text.
-
-        Raises `SearchNotFound` when there is none, or it is another's: no difference is shown.
-        """
+        """Ask about an answer that the upstream keeps; `SearchNotFound` also for another's."""
         try:
             await self.guards.responses.check(response_id, client.name)
         except InvalidRequest as exc:

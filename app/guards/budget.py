@@ -72,10 +72,7 @@ class Budget:
         self._days: dict[int, defaultdict[str, Account]] = {}
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
-        """Reserve money for a search of `client`; it is to be settled.
-
-        Raises `BudgetExceeded` if a budget is used up; `retry_after_s` is the time to UTC midnight.
-        """
+        """Reserve money for a search; `BudgetExceeded` says how long it is to UTC midnight."""
         today, amount = self._today(), estimate.amount or NOTHING
         for name, budget in ((client, self._per_client), (ALL, self._total)):
             left = today[name].left(budget)
@@ -121,10 +118,7 @@ class SharedBudget(Budget):
         self._link = link
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:
-        """Reserve money for a run; see `Budget.reserve`. `Overloaded` if budgets are not known.
-
-        What is settled goes to Redis with the end of the run.
-        """
+        """Reserve money for a run, whose end settles it; `Overloaded` if budgets are not known."""
         claim = self._link.claims[run_id]
         amount = units(estimate.amount or NOTHING)
         limits = (units(self._per_client), units(self._total))

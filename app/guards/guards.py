@@ -59,10 +59,7 @@ class Guards:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold one of `CAPACITY` places, first come, first served.
-
-        Raises `Overloaded` if none came free within `CAPACITY_WAIT_S`.
-        """
+        """Hold one of the places, first come, first served; `Overloaded` if none came in time."""
         wait_s = self._settings.capacity_wait_s
         try:
             # Without a wait a free place is still taken: the time-out only ends a wait.

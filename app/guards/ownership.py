@@ -43,10 +43,7 @@ class Ownership:
             self._link.post_script("own", response_id, owner, total_tokens, kept_s)
 
     async def check(self, response_id: str, owner: str) -> None:
-        """Raise `InvalidRequest` if unknown, expired, or another's: no difference is shown.
-
-        Raises `Overloaded` if Redis, which may know it, does not answer.
-        """
+        """Raise `InvalidRequest` if unknown, expired, or another's; `Overloaded` without Redis."""
         if self._link and len(response_id) <= ID_MAX_CHARS and not self._find(response_id):
             key = f"isp:resp:{response_id}"
             try:

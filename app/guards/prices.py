@@ -77,10 +77,7 @@ class Prices:
         return self.cost_of(model, Usage()) is not None
 
     def cost_of(self, model: str, usage: Usage, *, estimated: bool = False) -> Cost | None:
-        """Cost of an answer; `None` when one of its prices is not known.
-
-        The tier is that of all its input tokens, which the results found are part of.
-        """
+        """Cost of an answer, by the tier of all its input; `None` if a price is not known."""
         tiers = self._models.get(model) or self._models.get(SNAPSHOT.sub("", model))
         if self._fee is None or not tiers:
             return None
@@ -91,10 +88,7 @@ class Prices:
         return Cost(total=tokens + tools, tokens=tokens, tools=tools, estimated=estimated)
 
     def estimate(self, request: SearchSpec | ResponsesRequest, *, earlier_tokens: int) -> Estimate:
-        """What to reserve: a call for each image, at least one, and the tokens.
-
-        `earlier_tokens` are those of the answer that is followed up.
-        """
+        """What to reserve; `earlier_tokens` are those of the answer that is followed up."""
         thinks = request.model.startswith(THINKS_LONG)
         usual = THINKING_OUTPUT_TOKENS if thinks else ESTIMATED_OUTPUT_TOKENS
         output_tokens = request.max_output_tokens or usual
@@ -109,10 +103,7 @@ class Prices:
         return Estimate(request.model, usage, cost.total if cost else None)
 
     def unreported(self, estimate: Estimate, *, calls: int, shown_chars: int) -> Cost | None:
-        """Cost of an answer that may have been billed and whose usage was not reported.
-
-        `calls` of the tool were seen, and so many characters of output.
-        """
+        """Cost of an answer without usage, of which so many calls and characters were seen."""
         shown = max(ESTIMATED_OUTPUT_TOKENS, shown_chars)
         usage = Usage(
             input_tokens=estimate.usage.input_tokens,

@@ -133,10 +133,7 @@ def phase(event: Event) -> Phase | None:
 
 
 def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:
-    """What an answer that broke is charged by: calls of the tool, and characters of output.
-
-    A call is paid for when it begins.
-    """
+    """What an answer that broke is charged by: calls that began, and characters of output."""
     calls = sum(one.type == ITEM_ADDED and CALL.encode() in one.data for one in events)
     deltas = (as_object(parse(one.data)) for one in events if one.type.endswith(DELTA))
     return calls, sum(len(as_text(one.get("delta"))) for one in deltas)

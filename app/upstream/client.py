@@ -22,7 +22,6 @@ from app.upstream.transport import KEEPALIVE_S, Transport
 WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
 REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
 STREAM, JSON = "text/event-stream", "application/json"
-RESPONSES = "/responses"
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.WriteError)
 """After these, the request was not fully written."""
 
@@ -34,7 +33,7 @@ class UpstreamClient:
         self._settings, self._metrics = settings, metrics
         key = settings.dashscope_api_key.get_secret_value()
         self._secret = key.encode()
-        self._url = httpx.URL(settings.base_url + RESPONSES)
+        self._url = httpx.URL(f"{settings.base_url}/responses")
         self._headers = {
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {key}",
@@ -98,10 +97,7 @@ class UpstreamClient:
                 await attempts.wait_or_raise(error)
 
     async def fetch(self, method: str, path: str, params: Mapping[str, str]) -> bytes:
-        """What the upstream says of a stored response, as JSON text. Not retried.
-
-        Raises `SearchNotFound` if there is none, and a `ServiceError` for every other failure.
-        """
+        """Ask about a stored response: JSON text, or `SearchNotFound`. Not retried."""
         attempts = Attempts(UpstreamCall(), self._settings, self._metrics)
         url = httpx.URL(self._settings.base_url + path, params=params)
         async with self._attempt(attempts, (), method=method, url=url) as attempt:
@@ -117,10 +113,7 @@ class UpstreamClient:
         method: str = "POST",
         url: httpx.URL | None = None,
     ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
-        """Send a request, and give its response, whose body is to be read, unless it refuses.
-
-        With a `url`, it is about a stored response.
-        """
+        """Send a request (with a `url`: about a stored response); its response, if it is good."""
         stored = url is not None
         about_body = {"Accept": accept, "Content-Length": str(sum(map(len, payload)))}
         # Not built by the client, which merges URL and headers anew each time: 5 % of a search.

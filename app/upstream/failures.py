@@ -36,10 +36,7 @@ Headers = Mapping[str, str]
 def failure_in_response(
     status: int, headers: Headers, body: bytes, *, stored: bool = False
 ) -> ServiceError:
-    """The error in a response that is no event stream; `body` may be cut off.
-
-    `stored`: a response was asked for that may not exist.
-    """
+    """The error in a response, of which `body` may be cut off; a `stored` one may not exist."""
     data = _json_part(body)
     content = parse_object(data) or {"message": body.decode(errors="replace")}
     error = _error(content, headers, status)
@@ -57,10 +54,7 @@ def failure_in_response(
 
 
 def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceError | None:
-    """The error in a JSON body under HTTP 200, if it is one.
-
-    A `stored` response that failed is none: its own status says so.
-    """
+    """The error in a JSON body under HTTP 200; a `stored` response that failed is none."""
     if headers.get(PARTIAL_HEADER) == "true":
         return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
     content = parse_object(body)

@@ -50,12 +50,10 @@ def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: An
 
 
 def events_until(events: Sequence[Event], sequence_number: int) -> int:
-    """How many events there are up to the last whose `sequence_number` is at most this.
-
-    The upstream's numbers jump, and some events have none.
-    """
+    """How many events there are up to the last whose `sequence_number` is at most this."""
     for count in range(len(events), 0, -1):
         number = as_object(parse(events[count - 1].data)).get("sequence_number")
+        # The upstream's numbers jump, and some events have none.
         if type(number) is int and number <= sequence_number:
             return count
     return 0

@@ -38,10 +38,7 @@ class Frame(NamedTuple):
 
 
 class Decoder:
-    """Takes bytes cut anywhere, and gives the frames that they complete.
-
-    Holds at most `max_event_bytes` and the chunk at hand, and scans every byte once.
-    """
+    """Takes bytes cut anywhere; holds at most `max_event_bytes` and the chunk at hand."""
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
