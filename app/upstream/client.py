@@ -185,14 +185,9 @@ class RequestBody(httpx.AsyncByteStream):
     call: UpstreamCall
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        piece = bytearray()
-        for part in self.payload:
-            for start in range(0, len(part), WRITE_BYTES):
-                piece += part[start : start + WRITE_BYTES]
-                if len(piece) >= WRITE_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-        yield bytes(piece)
+        for part in self.payload or [b""]:
+            for start in range(0, len(part) or 1, WRITE_BYTES):
+                yield part[start : start + WRITE_BYTES]
         # A transport comes back for more when the last piece was written.
         self.call.written = True
 

@@ -87,13 +87,12 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     """The three envelopes, nested ones unwrapped, as one record, classified."""
     outer = as_object(content.get("response")) or content
     inner = as_object(outer.get("error")) or outer
-    message = _word(outer, "error") or _word(inner, "message")
+    message = _word("error", outer) or _word("message", inner)
     embedded = EMBEDDED.match(message)
     status = int(embedded[1] or embedded[2]) if embedded else http_status
-    code = _word(inner, "code") or _word(outer, "code") or _word(inner, "type")
+    code = _word("code", inner, outer) or _word("type", inner)
     codes = (code, (embedded[3] or "") if embedded else "")
-    ids = (_word(content, "request_id"), _word(inner, "request_id"), headers.get("x-request-id"))
-    request_id = next(filter(None, ids), None)
+    request_id = _word("request_id", content, inner) or headers.get("x-request-id")
     error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
     known = (status, code or None, _shown(message) or None, request_id)
     error.upstream = errors.UpstreamReport(*known)
@@ -101,10 +100,11 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     return error
 
 
-def _word(content: Json, name: str) -> str:
-    """A member as text; codes are numbers at times, and messages missing."""
-    value = content.get(name)
-    return well_formed(str(value)) if isinstance(value, str | int) else ""
+def _word(name: str, *places: Json) -> str:
+    """The first member of this name, as text; codes are numbers at times, and messages missing."""
+    found = (place.get(name) for place in places)
+    words = (well_formed(str(value)) for value in found if isinstance(value, str | int))
+    return next(filter(None, words), "")
 
 
 def _json_part(body: bytes) -> bytes:

@@ -23,7 +23,9 @@ def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
         "reasoning": None if spec.thinking else {"effort": "none"},
     }
     known = json.dumps({name: value for name, value in options.items() if value is not None})
-    parts = [f'{{"input": [{{"role": "user", "content": [{content}'.encode()]
+    text = f'{{"input": [{{"role": "user", "content": [{content}'.encode()
+    parts: list[bytes] = []
     for image in spec.images:
-        parts += b', {"type": "input_image", "image_url": "', image.url, b'"}'
-    return [*parts, b"]}], ", known.removeprefix("{").encode()]
+        parts += text + b', {"type": "input_image", "image_url": "', image.url
+        text = b'"}'
+    return [*parts, text + b"]}], " + known.removeprefix("{").encode()]
