@@ -22,8 +22,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 KEEPALIVE_S = 10.0  # Gateways commonly close idle connections after 15 s.
 FINAL_CHUNK_S = 1.0  # How long a body of which no more is needed may take to end.
 STAGGER_S = 0.25  # Head start of a host's first address over the next one (RFC 8305 §5).
-HEAD_MAX_BYTES = 65_536
-BUFFER_MAX_BYTES = 262_144  # Reading pauses when so much of a body waits for its reader.
+HEAD_MAX_BYTES, BUFFER_MAX_BYTES = 65_536, 262_144  # Reading pauses when the second waits.
 Origin = tuple[str, str, int]  # Scheme, host and port.
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
