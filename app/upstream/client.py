@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -13,9 +13,8 @@ from app.errors import ServiceError
 from app.models import Event, UpstreamCall
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.deadlines import CallDeadlines, timed_out
+from app.upstream.attempts import Attempts, CallDeadlines, timed_out
 from app.upstream.failures import failure_in_body, failure_in_response
-from app.upstream.retry import Attempts
 from app.upstream.stream import EventStreamReader, redacted
 from app.upstream.transport import KEEPALIVE_S, Transport
 
@@ -124,9 +123,7 @@ class UpstreamClient:
             stream=RequestBody(payload, attempts.call),
             extensions={"timeout": self._timeouts_s},
         )
-        # Without a stream, nothing is heard before the answer is complete.
-        deadlines = CallDeadlines(self._settings, streamed=stored or accept == STREAM)
-        with attempts.attempt(), closing(deadlines):
+        with attempts.attempt(streamed=stored or accept == STREAM) as deadlines:
             try:
                 with deadlines:
                     response = await self._http.send(request, stream=True)
