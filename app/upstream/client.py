@@ -83,15 +83,13 @@ class UpstreamClient:
                     raise
                 await attempts.wait_or_raise(error)
 
-    async def create(self, payload: list[bytes], call: UpstreamCall) -> bytes:
-        """The answer, as JSON text, to a payload that asks for no stream; then that is emptied."""
+    async def create(self, payload: Sequence[bytes], call: UpstreamCall) -> bytes:
+        """The answer, as JSON text, to a payload that asks for no stream."""
         attempts = Attempts(call, self._settings, self._metrics)
         while True:
             try:
                 async with self._attempt(attempts, payload) as attempt:
-                    answer = await self._answer(*attempt, stored=False)
-                    payload.clear()
-                    return answer
+                    return await self._answer(*attempt, stored=False)
             except ServiceError as error:
                 await attempts.wait_or_raise(error)
 
