@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -41,9 +42,9 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One process at a time, and our end of the socket pair. Its failures are `FAILURES`."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, limits: Iterable[float]) -> None:
         self.lost = asyncio.Event()
-        self._arguments = arguments
+        self._command = [sys.executable, "-P", "-m", "app.images.worker", *map(str, limits)]
 
     async def start(self) -> None:
         """Start a process, and wait until it is ready."""
@@ -53,7 +54,7 @@ class Worker:
         with theirs:
             self.process = await asyncio.to_thread(  # uvloop's own way stops the loop for 30 ms.
                 subprocess.Popen[bytes],
-                [sys.executable, "-P", "-m", "app.images.worker", *self._arguments],
+                self._command,
                 cwd="/",
                 env=ENVIRONMENT,
                 stdin=theirs.fileno(),
@@ -65,9 +66,8 @@ class Worker:
 
     async def ask(self, file: memoryview) -> tuple[Code, memoryview]:
         """Send a file, which is not copied; return the answer."""
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, REQUEST.pack(len(file)))
-        await loop.sock_sendall(self._socket, file)
+        for data in (REQUEST.pack(len(file)), file):
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
         return await self._answer()
 
     async def _answer(self) -> tuple[Code, memoryview]:
@@ -105,9 +105,8 @@ class FairQueue(Generic[T]):
 
     def __init__(self, max_waiting: int) -> None:
         self.free: list[T] = []
-        self._max = max_waiting
+        self._max, self._round = max_waiting, 0
         self._waiting: list[tuple[int, str, asyncio.Future[T]]] = []
-        self._round = 0
 
     async def get(self, caller: str, within_s: float) -> T:
         """Wait for something free; raises `Overloaded`, or what `close` was given."""
@@ -123,24 +122,22 @@ class FairQueue(Generic[T]):
             async with asyncio.timeout(within_s):
                 return await given
         except (TimeoutError, asyncio.CancelledError) as exc:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            else:
+            if not given.cancelled():
                 self.put(given.result())  # It was handed over just as the caller left.
             if isinstance(exc, TimeoutError):
                 raise Overloaded(BUSY) from None
             raise
+        finally:
+            self._waiting.remove(turn)
 
     def put(self, thing: T) -> None:
         """Hand it to the next one who waits, or keep it."""
         waiting = [turn for turn in self._waiting if not turn[2].done()]
-        if not waiting:
+        if waiting:
+            self._round, _, given = min(waiting, key=lambda turn: turn[0])
+            given.set_result(thing)
+        else:
             self.free.append(thing)
-            return
-        turn = min(waiting, key=lambda turn: turn[0])
-        self._waiting.remove(turn)
-        self._round = turn[0]
-        turn[2].set_result(thing)
 
     def close(self, error: ServiceError) -> None:
         """Fail all who wait."""
@@ -156,10 +153,9 @@ class Pool:
         self._busy = busy
         self._timeout_s = settings.image_timeout_s or None
         costs = (settings.image_worker_memory_bytes, math.ceil(settings.image_timeout_s))
-        sizes = (settings.image_max_pixels, settings.image_max_side)
-        arguments = [str(limit) for limit in costs + sizes]
+        limits = (*costs, settings.image_max_pixels, settings.image_max_side)
         count = settings.image_workers or os.cpu_count() or 1
-        self._workers = [Worker(arguments) for _ in range(count)]
+        self._workers = [Worker(limits) for _ in range(count)]
         self._idle: FairQueue[Worker] = FairQueue(QUEUE_MAX)
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False

@@ -17,7 +17,7 @@ from app.images.messages import ANSWER, REQUEST, Code
 SOCKET, NICENESS, ALARM_AFTER_S = 0, 5, 2
 """The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
 PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}
-"""Goes first when the container's memory is gone; the niceness of its session (sched(7))."""
+"""It goes first when the container's memory is gone; the niceness of its session (sched(7))."""
 
 
 def main() -> None:
