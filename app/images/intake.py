@@ -102,7 +102,7 @@ class ImageIntake:
             problem = size and size_problem(size[0], size[1], self._max_pixels)
             most = f"At most {self._max_pixels} pixels are accepted."
             raise errors.ImageDimensions(problem or most)
-        fields = {"kind": kind, "reason": bytes(content).decode(errors="replace")}
+        fields = {"kind": kind, "reason": content.decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
         why = "is cut off, damaged, or too large to decode"
         raise errors.ImageUnreadable(f"This {kind} file {why}.")
@@ -141,7 +141,7 @@ def _unescaped(url: str, start: int) -> Iterator[bytes]:
         start = end
 
 
-def _data_url(kind: str, parts: Sequence[memoryview]) -> bytes:
+def _data_url(kind: str, parts: Sequence[bytes | memoryview]) -> bytes:
     file, out = memoryview(b"".join(parts)), io.BytesIO()
     out.write(f"data:image/{kind.lower()};base64,".encode())
     for at in range(0, len(file), STEP_BYTES):

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """One process at a time, and our end of the socket pair. Its failures are `FAILURES`."""
+    """One process at a time, and the streams to and from it. Its failures are `FAILURES`."""
 
     def __init__(self, limits: Iterable[float]) -> None:
         self.lost = asyncio.Event()
@@ -49,8 +49,7 @@ class Worker:
     async def start(self) -> None:
         """Start a process, and wait until it is ready."""
         self.lost.clear()
-        self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
+        ours, theirs = socket.socketpair()
         with theirs:
             self.process = await asyncio.to_thread(  # uvloop's own way stops the loop for 30 ms.
                 subprocess.Popen[bytes],
@@ -61,39 +60,27 @@ class Worker:
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
                 start_new_session=True,  # Ctrl-C in a terminal is the service's business.
             )
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         async with asyncio.timeout(START_S):
             await self._answer()
 
-    async def ask(self, file: memoryview) -> tuple[Code, memoryview]:
-        """Send a file, which is not copied; return the answer."""
-        for data in (REQUEST.pack(len(file)), file):
-            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+    async def ask(self, file: memoryview) -> tuple[Code, bytes]:
+        """Send a file; return the answer."""
+        self._writer.write(REQUEST.pack(len(file)))
+        self._writer.write(file)
         return await self._answer()
 
-    async def _answer(self) -> tuple[Code, memoryview]:
-        code, n_bytes = ANSWER.unpack(await self._read(ANSWER.size))
+    async def _answer(self) -> tuple[Code, bytes]:
+        code, n_bytes = ANSWER.unpack(await self._reader.readexactly(ANSWER.size))
         if n_bytes > MAX_ANSWER_BYTES:
             raise EOFError("an answer that is too long")
-        return Code(code), await self._read(n_bytes)
-
-    async def _read(self, n_bytes: int) -> memoryview:
-        data, at = memoryview(bytearray(n_bytes)), 0
-        while at < n_bytes:
-            n_read = await asyncio.get_running_loop().sock_recv_into(self._socket, data[at:])
-            if not n_read:
-                raise EOFError("the worker has ended")
-            at += n_read
-        return data
-
-    def kill(self) -> None:
-        """End it, with what it may have started; whoever reads its answer finds the end."""
-        if self.process.returncode is None:  # Not waited for, so the number is still its own.
-            os.killpg(self.process.pid, signal.SIGKILL)
+        return Code(code), await self._reader.readexactly(n_bytes)
 
     async def end(self) -> None:
-        """Kill it, and leave nothing of it behind. Nobody may be reading its answer."""
-        self._socket.close()
-        self.kill()
+        """Kill it, with what it may have started; whoever reads its answer finds the end."""
+        if self.process.returncode is None:  # Not waited for, so the number is still its own.
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._writer.transport.abort()
         await asyncio.to_thread(self.process.wait)
 
 
@@ -166,27 +153,25 @@ class Pool:
             await worker.start()
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
 
-    async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:
+    async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
         """Return what a worker makes of a picture.
 
         Raises `ImageTooComplex` when that takes too much memory or time, `Overloaded`, `Draining`.
         """
-        worker, usable = await self._borrow(caller), False
+        worker = await self._borrow(caller)
         try:
             with self._busy.track_inprogress():
                 async with asyncio.timeout(self._timeout_s):
                     answer = await worker.ask(file)
-            usable = not self._closing
-        except FAILURES as exc:
+        except BaseException as exc:
+            worker.lost.set()  # Also when the caller has left: nothing is decoded for them.
+            if not isinstance(exc, FAILURES):
+                raise
             if self._closing:
                 raise Draining from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
             raise ImageTooComplex(TOO_COMPLEX) from exc
-        finally:  # Also when the caller has left: nothing is decoded for them.
-            if usable:
-                self._idle.put(worker)
-            else:
-                worker.lost.set()
+        self._idle.put(worker)
         return answer
 
     async def close(self) -> None:
@@ -194,8 +179,6 @@ class Pool:
         self._closing = True
         self._idle.close(Draining())
         for worker in self._workers:
-            worker.kill()
-        for worker in self._idle.free:
             worker.lost.set()
         await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
 
