@@ -5,8 +5,7 @@ Used in the event loop's thread. Nobody waits inside it: what does not fit is re
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from app.errors import ImageTooLarge, Overloaded
 
@@ -28,14 +27,9 @@ class MemoryBudget:
     def used_bytes(self) -> int:
         return self._used_by.total()
 
-    @contextmanager
-    def hold(self, *, caller: str) -> Iterator["MemoryReservation"]:
-        """Open a reservation, empty at first, and release it at the end."""
-        reservation = MemoryReservation(self, caller)
-        try:
-            yield reservation
-        finally:
-            reservation.release()
+    def hold(self, *, caller: str) -> "MemoryReservation":
+        """A reservation, empty at first, which `with` releases at the end."""
+        return MemoryReservation(self, caller)
 
     def check(self, caller: str, n_bytes: int) -> None:
         """Raise `Overloaded` if a caller may not have `n_bytes` more now, and so has to wait."""
@@ -54,7 +48,7 @@ class MemoryBudget:
         self._used_by += Counter({caller: n_bytes})  # Forgets those who hold nothing.
 
 
-class MemoryReservation:
+class MemoryReservation(AbstractContextManager["MemoryReservation"]):
     """One holder's part of the budget."""
 
     def __init__(self, budget: MemoryBudget, caller: str, n_bytes: int = 0) -> None:
@@ -74,6 +68,9 @@ class MemoryReservation:
         """Give all of it back; more than once does no harm."""
         self._budget.count(self._caller, -self._n_bytes)
         self._n_bytes = 0
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def derive(self, n_bytes: int) -> "MemoryReservation":
         """A second reservation, never refused, whose holder must release it; this one stays."""

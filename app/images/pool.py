@@ -151,7 +151,7 @@ class Pool:
         """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
         for worker in self._workers:  # The kernel takes one `autogroup` in 0.1 s.
             await worker.start()
-        self._keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
+            self._keepers.append(asyncio.create_task(self._keep(worker)))
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
         """Return what a worker makes of a picture.
@@ -180,7 +180,8 @@ class Pool:
         self._idle.close(Draining())
         for worker in self._workers:
             worker.lost.set()
-        await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
+        if self._keepers:
+            await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
 
     async def _borrow(self, caller: str) -> Worker:
         while not self._closing:
