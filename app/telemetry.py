@@ -53,16 +53,11 @@ class Timing:
     """How long a request's phases took, for `Server-Timing`."""
 
     def __init__(self) -> None:
-        self._at_s, self._phases_s = time.perf_counter(), defaultdict[str, float](float)
-
-    def lap(self, phase: str) -> None:
-        """What has passed since the last phase was this one, or more of it."""
-        before_s, self._at_s = self._at_s, time.perf_counter()
-        self._phases_s[phase] += self._at_s - before_s
+        self.ended_at_s, self.phases_s = time.perf_counter(), defaultdict[str, float](float)
 
     def __str__(self) -> str:
         """The header's value: durations in milliseconds."""
-        return ", ".join(f"{phase};dur={s * 1_000:.1f}" for phase, s in self._phases_s.items())
+        return ", ".join(f"{phase};dur={s * 1_000:.1f}" for phase, s in self.phases_s.items())
 
 
 timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
@@ -70,9 +65,10 @@ timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
 
 
 def lap(phase: str) -> None:
-    """Note that a phase of the request ends now."""
+    """What has passed since the request's last phase was this one, or more of it."""
     if running := timing.get():
-        running.lap(phase)
+        began_at_s, running.ended_at_s = running.ended_at_s, time.perf_counter()
+        running.phases_s[phase] += running.ended_at_s - began_at_s
 
 
 class Metrics:
