@@ -200,48 +200,29 @@ class Settings(BaseSettings):
     cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
     """CNY for one USD, for built-in prices that are in USD."""
 
-    @field_validator("dashscope_region")
+    @field_validator("dashscope_region", "model", "search_max_bytes", "workers", "client_keys")
     @classmethod
-    def _has_an_address(cls, region: str, info: ValidationInfo) -> str:
-        known = info.data.get("dashscope_base_url") or info.data.get("dashscope_workspace_id")
-        if not known and region not in SHARED_HOSTS:
-            raise ValueError("this region has no shared host; set DASHSCOPE_WORKSPACE_ID too")
-        return region
-
-    @field_validator("model")
-    @classmethod
-    def _is_allowed(cls, model: str, info: ValidationInfo) -> str:
-        if model not in (info.data.get("allowed_models") or IMAGE_SEARCH_MODELS):
-            raise ValueError("must be one of ALLOWED_MODELS, or without those a documented one")
-        return model
-
-    @field_validator("search_max_bytes")
-    @classmethod
-    def _holds_an_answer(cls, size: ByteSize, info: ValidationInfo) -> ByteSize:
-        # A list of results stands four times in a log.
-        least = 4 * info.data.get("upstream_max_event_bytes", 0) + 1_048_576
-        if 0 < size < least:
-            raise ValueError(f"must be at least 4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}")
-        return size
-
-    @field_validator("workers")
-    @classmethod
-    def _share_a_store(cls, workers: int, info: ValidationInfo) -> int:
-        if workers > 1 and not info.data.get("redis_url", True):
-            raise ValueError("more than 1 need REDIS_URL")
-        return workers
-
-    @field_validator("client_keys")
-    @classmethod
-    def _somebody_may_search(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
-        # A value that was refused is missing here, and reported in a line of its own.
-        if not (
-            keys
-            or info.data.get("allow_anonymous", True)
-            or info.data.get("client_token_secret", True)
-        ):
-            raise ValueError(OPEN_RELAY)
-        return keys
+    def _agrees_with_others(cls, value: Any, info: ValidationInfo) -> Any:
+        others = info.data  # Without those that were refused, which are reported by themselves.
+        match info.field_name:
+            case "dashscope_region" if value not in SHARED_HOSTS:
+                if not (others.get("dashscope_base_url") or others.get("dashscope_workspace_id")):
+                    raise ValueError("this region has no shared host; set DASHSCOPE_WORKSPACE_ID")
+            case "model" if value not in (others.get("allowed_models") or IMAGE_SEARCH_MODELS):
+                raise ValueError("must be one of ALLOWED_MODELS, or without those a documented one")
+            case "search_max_bytes" if value > 0:
+                # A list of results stands four times in a log.
+                least = 4 * others.get("upstream_max_event_bytes", 0) + 1_048_576
+                if value < least:
+                    rule = f"4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}"
+                    raise ValueError(f"must be at least {rule}")
+            case "workers" if value > 1 and not others.get("redis_url", True):
+                raise ValueError("more than 1 need REDIS_URL")
+            case "client_keys" if not value:
+                ways = others.get("allow_anonymous", True), others.get("client_token_secret", True)
+                if not any(ways):
+                    raise ValueError(OPEN_RELAY)
+        return value
 
     @property
     def models(self) -> tuple[str, ...]:
