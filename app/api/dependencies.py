@@ -143,7 +143,7 @@ def _check_origin(request: Request, service: Service, caller: Identity) -> None:
         # Such a GET has no Origin, and its page chooses what it accepts.
         raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
     origin = request.headers.get("origin")
-    if origin is None or service.guards.origins.allow(origin):
+    if origin is None or service.guards.credentials.allow_origin(origin):
         return
     # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
     same_site = header_of(request, "sec-fetch-site") == "same-origin"
