@@ -85,6 +85,8 @@ async def test_the_other_fields_are_passed_on(service: Running) -> None:
     fields = {"model": "qwen3.5-flash", "thinking": False, "instructions": "Be short."}
     first = await search(image_url=IMAGE_URL, **fields)
     assert first["model"] == "qwen3.5-flash"
+    _, events = await service.stream(json={"image_url": IMAGE_URL, "thinking": False})
+    assert not [event for event in events if "reasoning" in event.event]
     previous = first["upstream_response_id"]
     follow_up = await search(prompt="And now?", previous_response_id=previous)
     assert follow_up["status"] == "completed"
