@@ -18,8 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import notes, telemetry
-from app.api import ops, responses, search, tokens, ui, usage
-from app.api.hosts import AllowedHosts
+from app.api import clients, ops, responses, search, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
@@ -85,7 +84,7 @@ def create_app(
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, ui, tokens, usage, ops):
+    for part in (search, responses, ui, clients, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
@@ -99,10 +98,7 @@ def add_middleware(
     app: FastAPI, settings: Settings, metrics: telemetry.Metrics, tracing: Tracing
 ) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
-    app.add_middleware(
-        AllowedHosts, allowed=settings.allowed_hosts, local_only=settings.allow_anonymous
-    )
-    app.add_middleware(ErrorResponses)
+    app.add_middleware(ErrorResponses, settings.allowed_hosts, local_only=settings.allow_anonymous)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

@@ -20,14 +20,14 @@ from app.tracing import Tracing, end_request
 
 logger = logging.getLogger("app.access")
 
-CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a client that left before its response; it is only logged."""
+CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its response; only logged.
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Polled every few seconds by machines: logged at debug level."""
-
+HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 HEAD_MAX_BYTES = 65_536
+
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Polled every few seconds by machines: logged at debug level, and found under any name."""
 
 LINGER_S = 2
 """How long what still arrives of a body is read and dropped, so that the client gets its response:
@@ -104,10 +104,7 @@ class RequestContext:
     def __init__(
         self, app: ASGIApp, metrics: telemetry.Metrics, tracing: Tracing, root_path: str
     ) -> None:
-        self.app = app
-        self.metrics = metrics
-        self.tracing = tracing
-        self.root_path = root_path
+        self.app, self.metrics, self.tracing, self.root_path = app, metrics, tracing, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -196,10 +193,14 @@ class ErrorResponses:
 
     Starlette's own handler for them stands outside of all middleware, where CORS and the request
     id are missing.
+
+    A `Host` must be one of `allowed_hosts`; where there are none, `local_only` decides. A page
+    whose own name is made to lead here (DNS rebinding) has the service's origin: neither CORS nor
+    `Origin` stops it, and where callers need no key only `Host` can.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str], *, local_only: bool) -> None:
+        self.app, self.allowed_hosts, self.local_only = app, allowed_hosts, local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -214,6 +215,8 @@ class ErrorResponses:
 
         try:
             _check_head(scope)
+            if path_of(scope) not in QUIET_PATHS:
+                self._check_host(Headers(scope=scope).get("host", ""))
             await self.app(scope, receive, send_and_note)
         except ClientDisconnect:
             raise
@@ -227,6 +230,23 @@ class ErrorResponses:
             scope["state"].pop("run", None)
             await problem_response(scope, errors.unexpected(exc))(scope, receive, send)
 
+    def _check_host(self, host: str) -> None:
+        if not self.allowed_hosts and not self.local_only:
+            return
+        found = HOST.fullmatch(host)
+        name = found[1].lower().strip("[]").removesuffix(".") if found else "."
+        if not (name in self.allowed_hosts if self.allowed_hosts else _is_local(name)):
+            raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
+
+
+def _is_local(name: str) -> bool:
+    """Whether a name leads here without DNS: the page of an attacker has one with a dot."""
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return False
+
 
 def _check_head(scope: Scope) -> None:
     headers = Headers(scope=scope)
@@ -235,9 +255,8 @@ def _check_head(scope: Scope) -> None:
         raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
     hosts = len(headers.getlist("host"))
     if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
-        raise errors.MalformedRequest(
-            "The request must have exactly one Host header (RFC 9112 §3.2)."
-        )
+        rule = "exactly one Host header (RFC 9112 §3.2)"
+        raise errors.MalformedRequest(f"The request must have {rule}.")
     if "upgrade" in headers and has_body(headers):
         # The server takes what follows the head for the other protocol.
         raise errors.MalformedRequest(
