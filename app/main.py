@@ -98,7 +98,7 @@ def add_middleware(
     app: FastAPI, settings: Settings, metrics: telemetry.Metrics, tracing: Tracing
 ) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
-    app.add_middleware(ErrorResponses, settings.allowed_hosts, local_only=settings.allow_anonymous)
+    app.add_middleware(ErrorResponses, settings)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

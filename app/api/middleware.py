@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors, telemetry
 from app.api.problems import path_of, problem_response, run_of
 from app.errors import ServiceError
+from app.settings import Settings
 from app.tracing import Tracing, end_request
 
 logger = logging.getLogger("app.access")
@@ -193,14 +194,10 @@ class ErrorResponses:
 
     Starlette's own handler for them stands outside of all middleware, where CORS and the request
     id are missing.
-
-    A `Host` must be one of `allowed_hosts`; where there are none, `local_only` decides. A page
-    whose own name is made to lead here (DNS rebinding) has the service's origin: neither CORS nor
-    `Origin` stops it, and where callers need no key only `Host` can.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str], *, local_only: bool) -> None:
-        self.app, self.allowed_hosts, self.local_only = app, allowed_hosts, local_only
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -216,7 +213,7 @@ class ErrorResponses:
         try:
             _check_head(scope)
             if path_of(scope) not in QUIET_PATHS:
-                self._check_host(Headers(scope=scope).get("host", ""))
+                _check_host(Headers(scope=scope).get("host", ""), self.settings)
             await self.app(scope, receive, send_and_note)
         except ClientDisconnect:
             raise
@@ -230,13 +227,17 @@ class ErrorResponses:
             scope["state"].pop("run", None)
             await problem_response(scope, errors.unexpected(exc))(scope, receive, send)
 
-    def _check_host(self, host: str) -> None:
-        if not self.allowed_hosts and not self.local_only:
-            return
-        found = HOST.fullmatch(host)
-        name = found[1].lower().strip("[]").removesuffix(".") if found else "."
-        if not (name in self.allowed_hosts if self.allowed_hosts else _is_local(name)):
-            raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
+
+def _check_host(host: str, settings: Settings) -> None:
+    """Refuse a page whose own name is made to lead here (DNS rebinding): it has our origin.
+
+    Neither CORS nor `Origin` stops it, and where callers need no key only `Host` can.
+    """
+    allowed, found = settings.allowed_hosts, HOST.fullmatch(host)
+    name = found[1].lower().strip("[]").removesuffix(".") if found else "."
+    local_only = settings.allow_anonymous and not allowed
+    if (allowed and name not in allowed) or (local_only and not _is_local(name)):
+        raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
 
 
 def _is_local(name: str) -> bool:
