@@ -72,7 +72,10 @@ async def read_form(call: Call, memory: MemoryReservation) -> Json:
 
     async def stream() -> AsyncGenerator[bytes, None]:
         boundary = parse_options_header(media_type)[1].get(b"boundary", b"")
-        async for chunk in _without_preamble(_chunks(call, memory), boundary):
+        # The parser refuses what may stand before the first boundary (RFC 2046 §5.1.1): it becomes
+        # a part of its own, which is dropped.
+        yield b'--%b\r\nContent-Disposition: form-data; name="preamble"\r\n\r\n\r\n' % boundary
+        async for chunk in _chunks(call, memory):
             yield chunk
         if not parser.complete:
             raise MultiPartException("The body ends before its closing boundary.")
@@ -90,24 +93,9 @@ async def read_form(call: Call, memory: MemoryReservation) -> Json:
     except MultiPartException as exc:
         raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
     try:
-        return await _fields(form.multi_items(), file_max_bytes)
+        return await _fields(form.multi_items()[1:], file_max_bytes)
     finally:
         await form.close()
-
-
-async def _without_preamble(
-    chunks: AsyncGenerator[bytes, None], boundary: bytes
-) -> AsyncGenerator[bytes, None]:
-    """The body from its first boundary on: the parser refuses what RFC 2046 §5.1.1 allows."""
-    start, before = b"\r\n--" + boundary, b"\r\n"
-    async for chunk in chunks:
-        before += chunk
-        if (at := before.find(start)) >= 0:
-            yield before[at + 2 :]
-            break
-        before = before[-len(start) :]  # The boundary may begin at its end.
-    async for chunk in chunks:
-        yield chunk
 
 
 class Form(MultiPartParser):
