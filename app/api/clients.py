@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app import errors
 from app.api.bodies import read_json, validated
-from app.api.dependencies import Caller, KeyHolder
+from app.api.dependencies import Identified, KeyHolder
 from app.api.middleware import has_body
 from app.api.openapi import IDENTIFIED, answer, body, refusals
 from app.api.schemas import TokenRequest
@@ -52,7 +52,7 @@ async def create_token(call: KeyHolder) -> Token:
 
 
 @router.get("/usage", tags=["operations"], responses=answer() | refusals(*IDENTIFIED))
-async def get_usage(call: Caller) -> ClientUsage:
+async def get_usage(call: Identified) -> ClientUsage:
     """Get what the calling client has spent today, and may still spend."""
     today = await call.service.guards.budget.spending(call.client.name)
     account = today.account

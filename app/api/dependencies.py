@@ -68,10 +68,10 @@ def header_of(request: Request, name: str) -> str:
 
 async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Call:
     """A call by the holder of what the Authorization header shows."""
-    return await identify_reader(request, service, shown, None)
+    return await identify_by_url(request, service, shown, None)
 
 
-async def identify_reader(
+async def identify_by_url(
     request: Request, service: ServiceDep, shown: Credentials, token: UrlToken
 ) -> Call:
     """The call of an event stream by GET, where the URL may hold a browser token."""
@@ -94,12 +94,12 @@ async def identify_key_holder(request: Request, service: ServiceDep, shown: Cred
     return await count(Call(request, service, caller))
 
 
-Caller = Annotated[Call, Depends(identify)]
-Reader = Annotated[Call, Depends(identify_reader)]
+Identified = Annotated[Call, Depends(identify)]
+ByUrl = Annotated[Call, Depends(identify_by_url)]
 KeyHolder = Annotated[Call, Depends(identify_key_holder)]
 
 
-async def count(call: Caller) -> Call:
+async def count(call: Identified) -> Call:
     """A call that costs something; it is counted, and the response says what is left."""
     if rate := await call.service.guards.rate.charge(call.client):
         call.request.state.headers["RateLimit"] = rate.limit_field
@@ -110,7 +110,7 @@ async def count(call: Caller) -> Call:
     return call
 
 
-async def admit(call: Caller) -> Call:
+async def admit(call: Identified) -> Call:
     """A call that may start a search, counted; called by routes whose resumed streams are free."""
     _check_origin(call)
     return await count(call)

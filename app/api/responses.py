@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app import telemetry
 from app.api.bodies import read_json
-from app.api.dependencies import Admitted, Call, Caller, Counted, IdempotencyKey
+from app.api.dependencies import Admitted, Call, Counted, IdempotencyKey, Identified
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.repair import StreamRepair
@@ -21,7 +21,7 @@ from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, S
 from app.models import json_bytes
 from app.responses import name_of
 from app.results import ApiModel
-from app.runs import Opened, Reader, Run
+from app.runs import Reader, Run
 from app.upstream.response_object import events_until, response_so_far
 
 
@@ -48,15 +48,6 @@ class Models(ApiModel):
     data: list[Model] = Field(description="The models.")
 
 
-class Following(BaseModel):
-    """Whether and from where events are wanted."""
-
-    stream: bool = Field(default=False, description="Whether to answer with the events.")
-    starting_after: int = Field(
-        default=-1, description="`sequence_number` of the last event that was seen."
-    )
-
-
 class Page(BaseModel):
     """Which items of a list are wanted."""
 
@@ -69,6 +60,8 @@ router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 ModelName = Annotated[str, Path(description="Its name.")]
+Stream = Annotated[bool, Query(description="Whether to answer with the events.")]
+After = Annotated[int, Query(description="`sequence_number` of the last event that was seen.")]
 Repair = Annotated[
     Literal["openai"] | None,
     Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
@@ -89,9 +82,8 @@ async def create_response(
     call: Admitted, key: IdempotencyKey = None, repair: Repair = None
 ) -> Response:
     """Pass a request of the Responses API on, and its answer back, streamed or whole."""
-    opened, streamed = await _open(call, key)
-    call.request.state.headers["X-Cache"] = opened.cache
-    reader, run = opened.reader, opened.reader.run
+    reader, streamed = await _open(call, key)
+    run = reader.run
     if streamed:
         first = run.first_event(call.service.settings.stream_commit_s)
         return _stream(call, reader, repair, first=first)
@@ -109,16 +101,18 @@ async def create_response(
 async def get_response(
     call: Counted,
     response_id: ResponseId,
-    fields: Annotated[Following, Query()],
+    *,
+    stream: Stream = False,
+    starting_after: After = -1,
     repair: Repair = None,
 ) -> Response:
     """Get a response that the upstream keeps or, while it is made, follow its events again."""
     run = await call.service.runs.find_named(call.client, name_of(response_id))
-    if fields.stream:
+    if stream:
         if run is None:
             raise SearchNotFound("The events of this response are not kept; ask without 'stream'.")
         call.service.metrics.resumes.labels(run.source).inc()
-        after = events_until(run.log.events, fields.starting_after)
+        after = events_until(run.log.events, starting_after)
         return _stream(call, run.read(resumable=False), repair, after=after)
     return _json(_so_far(run)) if run else await _fetch(call, "GET", response_id)
 
@@ -149,28 +143,29 @@ async def list_input_items(
 
 
 @router.get("/models", responses=LISTED)
-async def list_models(call: Caller) -> Models:
+async def list_models(call: Identified) -> Models:
     """List the models that may be named here."""
     return Models(data=[Model(id=name) for name in call.service.settings.models])
 
 
 @router.get("/models/{model}", responses=NAMED)
-async def get_model(call: Caller, model: ModelName) -> Model:
+async def get_model(call: Identified, model: ModelName) -> Model:
     """Get one of the models that may be named here."""
     if model not in call.service.settings.models:
         raise RouteNotFound("This model is not offered.")
     return Model(id=model)
 
 
-async def _open(call: Call, key: str | None) -> tuple[Opened, bool]:
-    """Read the body and begin the call; nothing of the body is held here afterwards."""
+async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
+    """Read the body and begin the call, streamed or not; nothing of the body is held afterwards."""
     service = call.service
     with service.intake.memory.hold(caller=call.client.name) as memory:
         preparing = prepare_request(call, await read_json(call, memory))
         wanted = await wait_unless_disconnected(call.request.receive, preparing)
         telemetry.lap("intake")
         opened = await service.responses.open(call.client, wanted, memory=memory, key=key)
-    return opened, wanted.stream
+    call.request.state.headers["X-Cache"] = opened.cache
+    return opened.reader, wanted.stream
 
 
 def _stream(

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app import telemetry
 from app.api import bodies, dependencies
-from app.api.dependencies import Admitted, Call, Caller, IdempotencyKey, LastEventId, Reader
+from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey, Identified, LastEventId
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.schemas import SearchForm, SearchRequest, StreamEvent, StreamQuery, TextFields
@@ -19,8 +19,7 @@ from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptabl
 from app.images.memory import MemoryReservation
 from app.models import SearchSpec
 from app.results import SearchResult
-from app.runs import Reader as RunReader
-from app.runs import Run
+from app.runs import Reader, Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0(?=\d))?(\d{1,11})")
 """Of an event: its search, whether it is the end of a lost one, and its number."""
@@ -81,7 +80,7 @@ async def create_search(
     "/search/stream", response_class=EventStream, openapi_extra=SEARCH_BODY, responses=STREAMED
 )
 async def stream_search(
-    call: Caller, key: IdempotencyKey = None, last_event_id: LastEventId = None
+    call: Identified, key: IdempotencyKey = None, last_event_id: LastEventId = None
 ) -> Response:
     """Search by image, and follow the events; an early failure has its own status."""
     if last_event_id:
@@ -98,7 +97,7 @@ async def stream_search(
     responses=OPENED,
 )
 async def open_search_stream(
-    call: Reader,
+    call: ByUrl,
     fields: Annotated[StreamQuery, Query()],
     *,
     key: IdempotencyKey = None,
@@ -112,14 +111,14 @@ async def open_search_stream(
 
 
 @router.get("/search/{search_id}", responses=FOUND)
-async def get_search(call: Caller, search_id: SearchId) -> SearchResult:
+async def get_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Get what a search has found so far, or how it ended."""
     return (await _find(call, search_id)).result
 
 
 @router.get("/search/{search_id}/stream", response_class=EventStream, responses=RESUMED)
 async def resume_search(
-    call: Reader, search_id: SearchId, after: After = 0, last_event_id: LastEventId = None
+    call: ByUrl, search_id: SearchId, after: After = 0, last_event_id: LastEventId = None
 ) -> Response:
     """Follow a search again: first what was missed, then live."""
     last_seen = last_event_id or call.request.query_params.get("lastEventId")
@@ -127,7 +126,7 @@ async def resume_search(
 
 
 @router.delete("/search/{search_id}", responses=FOUND)
-async def cancel_search(call: Caller, search_id: SearchId) -> SearchResult:
+async def cancel_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Stop a search; while other requests share it, only leave it."""
     run = await _find(call, search_id)
     if await call.service.runs.cancel(run):
@@ -142,7 +141,7 @@ async def open_search(
     query: StreamQuery | None = None,
     read: BodyReader | None = None,
     resumable: bool = True,
-) -> RunReader:
+) -> Reader:
     """Open the search of a query, or of the body; nothing of that is held here afterwards."""
     service, request = call.service, call.request
     with service.intake.memory.hold(caller=call.client.name) as memory:
@@ -222,7 +221,7 @@ async def _find(call: Call, search_id: str) -> Run:
     return run
 
 
-def _stream(call: Call, reader: RunReader, *, first: First = None, after: int = 0) -> EventStream:
+def _stream(call: Call, reader: Reader, *, first: First = None, after: int = 0) -> EventStream:
     return EventStream(
         call.service,
         reader,

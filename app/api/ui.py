@@ -7,14 +7,14 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.api import bodies
-from app.api.dependencies import Admitted, Call, IdempotencyKey, Reader
+from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey
 from app.api.openapi import FRAME, IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
 from app.api.schemas import Json, SearchRequest
 from app.api.search import STARTED_HEADERS, Fields, open_search, stream_location
 from app.api.sse import EventStream, First
 from app.api.ui_stream import UI_STREAM_HEADERS, UiMessageStream
 from app.images.memory import MemoryReservation
-from app.runs import Reader as RunReader
+from app.runs import Reader
 from app.setting_types import ANONYMOUS
 from app.upstream.lenient import as_list, as_object, as_text
 
@@ -95,7 +95,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
 
 
 @router.get("/chat/{chat_id}/stream", response_class=EventStream, responses=RESUMED)
-async def resume_chat(call: Reader, chat_id: ChatId) -> Response:
+async def resume_chat(call: ByUrl, chat_id: ChatId) -> Response:
     """Follow the latest search of a chat from its beginning, until somebody has had its end."""
     place = name_of(call, chat_id)
     call.request.state.run = run = await call.service.runs.find_named(call.client, place)
@@ -110,7 +110,7 @@ def name_of(call: Call, chat_id: str) -> str:
     return f"chat:{call.client.name}:{chat_id}"
 
 
-def _stream(call: Call, reader: RunReader, place: str, first: First = None) -> EventStream:
+def _stream(call: Call, reader: Reader, place: str, first: First = None) -> EventStream:
     return EventStream(
         call.service,
         reader,
