@@ -234,7 +234,7 @@ def _check_host(host: str, settings: Settings) -> None:
     Neither CORS nor `Origin` stops it, and where callers need no key only `Host` can.
     """
     allowed, found = settings.allowed_hosts, HOST.fullmatch(host)
-    name = found[1].lower().strip("[]").removesuffix(".") if found else "."
+    name = found[1].lower().strip("[]").removesuffix(".") if found else "."  # Nobody's.
     local_only = settings.allow_anonymous and not allowed
     if (allowed and name not in allowed) or (local_only and not _is_local(name)):
         raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")

@@ -36,7 +36,7 @@ STREAM_HEADERS = {
 }
 
 T = TypeVar("T")
-First = Coroutine[Any, Any, None] | None
+First = Coroutine[Any, Any, None] | None  # What a stream's head waits for.
 Encoder = Callable[[Event, int], Iterable[bytes]]
 """The frame of an event, given its number in the log, in pieces; none if it is not sent."""
 
@@ -88,7 +88,7 @@ def search_encoder(run: Run, after: int) -> Encoder:
 
 
 async def wait_unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, the body being read; if the client leaves, cancel it: `ClientDisconnect`."""
+    """Await `work`; if the client leaves first, cancel it and raise `ClientDisconnect`."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(receive))
     try:
@@ -104,6 +104,7 @@ async def wait_unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T
 
 
 async def _disconnected(receive: Receive) -> None:
+    """Return when the client has left; the body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
