@@ -127,7 +127,7 @@ def _check_origin(call: Call) -> None:
         # Such a GET has no Origin, and its page chooses what it accepts.
         raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
     origin = headers.get("origin")
-    if origin is None or call.service.guards.origins.allow(origin):
+    if origin is None or call.service.guards.credentials.allow_origin(origin):
         return
     # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
     same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
