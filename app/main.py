@@ -19,8 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import check, telemetry
-from app.api import ops, responses, search, tokens, ui, usage
-from app.api.hosts import AllowedHosts
+from app.api import clients, ops, responses, search, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
@@ -80,7 +79,7 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, ui, tokens, usage, ops):
+    for part in (search, responses, ui, clients, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
@@ -95,8 +94,7 @@ def add_middleware(
 ) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
     add = app.add_middleware
-    add(AllowedHosts, allowed=settings.allowed_hosts, local_only=settings.allow_anonymous)
-    add(ErrorResponses)
+    add(ErrorResponses, settings)
     add(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
