@@ -44,7 +44,8 @@ def main() -> int:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
-        asyncio.run(probe(settings.redis_url.get_secret_value()))
+        if url := settings.redis_url.get_secret_value():
+            asyncio.run(probe(url))
         is_worker = given.socket is not None
         listener = socket.socket(fileno=given.socket) if is_worker else listen(settings)
     except SettingsError as exc:

@@ -1,41 +1,45 @@
 """The entries of a run's log in Redis: several events each, and how the run ended in the last.
 
 An entry's id is `<number of its last event>-0`, that of the end `<number>-2`. A log begins with
-`0-1`, which is no event.
+`0-1`, which has no event.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from app.errors import ServiceError, UpstreamReport, leaves
 from app.models import Event, json_bytes
 from app.results import SearchResult
+from app.store import Link
 
 EVENTS_MAX, BYTES_MAX = 64, 131_072
 """Most events and bytes of an entry, about."""
+PAGE = 100
+"""Entries that are read at once, or runs that are asked for."""
 
-SEPARATOR = b"\x1e"
+SEPARATOR, ESCAPED = b"\x1e", rb"\u001e"
 """Stands in no event's type and in no JSON text; what is not JSON has it escaped."""
 
 KINDS = {kind.code: kind for kind in leaves()}
+TOLD = ("detail", "retry_after_s", "retryable", "billed")
+"""What is told of an error, beside its code and the upstream's report."""
 END = 2
 
 
 class Replay(Protocol):
-    """What a log says to a replica that has not done the work: `app.replay` knows how."""
+    """What a log says to a replica that has not done the work: `app.replay` knows how.
 
-    def result(self, run_id: str, events: Sequence[Event]) -> SearchResult:
-        """What has come so far, or the final state."""
+    `result` is what has come so far, or the final state; `end` makes the last events of a run that
+    is ended here as failed; `cost` is that of a lost run, in units of 1e-9 CNY.
+    """
 
+    def result(self, run_id: str, events: Sequence[Event]) -> SearchResult: ...
     def end(
         self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
-    ) -> list[Event]:
-        """The last events of a run that this replica has to end as failed."""
-
-    def cost(self, events: Sequence[Event], estimate: str) -> int:
-        """What a run has cost that was lost; in units of 1e-9 CNY."""
+    ) -> list[Event]: ...
+    def cost(self, events: Sequence[Event], estimate: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +53,11 @@ class End:
     def fields(self) -> tuple[bytes, bytes]:
         """The fields of its entry."""
         error = self.error
-        said = error and {
-            "code": error.code,
-            "detail": error.detail,
-            "retry_after_s": error.retry_after_s,
-            "retryable": error.retryable,
-            "billed": error.billed,
-            "upstream": asdict(error.upstream) if error.upstream else None,
-        }
-        return pack(self.events), json_bytes({"error": said, "lost": self.lost})
-
-
-def pack(events: Sequence[Event]) -> bytes:
-    """The events as one field."""
-    parts = [part for event in events for part in (event.type.encode(), event.data)]
-    text = SEPARATOR.join(parts)
-    if text.count(SEPARATOR) >= len(parts) > 0:
-        text = SEPARATOR.join(part.replace(SEPARATOR, rb"\u001e") for part in parts)
-    return text
-
-
-def entries(events: Sequence[Event], before: int) -> Iterator[tuple[int, bytes]]:
-    """Cut events behind number `before` into entries: the last event's number, and the events."""
-    begin = size_bytes = 0
-    for end, event in enumerate(events, 1):
-        size_bytes += len(event.data)
-        if end == len(events) or end - begin == EVENTS_MAX or size_bytes > BYTES_MAX:
-            yield before + end, pack(events[begin:end])
-            begin, size_bytes = end, 0
+        told: dict[str, Any] | None = None
+        if error:
+            told = {name: getattr(error, name) for name in ("code", *TOLD)}
+            told["upstream"] = asdict(error.upstream) if error.upstream else None
+        return pack(self.events), json_bytes({"error": told, "lost": self.lost})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +81,55 @@ class Entry:
 
 def _end(events: list[Event], text: bytes) -> End:
     said: dict[str, Any] = json.loads(text)
-    if said["error"] is None:
+    told = said["error"]
+    if told is None:
         return End(events)
-    known = said["error"]
-    report = known["upstream"] and UpstreamReport(**known["upstream"])
-    error = KINDS[known["code"]](
-        known["detail"],
-        retry_after_s=known["retry_after_s"],
-        upstream=report,
-        billed=known["billed"],
-    )
-    error.retryable = known["retryable"]
+    report = told["upstream"] and UpstreamReport(**told["upstream"])
+    error = KINDS[told["code"]](told["detail"], upstream=report)
+    for name in TOLD:
+        setattr(error, name, told[name])
     return End(events, error, said["lost"])
+
+
+def pack(events: Sequence[Event]) -> bytes:
+    """The events as one field."""
+    parts = (part for event in events for part in (event.type.encode(), event.data))
+    return SEPARATOR.join(part.replace(SEPARATOR, ESCAPED) for part in parts)
+
+
+def entries(events: Sequence[Event], before: int) -> Iterator[tuple[int, bytes]]:
+    """Cut events behind number `before` into entries: the last event's number, and the events."""
+    begin = size_bytes = 0
+    for end, event in enumerate(events, 1):
+        size_bytes += len(event.data)
+        if end == len(events) or end - begin == EVENTS_MAX or size_bytes > BYTES_MAX:
+            yield before + end, pack(events[begin:end])
+            begin, size_bytes = end, 0
+
+
+async def read_log(link: Link, run_id: str) -> AsyncGenerator[Entry, None]:
+    """The entries of a log; raises `Away`."""
+    after, count = "0-1", PAGE
+    while count == PAGE:
+        page = await link.call("XRANGE", f"isp:log:{run_id}", f"({after}", "+", "COUNT", PAGE)
+        count = len(page)
+        for entry_id, fields in page:
+            after = entry_id.decode()
+            yield Entry.of(entry_id, fields)
+
+
+async def ask_for(
+    link: Link, run_ids: Sequence[str]
+) -> AsyncGenerator[tuple[str, bytes | None, Entry | None], None]:
+    """Each run with its status and the last entry of its log, where Redis has them.
+
+    Raises `Away`.
+    """
+    for start in range(0, len(run_ids), PAGE):
+        some = run_ids[start : start + PAGE]
+        replies = await link.pipeline(
+            *(("HGET", f"isp:run:{run_id}", "status") for run_id in some),
+            *(("XREVRANGE", f"isp:log:{run_id}", "+", "-", "COUNT", 1) for run_id in some),
+        )
+        for run_id, status, top in zip(some, replies, replies[len(some) :], strict=False):
+            yield run_id, status, Entry.of(*top[0]) if top else None
