@@ -62,8 +62,8 @@ class ReplicatedRuns(Runs):
                     raise Overloaded(AWAY) from exc
                 return await super().open(request)
             if verdict == "new":
-                run: Run | None = self._begin(request, run_id, claimed=True)
-                return self._opened(run, request, "miss")
+                begun = self._begin(request, run_id, claimed=True)
+                return self._opened(begun, request, "miss")
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
             if refusal and verdict == "none":
