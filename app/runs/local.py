@@ -57,8 +57,8 @@ class LocalRun(Run):
     progress_s: float
     """Silence after which it gives a sign of life; 0: never."""
     linger_s: float
-    ending: asyncio.Lock
-    """Shared by all runs, so that one ends at a time."""
+    ending: asyncio.Semaphore
+    """Shared by all runs, so that few end in one turn of the event loop."""
     copier: Copier | None
     elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What other replicas have said of their readers, by replica; only of those that have some."""
@@ -134,8 +134,8 @@ class LocalRun(Run):
                         self.was_admitted = True
                         self._watch_silence()
             self._over = True
-            # A sum takes longer than many deltas: where hundreds end at once, one a turn of the
-            # event loop, so that readers of the others get their next events meanwhile.
+            # A sum takes longer than many deltas: where hundreds end at once, readers of the others
+            # get their next events meanwhile.
             async with self.ending:
                 await asyncio.sleep(0)
         except ServiceError as exc:

@@ -13,6 +13,9 @@ from app.runs.log import EventLog
 from app.runs.run import Reader, Run, new_id
 from app.settings import Settings
 
+ENDING_AT_ONCE = 16
+"""Ends of runs in one turn of the event loop: 20 ms. One a turn took 40 % more CPU a search."""
+
 CacheResult = Literal["miss", "coalesced", "hit"]
 
 KEY_MISMATCH = "This Idempotency-Key was used with another request."
@@ -66,7 +69,7 @@ class Runs:
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._by_name = WeakValueDictionary[str, Run]()
-        self._ending = asyncio.Lock()
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
 
     @property
     def active(self) -> int:
