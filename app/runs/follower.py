@@ -156,16 +156,13 @@ class Follower:
         if reply:
             await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
 
-    def announce_all(self) -> None:
-        """Tell the owners again, since what was told may be lost."""
-        for run in self.runs:
-            run.announce()
-
     async def ask_for_quiet(self) -> None:
         """Ask for runs that nothing is heard of: ended behind our place, or not there any more."""
+        quiet: dict[str, FollowedRun] = {}
         for run in self.runs:
             run.n_quiet += 1
-        quiet = {run.id: run for run in self.runs if run.n_quiet > QUIET_RENEWALS}
+            if run.n_quiet > QUIET_RENEWALS:
+                quiet[run.id] = run
         async for run_id, status, top in ask_for(self._link, list(quiet)):
             run = quiet[run_id]
             if status not in (None, b"running") and top:

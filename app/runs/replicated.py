@@ -145,7 +145,8 @@ class ReplicatedRuns(Runs):
         renewal = await self._link.renew()
         if renewal.is_news:
             self._outbox.doubt_all(lapsed=renewal.lapsed)
-            self._follower.announce_all()
+            for followed in self._follower.runs:
+                followed.announce()
         for replica, is_ours in renewal.dead:
             for run in self._runs.values():
                 if known := run.elsewhere.get(replica):

@@ -78,10 +78,9 @@ async def keep_on(step: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await step()
-        except Away:
-            await asyncio.sleep(AGAIN_S)
-        except Exception:
-            logger.exception("a step of the replication failed")
+        except Exception as exc:
+            if not isinstance(exc, Away):
+                logger.exception("a step of the replication failed")
             await asyncio.sleep(AGAIN_S)
 
 
@@ -111,11 +110,8 @@ class Link:
         Raises `SettingsError` if Redis does not answer.
         """
         if (policy := await probe(self.url)) != "noeviction":
-            logger.warning(
-                "REDIS_URL: maxmemory-policy is %s: searches under way and budgets can vanish; "
-                "set noeviction",
-                policy,
-            )
+            what = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
+            logger.warning(what, policy)
         self.up = True
         for client in (self._redis, self._blocked):
             stack.push_async_callback(client.aclose)
