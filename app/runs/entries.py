@@ -23,8 +23,8 @@ SEPARATOR, ESCAPED = b"\x1e", rb"\u001e"
 """Stands in no event's type and in no JSON text; what is not JSON has it escaped."""
 
 KINDS = {kind.code: kind for kind in leaves()}
-TOLD = ("detail", "retry_after_s", "retryable", "billed")
-"""What is told of an error, beside its code and the upstream's report."""
+MEMBERS = ("detail", "retry_after_s", "retryable", "billed")
+"""What an entry has of an error, beside its code and the upstream's report."""
 END = 2
 
 
@@ -43,31 +43,18 @@ class Replay(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """The last events of a run, and how it ended: `lost` if another than its owner wrote it."""
-
-    events: list[Event]
-    error: ServiceError | None = None
-    lost: bool = False
-
-    def fields(self) -> tuple[bytes, bytes]:
-        """The fields of its entry."""
-        error = self.error
-        told: dict[str, Any] | None = None
-        if error:
-            told = {name: getattr(error, name) for name in ("code", *TOLD)}
-            told["upstream"] = asdict(error.upstream) if error.upstream else None
-        return pack(self.events), json_bytes({"error": told, "lost": self.lost})
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as it was read."""
+    """One entry as it was read; `number` is that of its last event.
+
+    The last entry has the `error` with which the run ended, if any, and is `lost` if another than
+    the run's owner wrote it.
+    """
 
     number: int
-    """That of its last event."""
     events: list[Event]
-    end: End | None
+    is_last: bool = False
+    error: ServiceError | None = None
+    lost: bool = False
 
     @classmethod
     def of(cls, entry_id: bytes, fields: Sequence[bytes]) -> "Entry":
@@ -76,19 +63,30 @@ class Entry:
         parts = fields[1].split(SEPARATOR) if fields[1] else []
         pairs = zip(parts[::2], parts[1::2], strict=True)
         events = [Event(name.decode(), data) for name, data in pairs]
-        return cls(number, events, _end(events, fields[3]) if kind == END else None)
+        if kind != END:
+            return cls(number, events)
+        ended = json.loads(fields[3])
+        error = _error(ended["error"]) if ended["error"] else None
+        return cls(number, events, is_last=True, error=error, lost=ended["lost"])
 
 
-def _end(events: list[Event], text: bytes) -> End:
-    said: dict[str, Any] = json.loads(text)
-    told = said["error"]
-    if told is None:
-        return End(events)
-    report = told["upstream"] and UpstreamReport(**told["upstream"])
-    error = KINDS[told["code"]](told["detail"], upstream=report)
-    for name in TOLD:
-        setattr(error, name, told[name])
-    return End(events, error, said["lost"])
+def last_fields(
+    events: Sequence[Event], error: ServiceError | None, *, lost: bool = False
+) -> tuple[bytes, bytes]:
+    """The fields of the last entry."""
+    members: dict[str, Any] | None = None
+    if error:
+        members = {name: getattr(error, name) for name in ("code", *MEMBERS)}
+        members["upstream"] = asdict(error.upstream) if error.upstream else None
+    return pack(events), json_bytes({"error": members, "lost": lost})
+
+
+def _error(members: dict[str, Any]) -> ServiceError:
+    report = members["upstream"] and UpstreamReport(**members["upstream"])
+    error = KINDS[members["code"]](members["detail"], upstream=report)
+    for name in MEMBERS:
+        setattr(error, name, members[name])
+    return error
 
 
 def pack(events: Sequence[Event]) -> bytes:

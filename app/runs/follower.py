@@ -75,8 +75,8 @@ class FollowedRun(Run):
                 if n_new > len(entry.events):
                     raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
                 events = entry.events[-n_new:] if n_new > 0 else []
-                if entry.end:
-                    self.error, self.log.lost = entry.end.error, entry.end.lost
+                if entry.is_last:
+                    self.error, self.log.lost = entry.error, entry.lost
                     self._close(events or entry.events[-1:])
                 elif events:
                     self._append(events)
@@ -134,8 +134,8 @@ class Follower:
 
     def post(self, replica: str, message: dict[str, Any]) -> None:
         """Send a message to a replica."""
-        key, said = f"isp:ctl:{replica}", json_bytes(message | {"from": self._link.replica})
-        self._link.post("XADD", key, "MAXLEN", "~", MESSAGES_MAX, "*", "d", said)
+        key, text = f"isp:ctl:{replica}", json_bytes(message | {"from": self._link.replica})
+        self._link.post("XADD", key, "MAXLEN", "~", MESSAGES_MAX, "*", "d", text)
         self._link.post("PEXPIRE", key, MESSAGES_KEPT_MS)
 
     async def read(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from app.errors import OwnerLost
 from app.models import Event
-from app.runs.entries import End, Replay, read_log
+from app.runs.entries import Replay, last_fields, read_log
 from app.settings import Settings
 from app.store import QUIET_MS, Link
 
@@ -20,7 +20,7 @@ class Judge:
         self._ttl_ms = int(settings.search_retention_s * 1_000)
         self.dead = asyncio.Queue[str]()
 
-    async def bury(self) -> None:
+    async def end_next(self) -> None:
         """Wait for a replica that is gone, and end its runs.
 
         Raises `Away`: then another finds it in five seconds.
@@ -39,7 +39,7 @@ class Judge:
         error = OwnerLost()
         last = self._replay.end(run_id, events, error, listed=listed == b"1")
         cost = self._replay.cost(events, (estimate or b"").decode())
-        end = (len(events) + len(last), *End(last, error, lost=True).fields())
+        end = (len(events) + len(last), *last_fields(last, error, lost=True))
         (verdict, *_) = await self._link.script(
             *(
                 "end",

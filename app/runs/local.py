@@ -61,7 +61,7 @@ class LocalRun(Run):
     """Shared by all runs, so that few end in one turn of the event loop."""
     copier: Copier | None
     elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What other replicas have said of their readers, by replica; only of those that have some."""
+    """The last message of each replica that has readers of this run, by replica."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,17 +112,17 @@ class LocalRun(Run):
         else:
             self._task.cancel()
 
-    def count_elsewhere(self, said: dict[str, Any]) -> None:
+    def count_elsewhere(self, message: dict[str, Any]) -> None:
         """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.pop(said["from"], NOBODY)
-        if said["readers"]:
-            self.elsewhere[said["from"]] = said
-        self.opens += max(0, said["opens"] - known["opens"])
-        self.left_in_background += said["left"] - known["left"]
-        self.background = self.background or said["background"]
-        for _ in range(known["readers"], said["readers"]):
-            self.read(resumable=said["resumable"])
-        for _ in range(said["readers"], known["readers"]):
+        known = self.elsewhere.pop(message["from"], NOBODY)
+        if message["readers"]:
+            self.elsewhere[message["from"]] = message
+        self.opens += max(0, message["opens"] - known["opens"])
+        self.left_in_background += message["left"] - known["left"]
+        self.background = self.background or message["background"]
+        for _ in range(known["readers"], message["readers"]):
+            self.read(resumable=message["resumable"])
+        for _ in range(message["readers"], known["readers"]):
             self.leave()
 
     async def _write(self) -> None:

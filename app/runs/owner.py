@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import Overloaded, OwnerLost
 from app.models import Event
-from app.runs.entries import End, Entry, Replay, ask_for, entries
+from app.runs.entries import Entry, Replay, ask_for, entries, last_fields
 from app.runs.local import LocalRun
 from app.runs.runs import OpenRequest
 from app.settings import Settings
@@ -48,14 +48,13 @@ class Copy:
     """Done when its end is in Redis."""
 
     @property
-    def end(self) -> int:
+    def n_events(self) -> int:
         """How many events there are before the last ones."""
-        n_events = len(self.run.log.events)
-        return n_events - len(self.last) if self.last and self.run.ended else n_events
+        return len(self.run.log.events) - (len(self.last or ()) if self.run.ended else 0)
 
     def unsent(self) -> Iterator[tuple[int, bytes]]:
         """Entries that are not in Redis yet."""
-        return entries(self.run.log.events[self.sent : self.end], self.sent)
+        return entries(self.run.log.events[self.sent : self.n_events], self.sent)
 
 
 class Outbox:
@@ -97,13 +96,13 @@ class Outbox:
     def appended(self, run: LocalRun, events: Sequence[Event]) -> None:
         """Write these with the next window, or at once if this service made one of them."""
         if any(event.is_synthetic for event in events):
-            self._hurry(run.id)
+            self._write_now(run.id)
 
     async def end(self, run: LocalRun, last: list[Event]) -> None:
         """Write the end; return when Redis has it, or after a second, or if it is away."""
         copy = self._copies[run.id]
         copy.last = last
-        self._hurry(run.id)
+        self._write_now(run.id)
         await asyncio.wait({copy.settled}, timeout=COMMAND_S if self._link.up else 0)
 
     async def emptied(self) -> None:
@@ -148,7 +147,7 @@ class Outbox:
                 copy.in_doubt = True
             raise
 
-    def _hurry(self, run_id: str) -> None:
+    def _write_now(self, run_id: str) -> None:
         self._urgent.add(run_id)
         self._wake.set()
 
@@ -159,7 +158,7 @@ class Outbox:
         """
         error = Overloaded("Replicas could not share this search.", retry_after_s=1)
         for run_id in list(self._unanswered):
-            how = ("failed", 0, SHORT_TTL_MS, 0, 0, 0, 0, *End([], error).fields())
+            how = ("failed", 0, SHORT_TTL_MS, 0, 0, 0, 0, *last_fields([], error))
             await self._link.script("end", "owner", self._link.replica, run_id, *how)
             self._unanswered.discard(run_id)
 
@@ -181,10 +180,9 @@ class Outbox:
         run = copy.run
         forgotten = status is None and copy.has_lapsed and copy.sent
         if forgotten or status not in (None, b"running"):
-            if top and top.end and top.end.lost:
+            if top and top.lost:
                 # Where another has ended it, its end counts here as everywhere.
-                seen = top.number - len(top.end.events)
-                run.adopt(seen, top.end.events, top.end.error or OwnerLost())
+                run.adopt(top.number - len(top.events), top.events, top.error or OwnerLost())
             elif copy.last is None:
                 error, events = OwnerLost(), run.log.events[: copy.sent]
                 last = self._replay.end(run.id, events, error, listed=run.listed)
@@ -230,7 +228,7 @@ class Outbox:
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         status = "completed" if run.reusable and kept else "failed"
         how = (status, copy.claim.cost, max(ttl_ms, SHORT_TTL_MS), fp_ttl_ms, 0, copy.sent)
-        end = (copy.end + len(last), *End(last, run.error).fields())
+        end = (copy.n_events + len(last), *last_fields(last, run.error))
         copy.in_doubt = True
         with suppress(Away):
             verdict = await self._link.script(

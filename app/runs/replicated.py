@@ -39,7 +39,7 @@ class ReplicatedRuns(Runs):
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
-        steps = (self._renew, self._outbox.write, self._follower.read, self._judge.bury)
+        steps = (self._renew, self._outbox.write, self._follower.read, self._judge.end_next)
         await self._link.start(stack, *steps)
 
     async def open(self, request: OpenRequest) -> Opened:
@@ -156,9 +156,9 @@ class ReplicatedRuns(Runs):
         await self._follower.ask_for_quiet()
         await asyncio.sleep(RENEW_S)
 
-    def _on_message(self, said: dict[str, Any]) -> None:
-        run = self._runs.get(said.get("run", ""))
-        if run and said["what"] == "readers":
-            run.count_elsewhere(said)
-        elif run and said["what"] == "cancel":
+    def _on_message(self, message: dict[str, Any]) -> None:
+        run = self._runs.get(message.get("run", ""))
+        if run and message["what"] == "readers":
+            run.count_elsewhere(message)
+        elif run and message["what"] == "cancel":
             self._cancel(run)

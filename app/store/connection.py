@@ -47,11 +47,8 @@ async def probe(url: str) -> str:
     except ValueError as exc:
         raise SettingsError("REDIS_URL: is no URL that redis-py can read") from exc
     except (*UNREACHABLE, RedisError) as exc:
+        scheme, _, rest = url.partition("://")
+        place = rest.rpartition("@")[2].partition("?")[0]  # Without user and password.
         reason = " ".join(str(exc).split()) or type(exc).__name__
-        raise SettingsError(f"REDIS_URL: {place_of(url)} does not answer: {reason}") from exc
-
-
-def place_of(url: str) -> str:
-    """Where Redis is, without user and password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+        message = f"REDIS_URL: {scheme}://{place} does not answer: {reason}"
+        raise SettingsError(message) from exc
