@@ -1,13 +1,12 @@
 """What the log of a search says to a replica that did not do the search itself."""
 
 import json
-import time
 from collections.abc import Sequence
 
 from app import telemetry
 from app.errors import ServiceError
+from app.guards.budget import units
 from app.guards.prices import Estimate, Prices
-from app.guards.shared import units
 from app.models import Event, Status
 from app.results import Problem, SearchFailed, SearchResult, Usage
 from app.upstream.answer import AnswerBuilder, seen_so_far
@@ -60,19 +59,11 @@ def _result(
     builder = AnswerBuilder()
     for event in events:
         builder.add(event)
-    answer = builder.answer(events)
-    return SearchResult(
-        id=run_id,
+    return builder.result(
+        events,
+        run_id=run_id,
         status=status,
-        outcome=answer.outcome,
-        model=answer.model or as_text(begun.get("model")),
-        text=answer.text,
-        results=answer.results,
-        searches=answer.searches,
-        usage=answer.usage,
-        warnings=["partial"] if error and answer.results else [],
-        error=error,
-        upstream_response_id=answer.response_id,
+        model=as_text(begun.get("model")),
         created_at=as_count(begun.get("created_at")),
-        completed_at=int(time.time()) if error else None,
+        error=error,
     )
