@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from signal import SIGTERM
 
 from simulator import Knobs
@@ -64,5 +65,8 @@ async def test_streams_outlive_the_replacement_of_all_replicas() -> None:
         ends = [end for caller in callers for end in caller.ends]
         codes = {one.json()["error"]["code"] for one in ends if one.event == "search.failed"}
         assert codes <= {"draining"}
+        drained = sum(end.event == "search.failed" for end in ends)
+        cuts = sum(caller.cuts for caller in callers)
+        sys.stdout.write(f"{len(ends)} searches, {drained} draining, {cuts} readers cut\n")
         assert len(ends) == replicas.record.total
         assert (await replicas.usage())["reserved"] == 0
