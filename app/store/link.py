@@ -25,8 +25,10 @@ logger = logging.getLogger("app.store")
 
 COMMAND_S = 1.0
 """Most time of a command, repetition and connecting included."""
-STALL_S = 0.1
-"""The last part of it, which replies have that were there while this process was busy."""
+SLICES = 10
+"""Parts of it: a stall of this process uses up one of them, however long it is."""
+ATTEMPTS = 3
+"""How often a script may be late: then nothing was done, and it is Redis that answered."""
 ANSWER_S = 0.2
 """How long before its caller gives up a script no longer begins."""
 LEASE_MS, RENEW_S = 10_000, 3.0
@@ -167,10 +169,9 @@ class Link:
 
     async def before_deadline(self, name: str, *args: Any) -> Any:
         """Run a script that does nothing any more once its caller has given up; raises `Away`."""
-        until = time.monotonic() + COMMAND_S
-        while time.monotonic() < until:
-            deadline_ms = int(self._clock_ms + (until - ANSWER_S) * 1_000)
-            reply = await self.script(name, deadline_ms, *args)
+        for _ in range(ATTEMPTS):
+            until_s = time.monotonic() + COMMAND_S - ANSWER_S
+            reply = await self.script(name, int(self._clock_ms + until_s * 1_000), *args)
             if reply[0] != b"late":
                 return reply
             # This process had stalled, or another server answers.
@@ -197,9 +198,10 @@ class Link:
             loop.call_soon(self._send_batch)
         self._batch += sent
         futures = [future for _, future in sent]
-        _, late = await asyncio.wait(futures, timeout=COMMAND_S - STALL_S)
-        if late:  # Or this process has stalled, and the replies are about to be read.
-            _, late = await asyncio.wait(futures, timeout=STALL_S)
+        for _ in range(SLICES):
+            _, late = await asyncio.wait(futures, timeout=COMMAND_S / SLICES)
+            if not late:
+                break
         replies = [TimeoutError() if future in late else future.result() for future in futures]
         for reply in replies:
             if isinstance(reply, NoScriptError):
