@@ -125,6 +125,7 @@ async def test_where_redis_is_away_at_start_one_line_says_so_without_the_passwor
 async def test_the_start_warns_of_a_redis_that_may_evict(policy: str, server: RedisServer) -> None:
     await server.ask("CONFIG", "SET", "maxmemory-policy", policy)
     async with asyncio.timeout(100), three(count=1, url=server.url) as replicas:
-        said = replicas.replicas[0].process.said
-    assert (f"maxmemory-policy is {policy}" in said) is (policy != "noeviction")
-    assert ("set noeviction" in said) is (policy != "noeviction")
+        process = replicas.replicas[0].process
+        await until(lambda: "startup complete" in process.said)
+    assert (f"maxmemory-policy is {policy}" in process.said) is (policy != "noeviction")
+    assert ("set noeviction" in process.said) is (policy != "noeviction")
