@@ -9,72 +9,57 @@ import sys
 
 from app.check import check
 from app.main import app, installed_version
-from app.server import DrainingServer, listen, server_config, url_of
+from app.server import DrainingServer, listen, run_workers, url_of
 from app.settings import Settings, SettingsError
 from app.store import probe
 from app.telemetry import configure_logging
-from app.workers import run_workers
 
 logger = logging.getLogger("app.server")
 
 GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
-"""With Python's 700, 10 and 10 an eighth of the cost of relaying an event is garbage collection."""
+"""Events are many and live long, but hold no reference cycles: with Python's 700, 10 and 10 an
+eighth of the cost of relaying one is garbage collection."""
 
 
 def main() -> int:
     """Serve; return the process's exit status: 0 after a drain, 2 if it cannot start."""
-    parser = argparse.ArgumentParser(
-        prog="python -m app",
-        description="Serve imagesearch-proxy. Settings are environment variables: "
-        "docs/operations.md lists them.",
-    )
+    about = "Serve imagesearch-proxy. docs/operations.md lists its settings, environment variables."
+    looks = "say what is right and wrong in the settings, key and prices; no search, no cost"
+    parser = argparse.ArgumentParser(prog="python -m app", description=about)
     parser.add_argument("--version", action="version", version=installed_version())
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=["check"],
-        help="say what is right and wrong in the settings, key and prices; no search, no cost",
-    )
+    parser.add_argument("command", nargs="?", choices=["check"], help=looks)
     # What a worker of several is given by the process that starts them.
     parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.command:
-        return check()
+    return check() if given.command else serve(given.socket)
+
+
+def serve(inherited: int | None) -> int:
+    """Serve on a listening socket of our own, or as a worker on the one that is `inherited`."""
+    is_worker = inherited is not None
     try:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
         asyncio.run(probe(settings.redis_url.get_secret_value()))
-        is_worker = given.socket is not None
-        listener = socket.socket(fileno=given.socket) if is_worker else listen(settings)
+        listener = socket.socket(fileno=inherited) if is_worker else listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
-    collect_garbage_less_often()
-    as_json = settings.log_format == "json"
-    log = configure_logging(level=settings.log_level, as_json=as_json)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE)
+    log = configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
     try:
         if not is_worker:
             logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
         if settings.workers > 1 and not is_worker:
             return run_workers(settings, listener)
-        server = DrainingServer(
-            server_config(app, settings),
-            app,
-            settings.shutdown_grace_s,
-            parent_pipe=sys.stdin.fileno() if is_worker else None,
-        )
+        server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)
         server.run(sockets=[listener])
     finally:
         log.finish()
     return 0 if server.started else 1
-
-
-def collect_garbage_less_often() -> None:
-    """Events are many and live long, but hold no reference cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,72 @@
-"""`python -m app check`: what is right and what is wrong in the settings, without a paid call."""
+"""What an operator should know of the settings: at start, and by `python -m app check`."""
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from typing import Literal
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from app import errors
+from app.api.ops import several_workers
 from app.errors import ServiceError
 from app.guards.prices import Prices
-from app.settings import Settings, SettingsError, load
+from app.setting_types import TOOL_FEE
+from app.settings import SECRETS, Settings, SettingsError, dotenv_variables, load
 from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
 from app.upstream.lenient import as_list, as_object, as_text, parse
 
+CLIENT_KEY_MIN_CHARS = 16
+"""A shorter key can be guessed."""
+LIKENESS = 0.85
+"""`difflib`'s ratio from which a variable is a setting's name misspelt: one letter in seven."""
 NO_ANSWER = (errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable)
-State = Literal["right", "wrong", "unknown"]
-Finding = tuple[str, State, str]
-"""One line: what was looked at, how it is, and more about it."""
+
+Finding = tuple[str, str, str]
+"""What was looked at; whether it is `right`, `wrong` or `unknown`; and more about it."""
+
+
+def start_line(settings: Settings, version: str) -> str:
+    """Version, upstream, who may search, and budgets."""
+    clients = ", ".join(sorted(name for name, _ in settings.client_key_pairs))
+    ways = {
+        f"clients with a key ({clients})": clients,
+        "pages with a browser token": settings.token_secrets,
+        "anybody": settings.allow_anonymous,
+    }
+    who = ", ".join(way for way, is_open in ways.items() if is_open)
+    client, total = settings.budget_client_cny_per_day, settings.budget_total_cny_per_day
+    return (
+        f"imagesearch-proxy {version}; upstream: {settings.base_url}; may search: {who}; "
+        f"budgets in CNY per day: {client or 'none'} for a client, {total or 'none'} for all"
+    )
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What is hardly meant, or means what an operator may not expect, a sentence each."""
+    known = {name.upper() for name in (*Settings.model_fields, *(f"{one}_file" for one in SECRETS))}
+    given = {name.upper() for name in (*os.environ, *dotenv_variables())}
+    for name in sorted(given - known):
+        for like in get_close_matches(name, known, 1, LIKENESS):
+            yield f"{name}: unknown; is {like} meant?"
+    for client, key in settings.client_key_pairs:
+        if len(key) < CLIENT_KEY_MIN_CHARS:
+            least = f"{CLIENT_KEY_MIN_CHARS} characters"
+            yield f"CLIENT_KEYS: the key of {client} has less than {least}"
+    if 0 < settings.body_max_bytes < settings.image_max_bytes:
+        yield "BODY_MAX_BYTES: less than IMAGE_MAX_BYTES, so no such image can be uploaded"
+    if _has_budgets(settings) and not settings.redis_url:
+        yield "budgets are kept in memory: per process, and anew at a restart"
+    if _has_budgets(settings) and set(settings.tools_allowed) - {TOOL_FEE}:
+        yield "TOOLS_ALLOWED: only the fee of image_search counts to budgets"
+    if note := several_workers():
+        yield note
 
 
 def check() -> int:
-    """Print a line for each finding; 0 if nothing is wrong, else 1."""
+    """Print a line for each finding, without a paid call; 0 if nothing is wrong, else 1."""
     logging.disable()
     try:
         settings = load()
@@ -48,20 +92,19 @@ async def _models(settings: Settings) -> tuple[set[str], ServiceError | None]:
 
 
 def _findings(settings: Settings, names: set[str], error: ServiceError | None) -> Iterator[Finding]:
-    state: State = "wrong" if isinstance(error, NO_ANSWER) else "right"
+    state = "wrong" if isinstance(error, NO_ANSWER) else "right"
     said = error.detail if error else "It answers."
     yield "region", state, f"{settings.dashscope_region}: {settings.base_url}. {said}"
     workspace, proxy = settings.dashscope_workspace_id, settings.upstream_proxy.get_secret_value()
     yield "workspace", state if workspace else "right", workspace or "none"
     yield "proxy", state if proxy else "right", urlsplit(proxy).hostname or "none"
 
+    wanted = {settings.model, *settings.allowed_models}
+    missing = ", ".join(sorted(wanted - names))
     if isinstance(error, errors.UpstreamAuthFailed):
         yield "key", "wrong", "is refused; a key works in its own region only"
     else:
         yield ("key", "unknown", "could not be tried") if error else ("key", "right", "is accepted")
-
-    wanted = {settings.model, *settings.allowed_models}
-    missing = ", ".join(sorted(wanted - names))
     if not names:
         yield "model", "unknown", "could not be tried"
     elif missing:
@@ -71,6 +114,9 @@ def _findings(settings: Settings, names: set[str], error: ServiceError | None) -
 
     prices = Prices(settings)
     unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
-    limited = settings.budget_client_cny_per_day or settings.budget_total_cny_per_day
-    state = "right" if not unpriced else "wrong" if limited else "unknown"
+    state = "right" if not unpriced else "wrong" if _has_budgets(settings) else "unknown"
     yield "prices", state, f"set PRICES for {unpriced}" if unpriced else "known"
+
+
+def _has_budgets(settings: Settings) -> bool:
+    return bool(settings.budget_client_cny_per_day or settings.budget_total_cny_per_day)

@@ -12,15 +12,11 @@ from pydantic.dataclasses import dataclass
 
 Billed = Literal["no", "maybe"]
 
-FIELD_MAX_CHARS = 128
-"""Longest field name shown in an error; the name comes from the caller."""
-
+FIELD_MAX_CHARS = 128  # Longest field name shown in an error; the name comes from the caller.
 DEFAULT_RETRY_AFTER_S = {429: 2, 503: 5}
 """By status: these two always carry `Retry-After`, also when the wait is not known."""
-
 RETRYABLE = frozenset({408, 429, 500, 503, 504})
 """Statuses of failures that may pass by themselves; those with 502 differ."""
-
 DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
@@ -58,8 +54,8 @@ class ServiceError(Exception):
 
     `detail` is ours and never holds what the caller sent; it is the title where there is no more
     to say. `billed` is `maybe` when the upstream may have charged for the failed call.
-    `upstream_event` is the upstream's own failure event (type, data), if any: it is relayed before
-    the stream ends.
+    `upstream_event` is the upstream's own `response.failed` (type, data), if any: it is relayed
+    before the stream ends.
     """
 
     code: ClassVar[str]
@@ -104,9 +100,6 @@ class OwnError(ServiceError):
     """This service is at fault, or at its limit."""
 
 
-Branch = TypeVar("Branch", bound=ServiceError)
-
-
 class InvalidRequest(CallerError):
     """A field, or several, cannot be as sent."""
 
@@ -116,6 +109,9 @@ class InvalidRequest(CallerError):
     def of(cls, field: str, reason: str) -> Self:
         """The refusal of one field."""
         return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
+
+
+Branch = TypeVar("Branch", bound=ServiceError)
 
 
 def _leaf(branch: type[Branch], status: int, code: str, title: str) -> type[Branch]:

@@ -6,9 +6,10 @@ missing it can still be imported; it then refuses to start, and says which.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,9 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app import notes, telemetry
-from app.api import ops, responses, search, tokens, ui, usage
-from app.api.hosts import AllowedHosts
+from app import check, telemetry
+from app.api import clients, ops, responses, search, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
@@ -35,8 +35,7 @@ from app.runs import ReplicatedRuns, Runs
 from app.search import Searches
 from app.settings import Settings, SettingsError, load
 from app.store import Link
-from app.trace_export import exporting
-from app.tracing import Tracing
+from app.tracing import Tracing, exporting
 from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
@@ -45,13 +44,8 @@ EXPOSED_HEADERS = (*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Bufferi
 """What a page's script may read of a response of ours."""
 
 
-def create_app(
-    settings: Settings,
-    warnings: Sequence[str] = (),
-    *,
-    tracer_provider: TracerProvider | None = None,
-) -> FastAPI:
-    """Build the application; what needs an event loop is made when it starts, and warned of.
+def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
+    """Build the application; what needs an event loop is made when it starts.
 
     Spans go to `tracer_provider` or, without one, where `OTEL_*` variables say.
 
@@ -63,8 +57,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        logger.info(notes.start_line(settings, app.version))
-        for warning in (*warnings, *notes.warnings(settings)):
+        logger.info(check.start_line(settings, app.version))
+        for warning in check.warnings(settings):
             logger.warning(warning)
         with exporting(tracing, app.version):
             async with running_service(settings, metrics, upstream) as app.state.service:
@@ -85,7 +79,7 @@ def create_app(
         generate_unique_id_function=operation_id,
     )
     app.state.settings, app.state.error = settings, None
-    for part in (search, responses, ui, tokens, usage, ops):
+    for part in (search, responses, ui, clients, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
@@ -99,11 +93,9 @@ def add_middleware(
     app: FastAPI, settings: Settings, metrics: telemetry.Metrics, tracing: Tracing
 ) -> None:
     """Add all middleware, the innermost first: what is added last sees a request first."""
-    app.add_middleware(
-        AllowedHosts, allowed=settings.allowed_hosts, local_only=settings.allow_anonymous
-    )
-    app.add_middleware(ErrorResponses)
-    app.add_middleware(
+    add = app.add_middleware
+    add(ErrorResponses, settings)
+    add(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         # A token names the origin that it is for, and no preflight shows one.
@@ -112,13 +104,11 @@ def add_middleware(
         allow_headers=["*"],
         expose_headers=EXPOSED_HEADERS,
     )
-    app.add_middleware(
-        RequestContext, metrics=metrics, tracing=tracing, root_path=settings.root_path
-    )
+    add(RequestContext, metrics=metrics, tracing=tracing, root_path=settings.root_path)
     if settings.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+        add(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     # Outside of what replaces the peer's address by the forwarded one.
-    app.add_middleware(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies)
+    add(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies)
 
 
 @asynccontextmanager
@@ -161,14 +151,12 @@ def app_from_environment() -> FastAPI:
     """The application, or one whose start raises the `SettingsError` that is its `state.error`."""
     telemetry.keep_queries_out()
     try:
-        return create_app(load(), notes.misspelt())
+        return create_app(load())
     except SettingsError as exc:
         error = exc
 
-    @asynccontextmanager
-    async def refuse(_: FastAPI) -> AsyncIterator[None]:
+    def refuse(_: FastAPI) -> NoReturn:
         raise error
-        yield  # type: ignore[unreachable] # makes it a generator
 
     app = FastAPI(lifespan=refuse, openapi_url=None)
     app.state.error = error

@@ -42,10 +42,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """An image as it is sent upstream: an `http(s)` or `data:` URL in ASCII, and a digest.
+    """An image as it is sent upstream: an `http(s)` or `data:` URL, and a digest.
 
-    The digest is the SHA-256 of the uploaded bytes (for an `http(s)` URL, of the URL), so equal
-    images have equal digests however they were sent.
+    The URL is ASCII without quotes and backslashes. The digest is the SHA-256 of the uploaded bytes
+    (for an `http(s)` URL, of the URL): equal images have equal ones however they were sent.
     """
 
     url: bytes = field(repr=False)

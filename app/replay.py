@@ -1,22 +1,14 @@
 """What the log of a search says to a replica that did not do the search itself."""
 
 import json
-import time
 from collections.abc import Sequence
 
 from app import telemetry
 from app.errors import ServiceError
+from app.guards.budget import units
 from app.guards.prices import Estimate, Prices
-from app.guards.shared import units
 from app.models import Event, Status
-from app.results import (
-    Problem,
-    SearchCancelled,
-    SearchCompleted,
-    SearchFailed,
-    SearchResult,
-    Usage,
-)
+from app.results import Problem, SearchFailed, SearchResult, Usage
 from app.upstream.answer import AnswerBuilder, seen_so_far
 from app.upstream.lenient import as_count, as_text, parse_object
 from app.upstream.response_object import made_end
@@ -32,13 +24,11 @@ class Replay:
         """What has come so far, or the final state."""
         last = events[-1] if events else Event("", b"")
         match last.type:
-            case "search.completed":
-                return SearchResult(**dict(SearchCompleted.model_validate_json(last.data)))
-            case "search.cancelled":
-                return SearchResult(**dict(SearchCancelled.model_validate_json(last.data)))
+            case "search.completed" | "search.cancelled":
+                return SearchResult.model_validate_json(last.data)
             case "search.failed":
                 return SearchFailed.model_validate_json(last.data).result
-        return self._result(run_id, events, "in_progress", None)
+        return _result(run_id, events, "in_progress", None)
 
     def end(
         self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
@@ -48,7 +38,7 @@ class Replay:
             return [made_end(events, error, id=run_id)] if events else []
         request_id = telemetry.request_id.get()
         problem = Problem.of(error, request_id=request_id, search_id=run_id)
-        result = self._result(run_id, events, "failed", problem)
+        result = _result(run_id, events, "failed", problem)
         return [SearchFailed(error=problem, result=result).as_event()]
 
     def cost(self, events: Sequence[Event], estimate: str) -> int:
@@ -56,33 +46,24 @@ class Replay:
         if not events or not estimate:
             return 0
         known = json.loads(estimate)
-        usage = Usage.model_validate(known["usage"])
+        reserved = Estimate(known["model"], Usage(**known["usage"]), None)
         calls, shown_chars = seen_so_far(events)
-        cost = self._prices.unreported(
-            Estimate(known["model"], usage, None), calls=calls, shown_chars=shown_chars
-        )
+        cost = self._prices.unreported(reserved, calls=calls, shown_chars=shown_chars)
         return units(cost.total) if cost else 0
 
-    def _result(
-        self, run_id: str, events: Sequence[Event], status: Status, error: Problem | None
-    ) -> SearchResult:
-        begun = parse_object(events[0].data) or {} if events else {}
-        builder = AnswerBuilder()
-        for event in events:
-            builder.add(event)
-        answer = builder.answer(events)
-        return SearchResult(
-            id=run_id,
-            status=status,
-            outcome=answer.outcome,
-            model=answer.model or as_text(begun.get("model")),
-            text=answer.text,
-            results=answer.results,
-            searches=answer.searches,
-            usage=answer.usage,
-            warnings=["partial"] if error and answer.results else [],
-            error=error,
-            upstream_response_id=answer.response_id,
-            created_at=as_count(begun.get("created_at")),
-            completed_at=int(time.time()) if error else None,
-        )
+
+def _result(
+    run_id: str, events: Sequence[Event], status: Status, error: Problem | None
+) -> SearchResult:
+    begun = parse_object(events[0].data) or {} if events else {}
+    builder = AnswerBuilder()
+    for event in events:
+        builder.add(event)
+    return builder.result(
+        events,
+        run_id=run_id,
+        status=status,
+        model=as_text(begun.get("model")),
+        created_at=as_count(begun.get("created_at")),
+        error=error,
+    )

@@ -14,12 +14,9 @@ from app.errors import InvalidRequest, SearchNotFound, ServiceError, UpstreamRej
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, ResponsesRequest, digest_of
 from app.runs import Opened, OpenRequest
-from app.upstream.failures import FAILED
 from app.upstream.response_object import made_end
 
-BODY = "response"
-"""Type under which the log holds an answer that came as one JSON body."""
-
+BODY = "response"  # Type under which the log holds an answer that came as one JSON body.
 CALLERS_FAULT = frozenset({200, 400})
 """Statuses of a refusal that is about the request; 200 is that of an answer that failed."""
 
@@ -40,15 +37,12 @@ class Responses(UseCase):
         memory: MemoryReservation,
         key: str | None,
     ) -> Opened:
-        """Return a reader of the call; see `Runs.open` for what it raises.
-
-        `memory` is what the caller holds for the request; the call keeps the payload's part of it.
-        """
+        """Return a reader, as `Runs.open` does; a new call keeps its part of `memory`."""
         repeatable = (client.name, key, request.digest) if key is not None else secrets.token_hex()
         wanted = OpenRequest(
             owner=client,
             fingerprint=digest_of("/v1", repeatable),
-            start=partial(ResponsesCall, self, client, request, memory=memory),
+            start=partial(ResponsesCall, self, client, [request], memory=memory),
             key=key,
             resumable=False,
             listed=False,
@@ -62,15 +56,12 @@ class Responses(UseCase):
     async def fetch(
         self, client: Client, method: str, response_id: str, tail: str = "", **params: str
     ) -> bytes:
-        """Ask the upstream about an answer that it keeps for this client; JSON text.
-
-        Raises `SearchNotFound` when there is none, or it is another's: no difference is shown.
-        """
+        """Ask about an answer that the upstream keeps; `SearchNotFound` also for another's."""
         try:
             await self.guards.responses.check(response_id, client.name)
         except InvalidRequest as exc:
             raise SearchNotFound("No such response, or it is no longer kept.") from exc
-        async with self.guards.capacity.place():
+        async with self.guards.place():
             return await self.upstream.fetch(method, f"/responses/{response_id}{tail}", params)
 
 
@@ -99,8 +90,8 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
             event = Event("response.completed", b'{"response":%b}' % event.data)
         self.add(event)
         run = self.case.runs.get(self.run_id)
-        if run and self._streams and self.response_id:
-            self.case.runs.name(run, name_of(self.response_id))
+        if run and self._streams and self.answer.response_id:
+            self.case.runs.name(run, name_of(self.answer.response_id))
         return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
@@ -108,11 +99,11 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         self.finish(error, cancelled=cancelled)
         if not self._streams or not (error or cancelled):
             return []
-        if error and error.upstream_event and error.upstream_event[0] == FAILED:
+        if error and error.upstream_event:
             return [Event(*error.upstream_event)]
-        unknown_id = f"resp_{secrets.token_hex(16)}"
-        members = {"id": unknown_id, "model": self.model, "created_at": self.created_at}
-        return [made_end(self.log_events, error, **members)]
+        made_id = f"resp_{secrets.token_hex(16)}"
+        known = {"id": made_id, "model": self.model, "created_at": self.created_at}
+        return [made_end(self.log.events, error, **known)]
 
 
 def _as_callers_error(rejected: ServiceError) -> ServiceError:

@@ -3,7 +3,6 @@
 Each type is written once: these models validate, serialize and document. Money is in CNY.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -232,38 +231,3 @@ class SearchCancelled(SearchResult, SyntheticEvent):
 
 
 SYNTHETIC_EVENTS = tuple(SyntheticEvent.__subclasses__())
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the upstream's events add up to so far. `status` is `None` before a terminal event.
-
-    `calls` holds what each call of the search tool found.
-    """
-
-    status: Literal["completed", "incomplete"] | None = None
-    text: str = ""
-    calls: tuple[SearchResults, ...] = ()
-    usage: Usage | None = None
-    response_id: str | None = None
-    model: str | None = None
-
-    @property
-    def results(self) -> list[Match]:
-        """All matches, in the order of the calls."""
-        return [match for call in self.calls for match in call.results]
-
-    @property
-    def searches(self) -> list[ImageSearch]:
-        """The calls, with the number of their matches."""
-        return [
-            ImageSearch(image=call.image, bbox=call.bbox, count=len(call.results))
-            for call in self.calls
-        ]
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """Whether anything was found; `None` while it cannot be known."""
-        if self.calls:
-            return "matched" if any(call.results for call in self.calls) else "no_match"
-        return "tool_skipped" if self.status else None

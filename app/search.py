@@ -27,14 +27,11 @@ class Searches(UseCase):
         resumable: bool = True,
         background: bool = False,
     ) -> Opened:
-        """Return a reader of the search; see `OpenRequest`, and `Runs.open` for what it raises.
-
-        `memory` is what the caller holds for the images; a new search keeps their part of it.
-        """
+        """Return a reader, as `Runs.open` does; a new search keeps its part of `memory`."""
         request = OpenRequest(
             owner=client,
             fingerprint=spec.fingerprint(client),
-            start=partial(Search, self, client, spec, memory=memory),
+            start=partial(Search, self, client, [spec], memory=memory),
             key=key,
             fresh=fresh,
             resumable=resumable,

@@ -8,18 +8,11 @@ import re
 import ssl
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from ipaddress import ip_network
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import (
-    AfterValidator,
-    AnyUrl,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 YEAR_S = 31_536_000
@@ -61,6 +54,9 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=YEAR_S)]
 Count = Annotated[int, Field(ge=0)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Lower = BeforeValidator(str.lower)
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Lower]
+LogFormat = Annotated[Literal["json", "text"], Lower]
 
 
 class Rate(NamedTuple):
@@ -108,7 +104,7 @@ def parse_prices(text: str) -> PriceTable:
     """Prices by model from JSON: one object of `input` and `output`, or a list of tiers."""
     try:
         return PriceTable.model_validate_json(text or "{}")
-    except ValidationError as exc:
+    except ValueError as exc:
         example = '{"a-model": {"input": 2, "output": 8}}'
         raise ValueError(f"must be JSON like {example}, or tiers of rising up_to") from exc
 
@@ -163,10 +159,10 @@ def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from exc
 
 
-def check_url(text: str, pattern: re.Pattern[str] = BASE_URL) -> None:
+def check_url(text: str, pattern: re.Pattern[str]) -> None:
     try:
         valid = not text or bool(pattern.fullmatch(text) and AnyUrl(text))
-    except ValidationError:  # Of the address or port.
+    except ValueError:  # Of the address or port.
         valid = False
     if not valid:
         raise ValueError("must be a URL with a possible host and port, and without a query")
@@ -200,3 +196,16 @@ def checked(parse: Callable[[str], object]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+Networks = Annotated[Words, AfterValidator(check_networks)]
+Hosts = Annotated[Words, AfterValidator(check_hosts)]
+Origins = Annotated[Words, AfterValidator(check_origins)]
+BaseUrl = Annotated[str, checked(partial(check_url, pattern=BASE_URL))]
+ProxyUrl = Annotated[SecretStr, checked(partial(check_url, pattern=PROXY_URL))]
+RedisUrl = Annotated[SecretStr, checked(check_redis_url)]
+CaFile = Annotated[str, checked(check_ca_file)]
+UpstreamKey = Annotated[SecretStr, checked(check_upstream_key)]
+ClientKeys = Annotated[SecretStr, checked(parse_client_keys)]
+TokenSecrets = Annotated[SecretStr, checked(parse_token_secrets)]
+Prices = Annotated[str, checked(parse_prices)]

@@ -6,24 +6,16 @@ Read once at start, from the environment, `NAME_FILE` variables (for secrets), `
 """
 
 import os
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ByteSize,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from app import setting_types as types
-from app.setting_types import Count, Money, Seconds, Words, checked
+from app.setting_types import Count, Money, Seconds, Words
 
 SECRETS_DIR = Path("/run/secrets")
 NOT_SET = SecretStr("")
@@ -82,13 +74,11 @@ class Settings(BaseSettings):
     """Token that `/metrics` asks for (`Authorization: Bearer`); empty: open."""
     shutdown_grace_s: Seconds = 20
     """How long searches under way may go on at shutdown."""
-    trusted_proxies: Annotated[Words, AfterValidator(types.check_networks)] = ()
+    trusted_proxies: types.Networks = ()
     """Comma-separated CIDRs whose `X-Forwarded-For` is believed."""
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)
-    ] = "info"
+    log_level: types.LogLevel = "info"
     """Least level that is logged."""
-    log_format: Annotated[Literal["json", "text"], BeforeValidator(str.lower)] = "json"
+    log_format: types.LogFormat = "json"
     """One JSON object a line, or plain text."""
     log_prompts: bool = False
     """Log the prompt of each search when it ends."""
@@ -97,9 +87,9 @@ class Settings(BaseSettings):
     web_page: bool = True
     """Serve the web page at `/`."""
 
-    dashscope_api_key: Annotated[SecretStr, checked(types.check_upstream_key)] = NOT_SET
+    dashscope_api_key: types.UpstreamKey = NOT_SET
     """The key for DashScope. It never leaves the server."""
-    dashscope_base_url: Annotated[str, checked(types.check_url)] = ""
+    dashscope_base_url: types.BaseUrl = ""
     """Base URL of the Responses API; wins over workspace and region."""
     dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     """Workspace, such as `ws-0123456789abcdef`."""
@@ -109,11 +99,9 @@ class Settings(BaseSettings):
     """Comma-separated models callers may name; empty: the documented list."""
     model: str = "qwen3.7-plus"
     """Model of requests that name none."""
-    upstream_proxy: Annotated[
-        SecretStr, checked(lambda text: types.check_url(text, types.PROXY_URL))
-    ] = NOT_SET
+    upstream_proxy: types.ProxyUrl = NOT_SET
     """Proxy for calls to the upstream: an `http`, `https` or `socks5` URL."""
-    upstream_ca_file: Annotated[str, checked(types.check_ca_file)] = ""
+    upstream_ca_file: types.CaFile = ""
     """File of certificates (PEM) that the upstream's is checked with; empty: the public ones."""
     upstream_connect_timeout_s: Seconds = 5
     """Longest wait for a connection."""
@@ -178,22 +166,22 @@ class Settings(BaseSettings):
     """Most bytes of all searches' events."""
     response_owner_ttl_s: Seconds = 604_800
     """How long an upstream response can be followed up by its client."""
-    redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
+    redis_url: types.RedisUrl = NOT_SET
     """Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that serve, on one address; more than 1 need `REDIS_URL`."""
 
-    client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
+    client_token_secret: types.TokenSecrets = NOT_SET
     """Signs browser tokens; comma-separated: the first signs, all verify."""
     client_token_ttl_s: Annotated[int, Field(ge=1, le=types.YEAR_S)] = 900
     """Longest life of a browser token, in seconds."""
     allow_anonymous: bool = False
     """Serve callers without a key."""
-    client_keys: Annotated[SecretStr, checked(types.parse_client_keys)] = NOT_SET
+    client_keys: types.ClientKeys = NOT_SET
     """Who may search: `name:key`, comma-separated."""
-    allowed_hosts: Annotated[Words, AfterValidator(types.check_hosts)] = ()
+    allowed_hosts: types.Hosts = ()
     """Comma-separated names that `Host` may have; empty: any, or local ones if anonymous."""
-    cors_origins: Annotated[Words, AfterValidator(types.check_origins)] = ()
+    cors_origins: types.Origins = ()
     """Comma-separated origins whose pages may search, or `*`."""
     rate_limit: Annotated[str, Field(pattern=types.RATE)] = "60/minute"
     """Requests a caller may make; 0: any number."""
@@ -207,51 +195,34 @@ class Settings(BaseSettings):
     """Most that all together may spend in a UTC day, in CNY."""
     tools_allowed: Words = ("image_search",)
     """Comma-separated tools that `/v1` callers may name."""
-    prices: Annotated[str, checked(types.parse_prices)] = ""
+    prices: types.Prices = ""
     """Prices in JSON, over the built-in table."""
     cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
     """CNY for one USD, for built-in prices that are in USD."""
 
-    @field_validator("dashscope_region")
+    @field_validator("dashscope_region", "model", "search_max_bytes", "workers", "client_keys")
     @classmethod
-    def _has_an_address(cls, region: str, info: ValidationInfo) -> str:
-        known = info.data.get("dashscope_base_url") or info.data.get("dashscope_workspace_id")
-        if not known and region not in SHARED_HOSTS:
-            raise ValueError("this region has no shared host; set DASHSCOPE_WORKSPACE_ID too")
-        return region
-
-    @field_validator("model")
-    @classmethod
-    def _is_allowed(cls, model: str, info: ValidationInfo) -> str:
-        if model not in (info.data.get("allowed_models") or IMAGE_SEARCH_MODELS):
-            raise ValueError("must be one of ALLOWED_MODELS, or without those a documented one")
-        return model
-
-    @field_validator("search_max_bytes")
-    @classmethod
-    def _holds_an_answer(cls, size: ByteSize, info: ValidationInfo) -> ByteSize:
-        # A list of results stands four times in a log.
-        least = 4 * info.data.get("upstream_max_event_bytes", 0) + 1_048_576
-        if 0 < size < least:
-            raise ValueError(f"must be at least 4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}")
-        return size
-
-    @field_validator("workers")
-    @classmethod
-    def _share_a_store(cls, workers: int, info: ValidationInfo) -> int:
-        # Else a reader that comes back would find its search in one of them only.
-        if workers > 1 and not info.data.get("redis_url", True):
-            raise ValueError("more than 1 need REDIS_URL")
-        return workers
-
-    @field_validator("client_keys")
-    @classmethod
-    def _somebody_may_search(cls, keys: SecretStr, info: ValidationInfo) -> SecretStr:
-        # A value that was refused is missing here, and reported in a line of its own.
-        others = info.data.get("allow_anonymous", True), info.data.get("client_token_secret", True)
-        if not (keys or any(others)):
-            raise ValueError(OPEN_RELAY)
-        return keys
+    def _agrees_with_others(cls, value: Any, info: ValidationInfo) -> Any:
+        others = info.data  # Without those that were refused, which are reported by themselves.
+        match info.field_name:
+            case "dashscope_region" if value not in SHARED_HOSTS:
+                if not (others.get("dashscope_base_url") or others.get("dashscope_workspace_id")):
+                    raise ValueError("this region has no shared host; set DASHSCOPE_WORKSPACE_ID")
+            case "model" if value not in (others.get("allowed_models") or IMAGE_SEARCH_MODELS):
+                raise ValueError("must be one of ALLOWED_MODELS, or without those a documented one")
+            case "search_max_bytes" if value > 0:
+                # A list of results stands four times in a log.
+                least = 4 * others.get("upstream_max_event_bytes", 0) + 1_048_576
+                if value < least:
+                    rule = f"4 x UPSTREAM_MAX_EVENT_BYTES + 1 MiB = {least}"
+                    raise ValueError(f"must be at least {rule}")
+            case "workers" if value > 1 and not others.get("redis_url", True):
+                raise ValueError("more than 1 need REDIS_URL")
+            case "client_keys" if not value:
+                ways = others.get("allow_anonymous", True), others.get("client_token_secret", True)
+                if not any(ways):
+                    raise ValueError(OPEN_RELAY)
+        return value
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -289,9 +260,7 @@ class Settings(BaseSettings):
         return types.parse_prices(self.prices)
 
 
-SECRETS = tuple(
-    name for name, field in Settings.model_fields.items() if field.annotation is SecretStr
-)
+SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
 """Settings that may also be given as the path of a file, in `NAME_FILE`."""
 
 
@@ -319,10 +288,14 @@ def load(**values: Any) -> Settings:
     return settings
 
 
+def dotenv_variables(env_file: Any = ".env") -> Mapping[str, str | None]:
+    """What the file says, settings or not, by names in lower case."""
+    return DotEnvSettingsSource(Settings, env_file=env_file).env_vars
+
+
 def _from_files(values: dict[str, Any], wrong: dict[str, str]) -> dict[str, Any]:
     """The secrets of files that `NAME_FILE` names; those that cannot be read go to `wrong`."""
-    dotenv = DotEnvSettingsSource(Settings, env_file=values.get("_env_file", ".env")).env_vars
-    found: dict[str, Any] = {}
+    dotenv, found = dotenv_variables(values.get("_env_file", ".env")), dict[str, Any]()
     for name in SECRETS:
         path = os.environ.get(f"{name.upper()}_FILE") or dotenv.get(f"{name}_file")
         if path and not os.environ.get(name.upper()) and name not in values:

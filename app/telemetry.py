@@ -1,20 +1,24 @@
-"""What operators see: JSON log lines with their context, and metrics."""
+"""What operators see: log lines with their context, and metrics."""
 
 import asyncio
 import json
 import logging
 import os
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from queue import Full, Queue
+from threading import Thread
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.errors import CallerError, Draining, Overloaded, UpstreamError, leaves
-from app.log_queue import LINE_MAX_BYTES, LogQueue, dropped, shortened
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 search_id: ContextVar[str] = ContextVar("search_id", default="")
@@ -31,29 +35,29 @@ REFRESH_S = 1
 REFUSALS = (CallerError, Overloaded, Draining)
 """Errors that are counted as refusals; the others are failures of requests that were accepted."""
 
-QUIET_LOGGERS = (
-    *("httpx", "httpcore", "urllib3", "asyncio"),
-    *("PIL", "python_multipart", "sse_starlette"),
+QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
+"""Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
+
+LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048
+"""Of the log: at most 16 MiB wait to be written."""
+LAST_LINES_S = 1
+"""How long the last lines may take at the end of the process."""
+
+dropped = Counter(
+    "imagesearch_log_dropped_total", "Log lines dropped, as nobody read them.", registry=None
 )
-"""Libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
+"""Of the process: every registry of metrics shows it."""
 
 
 class Timing:
     """How long a request's phases took, for `Server-Timing`."""
 
     def __init__(self) -> None:
-        self._at_s = time.perf_counter()
-        self._phases_s: dict[str, float] = {}
-
-    def lap(self, phase: str) -> None:
-        """What has passed since the last phase was this one, or more of it."""
-        now_s = time.perf_counter()
-        self._phases_s[phase] = self._phases_s.get(phase, 0) + now_s - self._at_s
-        self._at_s = now_s
+        self.ended_at_s, self.phases_s = time.perf_counter(), defaultdict[str, float](float)
 
     def __str__(self) -> str:
         """The header's value: durations in milliseconds."""
-        return ", ".join(f"{phase};dur={s * 1_000:.1f}" for phase, s in self._phases_s.items())
+        return ", ".join(f"{phase};dur={s * 1_000:.1f}" for phase, s in self.phases_s.items())
 
 
 timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
@@ -61,9 +65,10 @@ timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
 
 
 def lap(phase: str) -> None:
-    """Note that a phase of the request ends now."""
+    """What has passed since the request's last phase was this one, or more of it."""
     if running := timing.get():
-        running.lap(phase)
+        began_at_s, running.ended_at_s = running.ended_at_s, time.perf_counter()
+        running.phases_s[phase] += running.ended_at_s - began_at_s
 
 
 class Metrics:
@@ -167,25 +172,75 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _json(fields: dict[str, Any]) -> str:
     """The fields as JSON; where that is too long for a line, the longest texts are shortened."""
-    text, most_bytes = json.dumps(fields, ensure_ascii=False, default=str), LINE_MAX_BYTES
-    while len(text.encode(errors="backslashreplace")) > LINE_MAX_BYTES:
+    most_bytes = LINE_MAX_BYTES
+    while len(_utf8(text := json.dumps(fields, ensure_ascii=False, default=str))) > LINE_MAX_BYTES:
         most_bytes //= 2
-        shorter = {
-            name: shortened(str(value), most_bytes) if isinstance(value, str | dict) else value
+        fields = {
+            name: _shortened(str(value), most_bytes) if isinstance(value, str | dict) else value
             for name, value in fields.items()
         }
-        text = json.dumps(shorter, ensure_ascii=False, default=str)
     return text
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+def _shortened(text: str, most_bytes: int) -> str:
+    """The text, or its beginning and end, in so many bytes of UTF-8."""
+    data = _utf8(text)
+    if len(data) <= most_bytes:
+        return text
+    half = max(1, most_bytes // 2 - 2)
+    return f"{data[:half].decode(errors='ignore')}…{data[-half:].decode(errors='ignore')}"
+
+
+class LogQueue(logging.Handler):
+    """Formats lines where they are logged, whose context they need; a thread writes them to stdout.
+
+    A pipe that nobody reads must not stop the event loop: what finds the queue full is dropped and
+    counted.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._lines: Queue[bytes | None] = Queue(QUEUE_MAX_LINES)
+        self._writer = Thread(target=self._write, daemon=True)
+        self._writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line, or drop it: nobody waits."""
+        try:
+            self._lines.put_nowait(_utf8(_shortened(self.format(record), LINE_MAX_BYTES)))
+        except Full:
+            dropped.inc()
+        except Exception:  # noqa: BLE001 - a record that cannot be formatted, as logging has it
+            self.handleError(record)
+
+    def finish(self) -> None:
+        """Let the last lines be written; a pipe that nobody reads does not hold up the exit."""
+        with suppress(Full):
+            self._lines.put_nowait(None)
+        self._writer.join(LAST_LINES_S)
+
+    def _write(self) -> None:
+        # Without a buffer, whose lock a stalled write would hold at the exit.
+        while (text := self._lines.get()) is not None:
+            line = text + b"\n"
+            try:
+                while line:
+                    line = line[os.write(sys.stdout.fileno(), line) :]
+            except OSError:
+                dropped.inc()
 
 
 def configure_logging(*, level: str, as_json: bool) -> LogQueue:
     """Send the logs of the service and the server to stdout, in one form. `finish` it last."""
     text = TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     handler = LogQueue(JsonFormatter() if as_json else text)
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    for name in QUIET_LOGGERS:
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     return handler
 

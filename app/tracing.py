@@ -2,13 +2,18 @@
 
 Names follow OpenTelemetry's conventions for HTTP and for generative AI. No span holds a text of the
 caller's: no prompt, address, key or token. `traceparent` (W3C) is taken from callers; the upstream
-is sent none.
+is sent none. A collector that is slow or gone delays nothing: a thread sends, within bounds of time
+and memory, and what finds its queue full is dropped.
 """
 
+import logging
+import os
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, TracerProvider
@@ -18,33 +23,48 @@ from opentelemetry.util.types import AttributeValue
 from app import telemetry
 from app.models import Event, ResponsesRequest, SearchSpec, UpstreamCall
 from app.results import SearchResult, SearchResults
+from app.settings import dotenv_variables
 from app.upstream.answer import CALL, ITEM_ADDED
+
+if TYPE_CHECKING:  # Of the extra `otel`.
+    from opentelemetry.sdk import trace as sdk
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+"""ASGI's, of a request."""
+Known = Mapping[str, AttributeValue | None]
+"""Attributes by name; `None` where one is not known. Set at once: each call takes a lock."""
 
 NAME = "imagesearch-proxy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERRORS = 500
 PROPAGATOR = TraceContextTextMapPropagator()
-TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
+TOOL: Known = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
 FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
 
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+TIMEOUT_S = 3
+"""Longest export, repetitions included, unless the environment says otherwise."""
+STOP_S = 1
+"""How long the last spans may take at the end of the process."""
 
-Scope = MutableMapping[str, Any]
-"""ASGI's, of a request."""
 
-
-Known = Mapping[str, AttributeValue]
-"""Attributes by name; `None` where one is not known. Set at once: each call takes a lock."""
-
-
-class RequestTrace(NamedTuple):
-    """What makes the spans of a request's work, and the span that they stand under."""
+class Parent(NamedTuple):
+    """A span, and what makes those under it."""
 
     tracer: Tracer
     span: Span
 
+    def begin(self, name: str, kind: SpanKind, attributes: Known) -> Span:
+        """A span under this one."""
+        context = trace.set_span_in_context(self.span)
+        return self.tracer.start_span(name, context, kind, _known(attributes))
 
-current: ContextVar[RequestTrace | None] = ContextVar("trace", default=None)
-"""That of the request. A run's task has the one of the request that started it."""
+
+current: ContextVar[Parent | None] = ContextVar("trace", default=None)
+"""Of the request. A run's task has that of the request that started it."""
 
 
 class Tracing:
@@ -64,7 +84,7 @@ class Tracing:
             SpanKind.SERVER,
             {"http.request.method": method, "url.scheme": scope["scheme"]},
         )
-        current.set(RequestTrace(self.tracer, span))
+        current.set(Parent(self.tracer, span))
         telemetry.trace_id.set(trace.format_trace_id(span.get_span_context().trace_id))
         return span
 
@@ -80,7 +100,7 @@ def end_request(span: Span, scope: Scope, status: int) -> None:
         span.set_status(StatusCode.ERROR)
     code = error.code if error else None
     known = {"http.response.status_code": status, "http.route": route, "error.type": code}
-    span.set_attributes(_without_none(known))
+    span.set_attributes(_known(known))
     span.end()
 
 
@@ -91,23 +111,20 @@ class CallSpan:
     """
 
     def __init__(self, request: SearchSpec | ResponsesRequest, call: UpstreamCall) -> None:
-        self._span: Span = INVALID_SPAN
+        self._own: Parent | None = None
         self._tools: list[Span] = []
         self._began_at = time.monotonic()
         if under := current.get():
-            self._tracer = under.tracer
-            context = trace.set_span_in_context(under.span)
-            streams = request.stream if isinstance(request, ResponsesRequest) else True
             known: Known = {
                 "gen_ai.operation.name": "chat",
                 "gen_ai.provider.name": "dashscope",
                 "gen_ai.request.model": request.model,
-                "gen_ai.request.stream": streams,
+                "gen_ai.request.stream": isinstance(request, SearchSpec) or request.stream,
                 "gen_ai.request.max_tokens": request.max_output_tokens,
             }
-            self._span = call.span = self._tracer.start_span(
-                f"chat {request.model}", context, SpanKind.CLIENT, _without_none(known)
-            )
+            call.span = under.begin(f"chat {request.model}", SpanKind.CLIENT, known)
+            self._own = Parent(under.tracer, call.span)
+        self._span = call.span
 
     def first_event(self) -> None:
         """The first event has come."""
@@ -116,20 +133,15 @@ class CallSpan:
 
     def add(self, event: Event, found: SearchResults | None) -> None:
         """Take in an event, which may begin a call of the tool, or end one with what it found."""
-        if not self._span.is_recording():
-            return
-        if event.type == ITEM_ADDED and CALL.encode() in event.data:
-            context = trace.set_span_in_context(self._span)
-            tool = self._tracer.start_span("execute_tool image_search", context, attributes=TOOL)
-            self._tools.append(tool)
+        if self._own and event.type == ITEM_ADDED and CALL.encode() in event.data:
+            name = "execute_tool image_search"
+            self._tools.append(self._own.begin(name, SpanKind.INTERNAL, TOOL))
         elif found and self._tools:
             self._tools[0].set_attribute("imagesearch.results", len(found.results))
             self._tools.pop(0).end()
 
     def end(self, result: SearchResult) -> None:
         """End it, with what came of it."""
-        if not self._span.is_recording():
-            return
         usage, error = result.usage, result.error
         known: Known = {
             "gen_ai.response.id": result.upstream_response_id,
@@ -140,12 +152,51 @@ class CallSpan:
             "imagesearch.outcome": result.outcome,
             "error.type": error.code if error else None,
         }
-        self._span.set_attributes(_without_none(known))
+        self._span.set_attributes(_known(known))
         if error:
             self._span.set_status(StatusCode.ERROR)
         for span in (*self._tools, self._span):
             span.end()
 
 
-def _without_none(attributes: Known) -> Known:
+def _known(attributes: Known) -> dict[str, AttributeValue]:
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+@contextmanager
+def exporting(tracing: Tracing, version: str) -> Iterator[None]:
+    """Trace meanwhile, if an endpoint is configured; `.env` may hold the variables too."""
+    for name, value in dotenv_variables().items():
+        if name.startswith("otel_") and value:
+            os.environ.setdefault(name.upper(), value)
+    provider = _exporter(version) if any(map(os.environ.get, ENDPOINTS)) else None
+    if provider is None:
+        yield
+        return
+    tracing.tracer = provider.get_tracer(NAME, version)
+    try:
+        yield
+    finally:
+        tracing.tracer = None
+        stopping = Thread(target=provider.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
+
+
+def _exporter(version: str) -> "sdk.TracerProvider | None":
+    """The SDK as the `OTEL_*` variables configure it; what traces nothing does not load it."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
+        from opentelemetry.sdk import resources  # noqa: PLC0415
+        from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError:
+        logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
+        return None
+    own = resources.Resource.create({"service.name": NAME, "service.version": version})
+    resource = own.merge(resources.OTELResourceDetector().detect())
+    timeout_s = None if any(map(os.environ.get, TIMEOUTS)) else TIMEOUT_S
+    provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = trace_exporter.OTLPSpanExporter(timeout=timeout_s)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider

@@ -21,24 +21,22 @@ from bench.results import Table, spread, table_text, targets, targets_text
 from bench.running import running
 from bench.subjects import Subject, subjects
 
-# What ends a subject's turn and not the bench; the bench then fails as a whole.
 BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
 LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
-PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS")
+PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS", "BENCH_WITH")
 HELP = f"""\
 Measure this service beside nginx, a plain relay and others, as the environment chooses:
 
   BENCH_REPEATS=5           repeats of everything (3); a figure is the median, with least and most
   BENCH_QUICK=1             small loads, about a minute; proves nothing
-  BENCH_SUBJECTS=a,b        some of: nginx, service, previous, relay, litellm
+  BENCH_SUBJECTS=a,b        some of: nginx, service, with, previous, relay, litellm
   BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)}
   BENCH_LITELLM=1           LiteLLM's proxy too; `pip install litellm[proxy]` in .venv-litellm
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
-  BENCH_PREVIOUS_PYTHON=…   its Python (the one that runs this)
+  BENCH_WITH="NAME=value …"  this service with more settings; UPSTREAM stands for its URL
 
-It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. Without
-{", ".join(PARTIAL)} and failures, the result goes to
-bench/results/bench.json. docs/performance.md says what the figures mean."""
+It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. A whole run
+is kept in bench/results/bench.json. docs/performance.md says what the figures mean."""
 
 
 def main() -> int:
@@ -104,8 +102,8 @@ def _keep(table: Table, plan: Plan) -> None:
         "targets": targets(table),
         "subjects": table,
     }
-    result = ROOT / "bench" / "results" / "bench.json"
-    result.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+    (ROOT / "bench" / "results" / "bench.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ http = httpx.AsyncClient(timeout=None, limits=httpx.Limits(max_connections=None)
 @app.post("/search/stream")
 async def stream(request: Request) -> EventSourceResponse:
     """Relay the events."""
-    return EventSourceResponse(_events(await _payload(request)))
+    return EventSourceResponse(_events(await _payload(request)), ping=600)
 
 
 @app.post("/search")

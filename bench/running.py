@@ -20,8 +20,7 @@ from bench.processes import ROOT, Server, cpu_s, family, free_port, memory_bytes
 from bench.subjects import Subject
 from bench.upstream import Answer
 
-# Of streams that are held: neither a flood nor a trickle, however fast the subject is.
-OPENING_AT_ONCE = 20
+OPENING_AT_ONCE = 20  # of streams that are held: neither a flood nor a trickle
 TIMEOUT_S = 120.0  # for all streams to open, and for all to end: longer, and something is broken
 SETTLE_S = 0.2  # between the last opening and the release, for work that was put off
 STALL_S = 0.1

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,6 @@ RESPONSES = "/v1/responses"
 CLIENT_KEY = "bench-client-key-2f6c1e80a94d47b5"
 LITELLM_KEY = "sk-bench-proxy"
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
-DEBIAN_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 IMAGE_URL, URL = "https://pictures.example/asked.jpg", "https://pictures.example/a.jpg"
 BOUNDARY = b"bench-5f0c1d7e"
 PART = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n"
@@ -86,11 +86,12 @@ def subjects(env: Mapping[str, str]) -> list[Subject]:
     api = Api("/search", last=b"event: search.completed\n", key=CLIENT_KEY)
     found = [
         Subject("nginx", Api(RESPONSES), _nginx),
-        Subject("service", api, partial(_service, ROOT, sys.executable), is_service=True),
+        Subject("service", api, partial(_service, ROOT, ""), is_service=True),
     ]
+    if more := env.get("BENCH_WITH"):
+        found.append(Subject("with", api, partial(_service, ROOT, more), is_service=True))
     if checkout := env.get("BENCH_PREVIOUS"):
-        python = env.get("BENCH_PREVIOUS_PYTHON") or sys.executable
-        server = partial(_service, Path(checkout).resolve(), python)
+        server = partial(_service, Path(checkout).resolve(), "")
         found.append(Subject("previous", api, server, is_service=True))
     found.append(Subject("relay", Api("/search"), _relay))
     if env.get("BENCH_LITELLM"):
@@ -98,7 +99,7 @@ def subjects(env: Mapping[str, str]) -> list[Subject]:
     return found
 
 
-def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
+def _service(checkout: Path, more: str, _: Path, ports: Ports) -> Server:
     """`python -m app`, limits high, asked by a trusted proxy as in production: it keeps alive."""
     env = {"PYTHONPATH": str(checkout), "HOST": "127.0.0.1", "PORT": str(ports[0])}
     env |= {"DASHSCOPE_API_KEY": "sk-bench", "CLIENT_KEYS": f"bench:{CLIENT_KEY}"}
@@ -106,11 +107,13 @@ def _service(checkout: Path, python: str, _: Path, ports: Ports) -> Server:
     env |= {"RATE_LIMIT": "10000000/minute", "BUDGET_CLIENT_CNY_PER_DAY": "1000000000"}
     env |= {"CAPACITY": "10000", "TRUSTED_PROXIES": "127.0.0.1/32"}
     env |= {"IMAGE_INFLIGHT_MAX_BYTES": "1073741824"}
-    return Server([python, "-m", "app"], ports[0], "/readyz", env)
+    more = more.replace("UPSTREAM", f"http://127.0.0.1:{ports[1]}")
+    env |= dict(setting.split("=", 1) for setting in more.split())
+    return Server([sys.executable, "-m", "app"], ports[0], "/readyz", env)
 
 
 def _nginx(folder: Path, ports: Ports) -> Server:
-    program = shutil.which("nginx", path=DEBIAN_PATH)
+    program = shutil.which("nginx", path=f"/usr/sbin:{os.environ['PATH']}")
     if not program:
         raise ServerFailed("nginx is not installed: apt-get install nginx-light")
     conf = _filled_in("nginx.conf", folder, ports)
@@ -120,7 +123,7 @@ def _nginx(folder: Path, ports: Ports) -> Server:
 def _relay(_: Path, ports: Ports) -> Server:
     command = [sys.executable, "-m", "uvicorn", "bench.relay:app", "--port", str(ports[0])]
     command += ["--loop", "uvloop", "--http", "httptools", "--backlog", "4096"]
-    command += ["--no-access-log", "--log-level", "warning"]
+    command += ["--log-level", "error", "--no-access-log"]
     upstream = f"http://127.0.0.1:{ports[1]}/v1/responses"
     env = {"PYTHONPATH": str(ROOT), "BENCH_UPSTREAM": upstream}
     return Server(command, ports[0], "/openapi.json", env)

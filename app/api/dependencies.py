@@ -1,19 +1,14 @@
 """Who calls, checked before a byte of the body is read: credential, origin, rate."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from app.api.service import Service, ServiceDep
-from app.errors import (
-    NotAcceptable,
-    OriginNotAllowed,
-    RateLimited,
-    RouteNotFound,
-    Unauthorized,
-)
+from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
 from app.guards import Identity
 from app.setting_types import normal_origin
 
@@ -22,11 +17,8 @@ PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 PREFETCH_WORDS = ("prefetch", "prerender", "preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
 
-bearer = HTTPBearer(
-    auto_error=False,
-    scheme_name="bearer",
-    description="A client key or a browser token; not needed with ALLOW_ANONYMOUS.",
-)
+BEARER = "A client key or a browser token; not needed with ALLOW_ANONYMOUS."
+bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description=BEARER)
 token_in_url = APIKeyQuery(
     name="access_token",
     auto_error=False,
@@ -48,6 +40,25 @@ LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", description="Go on behind this event, whatever the body says."),
 ]
+Prefer = Annotated[
+    str | None,
+    Header(alias="Prefer", description="`respond-async`: as `background`; `, wait=N`: seconds."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, the service that has to answer it, and who makes it."""
+
+    request: Request
+    service: Service
+    client: Identity
+
+    def preferred_wait_s(self) -> int | None:
+        """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
+        preferences = [one.strip() for one in re.split("[,;]", header_of(self.request, "prefer"))]
+        waits = [int(found[1]) for one in preferences if (found := WAIT.fullmatch(one))]
+        return (waits or [0])[0] if "respond-async" in preferences else None
 
 
 def header_of(request: Request, name: str) -> str:
@@ -55,77 +66,75 @@ def header_of(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name)).lower()
 
 
-def preferred_wait_s(request: Request) -> int | None:
-    """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
-    preferences = [one.strip() for one in re.split("[,;]", header_of(request, "prefer"))]
-    waits = [int(found[1]) for one in preferences if (found := WAIT.fullmatch(one))]
-    return (waits or [0])[0] if "respond-async" in preferences else None
+async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Call:
+    """A call by the holder of what the Authorization header shows."""
+    return await identify_by_url(request, service, shown, None)
 
 
-async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Identity:
-    """The caller, by its Authorization header."""
-    try:
-        return await identify_reader(request, service, shown, None)
-    except Unauthorized as exc:
-        if shown is None and "access_token" in request.query_params:
-            detail = "Send the token in the Authorization header; only GET streams take it here."
-            raise Unauthorized(detail) from exc
-        raise
-
-
-async def identify_reader(
+async def identify_by_url(
     request: Request, service: ServiceDep, shown: Credentials, token: UrlToken
-) -> Identity:
-    """The caller of an event stream by GET, where the URL may hold a browser token."""
-    caller = service.guards.credentials.identify(
+) -> Call:
+    """The call of an event stream by GET, where the URL may hold a browser token."""
+    request.state.caller = caller = service.guards.credentials.identify(
         bearer=shown.credentials.strip() if shown else None,
         token=token,
         address=request.client.host if request.client else "",
         origin=request.headers.get("origin"),
     )
-    request.state.caller = caller
-    return caller
+    return Call(request, service, caller)
 
 
-async def identify_key_holder(
-    request: Request, service: ServiceDep, shown: Credentials
-) -> Identity:
-    """A caller who wants a token, for which only a client key will do; the request is counted."""
+async def identify_key_holder(request: Request, service: ServiceDep, shown: Credentials) -> Call:
+    """A call for a token, for which only a client key will do; it is counted."""
     credentials = service.guards.credentials
     if not credentials.mints:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
     caller = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
     request.state.caller = caller
-    return await count(request, service, caller)
+    return await count(Call(request, service, caller))
 
 
-Caller = Annotated[Identity, Depends(identify)]
-Reader = Annotated[Identity, Depends(identify_reader)]
-KeyHolder = Annotated[Identity, Depends(identify_key_holder)]
+Identified = Annotated[Call, Depends(identify)]
+ByUrl = Annotated[Call, Depends(identify_by_url)]
+KeyHolder = Annotated[Call, Depends(identify_key_holder)]
 
 
-async def check_origin_and_rate(request: Request, service: ServiceDep, caller: Caller) -> Identity:
-    """A caller who may start a search; the request is counted to its rate.
-
-    Routes on which a resumed stream is free call this themselves.
-    """
-    _check_origin(request, service, caller)
-    return await count(request, service, caller)
-
-
-async def count(request: Request, service: ServiceDep, caller: Caller) -> Identity:
-    """A caller whose request costs something; it is counted, and the response says what is left."""
-    if rate := await service.guards.rate.charge(caller):
-        request.state.headers["RateLimit"] = rate.limit_field
-        request.state.headers["RateLimit-Policy"] = rate.policy_field
+async def count(call: Identified) -> Call:
+    """A call that costs something; it is counted, and the response says what is left."""
+    if rate := await call.service.guards.rate.charge(call.client):
+        call.request.state.headers["RateLimit"] = rate.limit_field
+        call.request.state.headers["RateLimit-Policy"] = rate.policy_field
         if rate.retry_after_s:
             detail = "Too many requests by this caller."
             raise RateLimited(detail, retry_after_s=rate.retry_after_s)
-    return caller
+    return call
 
 
-Admitted = Annotated[Identity, Depends(check_origin_and_rate)]
-Counted = Annotated[Identity, Depends(count)]
+async def admit(call: Identified) -> Call:
+    """A call that may start a search, counted; called by routes whose resumed streams are free."""
+    _check_origin(call)
+    return await count(call)
+
+
+Counted = Annotated[Call, Depends(count)]
+Admitted = Annotated[Call, Depends(admit)]
+
+
+def _check_origin(call: Call) -> None:
+    """Refuse pages of other origins: a multipart POST needs no preflight, so CORS stops nobody."""
+    headers = call.request.headers
+    if header_of(call.request, "sec-fetch-mode") == "no-cors":
+        # Such a GET has no Origin, and its page chooses what it accepts.
+        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
+    origin = headers.get("origin")
+    if origin is None or call.service.guards.credentials.allow_origin(origin):
+        return
+    # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
+    same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
+    host = headers.get("host", "")
+    own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
+    if not same_site and normal_origin(origin) not in {call.client.origin, *own}:
+        raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
 
 
 async def require_event_stream(request: Request) -> None:
@@ -135,19 +144,3 @@ async def require_event_stream(request: Request) -> None:
     purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
     if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
         raise NotAcceptable("A prefetch does not start a search.")
-
-
-def _check_origin(request: Request, service: Service, caller: Identity) -> None:
-    """Refuse pages of other origins: a multipart POST needs no preflight, so CORS stops nobody."""
-    if header_of(request, "sec-fetch-mode") == "no-cors":
-        # Such a GET has no Origin, and its page chooses what it accepts.
-        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
-    origin = request.headers.get("origin")
-    if origin is None or service.guards.origins.allow(origin):
-        return
-    # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
-    same_site = header_of(request, "sec-fetch-site") == "same-origin"
-    host = request.headers.get("host", "")
-    own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
-    if not same_site and normal_origin(origin) not in {caller.origin, *own}:
-        raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")

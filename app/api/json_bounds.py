@@ -21,8 +21,7 @@ QUOTES_A_MEMBER = 4  # It has at most two strings.
 DEPTH_MAX = 64
 
 DATA_URL = re.compile(rb"\s*data:", re.IGNORECASE)
-START_BYTES = 32
-"""How much of a string's start is looked at to tell whether it is a `data:` URL."""
+START_BYTES = 32  # Of a string; they tell whether it is a `data:` URL.
 UNFINISHED = re.compile(rb"(\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\Z")
 """An escape or a character whose end may come with the next chunk."""
 UNFINISHED_MAX_BYTES = 5
@@ -39,11 +38,9 @@ class JsonBounds:
         self._string_start: bytes | None = None
         """How the string that is open begins; `None` outside of strings."""
         self._unfinished = b""
-        self.kept_apart = False
-        """Whether the parsed text lacks anything."""
         self._apart: list[list[str]] = []
-        self._apart_chars = 0
-        self._is_apart = False
+        """The later parts of each long `data:` URL; in the text a mark and its number stand."""
+        self._apart_chars, self._is_apart = 0, False
         self._mark = secrets.token_hex()
 
     def feed(self, chunk: bytes) -> bytes:
@@ -58,7 +55,7 @@ class JsonBounds:
         end = unfinished.start() if unfinished else len(text)
         text, plain, self._unfinished = text[:end], plain[:end], text[end:]
         # Escapes are as slow as text, those of a URL too.
-        self._text_bytes += text.count(b"\\") + (text.count(b"%") if b"%" in text else 0)
+        self._text_bytes += text.count(b"\\") + text.count(b"%")
         pieces = plain.split(b'"')
         if self._is_apart:
             text = self._keep_apart(text, len(pieces[0]))
@@ -68,7 +65,6 @@ class JsonBounds:
             text += f"{self._mark}{len(self._apart)}".encode()
             self._apart.append([])
             self._apart_chars, self._is_apart = 0, True
-            self.kept_apart = True
         return text
 
     def put_back(self, found: Any) -> Iterator[None]:
@@ -88,8 +84,7 @@ class JsonBounds:
     def _keep_apart(self, text: bytes, n_bytes: int) -> bytes:
         self._apart_chars += n_bytes
         if 0 < self._image_max_bytes < (self._apart_chars - 3 * TEXT_MAX_BYTES) * 3 // 4:
-            most = self._image_max_bytes
-            raise ImageTooLarge(f"The image has more than the {most} bytes that are accepted.")
+            raise ImageTooLarge(f"An image may have {self._image_max_bytes} bytes.")
         try:
             self._apart[-1].append(from_json(b'"%b"' % text[:n_bytes]))
         except ValueError as exc:
@@ -109,9 +104,8 @@ class JsonBounds:
                 self._text_bytes -= len(self._string_start)
         self._text_bytes += sum(len(string) for string in strings if not DATA_URL.match(string))
         if self._text_bytes > TEXT_MAX_BYTES:
-            raise ImageTooLarge(
-                f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images."
-            )
+            most = f"{TEXT_MAX_BYTES} bytes of text beside its images"
+            raise ImageTooLarge(f"A body may have {most}.")
         ends_inside = inside == (len(pieces) % 2 == 1)
         self._string_start = strings[-1][:START_BYTES] if ends_inside else None
 

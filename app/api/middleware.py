@@ -16,18 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import errors, telemetry
 from app.api.problems import path_of, problem_response, run_of
 from app.errors import ServiceError
+from app.settings import Settings
 from app.tracing import Tracing, end_request
 
 logger = logging.getLogger("app.access")
 
-CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a client that left before its response; it is only logged."""
+CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its response; only logged.
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Polled every few seconds by machines: logged at debug level."""
-
+HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 HEAD_MAX_BYTES = 65_536
+
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Polled every few seconds by machines: logged at debug level, and found under any name."""
 
 LINGER_S = 2
 """How long what still arrives of a body is read and dropped, so that the client gets its response:
@@ -104,10 +105,7 @@ class RequestContext:
     def __init__(
         self, app: ASGIApp, metrics: telemetry.Metrics, tracing: Tracing, root_path: str
     ) -> None:
-        self.app = app
-        self.metrics = metrics
-        self.tracing = tracing
-        self.root_path = root_path
+        self.app, self.metrics, self.tracing, self.root_path = app, metrics, tracing, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -198,8 +196,8 @@ class ErrorResponses:
     id are missing.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -214,6 +212,8 @@ class ErrorResponses:
 
         try:
             _check_head(scope)
+            if path_of(scope) not in QUIET_PATHS:
+                _check_host(Headers(scope=scope).get("host", ""), self.settings)
             await self.app(scope, receive, send_and_note)
         except ClientDisconnect:
             raise
@@ -228,6 +228,27 @@ class ErrorResponses:
             await problem_response(scope, errors.unexpected(exc))(scope, receive, send)
 
 
+def _check_host(host: str, settings: Settings) -> None:
+    """Refuse a page whose own name is made to lead here (DNS rebinding): it has our origin.
+
+    Neither CORS nor `Origin` stops it, and where callers need no key only `Host` can.
+    """
+    allowed, found = settings.allowed_hosts, HOST.fullmatch(host)
+    name = found[1].lower().strip("[]").removesuffix(".") if found else "."  # Nobody's.
+    local_only = settings.allow_anonymous and not allowed
+    if (allowed and name not in allowed) or (local_only and not _is_local(name)):
+        raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
+
+
+def _is_local(name: str) -> bool:
+    """Whether a name leads here without DNS: the page of an attacker has one with a dot."""
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return False
+
+
 def _check_head(scope: Scope) -> None:
     headers = Headers(scope=scope)
     target_bytes = len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
@@ -235,9 +256,8 @@ def _check_head(scope: Scope) -> None:
         raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
     hosts = len(headers.getlist("host"))
     if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
-        raise errors.MalformedRequest(
-            "The request must have exactly one Host header (RFC 9112 §3.2)."
-        )
+        rule = "exactly one Host header (RFC 9112 §3.2)"
+        raise errors.MalformedRequest(f"The request must have {rule}.")
     if "upgrade" in headers and has_body(headers):
         # The server takes what follows the head for the other protocol.
         raise errors.MalformedRequest(

@@ -5,40 +5,32 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from app import errors
-from app.api.events import ResponseEvent, StreamEvent
-from app.api.problems import PROBLEM
-from app.api.schemas import OpenAIError, SearchForm, SearchRequest, TokenRequest
+from app.api import schemas
+from app.api.problems import JSON, PROBLEM
+from app.api.schemas import Json, OpenAIError, SearchForm, SearchRequest
 from app.errors import DEFAULT_RETRY_AFTER_S, ServiceError, UpstreamError, leaves
 from app.results import Problem
 from app.settings import Settings
 
-Json = dict[str, Any]
 Responses = dict[int | str, Json]
 Leaves = tuple[type[ServiceError], ...]
 
 REF = "#/components/schemas/{model}"
 
-ALWAYS: Leaves = (
-    *(errors.MalformedRequest, errors.HostNotAllowed),
-    *(errors.HeadTooLarge, errors.Internal),
-)
-IDENTIFIED: Leaves = (
-    *(errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed, errors.Overloaded),
-)
+ALWAYS = (errors.MalformedRequest, errors.HostNotAllowed, errors.HeadTooLarge, errors.Internal)
+IDENTIFIED = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed, errors.Overloaded)
 STARTED: Leaves = (
     *IDENTIFIED,
     *(errors.RateLimited, errors.BudgetExceeded, errors.Draining),
     *(errors.InvalidRequest, errors.ModelNotAllowed, errors.IdempotencyMismatch),
     *(kind for kind in leaves() if kind.code.startswith("image_")),
 )
-UPLOADED: Leaves = (
-    *STARTED,
-    *(errors.MalformedBody, errors.UploadTimeout, errors.EncodingUnsupported),
-)
-UPSTREAM: Leaves = (*leaves(UpstreamError), errors.OwnerLost, errors.ContentBlocked)
+UPLOADED = (*STARTED, errors.MalformedBody, errors.UploadTimeout, errors.EncodingUnsupported)
+UPSTREAM = (*leaves(UpstreamError), errors.OwnerLost, errors.ContentBlocked)
 
 HEADERS = {
     "X-Request-ID": "Id of the request, as in the logs.",
@@ -69,22 +61,22 @@ def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
     return {status: {"headers": _headers(*headers)} | more}
 
 
-def events(model: type[BaseModel], *headers: str) -> Responses:
+def events(model: type[BaseModel], /, *headers: str, **more: Any) -> Responses:
     """A 200 with an event stream; `schema` is the data of any event."""
     content = {"text/event-stream": {"schema": _reference(model), "itemSchema": FRAME}}
-    return answer(*headers, description="Events.", content=content)
+    return answer(*headers, description="Events.", content=content, **more)
 
 
-def body(**media_types: type[BaseModel]) -> Json:
+def body(*, required: bool = True, **media_types: type[BaseModel]) -> Json:
     """`openapi_extra` for a body that the route reads itself: `body(json=…, form=…)`."""
-    names = {"json": "application/json", "form": "multipart/form-data"}
+    names = {"json": JSON, "form": "multipart/form-data"}
     content = {names[name]: {"schema": _reference(model)} for name, model in media_types.items()}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Responses:
     """The errors of an operation by status, in the shape of `model`; and any other as `default`."""
-    media_type = PROBLEM if model is Problem else "application/json"
+    media_type = PROBLEM if model is Problem else JSON
     found: dict[int | str, Leaves] = {"default": ()}
     for kind in (*kinds, *ALWAYS):
         found[kind.status] = (*found.get(kind.status, ()), kind)
@@ -120,8 +112,7 @@ def _headers(*names: str) -> Json:
 
 def operation_id(route: APIRoute) -> str:
     """`createSearch` for `create_search`: what generated clients call the function."""
-    head, *rest = route.name.split("_")
-    return head + "".join(word.title() for word in rest)
+    return to_camel(route.name)
 
 
 def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> None:
@@ -130,20 +121,21 @@ def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> 
     FastAPI documents this way of extending the document ("Extending OpenAPI").
     """
     generate = app.openapi
-    received = [(one, "validation") for one in (SearchRequest, SearchForm, TokenRequest, *requests)]
-    sent = [(one, "serialization") for one in (Problem, OpenAIError, StreamEvent, ResponseEvent)]
+    received = (SearchRequest, SearchForm, schemas.TokenRequest, *requests)
+    sent = (Problem, OpenAIError, schemas.StreamEvent, schemas.ResponseEvent)
+    models = [(one, "validation") for one in received] + [(one, "serialization") for one in sent]
 
     def openapi() -> Json:
         if app.openapi_schema is None:
-            schemas = generate()["components"]["schemas"]
-            _, found = models_json_schema([*received, *sent], ref_template=REF)  # type: ignore[list-item] # literals
-            schemas.update(found["$defs"])
+            known = generate()["components"]["schemas"]
+            _, found = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type] # literals
+            known.update(found["$defs"])
             model = {"type": "string", "enum": list(settings.models)}
             for name in ("SearchRequest", "SearchForm"):
-                schemas[name]["properties"]["model"]["anyOf"] = [model, {"type": "null"}]
+                known[name]["properties"]["model"]["anyOf"] = [model, {"type": "null"}]
                 if settings.prompt_max_chars:
-                    schemas[name]["properties"]["prompt"]["maxLength"] = settings.prompt_max_chars
-            schemas["SearchForm"]["properties"]["image"]["maxItems"] = settings.image_max_count
+                    known[name]["properties"]["prompt"]["maxLength"] = settings.prompt_max_chars
+            known["SearchForm"]["properties"]["image"]["maxItems"] = settings.image_max_count
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign] # as documented

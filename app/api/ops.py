@@ -16,8 +16,9 @@ from app.api.service import ServiceDep
 from app.errors import Unauthorized
 from app.results import WHEN_KNOWN, ApiModel
 
-RETRY_AFTER_S = "5"
-"""By then another replica, or the new process, answers."""
+RETRY_AFTER_S = "5"  # By then another replica, or the new process, answers.
+
+Status = Literal["ok", "ready", "draining"]
 
 router = APIRouter(tags=["operations"], responses=refusals())
 
@@ -27,7 +28,7 @@ class Health(ApiModel):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    status: Literal["ok", "ready", "draining"]
+    status: Status
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""
     note: Annotated[str | None, WHEN_KNOWN] = None
     """What breaks as this process is run, where something does."""
@@ -44,11 +45,11 @@ async def get_health() -> Health:
 @router.head("/readyz", include_in_schema=False)
 async def get_readiness(service: ServiceDep, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
-    if not service.is_draining():
-        return Health(status="ready", note=several_workers())
-    response.status_code = 503
-    response.headers["Retry-After"] = RETRY_AFTER_S
-    return Health(status="draining", note=several_workers())
+    if service.is_draining():
+        response.status_code = 503
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    status: Status = "draining" if service.is_draining() else "ready"
+    return Health(status=status, note=several_workers())
 
 
 @router.get(

@@ -15,12 +15,9 @@ from app.runs import Run
 
 PROBLEM, JSON = "application/problem+json", "application/json"
 
-FIELD_ERRORS_MAX = 20
-"""Most refused fields that are listed; who sends more has another problem."""
-
+FIELD_ERRORS_MAX = 20  # That are listed; who sends more has another problem.
 REASONS = {"extra_forbidden": "Unknown field.", "missing": "This field is required."}
 """Pydantic's error types whose own message is less clear."""
-
 
 OPENAI_PATHS = ("/responses", "/completions")
 OPENAI_HINT = " OpenAI clients need a base URL that ends in /v1, and the Responses API."
@@ -78,21 +75,20 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
 
 async def on_error(request: Request, exc: Exception) -> Response:
     """FastAPI's handler for our errors, its own of parameters, and Starlette's of addresses."""
-    hint = OPENAI_HINT if path_of(request.scope).endswith(OPENAI_PATHS) else ""
+    scope = request.scope
+    hint = OPENAI_HINT if path_of(scope).endswith(OPENAI_PATHS) else ""
     match exc:
         case ServiceError():
-            return problem_response(request.scope, exc)
+            return problem_response(scope, exc)
         case RequestValidationError():
-            return problem_response(request.scope, invalid_fields(exc, skip=1))
+            return problem_response(scope, invalid_fields(exc, skip=1))
         case HTTPException(status_code=405):
-            error = MethodNotAllowed(f"This address does not have that method.{hint}")
-            response = problem_response(request.scope, error)
+            detail = f"This address does not have that method.{hint}"
+            response = problem_response(scope, MethodNotAllowed(detail))
             # All methods of the address (RFC 9110 §10.2.1): Starlette names those of one route.
-            path = getattr(request.scope.get("route"), "path", "")
+            path = getattr(scope.get("route"), "path", "")
             methods = {*(exc.headers or {}).get("Allow", "").split(", ")}
             methods |= {name.upper() for name in request.app.openapi()["paths"].get(path, ())}
             response.headers["Allow"] = ", ".join(sorted(methods))
             return response
-    return problem_response(
-        request.scope, RouteNotFound(f"There is nothing at this address.{hint}")
-    )
+    return problem_response(scope, RouteNotFound(f"There is nothing at this address.{hint}"))

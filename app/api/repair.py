@@ -7,15 +7,10 @@ Seen with openai-node 7.57, which applies every event to a copy of the response:
 - a piece must name its item: where `item_id` is missing, the item last added there is meant.
 """
 
-import json
-from typing import Any
-
 from app.api.sse import frame
-from app.models import Event
-from app.upstream.lenient import as_object, as_text, parse_object
-
-Json = dict[str, Any]
-ITEM_ADDED = "response.output_item.added"
+from app.models import Event, json_bytes
+from app.upstream.answer import ITEM_ADDED
+from app.upstream.lenient import Json, as_object, as_text, parse_object
 
 CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
 SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
@@ -59,23 +54,17 @@ class StreamRepair:
         if item_id not in self._index_of:
             return [event]
         data["output_index"] = self._index_of[item_id]
-        announced = self._announcement(event.type, data)
-        return [*announced, event if data == before else _event(event.type, data)]
+        announced = self._announcement(event.type, data) if event.type in PARTS else []
+        changed = data != before
+        return [*announced, Event(event.type, json_bytes(data)) if changed else event]
 
     def _announcement(self, name: str, data: Json) -> list[Event]:
         """The part that a piece of reasoning belongs to, if nobody has announced it."""
-        if name not in PARTS:
-            return []
         announcement, kind, number = PARTS[name]
         place = (data["item_id"], number, str(data.setdefault(number, 0)))
-        if name == announcement or place in self._announced:
-            self._announced.add(place)
-            return []
+        known = name == announcement or place in self._announced
         self._announced.add(place)
+        part = {"type": kind, "text": ""}
         shared = {key: data[key] for key in ("item_id", "output_index", number)}
-        shared |= {"type": announcement, "sequence_number": data.get("sequence_number", 0)}
-        return [_event(announcement, shared | {"part": {"type": kind, "text": ""}})]
-
-
-def _event(name: str, data: Json) -> Event:
-    return Event(name, json.dumps(data, separators=(",", ":")).encode())
+        shared |= {"sequence_number": data.get("sequence_number", 0), "part": part}
+        return [] if known else [Event(announcement, json_bytes({"type": announcement} | shared))]

@@ -1,31 +1,28 @@
 """`/v1`: the Responses API as OpenAI's clients speak it, passed on to the upstream."""
 
+from contextlib import closing
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app import telemetry
-from app.api.bodies import JSON, read_json
-from app.api.dependencies import Admitted, Caller, Counted, IdempotencyKey
-from app.api.disconnects import wait_as_reader, wait_unless_disconnected
-from app.api.events import ResponseEvent
+from app.api.bodies import read_json
+from app.api.dependencies import Admitted, Call, Counted, IdempotencyKey, Identified
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
+from app.api.problems import JSON
 from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
-from app.api.schemas import OpenAIError
-from app.api.service import Service, ServiceDep
-from app.api.sse import EventStream, frame
+from app.api.schemas import Json, OpenAIError, ResponseEvent
+from app.api.sse import EventStream, First, frame, wait_unless_disconnected
 from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
-from app.models import Client, json_bytes
+from app.models import json_bytes
 from app.responses import name_of
 from app.results import ApiModel
-from app.runs import Opened, Reader, Run
+from app.runs import Reader, Run
 from app.upstream.response_object import events_until, response_so_far
-
-Json = dict[str, Any]
 
 
 class ResponseObject(BaseModel):
@@ -51,15 +48,6 @@ class Models(ApiModel):
     data: list[Model] = Field(description="The models.")
 
 
-class Following(BaseModel):
-    """Whether and from where events are wanted."""
-
-    stream: bool = Field(default=False, description="Whether to answer with the events.")
-    starting_after: int = Field(
-        default=-1, description="`sequence_number` of the last event that was seen."
-    )
-
-
 class Page(BaseModel):
     """Which items of a list are wanted."""
 
@@ -71,45 +59,37 @@ class Page(BaseModel):
 router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
+ModelName = Annotated[str, Path(description="Its name.")]
+Stream = Annotated[bool, Query(description="Whether to answer with the events.")]
+After = Annotated[int, Query(description="`sequence_number` of the last event that was seen.")]
 Repair = Annotated[
     Literal["openai"] | None,
     Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
 ]
 RATE = ("RateLimit", "RateLimit-Policy")
-CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE)
-CREATED[200]["model"] = ResponseObject
+CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE, model=ResponseObject)
+CREATED |= refused(*UPLOADED, *UPSTREAM)
 STORED = answer(*RATE) | refused(
     *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
 )
+FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
+LISTED = answer() | refused(*IDENTIFIED)
+NAMED = answer() | refused(*IDENTIFIED, RouteNotFound)
 
-FOLLOWED = STORED | events(ResponseEvent, *RATE)
-FOLLOWED[200]["model"] = ResponseObject
 
-
-@router.post(
-    "/responses",
-    openapi_extra=body(json=ResponsesBody),
-    responses=CREATED | refused(*UPLOADED, *UPSTREAM),
-)
+@router.post("/responses", openapi_extra=body(json=ResponsesBody), responses=CREATED)
 async def create_response(
-    request: Request,
-    service: ServiceDep,
-    client: Admitted,
-    idempotency_key: IdempotencyKey = None,
-    repair: Repair = None,
+    call: Admitted, key: IdempotencyKey = None, repair: Repair = None
 ) -> Response:
     """Pass a request of the Responses API on, and its answer back, streamed or whole."""
-    opened, streamed = await _open(request, service, client, idempotency_key)
-    request.state.headers["X-Cache"] = opened.cache
-    reader, run = opened.reader, opened.reader.run
-    if streamed or reader.background:
-        within_s = service.settings.stream_commit_s if streamed else None
-        await wait_as_reader(request, reader, run.first_event(within_s))
-    else:
-        await wait_as_reader(request, reader, run.finished())
+    reader, streamed = await _open(call, key)
+    run = reader.run
     if streamed:
-        return _stream(service, reader, repair)
-    reader.close()
+        first = run.first_event(call.service.settings.stream_commit_s)
+        return _stream(call, reader, repair, first=first)
+    with closing(reader):
+        happens = run.first_event(None) if reader.background else run.finished()
+        await wait_unless_disconnected(call.request.receive, happens)
     if reader.background:
         return _json(_so_far(run))
     if run.error:
@@ -119,103 +99,91 @@ async def create_response(
 
 @router.get("/responses/{response_id}", responses=FOLLOWED, response_model=ResponseObject)
 async def get_response(
-    request: Request,
-    service: ServiceDep,
-    client: Counted,
+    call: Counted,
     response_id: ResponseId,
-    fields: Annotated[Following, Query()],
     *,
+    stream: Stream = False,
+    starting_after: After = -1,
     repair: Repair = None,
 ) -> Response:
     """Get a response that the upstream keeps or, while it is made, follow its events again."""
-    run = await service.runs.find_named(client, name_of(response_id))
-    if fields.stream:
+    run = await call.service.runs.find_named(call.client, name_of(response_id))
+    if stream:
         if run is None:
             raise SearchNotFound("The events of this response are not kept; ask without 'stream'.")
-        service.metrics.resumes.labels(run.source).inc()
-        after = events_until(run.log.events, fields.starting_after)
-        return _stream(service, run.read(resumable=False), repair, after)
-    if run:
-        return _json(_so_far(run))
-    fetching = service.responses.fetch(client, "GET", response_id)
-    return _json(await wait_unless_disconnected(request, fetching))
+        call.service.metrics.resumes.labels(run.source).inc()
+        after = events_until(run.log.events, starting_after)
+        return _stream(call, run.read(resumable=False), repair, after=after)
+    return _json(_so_far(run)) if run else await _fetch(call, "GET", response_id)
 
 
 @router.post("/responses/{response_id}/cancel", responses=STORED, response_model=ResponseObject)
-async def cancel_response(
-    service: ServiceDep, client: Counted, response_id: ResponseId
-) -> Response:
+async def cancel_response(call: Counted, response_id: ResponseId) -> Response:
     """Stop a response that is being made."""
-    run = await service.runs.find_named(client, name_of(response_id))
+    run = await call.service.runs.find_named(call.client, name_of(response_id))
     if run is None:
         raise SearchNotFound("No such response, or it has ended.")
-    if await service.runs.cancel(run):
+    if await call.service.runs.cancel(run):
         await run.finished()
     return _json(_so_far(run))
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
-async def delete_response(
-    request: Request, service: ServiceDep, client: Counted, response_id: ResponseId
-) -> Response:
+async def delete_response(call: Counted, response_id: ResponseId) -> Response:
     """Have the upstream forget a response."""
-    fetching = service.responses.fetch(client, "DELETE", response_id)
-    return _json(await wait_unless_disconnected(request, fetching))
+    return await _fetch(call, "DELETE", response_id)
 
 
 @router.get("/responses/{response_id}/input_items", responses=STORED, response_model=Json)
 async def list_input_items(
-    request: Request,
-    service: ServiceDep,
-    client: Counted,
-    response_id: ResponseId,
-    page: Annotated[Page, Query()],
+    call: Counted, response_id: ResponseId, page: Annotated[Page, Query()]
 ) -> Response:
     """List the items that a response was made from."""
-    wanted = page.model_dump(exclude_none=True)
-    fetching = service.responses.fetch(client, "GET", response_id, "/input_items", **wanted)
-    return _json(await wait_unless_disconnected(request, fetching))
+    return await _fetch(call, "GET", response_id, "/input_items", page)
 
 
-@router.get("/models", responses=answer() | refused(*IDENTIFIED))
-async def list_models(service: ServiceDep, _: Caller) -> Models:
+@router.get("/models", responses=LISTED)
+async def list_models(call: Identified) -> Models:
     """List the models that may be named here."""
-    return Models(data=[Model(id=name) for name in service.settings.models])
+    return Models(data=[Model(id=name) for name in call.service.settings.models])
 
 
-@router.get("/models/{model}", responses=answer() | refused(*IDENTIFIED, RouteNotFound))
-async def get_model(
-    service: ServiceDep, _: Caller, model: Annotated[str, Path(description="Its name.")]
-) -> Model:
+@router.get("/models/{model}", responses=NAMED)
+async def get_model(call: Identified, model: ModelName) -> Model:
     """Get one of the models that may be named here."""
-    if model not in service.settings.models:
+    if model not in call.service.settings.models:
         raise RouteNotFound("This model is not offered.")
     return Model(id=model)
 
 
-async def _open(
-    request: Request, service: Service, client: Client, key: str | None
-) -> tuple[Opened, bool]:
-    """Read the body and begin the call; nothing of the body is held here afterwards."""
-    with service.intake.memory.hold(caller=client.name) as memory:
-        sent = await read_json(request, memory)
-        wanted = await wait_unless_disconnected(request, prepare_request(sent, service, client))
+async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
+    """Read the body and begin the call, streamed or not; nothing of the body is held afterwards."""
+    service = call.service
+    with service.intake.memory.hold(caller=call.client.name) as memory:
+        preparing = prepare_request(call, await read_json(call, memory))
+        wanted = await wait_unless_disconnected(call.request.receive, preparing)
         telemetry.lap("intake")
-        opened = await service.responses.open(client, wanted, memory=memory, key=key)
-    return opened, wanted.stream
+        opened = await service.responses.open(call.client, wanted, memory=memory, key=key)
+    call.request.state.headers["X-Cache"] = opened.cache
+    return opened.reader, wanted.stream
 
 
-def _stream(service: Service, reader: Reader, repair: str | None, after: int = 0) -> EventStream:
+def _stream(
+    call: Call, reader: Reader, repair: str | None, *, first: First = None, after: int = 0
+) -> EventStream:
     mended = StreamRepair()
     for event in reader.run.log.events[:after] if repair else ():
         mended.apply(event)
-    return EventStream(
-        reader,
-        after=after,
-        encode=mended.encode if repair else lambda event, _: frame(event),
-        heartbeat_s=service.settings.stream_heartbeat_s,
-        streams_open=service.metrics.streams_open,
-    )
+    encode = mended.encode if repair else lambda event, _: frame(event)
+    return EventStream(call.service, reader, encode=encode, first=first, after=after)
+
+
+async def _fetch(
+    call: Call, method: str, response_id: str, tail: str = "", page: Page | None = None
+) -> Response:
+    params = page.model_dump(exclude_none=True) if page else {}
+    fetching = call.service.responses.fetch(call.client, method, response_id, tail, **params)
+    return _json(await wait_unless_disconnected(call.request.receive, fetching))
 
 
 def _so_far(run: Run) -> bytes:

@@ -1,8 +1,7 @@
 """A request to the Responses API: only members of one table are passed on, at any depth.
 
 Whatever else is there is refused by name, since a lenient reader behind us might act on it: fetch
-it, keep it, or charge for it. The text that came is passed on as it is, unless an image in it had
-to be replaced, or `store` where answers are not kept.
+it, keep it, or charge for it.
 """
 
 import hashlib
@@ -16,13 +15,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
-from app.api.bodies import JsonBody, validated
-from app.api.schemas import OutputTokens, RequestModel
-from app.api.service import Service
+from app.api.bodies import validated
+from app.api.dependencies import Call
+from app.api.schemas import Json, OutputTokens, RequestModel
 from app.errors import InvalidRequest, MalformedBody
-from app.models import Client, ImageInput, ResponsesRequest
+from app.models import ImageInput, ResponsesRequest
 
-Json = dict[str, Any]
 Place = tuple[Json, str]
 """An object in a body, and the name of the member that is an image's URL."""
 
@@ -32,8 +30,7 @@ MEMBERS |= {name: frozenset(names.split()) for name, names in TABLE["objects"].i
 """What is passed on: each member, and the members that objects below it may have."""
 FREE_FORM, FREE_NAMES = TABLE["free_form"].split(), TABLE["free_names"].split()
 TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
-CHOICE_OF_SEVERAL = "allowed_tools"
-"""The type of a `tool_choice` that is no tool but lists some."""
+CHOICE_OF_SEVERAL = "allowed_tools"  # The type of a `tool_choice` that is no tool but lists some.
 INPUT_TEXTS = ("input", "instructions")
 NAME_MAX_CHARS = 128
 
@@ -83,37 +80,34 @@ ResponsesBody = create_model(
 )
 
 
-async def prepare_request(sent: JsonBody, service: Service, client: Client) -> ResponsesRequest:
-    """Check a body and prepare its images; what was made of it is changed.
+async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
+    """Check a body, which is changed, and prepare its images.
 
-    Raises:
-        ModelNotAllowed, InvalidRequest: Something in it is not allowed here.
-        ImageUrlInvalid, ImageTooLarge, ...: As `ImageIntake.prepare_url`.
+    Raises `InvalidRequest` or `ModelNotAllowed`, and what `ImageIntake.prepare_url` raises.
     """
-    body, read = sent.found, BodyReader()
-    if isinstance(model := body.get("model"), str):
-        service.check_model(model)
-    fields: Any = validated(ResponsesBody, body, strict=True)
+    service, caller, read = call.service, call.client.name, BodyReader()
+    fields: CheckedMembers = validated(ResponsesBody, body, strict=True)
     for name, value in body.items():
         read.walk(value, name, name)
     service.guards.check_tools(read.tools)
-    await service.check_follow_up(client, fields.previous_response_id)
-    service.check_image_count(len(read.places), "input")
-    service.check_length("instructions", len(fields.instructions or ""))
-    urls = [holder[name] for holder, name in read.places]
-    images = [await service.intake.prepare_url(url, caller=client.name) for url in urls]
-    digest = _digest(body, read.places, images)
-    changed = sent.text is None or any(
-        url.encode() != image.url for url, image in zip(urls, images, strict=True)
+    await service.check(
+        call.client,
+        model=fields.model,
+        follows=fields.previous_response_id,
+        texts={"instructions": fields.instructions},
+        n_images=len(read.places),
+        images="input",
     )
+    urls = [holder[name] for holder, name in read.places]
+    images = [await service.intake.prepare_url(url, caller=caller) for url in urls]
+    digest = _digest(body, read.places, images)
     if fields.background:  # The upstream has none: it is asked for events, and we keep them.
-        changed, body["stream"] = True, True
+        body["stream"] = True
         del body["background"]
-    if not service.settings.upstream_store and body.get("store") is not False:
-        changed, body["store"] = True, False
-    text = None if changed else sent.text
+    if not service.settings.upstream_store:
+        body["store"] = False
     return ResponsesRequest(
-        payload=_payload(body, read.places, images) if text is None else text,
+        payload=_payload(body, read.places, images),
         model=fields.model,
         stream=fields.stream is True,
         background=fields.background is True,

@@ -1,11 +1,15 @@
-"""Request bodies and query parameters: what they may hold, for validation and for OpenAPI."""
+"""Models of what is received and, for OpenAPI, of events."""
 
-from typing import Annotated, Any, Self
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, Self
 
+import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.alias_generators import to_pascal
 
 from app.errors import ServiceError
-from app.results import ApiModel
+from app.results import SYNTHETIC_EVENTS, ApiModel
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
 
@@ -26,15 +30,10 @@ def _without_defaults(schema: Json) -> None:
         field.pop("default", None)
 
 
-class RequestModel(BaseModel):
+class RequestModel(BaseModel, extra="forbid", json_schema_extra=_without_defaults):
     """Base of what is received: unknown fields are refused."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        json_schema_extra=_without_defaults,
-    )
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 def _as_url_list(value: object) -> object:
@@ -122,8 +121,7 @@ class StreamQuery(TextFields):
     """A browser token, where no header can be sent."""
     last_event_id: Annotated[str | None, Field(alias="lastEventId")] = None
     """Same as the header `Last-Event-ID`."""
-    cache_buster: Annotated[str | None, Field(alias="_")] = None
-    """Ignored."""
+    cache_buster: Annotated[str | None, Field(alias="_", description="Ignored.")] = None
 
 
 class TokenRequest(RequestModel):
@@ -161,3 +159,52 @@ class OpenAIError(ApiModel):
             code=error.code,
         )
         return cls(error=body)
+
+
+MEMBERS: Json = {
+    "response": (Json, Field(description="The response so far, as in OpenAI's API.")),
+    "output_index": (int, Field(description="Number of the output item, from 0.")),
+    "item": (Json, Field(description="The item: a message, reasoning, or a call of a tool.")),
+    "part": (Json, Field(description="The part of the item's content.")),
+    "delta": (str, Field(description="The next piece of the text.")),
+    "text": (str, Field(description="The whole text.")),
+}
+UPSTREAM_EVENTS = {
+    "response": "created in_progress completed incomplete failed",
+    "output_index item": "output_item.added output_item.done",
+    "output_index part": "content_part.added content_part.done",
+    "output_index delta": "output_text.delta reasoning_text.delta reasoning_summary_text.delta",
+    "output_index text": "output_text.done reasoning_text.done reasoning_summary_text.done",
+}
+"""The upstream's `response.*` events that are documented or were seen, by the members to rely on.
+Others are relayed as well; none is listed for those, since a member of the union that fits any
+event would keep typed clients from telling events apart."""
+
+
+def _upstream_event(name: str, members: str) -> type[BaseModel]:
+    """The model of an event: `ResponseOutputTextDelta` for `response.output_text.delta`."""
+    fields: Json = {"type": (Literal[name], Field(description="Name of the event."))}
+    model: type[BaseModel] = pydantic.create_model(
+        to_pascal(name.replace(".", "_")),
+        __doc__="An event of the Responses API, relayed as it came.",
+        **fields,
+        **{member: MEMBERS[member] for member in members.split()},
+    )
+    return model
+
+
+RELAYED = tuple(
+    _upstream_event(f"response.{name}", members)
+    for members, names in UPSTREAM_EVENTS.items()
+    for name in names.split()
+)
+EVENTS = (*SYNTHETIC_EVENTS, *RELAYED)
+BY_TYPE = Field(discriminator="type")
+
+
+class ResponseEvent(pydantic.RootModel[Annotated[reduce(or_, RELAYED), BY_TYPE]]):  # type: ignore[misc] # made at run time
+    """`data` of any event of a `/v1` stream."""
+
+
+class StreamEvent(pydantic.RootModel[Annotated[reduce(or_, EVENTS), BY_TYPE]]):  # type: ignore[misc] # as above
+    """`data` of any event of a search's stream, told apart by `type`."""

@@ -28,8 +28,6 @@ class Service:
     runs: Runs
     searches: Searches
     responses: Responses
-    copying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while the files of a form are copied out of it."""
     uploads: set[asyncio.Timeout] = field(default_factory=set)
     """The waits for what is still to come of a body."""
 
@@ -46,30 +44,34 @@ class Service:
         # Searches that wait for a picture will not begin: their callers are told at once.
         await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
 
-    def check_model(self, model: str) -> None:
-        """Refuse a model that is not offered."""
-        if model not in self.settings.models:
-            offered = ", ".join(self.settings.models)
+    async def check(
+        self,
+        client: Client,
+        *,
+        model: str,
+        follows: str | None,
+        texts: dict[str, str | None],
+        n_images: int,
+        images: str = "image",
+    ) -> None:
+        """Refuse what goes beyond the settings, or follows up what is not the client's.
+
+        `texts` are by field, and `images` is the field that holds the images.
+        """
+        settings = self.settings
+        if n_images > settings.image_max_count:
+            raise InvalidRequest.of(images, f"At most {settings.image_max_count} images.")
+        for name, text in texts.items():
+            if 0 < settings.prompt_max_chars < len(text or ""):
+                raise InvalidRequest.of(name, f"At most {settings.prompt_max_chars} characters.")
+        if model not in settings.models:
+            offered = ", ".join(settings.models)
             raise ModelNotAllowed(f"This model is not offered. Offered are: {offered}.")
-
-    def check_length(self, field: str, chars: int) -> None:
-        """Refuse a text that is longer than a prompt may be."""
-        if 0 < self.settings.prompt_max_chars < chars:
-            raise InvalidRequest.of(field, f"At most {self.settings.prompt_max_chars} characters.")
-
-    def check_image_count(self, count: int, field: str = "image") -> None:
-        """Refuse more images than are allowed."""
-        if count > self.settings.image_max_count:
-            raise InvalidRequest.of(field, f"At most {self.settings.image_max_count} images.")
-
-    async def check_follow_up(self, client: Client, response_id: str | None) -> None:
-        """Refuse to follow up a response that is not kept, or not this client's."""
-        if response_id is None:
-            return
-        if not self.settings.upstream_store:
+        if follows is not None and not settings.upstream_store:
             reason = "Answers are not kept here, so none can be followed up."
             raise InvalidRequest.of("previous_response_id", reason)
-        await self.guards.responses.check(response_id, client.name)
+        if follows is not None:
+            await self.guards.responses.check(follows, client.name)
 
 
 async def get_service(request: Request) -> Service:

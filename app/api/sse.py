@@ -2,37 +2,32 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
 
-from prometheus_client import Gauge
 from sse_starlette import ServerSentEvent
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.disconnects import wait_unless_disconnected
-from app.errors import Draining
-from app.models import SYNTHETIC_PREFIX, Event
+from app.api.service import Service
+from app.errors import Draining, ServiceError
+from app.models import Event
 from app.runs import Reader, Run
 
-RETRY_MS = 2_000
-"""How long a browser waits before it reconnects after a break."""
-
-DRAIN_RETRY_MS = (1_000, 10_000)
-"""The same after a shutdown, spread so that not all readers come back at once."""
-
-CUT_MS = 100
-"""The same where another replica goes on with the search."""
+# How long a browser waits before it reconnects:
+RETRY_MS = 2_000  # After a break.
+DRAIN_RETRY_MS = (1_000, 10_000)  # After a shutdown; spread, so that not all come back at once.
+CUT_MS = 100  # Where another replica goes on with the search.
 
 BEYOND = 1_000_000_000
 """Number under which a reader gets a lost search's end who has seen more than is left of its log:
 no log is as long, and the next return with it finds nothing more."""
 
-PIECE_BYTES = 8_192
-"""Size of one `send`, about; it bounds what a stalled reader keeps in memory."""
+PIECE_BYTES = 8_192  # Of one `send`, about; it bounds what a stalled reader keeps in memory.
 
-KEEP_ALIVE = {"type": "http.response.body", "body": b": keep-alive\n", "more_body": True}
-"""A comment line, not a block: openai-python takes a lone blank line for an empty event."""
+# A comment line, not a block: openai-python takes a lone blank line for an empty event.
+KEEP_ALIVE = b": keep-alive\n"
 
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -40,6 +35,8 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
+T = TypeVar("T")
+First = Coroutine[Any, Any, None] | None  # What a stream's head waits for.
 Encoder = Callable[[Event, int], Iterable[bytes]]
 """The frame of an event, given its number in the log, in pieces; none if it is not sent."""
 
@@ -52,7 +49,7 @@ def frame(event: Event, last_lines: bytes = b"") -> Iterable[bytes]:
     """
     if len(event.data) > PIECE_BYTES:
         return _pieces(event, last_lines)
-    if event.type.startswith(SYNTHETIC_PREFIX):
+    if event.is_synthetic:
         text = ServerSentEvent(event.data.decode(), event=event.type, sep="\n").encode()
         return (text[:-1] + last_lines + b"\n",)
     data = event.data.replace(b"\n", b"\ndata: ")
@@ -67,7 +64,11 @@ def _pieces(event: Event, last_lines: bytes) -> Iterator[bytes]:
 
 
 def search_encoder(run: Run, after: int) -> Encoder:
-    """Frames with the id by which a reader can resume; the first behind `after` says `retry`."""
+    """Frames with the id by which a reader can resume; the first behind `after` says `retry`.
+
+    The end of a lost search took the number of an event that some readers had seen before. So it
+    has a 0 in front: who comes back without the 0 has seen that event, and not the end.
+    """
     run_id = run.id.encode()
 
     def encode(event: Event, number: int) -> Iterable[bytes]:
@@ -86,93 +87,108 @@ def search_encoder(run: Run, after: int) -> Encoder:
     return encode
 
 
-def is_lost_end(number: str) -> bool:
-    """Whether this number in an id is that of the end of a lost search.
+async def wait_unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; if the client leaves first, cancel it and raise `ClientDisconnect`."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        if working.cancel():
+            # What it holds is given back before anything else happens.
+            await asyncio.wait({working})
 
-    Such an end took the number of an event that some readers had seen before. So the end has a 0
-    in front of it: who comes back without the 0 has seen that event, and not the end.
-    """
-    return len(number) > 1 and number.startswith("0")
+
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has left; the body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class EventStream(Response):
     """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
 
-    `on_end` is called when the reader has had the last event.
-
-    It has no `media_type`: FastAPI would document a text beside the union of events.
+    The head waits for `first`, whose failure has a status of its own. A comment is sent after
+    `heartbeat_s` of silence (0: never). `on_end` is called when the reader has had the last event,
+    or `first` failed. Without a `media_type`: FastAPI would document a text beside the union.
     """
 
     def __init__(
         self,
+        service: Service,
         reader: Reader,
         status_code: int = 200,
         *,
         encode: Encoder,
-        heartbeat_s: float,
-        streams_open: Gauge,
+        first: First = None,
         after: int = 0,
+        heartbeat_s: float | None = None,
         headers: dict[str, str] | None = None,
-        on_end: Callable[[], None] | None = None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self.status_code = status_code
-        self.background = None
+        self.status_code, self.background = status_code, None
         self.init_headers(STREAM_HEADERS | (headers or {}))
-        self._reader = reader
-        self._encode = encode
-        self._heartbeat_s = heartbeat_s
-        self._streams_open = streams_open
-        self._after = after
+        self._service, self._reader, self._log = service, reader, reader.run.log
+        self._encode, self._first, self._after, self._on_end = encode, first, after, on_end
+        default_s = service.settings.stream_heartbeat_s
+        self._heartbeat_s = default_s if heartbeat_s is None else heartbeat_s
         self._last: Event | None = None
-        self._on_end = on_end
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
         head = {"status": self.status_code, "headers": self.raw_headers}
         try:
-            with self._streams_open.track_inprogress():
+            if self._first:
+                await wait_unless_disconnected(receive, self._first)
+            with self._service.metrics.streams_open.track_inprogress():
                 await send({"type": "http.response.start", **head})
                 # In a task of its own: waking up this one passes through each middleware's frame.
-                await wait_unless_disconnected(Request(scope, receive), self._follow(send))
+                await wait_unless_disconnected(receive, self._follow(send))
+        except ServiceError:
+            self._on_end()
+            raise
         finally:
             self._reader.close()
 
     async def _follow(self, send: Send) -> None:
-        log = self._reader.run.log
+        async def send_piece(piece: bytes) -> None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        log = self._log
         while not log.closed or self._after < len(log.events):
             for piece in self._new():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send_piece(piece)
                 piece = b""  # noqa: PLW2901 - or it would be held until the next one
             if log.closed or self._after < len(log.events):
                 continue
             growth = log.growth()
             while self._heartbeat_s and not growth.done():
                 if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                    await send(KEEP_ALIVE)
+                    await send_piece(KEEP_ALIVE)
             await growth
         for piece in self._overtaken():
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send_piece(piece)
         await send({"type": "http.response.body"})
-        if self._on_end:
-            self._on_end()
+        self._on_end()
 
     def _overtaken(self) -> Iterable[bytes]:
         """The last event, for a reader whose number is beyond it, so that it has not got it."""
-        log = self._reader.run.log
-        if not log.events or log.events[-1] is self._last:
+        events, lost = self._log.events, self._log.lost
+        if not events or events[-1] is self._last or not (lost or self._after > len(events)):
             return ()
-        if self._after == len(log.events) and not log.lost:
-            return ()
-        return self._encode(log.events[-1], BEYOND if log.lost else len(log.events))
+        return self._encode(events[-1], BEYOND if lost else len(events))
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        events, parts, n_bytes = self._reader.run.log.events, list[bytes](), 0
+        events, parts, n_bytes = self._log.events, list[bytes](), 0
         while self._after < len(events):
-            event = events[self._after]
+            self._last = events[self._after]
             self._after += 1
-            self._last = event
-            for part in self._encode(event, self._after):
+            for part in self._encode(self._last, self._after):
                 parts.append(part)
                 n_bytes += len(part)
                 if n_bytes >= PIECE_BYTES:

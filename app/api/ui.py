@@ -2,40 +2,37 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 from pydantic import Field
 from starlette.responses import Response
 
 from app.api import bodies
-from app.api.dependencies import Admitted, IdempotencyKey, Reader
-from app.api.disconnects import wait_as_reader
+from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey
 from app.api.openapi import FRAME, IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
 from app.api.schemas import Json, SearchRequest
 from app.api.search import STARTED_HEADERS, Fields, open_search, stream_location
-from app.api.service import Service, ServiceDep
-from app.api.sse import EventStream
+from app.api.sse import EventStream, First
 from app.api.ui_stream import UI_STREAM_HEADERS, UiMessageStream
-from app.errors import ServiceError
 from app.images.memory import MemoryReservation
-from app.runs import Reader as RunReader
+from app.runs import Reader
 from app.setting_types import ANONYMOUS
 from app.upstream.lenient import as_list, as_object, as_text
 
-GUESSABLE_CHARS = 16
-"""Chat ids are made by browsers; a shorter one of an anonymous caller could be guessed."""
+GUESSABLE_CHARS = 16  # Browsers make the ids of chats; a shorter one could be guessed.
+HISTORY_MAX_MEMBERS = 50_000  # A chat is sent whole, and each result stands in it three times.
 
 CHUNK: Json = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
-
-HISTORY_MAX_MEMBERS = 50_000
-"""A chat is sent whole each time, and each result stands in it three times."""
-
-router = APIRouter(prefix="/ui", tags=["ui"])
 STREAM = answer(
     *STARTED_HEADERS,
     description="The AI SDK's UI message stream, version 1.",
     content={"text/event-stream": {"schema": CHUNK, "itemSchema": FRAME}},
 )
+SENT = STREAM | refusals(*UPLOADED, *UPSTREAM)
+ENDED = answer(status=204, description="Nothing goes on, or its end was read.")
+RESUMED = STREAM | ENDED | refusals(*IDENTIFIED)
 ChatId = Annotated[str, Path(max_length=128, description="Id of the chat.")]
+
+router = APIRouter(prefix="/ui", tags=["ui"])
 
 
 class ChatRequest(SearchRequest):
@@ -55,15 +52,18 @@ class ChatRequest(SearchRequest):
         """The search; without a picture it follows up the chat's last answer."""
         roles = [as_text(message.get("role")) for message in self.messages]
         asked = len(roles) - roles[::-1].index("user") - 1 if "user" in roles else 0
-        parts = [as_object(part) for one in self.messages[asked:][:1] for part in _parts(one)]
+        asking = self.messages[asked] if self.messages else {}
+        parts = [as_object(part) for part in as_list(asking.get("parts"))]
         urls = [as_text(part.get("url")) for part in parts if part.get("type") == "file"]
         texts = [as_text(part.get("text")) for part in parts if part.get("type") == "text"]
         changes: dict[str, Any] = {"prompt": "\n".join(texts) or self.prompt}
         if urls:
             changes["image_url"] = [*self.image_url, *urls]
         elif not self.image_url and not self.previous_response_id:
-            told = [as_object(message.get("metadata")) for message in self.messages[:asked]]
-            ids = [one["upstream_response_id"] for one in told if one.get("upstream_response_id")]
+            earlier = [as_object(message.get("metadata")) for message in self.messages[:asked]]
+            ids = [
+                one["upstream_response_id"] for one in earlier if one.get("upstream_response_id")
+            ]
             changes["previous_response_id"] = ids[-1] if ids else None
         # A later message is never answered by an earlier search, whose id is its answer's.
         if self.trigger == "regenerate-message" or "assistant" in roles:
@@ -72,72 +72,50 @@ class ChatRequest(SearchRequest):
         return bodies.validated(SearchRequest, known | changes, strict=True)
 
 
-def _parts(message: Json) -> list[Any]:
-    return as_list(message.get("parts"))
-
-
 @router.post(
-    "/chat",
-    response_class=EventStream,
-    openapi_extra=body(json=ChatRequest),
-    responses=STREAM | refusals(*UPLOADED, *UPSTREAM),
+    "/chat", response_class=EventStream, openapi_extra=body(json=ChatRequest), responses=SENT
 )
-async def send_chat_message(
-    request: Request, service: ServiceDep, client: Admitted, idempotency_key: IdempotencyKey = None
-) -> Response:
+async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Response:
     """Search with the last message of a chat, and follow the answer as a UI message stream."""
     chat_id = ""
 
-    async def read(request: Request, memory: MemoryReservation) -> Fields:
+    async def read(call: Call, memory: MemoryReservation) -> Fields:
         nonlocal chat_id
-        sent = await bodies.read_json(request, memory, max_members=HISTORY_MAX_MEMBERS)
-        chat = bodies.validated(ChatRequest, sent.found, strict=True)
+        sent = await bodies.read_json(call, memory, max_members=HISTORY_MAX_MEMBERS)
+        chat = bodies.validated(ChatRequest, sent, strict=True)
         chat_id = chat.id
         return chat.as_search(), []
 
-    reader = await open_search(request, service, client, idempotency_key, read=read)
-    place = name_of(client.name, chat_id)
-    if client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
-        service.runs.name(reader.run, place)
-    try:
-        known = reader.run.first_event(service.settings.stream_commit_s)
-        await wait_as_reader(request, reader, known)
-    except ServiceError:
-        service.runs.unname(reader.run, place)
-        raise
-    return _stream(request, service, reader, place)
+    reader = await open_search(call, key, read=read)
+    place = name_of(call, chat_id)
+    if call.client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
+        call.service.runs.name(reader.run, place)
+    first = reader.run.first_event(call.service.settings.stream_commit_s)
+    return _stream(call, reader, place, first)
 
 
-@router.get(
-    "/chat/{chat_id}/stream",
-    response_class=EventStream,
-    responses=STREAM
-    | answer(status=204, description="Nothing goes on, or its end was read.")
-    | refusals(*IDENTIFIED),
-)
-async def resume_chat(
-    request: Request, service: ServiceDep, client: Reader, chat_id: ChatId
-) -> Response:
+@router.get("/chat/{chat_id}/stream", response_class=EventStream, responses=RESUMED)
+async def resume_chat(call: ByUrl, chat_id: ChatId) -> Response:
     """Follow the latest search of a chat from its beginning, until somebody has had its end."""
-    place = name_of(client.name, chat_id)
-    request.state.run = run = await service.runs.find_named(client, place)
+    place = name_of(call, chat_id)
+    call.request.state.run = run = await call.service.runs.find_named(call.client, place)
     if run is None:
         return Response(status_code=204)
-    service.metrics.resumes.labels(run.source).inc()
-    return _stream(request, service, run.read(resumable=True), place)
+    call.service.metrics.resumes.labels(run.source).inc()
+    return _stream(call, run.read(resumable=True), place)
 
 
-def name_of(client: str, chat_id: str) -> str:
+def name_of(call: Call, chat_id: str) -> str:
     """The name of a chat's latest run, until a reader has had its end."""
-    return f"chat:{client}:{chat_id}"
+    return f"chat:{call.client.name}:{chat_id}"
 
 
-def _stream(request: Request, service: Service, reader: RunReader, place: str) -> EventStream:
+def _stream(call: Call, reader: Reader, place: str, first: First = None) -> EventStream:
     return EventStream(
+        call.service,
         reader,
+        first=first,
         encode=UiMessageStream().encode,
-        heartbeat_s=service.settings.stream_heartbeat_s,
-        streams_open=service.metrics.streams_open,
-        headers=UI_STREAM_HEADERS | stream_location(request, reader.run),
-        on_end=lambda: service.runs.unname(reader.run, place),
+        headers=UI_STREAM_HEADERS | stream_location(call, reader.run),
+        on_end=lambda: call.service.runs.unname(reader.run, place),
     )

@@ -1,27 +1,31 @@
-"""What may still be spent today, by each client and by all together. In memory, by UTC day.
+"""What may still be spent today, by each client and by all together, by UTC day.
 
 A search's estimate is reserved when it is admitted, and its cost replaces that when it ends. Both
-belong to the day of admission.
+belong to the day of admission. Accounts are kept in memory; where there are replicas, in Redis.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
-from app.errors import BudgetExceeded, ServiceError
+from app.errors import BudgetExceeded, Overloaded, ServiceError
 from app.guards.prices import Estimate
+from app.models import json_bytes
 from app.settings import Settings
+from app.store import Away, Link
 
 DAY_S = 86_400
-DAYS_KEPT = 3
-"""So that a clock that jumps and comes back finds its day as it was."""
-
+UNITS_PER_CNY = 1_000_000_000
+AWAY = "Redis, which keeps the budgets, does not answer."
+DAYS_KEPT = 3  # So that a clock that jumps and comes back finds its day as it was.
 NOTHING = Decimal(0)
-ALL = ""
-"""The account of all clients together; no client has this name."""
+ALL = ""  # The account of all clients together; no client has this name.
+
+Settle = Callable[[Decimal], None]
+"""Spends this in place of what was reserved, be it more or less. Called once."""
 
 
 @dataclass(slots=True)
@@ -35,20 +39,6 @@ class Account:
     def left(self, budget: Decimal) -> Decimal | None:
         """What may still be reserved; `None` without a budget."""
         return max(NOTHING, budget - self.spent - self.reserved) if budget else None
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Money that was set aside for one search."""
-
-    amount: Decimal
-    accounts: Sequence[Account]
-
-    def settle(self, spent: Decimal) -> None:
-        """Spend this in place of what was reserved, be it more or less. Once."""
-        for account in self.accounts:
-            account.reserved -= self.amount
-            account.spent += spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +67,13 @@ class Budget:
     def __init__(self, settings: Settings) -> None:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
+        self.limited = bool(self._per_client or self._total)
+        """Whether any budget is set."""
         self._days: dict[int, defaultdict[str, Account]] = {}
 
-    @property
-    def limited(self) -> bool:
-        """Whether any budget is set."""
-        return bool(self._per_client or self._total)
-
-    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Reservation:  # noqa: ARG002 - replicas need it
-        """Reserve money for a search of `client`; it is to be settled.
-
-        Raises `BudgetExceeded` if a budget is used up; `retry_after_s` is the time to UTC midnight.
-        """
-        today, amount = self._today(), estimate.amount
+    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
+        """Reserve money for a search; `BudgetExceeded` says how long it is to UTC midnight."""
+        today, amount = self._today(), estimate.amount or NOTHING
         for name, budget in ((client, self._per_client), (ALL, self._total)):
             left = today[name].left(budget)
             if left is not None and left < amount:
@@ -98,18 +82,25 @@ class Budget:
         for account in (accounts := (today[client], today[ALL])):
             account.reserved += amount
             account.searches += 1
-        return Reservation(amount, accounts)
+
+        def settle(spent: Decimal) -> None:
+            for account in accounts:
+                account.reserved -= amount
+                account.spent += spent
+
+        return settle
 
     async def spending(self, client: str) -> Spending:
         """What `client` has spent today, and may still spend."""
-        today = self._today()
-        account = today.get(client, Account())
-        return self._spending(datetime.now(UTC).date(), account, today[ALL])
-
-    def _spending(self, day: date, account: Account, total: Account) -> Spending:
+        day, account, total = await self._accounts(client)
         both = account.left(self._per_client), total.left(self._total)
         left = min((one for one in both if one is not None), default=None)
         return Spending(day, account, self._per_client or None, left)
+
+    async def _accounts(self, client: str) -> tuple[date, Account, Account]:
+        """Today, the account of a client, and that of all."""
+        today = self._today()
+        return datetime.now(UTC).date(), today.get(client, Account()), today[ALL]
 
     def _today(self) -> defaultdict[str, Account]:
         number = int(time.time() // DAY_S)
@@ -117,3 +108,58 @@ class Budget:
         for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
             del self._days[day]
         return today
+
+
+class SharedBudget(Budget):
+    """Budgets over all replicas; the day is that of Redis' clock."""
+
+    def __init__(self, settings: Settings, link: Link) -> None:
+        super().__init__(settings)
+        self._link = link
+
+    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:
+        """Reserve money for a run, whose end settles it; `Overloaded` if budgets are not known."""
+        claim = self._link.claims[run_id]
+        amount = units(estimate.amount or NOTHING)
+        limits = (units(self._per_client), units(self._total))
+        known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
+        text = json_bytes(known).decode()
+        try:
+            args = (run_id, client, amount, *limits, text)
+            verdict, *wait_s = await self._link.script("reserve", *args)
+        except Away as exc:
+            if self.limited:
+                raise Overloaded(AWAY) from exc
+            verdict = b"ok"
+        if verdict != b"ok":
+            raise exceeded(verdict.decode(), wait_s[0])
+        claim.reserved, claim.estimate = amount, text
+
+        def settle(spent: Decimal) -> None:
+            claim.cost = units(spent)
+
+        return settle
+
+    async def _accounts(self, client: str) -> tuple[date, Account, Account]:
+        """As Redis has them; `Overloaded` if it does not answer."""
+        try:
+            ((now_s, _),) = await self._link.pipeline(("TIME",))
+            names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
+            fields = ("spent", "reserved", "searches")
+            found = await self._link.pipeline(*(("HMGET", name, *fields) for name in names))
+        except Away as exc:
+            raise Overloaded(AWAY) from exc
+        rows = ([int(value or 0) for value in row] for row in found)
+        mine, total = (
+            Account(_money(spent), _money(reserved), searches) for spent, reserved, searches in rows
+        )
+        return datetime.fromtimestamp(int(now_s), UTC).date(), mine, total
+
+
+def units(money: Decimal) -> int:
+    """Money as Redis has it; never less than it is."""
+    return int((money * UNITS_PER_CNY).to_integral_value(ROUND_CEILING))
+
+
+def _money(amount: int) -> Decimal:
+    return max(NOTHING, Decimal(amount) / UNITS_PER_CNY)

@@ -1,16 +1,47 @@
-"""Who calls, and from which page: client keys, browser tokens, addresses, origins."""
+"""Who calls, and from which page: client keys, browser tokens, addresses, origins.
+
+Browser tokens are JSON Web Tokens (RFC 7519), made here or by a backend that has the secret.
+"""
 
 import hashlib
 import ipaddress
+import logging
+import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
-from app.errors import Forbidden, OriginNotAllowed, Unauthorized
-from app.guards.browser_tokens import BrowserTokens
+import jwt
+from jwt.types import Options
+from pydantic import BaseModel, Field
+
+from app.errors import Forbidden, InvalidRequest, OriginNotAllowed, TokenExpired, Unauthorized
 from app.models import Client
 from app.results import Token
-from app.setting_types import ANONYMOUS, normal_origin
+from app.setting_types import ANONYMOUS, check_origins, normal_origin
 from app.settings import Settings
+
+logger = logging.getLogger("app.guards")
+
+ALGORITHM = "HS256"
+"""The only one that is accepted, whatever a token's header says (RFC 8725 §3.1)."""
+CLOCK_SKEW_S = 5  # How far the clock of a backend that makes its own tokens may be from ours.
+CLAIM_MAX_CHARS = 256
+CHECKS: Options = {"require": ["exp", "sub", "jti"], "verify_iat": False}
+
+Text = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX_CHARS)]
+Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
+class Claims(BaseModel):
+    """What a token says, of the types that RFC 7519 gives them: PyJWT takes more."""
+
+    sub: Text
+    jti: Text
+    exp: Seconds
+    nbf: Seconds | None = None
+    origin: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +51,25 @@ class Identity(Client):
     origin: str | None = None
 
 
-class Origins:
-    """The origins whose pages may search, besides those that a token is bound to."""
-
-    def __init__(self, allowed: Iterable[str]) -> None:
-        self._allowed = frozenset(allowed)
-
-    def allow(self, origin: str) -> bool:
-        """Whether the pages of this origin may search."""
-        return not self._allowed.isdisjoint({"*", normal_origin(origin)})
-
-
 class Credentials:
     """Recognises callers by client key, browser token or address. Keys are kept as digests."""
 
     def __init__(self, settings: Settings) -> None:
         self.replace_keys(settings.client_key_pairs)
-        self.mints = bool(settings.token_secrets)
-        """Whether browser tokens are made here."""
-        self._tokens = BrowserTokens(settings.token_secrets, settings.client_token_ttl_s)
+        self._secrets = settings.token_secrets
+        self._ttl_s = settings.client_token_ttl_s
         self._allow_anonymous = settings.allow_anonymous
+        self._origins = frozenset(settings.cors_origins)
+        self.mints = bool(self._secrets)
+        """Whether browser tokens are made here."""
 
     def replace_keys(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Accept these keys, given with their clients' names, and no others from now on."""
         self._names = {_digest(key): name for name, key in pairs}
+
+    def allow_origin(self, origin: str) -> bool:
+        """Whether pages of this origin may search, also without a token that is bound to it."""
+        return not self._origins.isdisjoint({"*", normal_origin(origin)})
 
     def identify(
         self, *, bearer: str | None, token: str | None, address: str, origin: str | None
@@ -76,12 +102,23 @@ class Credentials:
             raise Unauthorized("A client key is required, behind 'Bearer'.")
         if found := self._key_holder(bearer):
             return found
-        self._token_holder(bearer, None)
+        self._claims(bearer)
         raise Forbidden("A browser token cannot do this; a client key is required.")
 
     def mint(self, client: Client, *, origin: str | None, ttl_s: int | None) -> Token:
-        """Make a browser token that acts for `client`; see `BrowserTokens.mint`."""
-        return self._tokens.mint(client.name, origin=origin, ttl_s=ttl_s)
+        """Make a token that acts for a client, on pages of `origin` (`None`: of any).
+
+        Raises `InvalidRequest` if the origin is none, or the life is too long.
+        """
+        if ttl_s is not None and not 1 <= ttl_s <= self._ttl_s:
+            raise InvalidRequest.of("ttl_s", f"Must be 1 to {self._ttl_s} seconds.")
+        expires_at = int(time.time()) + (ttl_s or self._ttl_s)
+        claims = {"sub": client.name, "exp": expires_at, "jti": secrets.token_urlsafe(16)}
+        if origin is not None:
+            claims["origin"] = _checked(origin)
+        # The first of the secrets signs, all verify.
+        token = jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
+        return Token(token=token, expires_at=expires_at)
 
     def _key_holder(self, key: str) -> Identity | None:
         name = self._names.get(_digest(key))
@@ -89,11 +126,38 @@ class Credentials:
 
     def _token_holder(self, token: str, origin: str | None) -> Identity:
         """The token's client. A request without an origin does not come from a foreign page."""
-        claims = self._tokens.verify(token)
+        claims = self._claims(token)
         bound = normal_origin((claims.origin or "").removesuffix("/")) or None
         if bound and origin is not None and normal_origin(origin) != bound:
             raise OriginNotAllowed("The token is bound to another origin.")
         return Identity(claims.sub, f"token:{claims.jti}", bound)
+
+    def _claims(self, token: str) -> Claims:
+        """What a token says; raises `TokenExpired`, or `Unauthorized` if it is none of ours."""
+        reason: Exception = jwt.InvalidTokenError("CLIENT_TOKEN_SECRET is not set")
+        for secret in self._secrets:
+            try:
+                found = jwt.decode(token, secret, [ALGORITHM], CHECKS, leeway=CLOCK_SKEW_S)
+                return Claims.model_validate(found)
+            except jwt.ExpiredSignatureError as exc:
+                raise TokenExpired("The token has expired; get another.") from exc
+            except (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError) as exc:
+                # The last three: text that is not UTF-8, infinite times, thousands of brackets.
+                reason = exc
+        # The reason is for the operator; the caller may be guessing.
+        fields = {"reason": f"no client key, and no token: {type(reason).__name__}"}
+        logger.info("credential refused", extra={"fields": fields})
+        raise Unauthorized("The key or token is not valid; it needs no quotes.") from reason
+
+
+def _checked(origin: str) -> str:
+    try:
+        [normal] = check_origins((origin,))
+    except ValueError:
+        normal = "*"
+    if normal == "*" or len(normal) > CLAIM_MAX_CHARS:
+        raise InvalidRequest.of("origin", "Must be such as https://app.example, without a path.")
+    return normal
 
 
 def _digest(key: str) -> bytes:

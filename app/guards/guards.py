@@ -3,57 +3,47 @@
 An admitted search holds a place and reserved money until it ends; then its cost is settled.
 """
 
+import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from app.errors import Billed, InvalidRequest, ModelNotAllowed
-from app.guards.budget import NOTHING, Budget
-from app.guards.capacity import Capacity
-from app.guards.credentials import Credentials, Origins
+from app.errors import InvalidRequest, ModelNotAllowed, Overloaded
+from app.guards.budget import NOTHING, Budget, SharedBudget
+from app.guards.credentials import Credentials
 from app.guards.ownership import Ownership
 from app.guards.prices import Estimate, Prices
 from app.guards.rate import RateLimiter
-from app.guards.shared import SharedBudget, SharedOwnership, SharedRateLimiter
 from app.models import Client, ResponsesRequest, SearchSpec
-from app.results import Cost, Usage
+from app.results import Cost
 from app.settings import Settings
 from app.store import Link
 from app.telemetry import Metrics
 
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
+UNLIMITED = 1_000_000_000
 
 
 @dataclass(slots=True)
 class Permit:
-    """One admitted search. Its run notes what it sees; the settlement follows from that."""
+    """One admitted search."""
 
-    usage: Usage | None = None
-    """As the upstream reported it."""
-    billed: Billed = "no"
-    """Whether the upstream may have charged, where it did not report its usage."""
-    calls: int = 0
-    """Calls of the tool that were seen."""
-    shown_chars: int = 0
-    """Characters of output that were seen."""
     cost: Cost | None = None
-    """What was charged; `None` until it is settled, and without a price."""
+    """What is charged when it ends: noted by its run, and `None` without a price."""
 
 
 class Guards:
     """Who may search, how often, how many at once, and for how much money."""
 
     def __init__(self, settings: Settings, *, metrics: Metrics, link: Link | None = None) -> None:
-        self._settings = settings
-        self._metrics = metrics
+        self._settings, self._metrics = settings, metrics
+        self._places = asyncio.Semaphore(settings.capacity or UNLIMITED)
         self.credentials = Credentials(settings)
-        self.origins = Origins(settings.cors_origins)
-        rate, ttl_s = settings.rate, settings.response_owner_ttl_s
-        self.rate = SharedRateLimiter(rate, link) if link else RateLimiter(rate)
-        self.capacity = Capacity(settings.capacity, settings.capacity_wait_s)
-        self.budget = SharedBudget(settings, link) if link else Budget(settings)
         self.prices = Prices(settings)
-        self.responses = SharedOwnership(ttl_s, link) if link else Ownership(ttl_s=ttl_s)
+        self.rate = RateLimiter(settings.rate, link)
+        self.budget = SharedBudget(settings, link) if link else Budget(settings)
+        self.responses = Ownership(settings.response_owner_ttl_s, link)
 
     def check_tools(self, types: Iterable[str]) -> None:
         """Raise `InvalidRequest` if `TOOLS_ALLOWED` lacks one of these tools; it is not echoed."""
@@ -64,40 +54,40 @@ class Guards:
 
     def estimate(self, request: SearchSpec | ResponsesRequest) -> Estimate:
         """What to reserve; a follow-up sends the answer that it follows up again."""
-        again = self.responses.total_tokens(request.previous_response_id)
-        return self.prices.estimate(
-            model=request.model,
-            images=request.image_count,
-            input_tokens=request.input_chars + again,
-            max_output_tokens=request.max_output_tokens,
-        )
+        tokens = self.responses.total_tokens(request.previous_response_id)
+        return self.prices.estimate(request, earlier_tokens=tokens)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold one of the places, first come, first served; `Overloaded` if none came in time."""
+        wait_s = self._settings.capacity_wait_s
+        try:
+            # Without a wait a free place is still taken: the time-out only ends a wait.
+            async with asyncio.timeout(wait_s if self._places.locked() else None):
+                await self._places.acquire()
+        except TimeoutError:
+            detail = "All places are taken; try again shortly."
+            raise Overloaded(detail, retry_after_s=max(1, math.ceil(wait_s))) from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     @asynccontextmanager
     async def admit(self, client: Client, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
-        """Hold a place and reserved money while a search runs, and settle when it ends.
+        """Hold a place and reserved money while a search runs; its `cost` is settled at the end.
 
-        Raises:
-            ModelNotAllowed: A budget is set and the model's price is not known.
-            Overloaded: No place came free in time.
-            BudgetExceeded: The client's or the service's budget does not cover the estimate.
+        Raises `Overloaded` and `BudgetExceeded`; `ModelNotAllowed` where a budget is set and the
+        model's price is not known.
         """
-        if estimate.cost is None and self.budget.limited:
+        if estimate.amount is None and self.budget.limited:
             raise ModelNotAllowed(NO_PRICE)
-        async with self.capacity.place():
-            reservation = await self.budget.reserve(client.name, estimate, run_id)
+        async with self.place():
+            settle = await self.budget.reserve(client.name, estimate, run_id)
             permit = Permit()
             try:
                 yield permit
             finally:
-                permit.cost = self._settlement(permit, estimate)
                 spent = permit.cost.total if permit.cost else NOTHING
-                reservation.settle(spent)
+                settle(spent)
                 self._metrics.spend_cny.labels(client.name).inc(float(spent))
-
-    def _settlement(self, permit: Permit, estimate: Estimate) -> Cost | None:
-        """What an ended search costs: as reported, else by whether it may have been billed."""
-        if permit.usage is not None:
-            return self.prices.cost_of(estimate.model, permit.usage)
-        if permit.billed == "no":
-            return self.prices.cost_of(estimate.model, Usage())
-        return self.prices.unreported(estimate, calls=permit.calls, shown_chars=permit.shown_chars)

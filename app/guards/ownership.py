@@ -1,20 +1,26 @@
-"""Which client got which upstream response: only that one may follow it up. In memory."""
+"""Which client got which upstream response: only that one may follow it up.
+
+In memory; where there are replicas also in Redis, of which what was asked for is known here too.
+"""
 
 import asyncio
 import math
 from dataclasses import dataclass
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, Overloaded
+from app.store import Away, Link
 
 ENTRIES_MAX = 200_000
 """About 60 MB; beyond it the oldest are forgotten, and cannot be followed up any more."""
-
 ID_MAX_CHARS = 128
 """As long as a request's `previous_response_id` may be; documented ids have some 40."""
+FOREVER_S = 3_153_600_000
 
 
 @dataclass(slots=True)
-class _Entry:
+class Owned:
+    """A response that is known here."""
+
     owner: str
     expires_at: float
     total_tokens: int = 0
@@ -23,42 +29,51 @@ class _Entry:
 class Ownership:
     """Owners of response ids, each for `ttl_s` seconds (0: without end)."""
 
-    def __init__(self, *, ttl_s: float) -> None:
-        self._ttl_s = ttl_s or math.inf
-        self._entries: dict[str, _Entry] = {}
+    def __init__(self, ttl_s: float, link: Link | None) -> None:
+        self._ttl_s, self._link = ttl_s, link
+        self._owned: dict[str, Owned] = {}
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
         """Note who got a response first, and the tokens that a follow-up of it sends again."""
         if len(response_id) > ID_MAX_CHARS:
             return
-        entry = self._known(response_id)
-        if entry is None:
-            entry = self._entries[response_id] = _Entry(
-                owner, asyncio.get_running_loop().time() + self._ttl_s
-            )
-        if entry.owner == owner:
-            entry.total_tokens = total_tokens
-        if len(self._entries) > ENTRIES_MAX:
-            del self._entries[next(iter(self._entries))]
+        self._note(response_id, owner, total_tokens)
+        if self._link:
+            kept_s = int(self._ttl_s or FOREVER_S)
+            self._link.post_script("own", response_id, owner, total_tokens, kept_s)
 
     async def check(self, response_id: str, owner: str) -> None:
-        """Raise `InvalidRequest` if unknown, expired, or another's: no difference is shown."""
-        entry = self._known(response_id)
-        if entry is None or entry.owner != owner:
+        """Raise `InvalidRequest` if unknown, expired, or another's; `Overloaded` without Redis."""
+        if self._link and len(response_id) <= ID_MAX_CHARS and not self._find(response_id):
+            key = f"isp:resp:{response_id}"
+            try:
+                ((name, tokens),) = await self._link.pipeline(("HMGET", key, "owner", "tokens"))
+            except Away as exc:
+                detail = "Redis, which keeps the owners of responses, does not answer."
+                raise Overloaded(detail) from exc
+            if name is not None:
+                self._note(response_id, name.decode(), int(tokens or 0))
+        known = self._find(response_id)
+        if not known or known.owner != owner:
             raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")
-
-    def knows(self, response_id: str) -> bool:
-        """Whether this process knows the response's owner."""
-        return self._known(response_id) is not None
 
     def total_tokens(self, response_id: str | None) -> int:
         """Tokens that following this response up sends again; 0 when it is not known."""
-        entry = self._known(response_id or "")
-        return entry.total_tokens if entry else 0
+        known = self._find(response_id or "")
+        return known.total_tokens if known else 0
 
-    def _known(self, response_id: str) -> _Entry | None:
-        entry = self._entries.get(response_id)
-        if entry and entry.expires_at <= asyncio.get_running_loop().time():
-            del self._entries[response_id]
+    def _note(self, response_id: str, owner: str, total_tokens: int) -> None:
+        if not (known := self._find(response_id)):
+            expires_at = asyncio.get_running_loop().time() + (self._ttl_s or math.inf)
+            known = self._owned[response_id] = Owned(owner, expires_at)
+        if known.owner == owner:
+            known.total_tokens = total_tokens
+        if len(self._owned) > ENTRIES_MAX:
+            del self._owned[next(iter(self._owned))]
+
+    def _find(self, response_id: str) -> Owned | None:
+        known = self._owned.get(response_id)
+        if known and known.expires_at <= asyncio.get_running_loop().time():
+            del self._owned[response_id]
             return None
-        return entry
+        return known

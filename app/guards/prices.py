@@ -8,21 +8,17 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.models import ResponsesRequest, SearchSpec
 from app.results import Cost, Usage
 from app.setting_types import PriceTier
 from app.settings import Settings
 
-ESTIMATED_INPUT_TOKENS = 10_000
-"""A search with its results; the documented samples have 2,753 to 8,371."""
-ESTIMATED_OUTPUT_TOKENS = 2_000
-THINKING_OUTPUT_TOKENS = 8_000
-THINKS_LONG = "qwen3.8-"
-"""Models that think at effort `xhigh` unless told otherwise."""
+ESTIMATED_INPUT_TOKENS = 10_000  # A search with its results; documented ones have 2,753 to 8,371.
+ESTIMATED_OUTPUT_TOKENS, THINKING_OUTPUT_TOKENS = 2_000, 8_000
+THINKS_LONG = "qwen3.8-"  # Models that think at effort `xhigh` unless told otherwise.
 
 MAINLAND, INTERNATIONAL = "cn-beijing", "ap-southeast-1"
-K = 1_024
-"""Tokens in the "K" of price tiers, as in these models' windows (256K is 262,144)."""
-
+K = 1_024  # Tokens in the "K" of price tiers, as in the models' windows (256K is 262,144).
 TOKEN_PRICES: dict[str, dict[str, list[tuple[str, str, int | None]]]] = {
     MAINLAND: {
         "qwen3.7-max": [("12", "36", None)],
@@ -39,7 +35,6 @@ TOKEN_PRICES: dict[str, dict[str, list[tuple[str, str, int | None]]]] = {
 """Per million tokens in and out, up to so many input tokens, by series: in CNY, the international
 ones in USD. From third parties' copies of the vendor's price list, read on 2026-11-22 (qwen3.8-max
 on 2026-11-28)."""
-
 TOOL_FEES = {
     MAINLAND: Decimal(48),
     "us-east-1": Decimal(48),
@@ -48,23 +43,17 @@ TOOL_FEES = {
 }
 """CNY per 1,000 calls of `image_search`: mainland and global deployments, then the international
 one. From the vendor's page of the tool, read on 2026-11-22."""
-
 SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
 """The date at the end of a snapshot's name; a snapshot costs what its series costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is reserved for a search. `cost` is `None` without a price."""
+    """What is reserved for a search: `amount` in CNY, `None` without a price."""
 
     model: str
     usage: Usage
-    cost: Cost | None
-
-    @property
-    def amount(self) -> Decimal:
-        """What is reserved, in CNY."""
-        return self.cost.total if self.cost else Decimal(0)
+    amount: Decimal | None
 
 
 class Prices:
@@ -88,10 +77,7 @@ class Prices:
         return self.cost_of(model, Usage()) is not None
 
     def cost_of(self, model: str, usage: Usage, *, estimated: bool = False) -> Cost | None:
-        """Cost of an answer; `None` when one of its prices is not known.
-
-        The tier is that of all its input tokens, which the results found are part of.
-        """
+        """Cost of an answer, by the tier of all its input; `None` if a price is not known."""
         tiers = self._models.get(model) or self._models.get(SNAPSHOT.sub("", model))
         if self._fee is None or not tiers:
             return None
@@ -101,30 +87,23 @@ class Prices:
         tokens, tools = tokens.scaleb(-6), (usage.image_search_calls * self._fee).scaleb(-3)
         return Cost(total=tokens + tools, tokens=tokens, tools=tools, estimated=estimated)
 
-    def estimate(
-        self, *, model: str, images: int, input_tokens: int, max_output_tokens: int | None
-    ) -> Estimate:
-        """What to reserve: a call for each image, at least one, and the tokens.
-
-        `input_tokens` are those of the caller's texts and of the answer that is followed up.
-        """
-        thinks = model.startswith(THINKS_LONG)
+    def estimate(self, request: SearchSpec | ResponsesRequest, *, earlier_tokens: int) -> Estimate:
+        """What to reserve; `earlier_tokens` are those of the answer that is followed up."""
+        thinks = request.model.startswith(THINKS_LONG)
         usual = THINKING_OUTPUT_TOKENS if thinks else ESTIMATED_OUTPUT_TOKENS
-        output_tokens = max_output_tokens or usual
-        input_tokens += ESTIMATED_INPUT_TOKENS
+        output_tokens = request.max_output_tokens or usual
+        input_tokens = ESTIMATED_INPUT_TOKENS + request.input_chars + earlier_tokens
         usage = Usage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             total_tokens=input_tokens + output_tokens,
-            image_search_calls=max(1, images),
+            image_search_calls=max(1, request.image_count),
         )
-        return Estimate(model, usage, self.cost_of(model, usage, estimated=True))
+        cost = self.cost_of(request.model, usage)
+        return Estimate(request.model, usage, cost.total if cost else None)
 
     def unreported(self, estimate: Estimate, *, calls: int, shown_chars: int) -> Cost | None:
-        """Cost of an answer that may have been billed and whose usage was not reported.
-
-        `calls` of the tool were seen, and so many characters of output.
-        """
+        """Cost of an answer without usage, of which so many calls and characters were seen."""
         shown = max(ESTIMATED_OUTPUT_TOKENS, shown_chars)
         usage = Usage(
             input_tokens=estimate.usage.input_tokens,

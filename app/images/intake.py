@@ -12,31 +12,25 @@ from collections.abc import Iterator, Sequence
 
 import pybase64
 
-from app.errors import (
-    ImageDimensions,
-    ImageMissing,
-    ImageTooLarge,
-    ImageUnreadable,
-    ImageUrlInvalid,
-)
+from app import errors
+from app.images.formats import check_boxes, sniff, strip_jpeg, strip_png
 from app.images.memory import MemoryBudget
 from app.images.messages import MAX_FILE_BYTES, SIZE, Code, size_problem
 from app.images.pool import Pool
-from app.images.sniff import HEAD_BYTES, Kind, sniff
-from app.images.strip import check_boxes, strip_jpeg, strip_png
 from app.images.url import check_url
 from app.models import ImageInput
 from app.settings import Settings
 from app.telemetry import Metrics
 
-WALK = {Kind.JPEG: strip_jpeg, Kind.PNG: strip_png, Kind.HEIC: check_boxes, Kind.AVIF: check_boxes}
+WALK = {"JPEG": strip_jpeg, "PNG": strip_png, "HEIC": check_boxes, "AVIF": check_boxes}
 
-BLANKS = " \t\n\f\r"
-# To unescape anything but what base64 needs would take a hundred bytes for each.
-ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"=", b"%0A": b"", b"%0D": b"", b"%20": b""}
-STEP_BYTES = 3 << 18  # A multiple of three, so that no step ends in padding.
-
-_HEAD = re.compile(r"\s*data:[^,]{0,1024}?;\s*base64\s*,", re.IGNORECASE)
+DATA_URL = re.compile(r"\s*data:[^,]{0,1024}?;\s*base64\s*,", re.IGNORECASE)
+PASSED_OVER = b"= \t\n\f\r"
+"""Blanks, and the padding, which follows from the length."""
+ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"", b"%0A": b"", b"%0D": b"", b"%20": b""}
+"""To unescape anything but what base64 needs would take a hundred bytes for each."""
+STEP_BYTES = 3 << 18
+"""A multiple of three, so that no step ends in padding."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +68,10 @@ class ImageIntake:
         """
         file, most = memoryview(body), self._max_bytes
         if not file:
-            raise ImageMissing("The image is empty: it has no bytes.")
+            raise errors.ImageMissing("The image is empty: it has no bytes.")
         if 0 < most < len(file):
-            raise ImageTooLarge(f"The image has {len(file)} bytes; at most {most} are accepted.")
+            detail = f"The image has {len(file)} bytes; at most {most} are accepted."
+            raise errors.ImageTooLarge(detail)
         with self._seconds.time(), self.memory.hold(caller=caller) as reservation:
             async with self._thread:
                 kind, digest, parts = await asyncio.to_thread(self._examine, file)
@@ -86,51 +81,50 @@ class ImageIntake:
             async with self._thread:
                 return ImageInput(await asyncio.to_thread(_data_url, kind, parts), digest)
 
-    def _examine(self, file: memoryview) -> tuple[Kind, str, list[memoryview]]:
-        kind = sniff(bytes(file[:HEAD_BYTES]))
+    def _examine(self, file: memoryview) -> tuple[str, str, list[memoryview]]:
+        kind = sniff(file)
         found = WALK[kind](file) if kind in WALK else None
         digest = hashlib.sha256(file).hexdigest()
         if not found:
             return kind, digest, []
         if problem := size_problem(*found.size, self._max_pixels):
-            raise ImageDimensions(problem)
+            raise errors.ImageDimensions(problem)
         fits = max(found.size) <= (self._max_side or max(found.size))
         fits &= sum(map(len, found.parts)) <= MAX_FILE_BYTES
         return kind, digest, found.parts if found.plain and fits else []
 
-    async def _decoded(self, file: memoryview, kind: Kind, caller: str) -> bytes:
+    async def _decoded(self, file: memoryview, kind: str, caller: str) -> bytes:
         code, content = await self._pool.decode(file, caller)
         if code is Code.PREPARED:
-            return _data_url(Kind.JPEG, [content])
+            return _data_url("JPEG", [content])
         if code is Code.SIZE_REFUSED:
-            most = self._max_pixels
             size = SIZE.unpack(content) if len(content) == SIZE.size else None
-            problem = size and size_problem(size[0], size[1], most)
-            raise ImageDimensions(problem or f"At most {most} pixels are accepted.")
-        fields = {"kind": kind.value, "reason": bytes(content).decode(errors="replace")}
+            problem = size and size_problem(size[0], size[1], self._max_pixels)
+            most = f"At most {self._max_pixels} pixels are accepted."
+            raise errors.ImageDimensions(problem or most)
+        fields = {"kind": kind, "reason": content.decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
         why = "is cut off, damaged, or too large to decode"
-        raise ImageUnreadable(f"This {kind.value} file {why}.")
+        raise errors.ImageUnreadable(f"This {kind} file {why}.")
 
 
 def _decode_data_url(url: str, max_bytes: int) -> bytes:
-    head = _HEAD.match(url)
+    head = DATA_URL.match(url)
     if not head:
-        raise ImageUrlInvalid("The image's data: URL must be data:<type>;base64,<base64>.")
+        raise errors.ImageUrlInvalid("The image's data: URL must be data:<type>;base64,<base64>.")
     out, rest = io.BytesIO(), b""
     try:
         for piece in _unescaped(url, head.end()):
             text = rest + piece
-            ends_at = len(text) - len(text) % 4 if b"=" not in text else 0
-            out.write(pybase64.b64decode(text[:ends_at], validate=True))
-            rest = text[ends_at:]
+            whole = len(text) - len(text) % 4
+            out.write(pybase64.b64decode(text[:whole], validate=True))
+            rest = text[whole:]
             if 0 < max_bytes < out.tell():
-                most = f"the {max_bytes} bytes that are accepted"
-                raise ImageTooLarge(f"The image has more than {most}.")
-        rest = rest.removesuffix(b"=").removesuffix(b"=")
+                detail = f"The image has more than the {max_bytes} bytes that are accepted."
+                raise errors.ImageTooLarge(detail)
         out.write(pybase64.b64decode(rest + b"=" * (-len(rest) % 4), validate=True))
     except ValueError as exc:
-        raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
+        raise errors.ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
     return out.getvalue()
 
 
@@ -143,13 +137,13 @@ def _unescaped(url: str, start: int) -> Iterator[bytes]:
         piece = url[start:end].encode("ascii", "replace")
         for escape, plain in ESCAPES.items() if b"%" in piece else ():
             piece = piece.replace(escape, plain).replace(escape.lower(), plain)
-        yield piece.translate(None, BLANKS.encode())
+        yield piece.translate(None, PASSED_OVER)
         start = end
 
 
-def _data_url(kind: Kind, parts: Sequence[memoryview]) -> bytes:
+def _data_url(kind: str, parts: Sequence[bytes | memoryview]) -> bytes:
     file, out = memoryview(b"".join(parts)), io.BytesIO()
-    out.write(f"data:image/{kind.value.lower()};base64,".encode())
+    out.write(f"data:image/{kind.lower()};base64,".encode())
     for at in range(0, len(file), STEP_BYTES):
         out.write(pybase64.b64encode(file[at : at + STEP_BYTES]))
     return out.getvalue()

@@ -5,8 +5,7 @@ Used in the event loop's thread. Nobody waits inside it: what does not fit is re
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from app.errors import ImageTooLarge, Overloaded
 
@@ -20,39 +19,36 @@ class MemoryBudget:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes, self.used_bytes = max_bytes, 0
+        self.max_bytes = max_bytes
         self._used_by: Counter[str] = Counter()
         self._waiting_until: dict[str, float] = {}
 
-    @contextmanager
-    def hold(self, *, caller: str) -> Iterator["MemoryReservation"]:
-        """Open a reservation, empty at first, and release it at the end."""
-        reservation = MemoryReservation(self, caller)
-        try:
-            yield reservation
-        finally:
-            reservation.release()
+    @property
+    def used_bytes(self) -> int:
+        return self._used_by.total()
 
-    def fits(self, caller: str, n_bytes: int) -> bool:
-        """Whether a caller may have `n_bytes` more now; if not, they count as one who waits."""
+    def hold(self, *, caller: str) -> "MemoryReservation":
+        """A reservation, empty at first, which `with` releases at the end."""
+        return MemoryReservation(self, caller)
+
+    def check(self, caller: str, n_bytes: int) -> None:
+        """Raise `Overloaded` if a caller may not have `n_bytes` more now, and so has to wait."""
         now, most = asyncio.get_running_loop().time(), self.max_bytes
-        waiting = {who: until for who, until in self._waiting_until.items() if until > now}
-        waiting.pop(caller, None)
-        alone = waiting.keys() | self._used_by.keys() <= {caller}
+        others = {who: t for who, t in self._waiting_until.items() if t > now and who != caller}
+        alone = others.keys() | self._used_by.keys() <= {caller}
         fits = self.used_bytes + n_bytes <= most
         fits &= alone or self._used_by[caller] + n_bytes <= most // 2
-        self._waiting_until = waiting if fits else waiting | {caller: now + WAITING_S}
-        return fits or not most
+        self._waiting_until = others if fits else others | {caller: now + WAITING_S}
+        if most and not fits:
+            detail = "Too many images are being uploaded right now."
+            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
 
     def count(self, caller: str, n_bytes: int) -> None:
         """Count `n_bytes` more for a caller, or less where negative."""
-        self.used_bytes += n_bytes
-        self._used_by[caller] += n_bytes
-        if not self._used_by[caller]:
-            del self._used_by[caller]
+        self._used_by += Counter({caller: n_bytes})  # Forgets those who hold nothing.
 
 
-class MemoryReservation:
+class MemoryReservation(AbstractContextManager["MemoryReservation"]):
     """One holder's part of the budget."""
 
     def __init__(self, budget: MemoryBudget, caller: str, n_bytes: int = 0) -> None:
@@ -64,9 +60,7 @@ class MemoryReservation:
         most = self._budget.max_bytes
         if 0 < most < self._n_bytes + n_bytes:
             raise ImageTooLarge(f"This needs more than the {most} bytes of memory kept for images.")
-        if not self._budget.fits(self._caller, n_bytes):
-            detail = "Too many images are being uploaded right now."
-            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+        self._budget.check(self._caller, n_bytes)
         self._budget.count(self._caller, n_bytes)
         self._n_bytes += n_bytes
 
@@ -74,6 +68,9 @@ class MemoryReservation:
         """Give all of it back; more than once does no harm."""
         self._budget.count(self._caller, -self._n_bytes)
         self._n_bytes = 0
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def derive(self, n_bytes: int) -> "MemoryReservation":
         """A second reservation, never refused, whose holder must release it; this one stays."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -39,61 +40,47 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """One process at a time, and our end of the socket pair. Its failures are `FAILURES`."""
+    """One process at a time, and the streams to and from it. Its failures are `FAILURES`."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, limits: Iterable[float]) -> None:
         self.lost = asyncio.Event()
-        self._arguments = arguments
+        self._command = [sys.executable, "-P", "-m", "app.images.worker", *map(str, limits)]
 
     async def start(self) -> None:
         """Start a process, and wait until it is ready."""
         self.lost.clear()
-        self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
+        ours, theirs = socket.socketpair()
         with theirs:
             self.process = await asyncio.to_thread(  # uvloop's own way stops the loop for 30 ms.
                 subprocess.Popen[bytes],
-                [sys.executable, "-P", "-m", "app.images.worker", *self._arguments],
+                self._command,
                 cwd="/",
                 env=ENVIRONMENT,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
                 start_new_session=True,  # Ctrl-C in a terminal is the service's business.
             )
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         async with asyncio.timeout(START_S):
             await self._answer()
 
-    async def ask(self, file: memoryview) -> tuple[Code, memoryview]:
-        """Send a file, which is not copied; return the answer."""
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, REQUEST.pack(len(file)))
-        await loop.sock_sendall(self._socket, file)
+    async def ask(self, file: memoryview) -> tuple[Code, bytes]:
+        """Send a file; return the answer."""
+        self._writer.write(REQUEST.pack(len(file)))
+        self._writer.write(file)
         return await self._answer()
 
-    async def _answer(self) -> tuple[Code, memoryview]:
-        code, n_bytes = ANSWER.unpack(await self._read(ANSWER.size))
+    async def _answer(self) -> tuple[Code, bytes]:
+        code, n_bytes = ANSWER.unpack(await self._reader.readexactly(ANSWER.size))
         if n_bytes > MAX_ANSWER_BYTES:
             raise EOFError("an answer that is too long")
-        return Code(code), await self._read(n_bytes)
-
-    async def _read(self, n_bytes: int) -> memoryview:
-        data, at = memoryview(bytearray(n_bytes)), 0
-        while at < n_bytes:
-            n_read = await asyncio.get_running_loop().sock_recv_into(self._socket, data[at:])
-            if not n_read:
-                raise EOFError("the worker has ended")
-            at += n_read
-        return data
-
-    def kill(self) -> None:
-        """End it, with what it may have started; whoever reads its answer finds the end."""
-        if self.process.returncode is None:  # Not waited for, so the number is still its own.
-            os.killpg(self.process.pid, signal.SIGKILL)
+        return Code(code), await self._reader.readexactly(n_bytes)
 
     async def end(self) -> None:
-        """Kill it, and leave nothing of it behind. Nobody may be reading its answer."""
-        self._socket.close()
-        self.kill()
+        """Kill it, with what it may have started; whoever reads its answer finds the end."""
+        if self.process.returncode is None:  # Not waited for, so the number is still its own.
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._writer.transport.abort()
         await asyncio.to_thread(self.process.wait)
 
 
@@ -105,9 +92,8 @@ class FairQueue(Generic[T]):
 
     def __init__(self, max_waiting: int) -> None:
         self.free: list[T] = []
-        self._max = max_waiting
+        self._max, self._round = max_waiting, 0
         self._waiting: list[tuple[int, str, asyncio.Future[T]]] = []
-        self._round = 0
 
     async def get(self, caller: str, within_s: float) -> T:
         """Wait for something free; raises `Overloaded`, or what `close` was given."""
@@ -123,24 +109,22 @@ class FairQueue(Generic[T]):
             async with asyncio.timeout(within_s):
                 return await given
         except (TimeoutError, asyncio.CancelledError) as exc:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            else:
+            if not given.cancelled():
                 self.put(given.result())  # It was handed over just as the caller left.
             if isinstance(exc, TimeoutError):
                 raise Overloaded(BUSY) from None
             raise
+        finally:
+            self._waiting.remove(turn)
 
     def put(self, thing: T) -> None:
         """Hand it to the next one who waits, or keep it."""
         waiting = [turn for turn in self._waiting if not turn[2].done()]
-        if not waiting:
+        if waiting:
+            self._round, _, given = min(waiting, key=lambda turn: turn[0])
+            given.set_result(thing)
+        else:
             self.free.append(thing)
-            return
-        turn = min(waiting, key=lambda turn: turn[0])
-        self._waiting.remove(turn)
-        self._round = turn[0]
-        turn[2].set_result(thing)
 
     def close(self, error: ServiceError) -> None:
         """Fail all who wait."""
@@ -156,10 +140,9 @@ class Pool:
         self._busy = busy
         self._timeout_s = settings.image_timeout_s or None
         costs = (settings.image_worker_memory_bytes, math.ceil(settings.image_timeout_s))
-        sizes = (settings.image_max_pixels, settings.image_max_side)
-        arguments = [str(limit) for limit in costs + sizes]
+        limits = (*costs, settings.image_max_pixels, settings.image_max_side)
         count = settings.image_workers or os.cpu_count() or 1
-        self._workers = [Worker(arguments) for _ in range(count)]
+        self._workers = [Worker(limits) for _ in range(count)]
         self._idle: FairQueue[Worker] = FairQueue(QUEUE_MAX)
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
@@ -168,29 +151,27 @@ class Pool:
         """Return when all workers are ready; raise one of `FAILURES` if one cannot be started."""
         for worker in self._workers:  # The kernel takes one `autogroup` in 0.1 s.
             await worker.start()
-        self._keepers = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
+            self._keepers.append(asyncio.create_task(self._keep(worker)))
 
-    async def decode(self, file: memoryview, caller: str) -> tuple[Code, memoryview]:
+    async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
         """Return what a worker makes of a picture.
 
         Raises `ImageTooComplex` when that takes too much memory or time, `Overloaded`, `Draining`.
         """
-        worker, usable = await self._borrow(caller), False
+        worker = await self._borrow(caller)
         try:
             with self._busy.track_inprogress():
                 async with asyncio.timeout(self._timeout_s):
                     answer = await worker.ask(file)
-            usable = not self._closing
-        except FAILURES as exc:
+        except BaseException as exc:
+            worker.lost.set()  # Also when the caller has left: nothing is decoded for them.
+            if not isinstance(exc, FAILURES):
+                raise
             if self._closing:
                 raise Draining from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
             raise ImageTooComplex(TOO_COMPLEX) from exc
-        finally:  # Also when the caller has left: nothing is decoded for them.
-            if usable:
-                self._idle.put(worker)
-            else:
-                worker.lost.set()
+        self._idle.put(worker)
         return answer
 
     async def close(self) -> None:
@@ -198,10 +179,9 @@ class Pool:
         self._closing = True
         self._idle.close(Draining())
         for worker in self._workers:
-            worker.kill()
-        for worker in self._idle.free:
             worker.lost.set()
-        await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
+        if self._keepers:
+            await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
 
     async def _borrow(self, caller: str) -> Worker:
         while not self._closing:

@@ -11,8 +11,7 @@ from urllib.parse import quote
 from app.errors import ImageUrlInvalid
 from app.models import ImageInput
 
-MAX_CHARS, MAX_HOST_CHARS = 4_096, 253
-"""The second by RFC 1035 §2.3.4, written with dots."""
+MAX_CHARS, MAX_HOST_CHARS = 4_096, 253  # RFC 1035 §2.3.4, written with dots.
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 PRIVATE_SUFFIXES = (".local", ".internal", ".localhost", ".home.arpa")
 DEVIATIONS = frozenset("\u00df\u03c2")
@@ -21,6 +20,7 @@ KEPT = "!$%&'()*+,-./:;=?@[]_|~"
 """What stands in path and query as it is; browsers percent-encode the rest."""
 NO_SCHEME = """The image URL must begin with http:// or https://; base64 needs \
 "data:image/jpeg;base64," in front, and a file on a device is uploaded."""
+IP_ADDRESS = "names an IP address; a host name is needed"
 BLANKS = string.whitespace + "\u00a0\u3000\ufeff\u200b"
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
@@ -37,8 +37,7 @@ def check_url(url: str) -> ImageInput:
     """
     url = url.strip(BLANKS)
     _refuse("\\" in url[:MAX_CHARS], "contains a backslash")
-    parts = _PARTS.match(url[:MAX_CHARS])
-    if not parts:
+    if not (parts := _PARTS.match(url[:MAX_CHARS])):
         raise ImageUrlInvalid(NO_SCHEME)
     _refuse(len(url) > MAX_CHARS, f"is longer than {MAX_CHARS} characters")
     _refuse(_UNSAFE.search(url), "contains spaces or control characters")
@@ -51,13 +50,11 @@ def check_url(url: str) -> ImageInput:
 def _authority(scheme: str, written: str) -> str:
     _refuse("@" in written, "contains a user name or password")
     host, _, port = written.partition(":")
-    is_ipv6 = "[" in written or "]" in written or ":" in port
-    _refuse(is_ipv6, "names an IP address; a host name is needed")
+    _refuse("[" in written or "]" in written or ":" in port, IP_ADDRESS)
     _refuse(port not in ("", "80", "443"), "names a port other than 80 and 443")
     host = _ascii(host).lower()
-    is_address = _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2])
+    _refuse(_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]), IP_ADDRESS)
     is_name = len(host) <= MAX_HOST_CHARS and all(map(_LABEL.fullmatch, host.split(".")))
-    _refuse(is_address, "names an IP address; a host name is needed")
     _refuse(not is_name, "has a host name that is not a valid name")
     _refuse("." not in host, "needs a full host name, with a dot in it")
     _refuse(f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network")

@@ -7,17 +7,17 @@ import contextlib
 import fcntl
 import os
 import resource
-import select
 import signal
+import socket
 import sys
 from pathlib import Path
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-SOCKET, NICENESS, ALARM_AFTER_S = 0, 5, 2
+NICENESS, ALARM_AFTER_S = 5, 2
 """The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
 PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}
-"""Goes first when the container's memory is gone; the niceness of its session (sched(7))."""
+"""It goes first when the container's memory is gone; the niceness of its session (sched(7))."""
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
     from app.images.decode import prepare  # noqa: PLC0415 - with that priority
 
     restrict(memory_bytes)
-    answer(Code.READY, b"")
+    service = socket.socket(fileno=0)
+    service.sendall(ANSWER.pack(Code.READY, 0))
     while len(head := sys.stdin.buffer.read(REQUEST.size)) == REQUEST.size:
         file = sys.stdin.buffer.read(*REQUEST.unpack(head))
         die_with_service(on=True, timeout_s=timeout_s)
@@ -39,7 +40,7 @@ def main() -> None:
             code, content = Code.UNREADABLE, f"{type(exc).__name__}: {exc}".encode()[:300]
         del file
         die_with_service(on=False)
-        answer(code, content)
+        service.sendall(ANSWER.pack(code, len(content)) + content)
 
 
 def restrict(memory_bytes: int) -> None:
@@ -53,7 +54,7 @@ def restrict(memory_bytes: int) -> None:
                 Path("/proc/self", name).write_text(value, encoding="ascii")
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
-    fcntl.fcntl(SOCKET, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     os.dup2(1, 2)  # What C libraries print of a picture is no line of the service's log.
 
 
@@ -62,19 +63,9 @@ def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
 
     Both do so by their default action, in the middle of C code too. Off while requests may come.
     """
-    flags = fcntl.fcntl(SOCKET, fcntl.F_GETFL)
-    fcntl.fcntl(SOCKET, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    flags = fcntl.fcntl(0, fcntl.F_GETFL)
+    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
     signal.alarm(timeout_s + ALARM_AFTER_S if timeout_s else 0)
-    hung_up = select.poll()
-    hung_up.register(SOCKET, 0)
-    if on and hung_up.poll(0):  # It went before it could be signalled.
-        sys.exit()
-
-
-def answer(code: Code, content: bytes) -> None:
-    """Write one answer."""
-    with os.fdopen(SOCKET, "wb", closefd=False) as out:
-        out.write(ANSWER.pack(code, len(content)) + content)
 
 
 if __name__ == "__main__":

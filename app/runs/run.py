@@ -66,8 +66,8 @@ class Run:
     """Silence after which it gives a sign of life; 0: never."""
     reserve: Callable[[int], None]
     """Called with the bytes of events before they are stored; may raise `Overloaded`."""
-    ending: asyncio.Lock
-    """Shared by all runs, so that one ends at a time."""
+    ending: asyncio.Semaphore
+    """Shared by all runs, so that few end in one turn of the event loop."""
     on_end: Callable[["Run", int], None]
     """Called once, after the last events, with their bytes."""
     id: str = field(default_factory=new_id)
@@ -191,8 +191,8 @@ class Run:
                         self.was_admitted = True
                         self._watch_silence()
             self._over = True
-            # A sum takes longer than many deltas: where hundreds end at once, one a turn of the
-            # event loop, so that readers of the others get their next events meanwhile.
+            # A sum takes longer than many deltas: where hundreds end at once, readers of the others
+            # get their next events meanwhile.
             async with self.ending:
                 await asyncio.sleep(0)
         except ServiceError as exc:

@@ -12,6 +12,9 @@ from app.runs.log import EventLog
 from app.runs.run import Commit, Reader, Run, Work, new_id
 from app.settings import Settings
 
+ENDING_AT_ONCE = 16
+"""Ends of runs in one turn of the event loop: 20 ms. One a turn took 40 % more CPU a search."""
+
 CacheResult = Literal["miss", "coalesced", "hit"]
 
 KEY_MISMATCH = "This Idempotency-Key was used with another request."
@@ -64,7 +67,7 @@ class Runs:
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._by_name = WeakValueDictionary[str, Run]()
         self._ended_at: dict[str, float] = {}
-        self._ending = asyncio.Lock()
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self._all_ended = asyncio.Event()
         self._all_ended.set()
 

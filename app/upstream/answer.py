@@ -4,26 +4,34 @@ Results are read from the tool's output only, never from the model's text, which
 that nobody found.
 """
 
+import html
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Literal
+from urllib.parse import unquote
 
-from app.models import Event, Phase
-from app.results import Answer, BoundingBox, Match, SearchResults, Usage
+from app import results
+from app.models import Event, Outcome, Phase, Status
+from app.results import BoundingBox, Match, SearchResult, SearchResults, Usage
 from app.upstream.lenient import Json, as_count, as_list, as_object, as_text, parse
 
 TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 TEXT_DELTA = "response.output_text.delta"
 ITEM_ADDED = "response.output_item.added"
 ITEM_DONE = "response.output_item.done"
-DELTA = ".delta"
-"""How the types of events with a piece of output end."""
+DELTA = ".delta"  # How the types of events with a piece of output end.
 CALL = "image_search_call"
 WHOLE_IMAGE: BoundingBox = (0, 0, 1000, 1000)
 BOX_MAX = 1000
 
 Ending = Literal["completed", "incomplete"]
 ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplete"}
+URL = re.compile(
+    r"https?://[^\s<>\"'`\[\]{}|\\^\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE
+)
+"""Up to white space, markup, quotes, or Chinese punctuation (CJK and full-width forms)."""
+CLOSING_MARKS = "/.,;:!?*_~)"  # What may follow a URL in a sentence.
 ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
 PHASES: dict[bytes, Phase] = {b"message": "answering", b"reasoning": "thinking"}
 
@@ -34,7 +42,8 @@ class AnswerBuilder:
     def __init__(self) -> None:
         self.response_id: str | None = None
         self.usage: Usage | None = None
-        self._calls: dict[str, SearchResults] = {}
+        self.calls: dict[str, SearchResults] = {}
+        """What each call of the tool found, in their order."""
         self._status: Ending | None = None
         self._text: str | None = None
         self._model: str | None = None
@@ -50,15 +59,52 @@ class AnswerBuilder:
             self.response_id = as_text(_member(event, "response").get("id")) or None
         return None
 
-    def answer(self, events: Iterable[Event] = ()) -> Answer:
-        """The answer so far. Text: the terminal event's last message, else the events' deltas."""
-        return Answer(
-            status=self._status,
-            text=_text_so_far(events) if self._text is None else self._text,
-            calls=tuple(self._calls.values()),
+    def result(
+        self,
+        events: Iterable[Event],
+        *,
+        run_id: str,
+        status: Status,
+        model: str,
+        created_at: int,
+        error: results.Problem | None = None,
+        cost: results.Cost | None = None,
+    ) -> SearchResult:
+        """The answer so far, or as it ended; a `completed` one has the status of its last event.
+
+        The text is the last message of the terminal event, else that of the deltas in `events`.
+        """
+        if status == "completed":
+            status = self._status or status
+        text = _text_so_far(events) if self._text is None else self._text
+        calls = self.calls.values()
+        matches = [match for call in calls for match in call.results]
+        warnings: list[results.SearchWarning] = []
+        if _names_unlisted_url(text, matches):
+            warnings.append("text_mentions_unlisted_url")
+        if error and matches:
+            warnings.append("partial")
+        outcome: Outcome | None = "tool_skipped" if self._status else None
+        if calls:
+            outcome = "matched" if matches else "no_match"
+        return SearchResult(
+            id=run_id,
+            status=status,
+            outcome=outcome,
+            model=self._model or model,
+            text=text,
+            results=matches,
+            searches=[
+                results.ImageSearch(image=call.image, bbox=call.bbox, count=len(call.results))
+                for call in calls
+            ],
             usage=self.usage,
-            response_id=self.response_id,
-            model=self._model,
+            cost=cost,
+            warnings=warnings,
+            error=error,
+            upstream_response_id=self.response_id,
+            created_at=created_at,
+            completed_at=None if status == "in_progress" else int(time.time()),
         )
 
     def _end(self, event_type: str, response: Json) -> None:
@@ -69,14 +115,14 @@ class AnswerBuilder:
         self._status = named and ENDINGS.get(as_text(response.get("status")), named)
         self._text = _last_message(output)
         self._model = as_text(response.get("model")) or None
-        self.usage = _usage(response.get("usage"), calls=len(self._calls))
+        self.usage = _usage(response.get("usage"), calls=len(self.calls))
         self.response_id = as_text(response.get("id")) or self.response_id
 
     def _collect(self, item: Json) -> SearchResults | None:
         if item.get("type") != CALL:
             return None
         key = as_text(item.get("id")) or f"{item.get('arguments')}{item.get('output')}"
-        return self._calls.setdefault(key, _search_results(item))
+        return self.calls.setdefault(key, _search_results(item))
 
 
 def phase(event: Event) -> Phase | None:
@@ -87,10 +133,7 @@ def phase(event: Event) -> Phase | None:
 
 
 def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:
-    """What an answer that broke is charged by: calls of the tool, and characters of output.
-
-    A call is paid for when it begins.
-    """
+    """What an answer that broke is charged by: calls that began, and characters of output."""
     calls = sum(one.type == ITEM_ADDED and CALL.encode() in one.data for one in events)
     deltas = (as_object(parse(one.data)) for one in events if one.type.endswith(DELTA))
     return calls, sum(len(as_text(one.get("delta"))) for one in deltas)
@@ -102,17 +145,14 @@ def _search_results(item: Json) -> SearchResults:
     output = _nested(item.get("output"))
     if isinstance(output, dict):
         output = output.get("images") or output.get("results")
-    matches = [_match(as_object(one), rank, image) for rank, one in enumerate(as_list(output), 1)]
-    bbox = _box(arguments.get("bbox"))
-    return SearchResults(image=image, bbox=bbox, results=[match for match in matches if match])
-
-
-def _match(found: Json, rank: int, image: int) -> Match | None:
-    """A picture that was found; without a title or a URL it is of no use."""
-    title, url = found.get("title"), as_text(found.get("url"))
-    if not isinstance(title, str) or not url:
-        return None
-    return Match(index=as_count(found.get("index")) or rank, title=title, url=url, image=image)
+    found = [(rank, as_object(one)) for rank, one in enumerate(as_list(output), 1)]
+    matches = [
+        Match(index=as_count(one.get("index")) or rank, title=title, url=url, image=image)
+        for rank, one in found
+        # Without one of both it is of no use.
+        if isinstance(title := one.get("title"), str) and (url := as_text(one.get("url")))
+    ]
+    return SearchResults(image=image, bbox=_box(arguments.get("bbox")), results=matches)
 
 
 def _box(value: object) -> BoundingBox:
@@ -137,6 +177,23 @@ def _text_so_far(events: Iterable[Event]) -> str:
     deltas = [as_object(parse(event.data)) for event in events if event.type == TEXT_DELTA]
     last = deltas and deltas[-1].get("item_id")
     return "".join(as_text(one.get("delta")) for one in deltas if one.get("item_id") == last)
+
+
+def _names_unlisted_url(text: str, matches: Iterable[Match]) -> bool:
+    """Whether the text names an http(s) URL that no search returned."""
+    listed = {_plain(match.url) for match in matches}
+    return any(not _is_listed(_plain(url), listed) for url in URL.findall(text))
+
+
+def _is_listed(url: str, listed: set[str]) -> bool:
+    """Text may follow a URL directly: Chinese has no spaces."""
+    follows = (url[len(one) : len(one) + 1] for one in listed if url.startswith(one))
+    return url in listed or any(not mark.isascii() for mark in follows)
+
+
+def _plain(url: str) -> str:
+    """One spelling of a URL, since models escape and unescape them."""
+    return unquote(html.unescape(url)).rstrip(CLOSING_MARKS)
 
 
 def _usage(value: object, *, calls: int) -> Usage | None:

@@ -2,34 +2,25 @@
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from app.errors import (
-    ServiceError,
-    UpstreamInterrupted,
-    UpstreamProtocol,
-    UpstreamTimeout,
-    UpstreamUnavailable,
-)
+from app import errors
+from app.errors import ServiceError
 from app.models import Event, UpstreamCall
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.deadlines import CallDeadlines, timed_out
+from app.upstream.attempts import Attempts, CallDeadlines, timed_out
 from app.upstream.failures import failure_in_body, failure_in_response
-from app.upstream.retry import Attempts
 from app.upstream.stream import EventStreamReader, redacted
 from app.upstream.transport import KEEPALIVE_S, Transport
 
-WRITE_BYTES = 131_072
-"""A request is written in such pieces, so that megabytes of images do not block the loop."""
-REFUSAL_MAX_BYTES = 65_536
-"""How much of a refusal's body is read; documented ones have some hundred bytes."""
+WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
+REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
 STREAM, JSON = "text/event-stream", "application/json"
-RESPONSES = "/responses"
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.WriteError)
 """After these, the request was not fully written."""
 
@@ -38,19 +29,18 @@ class UpstreamClient:
     """Calls the Responses API with the service's key. Connects when it is first used."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._settings = settings
-        self._metrics = metrics
+        self._settings, self._metrics = settings, metrics
         key = settings.dashscope_api_key.get_secret_value()
         self._secret = key.encode()
+        self._url = httpx.URL(f"{settings.base_url}/responses")
         self._headers = {
             "Accept-Encoding": "identity",
             "Authorization": f"Bearer {key}",
             "Content-Type": JSON,
+            "Host": self._url.netloc.decode("ascii"),
             "User-Agent": "imagesearch-proxy",
         }
-        self._url = httpx.URL(settings.base_url + RESPONSES)
-        self._headers["Host"] = self._url.netloc.decode("ascii")
-        self._connect_s = settings.upstream_connect_timeout_s or None
+        self._timeouts_s = {"connect": settings.upstream_connect_timeout_s or None}
         self._http = httpx.AsyncClient(
             transport=_transport(settings),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -67,11 +57,9 @@ class UpstreamClient:
     ) -> AsyncGenerator[list[Event], None]:
         """Yield the upstream's events, those that arrived together at once.
 
-        Returns after a `response.completed` or `response.incomplete`. The payload, the parts of a
-        JSON text, is emptied at the first event: an answer takes a minute, and images are large.
-
-        Raises:
-            ServiceError: For every other end, after the events before it.
+        Returns after a `response.completed` or `response.incomplete`; every other end raises a
+        `ServiceError`, after the events before it. The payload, the parts of a JSON text, is
+        emptied at the first event: an answer takes a minute, and images are large.
         """
         attempts = Attempts(call, self._settings, self._metrics)
         max_event_bytes = self._settings.upstream_max_event_bytes
@@ -95,25 +83,18 @@ class UpstreamClient:
                     raise
                 await attempts.wait_or_raise(error)
 
-    async def create(self, payload: list[bytes], call: UpstreamCall) -> bytes:
-        """The answer, as JSON text, to a payload that asks for no stream; then that is emptied."""
+    async def create(self, payload: Sequence[bytes], call: UpstreamCall) -> bytes:
+        """The answer, as JSON text, to a payload that asks for no stream."""
         attempts = Attempts(call, self._settings, self._metrics)
         while True:
             try:
                 async with self._attempt(attempts, payload) as attempt:
-                    answer = await self._answer(*attempt, stored=False)
-                    payload.clear()
-                    return answer
+                    return await self._answer(*attempt, stored=False)
             except ServiceError as error:
                 await attempts.wait_or_raise(error)
 
     async def fetch(self, method: str, path: str, params: Mapping[str, str]) -> bytes:
-        """What the upstream says of a stored response, as JSON text. Not retried.
-
-        Raises:
-            SearchNotFound: There is no such response.
-            ServiceError: For every other failure.
-        """
+        """Ask about a stored response: JSON text, or `SearchNotFound`. Not retried."""
         attempts = Attempts(UpstreamCall(), self._settings, self._metrics)
         url = httpx.URL(self._settings.base_url + path, params=params)
         async with self._attempt(attempts, (), method=method, url=url) as attempt:
@@ -129,26 +110,18 @@ class UpstreamClient:
         method: str = "POST",
         url: httpx.URL | None = None,
     ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
-        """Send a request, and give its response, whose body is to be read, unless it refuses.
-
-        With a `url`, it is about a stored response.
-        """
+        """Send a request (with a `url`: about a stored response); its response, if it is good."""
         stored = url is not None
+        about_body = {"Accept": accept, "Content-Length": str(sum(map(len, payload)))}
         # Not built by the client, which merges URL and headers anew each time: 5 % of a search.
         request = httpx.Request(
             method,
             url or self._url,
-            headers={
-                **self._headers,
-                "Accept": accept,
-                "Content-Length": str(sum(map(len, payload))),
-            },
+            headers=self._headers | about_body,
             stream=RequestBody(payload, attempts.call),
-            extensions={"timeout": {"connect": self._connect_s}},
+            extensions={"timeout": self._timeouts_s},
         )
-        # Without a stream, nothing is heard before the answer is complete.
-        deadlines = CallDeadlines(self._settings, streamed=stored or accept == STREAM)
-        with attempts.attempt(), closing(deadlines):
+        with attempts.attempt(streamed=stored or accept == STREAM) as deadlines:
             try:
                 with deadlines:
                     response = await self._http.send(request, stream=True)
@@ -174,7 +147,7 @@ class UpstreamClient:
         limit_bytes = self._settings.search_max_bytes
         answer = await self._body(response, deadlines, limit_bytes)
         if 0 < limit_bytes < len(answer):
-            raise UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
+            raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
         if error := failure_in_body(response.headers, answer, stored=stored):
             raise error
         return answer
@@ -190,12 +163,12 @@ class UpstreamClient:
                     body += await anext(chunks)
         except StopAsyncIteration:
             pass
-        except UpstreamTimeout:
+        except errors.UpstreamTimeout:
             if response.is_success:
                 raise
         except httpx.TransportError as exc:
             if response.is_success:
-                raise UpstreamInterrupted("The upstream's answer ended early.") from exc
+                raise errors.UpstreamInterrupted("The upstream's answer ended early.") from exc
         return redacted(bytes(body), self._secret)
 
 
@@ -207,14 +180,9 @@ class RequestBody(httpx.AsyncByteStream):
     call: UpstreamCall
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        piece = bytearray()
-        for part in self.payload:
-            for start in range(0, len(part), WRITE_BYTES):
-                piece += part[start : start + WRITE_BYTES]
-                if len(piece) >= WRITE_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-        yield bytes(piece)
+        for part in self.payload or [b""]:
+            for start in range(0, len(part) or 1, WRITE_BYTES):
+                yield part[start : start + WRITE_BYTES]
         # A transport comes back for more when the last piece was written.
         self.call.written = True
 
@@ -236,10 +204,10 @@ def _unanswered(exc: httpx.TransportError, *, written: bool) -> ServiceError:
     if isinstance(exc, httpx.ConnectTimeout):
         return timed_out("connect", billed="no")
     if isinstance(exc, httpx.RemoteProtocolError) and written:
-        return UpstreamProtocol("The upstream's answer is not HTTP.")
+        return errors.UpstreamProtocol("The upstream's answer is not HTTP.")
     unsent = isinstance(exc, UNSENT) or not written
     detail = "The connection to the upstream failed before it answered."
-    return UpstreamUnavailable(detail, billed="no" if unsent else "maybe")
+    return errors.UpstreamUnavailable(detail, billed="no" if unsent else "maybe")
 
 
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:

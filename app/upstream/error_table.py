@@ -55,11 +55,10 @@ class Row:
     def make(self, failure: Failure) -> ServiceError | None:
         """The error for this failure, if the row fits."""
         found = re.search(self.message, failure.message, re.IGNORECASE)
-        if found and failure.status not in self.within:
-            found = None
-        if found and self.error is InvalidRequest:
-            return InvalidRequest.of(self.field or found["field"], self.detail)
-        if found or failure.has_code(self.codes) or failure.status in self.statuses:
+        fits = found if failure.status in self.within else None
+        if fits and self.error is InvalidRequest:
+            return InvalidRequest.of(self.field or fits["field"], self.detail)
+        if fits or failure.has_code(self.codes) or failure.status in self.statuses:
             return self.error(self.detail)
         return None
 

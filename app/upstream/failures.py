@@ -10,13 +10,8 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from app.errors import (
-    SearchNotFound,
-    ServiceError,
-    UpstreamInterrupted,
-    UpstreamProtocol,
-    UpstreamReport,
-)
+from app import errors
+from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol
 from app.models import well_formed
 from app.upstream.error_table import EARLIER_RESPONSE, Failure, classify
 from app.upstream.lenient import Json, as_object, parse_object
@@ -27,10 +22,8 @@ HTTP_OK, HTTP_REDIRECTS, HTTP_NOT_FOUND = 200, 300, 404
 PARTIAL_HEADER = "x-dashscope-partialresponse"
 BODY_MEMBERS = frozenset({"output", "data", "deleted"})
 """Every response, list of items and confirmation of a deletion has one of them."""
-MESSAGE_MAX_CHARS = 500
-"""Enough for every documented message; bounds a log line and a problem body."""
-RETRY_AFTER_MAX_S = 3600
-"""A throttled account recovers within a minute; longer waits are mistakes."""
+MESSAGE_MAX_CHARS = 500  # Enough for every documented one; bounds a log line and a problem body.
+RETRY_AFTER_MAX_S = 3600  # A throttled account recovers within a minute; longer is a mistake.
 EMBEDDED = re.compile(r"\s*(?:<(\d{3})>|\[(\d{3})\])\s*(?:([A-Za-z_][\w.]*)\s*:)?")
 """`<429> InternalError.Algo: …`, `[400] missing_required_parameter: …`."""
 DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w=-]+)*,[\w+/=%-]*")
@@ -43,17 +36,14 @@ Headers = Mapping[str, str]
 def failure_in_response(
     status: int, headers: Headers, body: bytes, *, stored: bool = False
 ) -> ServiceError:
-    """The error in a response that is no event stream; `body` may be cut off.
-
-    `stored`: a response was asked for that may not exist.
-    """
+    """The error in a response, of which `body` may be cut off; a `stored` one may not exist."""
     data = _json_part(body)
     content = parse_object(data) or {"message": body.decode(errors="replace")}
     error = _error(content, headers, status)
     unknown = any(one.field == EARLIER_RESPONSE for one in error.fields)
     if stored and (unknown or status == HTTP_NOT_FOUND):
         detail = "No such response, or it is no longer kept."
-        return SearchNotFound(detail, upstream=error.upstream)
+        return errors.SearchNotFound(detail, upstream=error.upstream)
     if status < HTTP_REDIRECTS and not is_failure(content):
         detail = "The upstream answered with something that is no event stream."
         return UpstreamProtocol(detail, upstream=error.upstream)
@@ -64,10 +54,7 @@ def failure_in_response(
 
 
 def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceError | None:
-    """The error in a JSON body under HTTP 200, if it is one.
-
-    A `stored` response that failed is none: its own status says so.
-    """
+    """The error in a JSON body under HTTP 200; a `stored` response that failed is none."""
     if headers.get(PARTIAL_HEADER) == "true":
         return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
     content = parse_object(body)
@@ -80,12 +67,10 @@ def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceEr
     return None
 
 
-def failure_in_event(
-    name: str, data: bytes, headers: Headers, *, http_status: int | None = None
-) -> ServiceError:
+def failure_in_event(name: str, data: bytes, headers: Headers, *, http_status: int) -> ServiceError:
     """The error in an event; `upstream_event` is set if it is a `response.failed`."""
     content = parse_object(data) or {"message": data.decode(errors="replace")}
-    error = _error(content, headers, http_status or HTTP_OK)
+    error = _error(content, headers, http_status)
     if name == FAILED:
         error.upstream_event = (FAILED, data)
     return error
@@ -102,24 +87,24 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     """The three envelopes, nested ones unwrapped, as one record, classified."""
     outer = as_object(content.get("response")) or content
     inner = as_object(outer.get("error")) or outer
-    message = _word(outer, "error") or _word(inner, "message")
+    message = _word("error", outer) or _word("message", inner)
     embedded = EMBEDDED.match(message)
     status = int(embedded[1] or embedded[2]) if embedded else http_status
-    code = _word(inner, "code") or _word(outer, "code") or _word(inner, "type")
+    code = _word("code", inner, outer) or _word("type", inner)
     codes = (code, (embedded[3] or "") if embedded else "")
-    ids = (_word(content, "request_id"), _word(inner, "request_id"), headers.get("x-request-id"))
-    request_id = next(filter(None, ids), None)
-    shown = _shown(message) or None
+    request_id = _word("request_id", content, inner) or headers.get("x-request-id")
     error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
-    error.upstream = UpstreamReport(status, code or None, shown, request_id)
+    known = (status, code or None, _shown(message) or None, request_id)
+    error.upstream = errors.UpstreamReport(*known)
     error.retry_after_s = _retry_after_s(headers)
     return error
 
 
-def _word(content: Json, name: str) -> str:
-    """A member as text; codes are numbers at times, and messages missing."""
-    value = content.get(name)
-    return well_formed(str(value)) if isinstance(value, str | int) else ""
+def _word(name: str, *places: Json) -> str:
+    """The first member of this name, as text; codes are numbers at times, and messages missing."""
+    found = (place.get(name) for place in places)
+    words = (well_formed(str(value)) for value in found if isinstance(value, str | int))
+    return next(filter(None, words), "")
 
 
 def _json_part(body: bytes) -> bytes:

@@ -2,9 +2,7 @@
 
 import json
 
-from app.models import ImageInput, SearchSpec
-
-IMAGE_START, IMAGE_END = b', {"type": "input_image", "image_url": ', b"}"
+from app.models import SearchSpec
 
 
 def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
@@ -25,15 +23,9 @@ def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
         "reasoning": None if spec.thinking else {"effort": "none"},
     }
     known = json.dumps({name: value for name, value in options.items() if value is not None})
-    parts = [f'{{"input": [{{"role": "user", "content": [{content}'.encode()]
+    text = f'{{"input": [{{"role": "user", "content": [{content}'.encode()
+    parts: list[bytes] = []
     for image in spec.images:
-        parts += IMAGE_START, *_quoted(image), IMAGE_END
-    return [*parts, b"]}], ", known.removeprefix("{").encode()]
-
-
-def _quoted(image: ImageInput) -> tuple[bytes, ...]:
-    """The image's URL as a JSON string, in parts; a data URL is taken as it is."""
-    url = image.url
-    if url.startswith(b"data:") and b'"' not in url and b"\\" not in url:
-        return b'"', url, b'"'
-    return (json.dumps(url.decode("ascii")).encode(),)
+        parts += text + b', {"type": "input_image", "image_url": "', image.url
+        text = b'"}'
+    return [*parts, text + b"]}], " + known.removeprefix("{").encode()]

@@ -1,8 +1,7 @@
 """The response object that the events of an answer make, finished or not. Pure.
 
-For an answer that broke it becomes a `response.failed` event made here, in the shape of OpenAI's
-own, so that clients which wait for a terminal event find one; it holds the items that were done,
-since they were paid for.
+For an answer that broke, a `response.failed` event is made of it, in the shape of OpenAI's own:
+clients wait for a terminal event. It holds the items that were done, since they were paid for.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,12 +50,10 @@ def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: An
 
 
 def events_until(events: Sequence[Event], sequence_number: int) -> int:
-    """How many events there are up to the last whose `sequence_number` is at most this.
-
-    The upstream's numbers jump, and some events have none.
-    """
+    """How many events there are up to the last whose `sequence_number` is at most this."""
     for count in range(len(events), 0, -1):
         number = as_object(parse(events[count - 1].data)).get("sequence_number")
+        # The upstream's numbers jump, and some events have none.
         if type(number) is int and number <= sequence_number:
             return count
     return 0

@@ -38,10 +38,7 @@ class Frame(NamedTuple):
 
 
 class Decoder:
-    """Takes bytes cut anywhere, and gives the frames that they complete.
-
-    Holds at most `max_event_bytes` and the chunk at hand, and scans every byte once.
-    """
+    """Takes bytes cut anywhere; holds at most `max_event_bytes` and the chunk at hand."""
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
@@ -54,11 +51,7 @@ class Decoder:
         return bytes(self._pending)
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that `chunk` completes.
-
-        Raises:
-            EventTooLarge: The bytes of one event exceed the limit.
-        """
+        """The frames that `chunk` completes; raises `EventTooLarge` if one event is."""
         if self._after_cr or chunk.find(b"\r") >= 0:
             chunk = self._with_line_feeds(chunk)
         if self._pending:

@@ -7,20 +7,14 @@ from collections.abc import Iterable
 
 from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol
 from app.models import SYNTHETIC_PREFIX, Event
+from app.upstream import failures
 from app.upstream.answer import TERMINAL_EVENTS
-from app.upstream.failures import (
-    FAILED,
-    PARTIAL_HEADER,
-    Headers,
-    failure_in_event,
-    failure_in_response,
-    is_failure,
-)
+from app.upstream.failures import HTTP_OK, Headers
 from app.upstream.lenient import as_text, parse_object
 from app.upstream.sse import FIELDS, Decoder, EventTooLarge, Frame
 
 RESPONSE, ERROR = "response.", "error"
-HTTP_OK, HTTP_BAD = 200, 400
+HTTP_BAD = 400
 NOTHING = (b"", b"[DONE]")
 HIDDEN = b"***"
 
@@ -34,10 +28,9 @@ class EventStreamReader:
     def __init__(self, headers: Headers, secret: bytes, max_event_bytes: int) -> None:
         self.over = False
         self.error: ServiceError | None = None
-        self._started = False
+        self._headers, self._secret = headers, secret
         self._decoder = Decoder(max_event_bytes)
-        self._headers = headers
-        self._secret = secret
+        self._started = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes, up to the one that ends the answer."""
@@ -60,10 +53,10 @@ class EventStreamReader:
 
     def _early_end(self, rest: bytes) -> ServiceError:
         """What it means that the bytes end without a terminal event."""
-        if self._headers.get(PARTIAL_HEADER) == "true":
+        if self._headers.get(failures.PARTIAL_HEADER) == "true":
             return UpstreamInterrupted("The upstream cut its own answer at a time limit.")
         if rest and not self._started and not rest.startswith(FIELDS):
-            return failure_in_response(HTTP_OK, self._headers, rest)
+            return failures.failure_in_response(HTTP_OK, self._headers, rest)
         how = "broke off inside an event" if rest else "ended without a terminal event"
         return UpstreamInterrupted(f"The upstream's answer {how}.")
 
@@ -91,9 +84,10 @@ class EventStreamReader:
         name = name or as_text((content or {}).get("type"))
         terminal = name in TERMINAL_EVENTS
         refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith(RESPONSE)
-        failed = (terminal or not name) and is_failure(content or {})
-        if name in (FAILED, ERROR) or refused or failed:
-            self._fail(failure_in_event(name, data, self._headers, http_status=http_status))
+        failed = (terminal or not name) and failures.is_failure(content or {})
+        if name in (failures.FAILED, ERROR) or refused or failed:
+            headers, status = self._headers, http_status or HTTP_OK
+            self._fail(failures.failure_in_event(name, data, headers, http_status=status))
         elif not name or name.startswith(SYNTHETIC_PREFIX) or not name.isprintable():
             self._fail(UpstreamProtocol("The upstream sent an event without a valid name."))
         elif terminal and content is None:
@@ -104,12 +98,10 @@ class EventStreamReader:
         return None
 
     def _fail(self, error: ServiceError) -> None:
-        if self.over:
-            return
-        if self._started:
+        if not self.over:
+            self.error, self.over = error, True
             # What was served before a failure may be billed.
-            error.billed = "maybe"
-        self.error, self.over = error, True
+            error.billed = "maybe" if self._started else error.billed
 
 
 def redacted(data: bytes, secret: bytes) -> bytes:

@@ -22,8 +22,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 KEEPALIVE_S = 10.0  # Gateways commonly close idle connections after 15 s.
 FINAL_CHUNK_S = 1.0  # How long a body of which no more is needed may take to end.
 STAGGER_S = 0.25  # Head start of a host's first address over the next one (RFC 8305 §5).
-HEAD_MAX_BYTES = 65_536
-BUFFER_MAX_BYTES = 262_144  # Reading pauses when so much of a body waits for its reader.
+HEAD_MAX_BYTES, BUFFER_MAX_BYTES = 65_536, 262_144  # Reading pauses when the second waits.
 Origin = tuple[str, str, int]  # Scheme, host and port.
 FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -97,8 +96,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         except BaseException:
             self.abort()
             raise
-        known = {"expect_end": self._expect_end}
-        return httpx.Response(self._status, headers=self._headers, stream=self, extensions=known)
+        more = {"expect_end": self._expect_end}
+        return httpx.Response(self._status, headers=self._headers, stream=self, extensions=more)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self._chunks or not self._complete:
@@ -191,8 +190,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._chunks: list[bytes] = []
         self._status = self._unread_bytes = 0
         self._written = self._complete = self._released = False
-        self._keep_alive = self._until_close = False
-        self._ends_soon = False
+        self._keep_alive = self._until_close = self._ends_soon = False
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
         """Write the request, unless a response (an early refusal) or a break comes before."""

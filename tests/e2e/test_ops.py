@@ -56,7 +56,7 @@ async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_h
             assert "search_id" not in refused.json()
             await service.http.delete(f"/search/{response.headers['x-search-id']}")
         await service.http.post("/search", json={})
-        await service.http.post("/v1/responses", json={"model": "none"})
+        await service.http.post("/v1/responses", json={"model": "none", "input": "x"})
         failed = await service.http.post("/search", json=ASKED | {"prompt": "[sim http_401]"})
         found = (await service.http.get(f"/search/{failed.headers['x-search-id']}")).json()
         assert (found["status"], found["id"]) == ("failed", failed.json()["search_id"])

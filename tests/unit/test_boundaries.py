@@ -17,15 +17,14 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     {"setting_types"},
     {"settings", "errors"},
-    {"log_queue"},
     {"models", "results", "telemetry", "store"},
     {"images", "upstream", "runs", "guards"},
     {"tracing"},
-    {"answer_work", "trace_export", "replay"},
+    {"answer_work", "replay"},
     {"search", "responses"},
     {"api"},
-    {"notes"},
-    {"main", "server", "check", "workers"},
+    {"check"},
+    {"main", "server"},
     {"__main__"},
 )
 """Lowest first. Modules and packages of one layer do not know one another, except as below."""
@@ -40,7 +39,7 @@ ONLY_IN = {
     "uvicorn": {"main", "server"},
     "sse_starlette": {"api"},
     "httptools": {"upstream"},
-    "opentelemetry": {"models", "tracing", "trace_export", "main"},
+    "opentelemetry": {"models", "tracing", "main"},
     "PIL": {"images"},
     "pillow_heif": {"images"},
     "simulator": set[str](),

@@ -1,7 +1,8 @@
-"""Files walked along by their structure, without decoding: which parts of them are the picture.
+"""What a file is, by its bytes alone: its format, and which parts of it are the picture.
 
-A JPEG or PNG that is whole and plain goes upstream as these parts: pixels untouched, all about the
-sender cut out. Scans, segments and chunks are counted, since a decoder pays for each.
+Its name and declared type are not asked, and nothing is decoded. A JPEG or PNG that is whole and
+plain goes upstream as its parts: pixels untouched, all about the sender cut out. Scans, segments
+and chunks are counted, since a decoder pays for each.
 """
 
 import contextlib
@@ -10,7 +11,40 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.errors import ImageTooComplex, ImageUnreadable
+from app.errors import ImageTooComplex, ImageTypeUnsupported, ImageUnreadable
+
+HEAD_BYTES = 4_096
+"""Enough for every signature, and for comments before `<svg` or `<html`."""
+ACCEPTED = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "WebP": rb"RIFF.{4}WEBP",
+    "GIF": rb"GIF8[79]a",
+    # The length of its header tells a bitmap from a text that begins with "BM".
+    "BMP": rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "AVIF": rb".{4}ftyp(?:avi[fs]|.{8}(?:.{4}){0,30}?avi[fs])",
+    "HEIC": rb".{4}ftyp(?:he[iv][cxms]|m[is]f1|.{8}(?:.{4}){0,30}?(?:he[iv][cxms]|m[is]f1))",
+}
+XML = rb"(?:\xef\xbb\xbf)?\s*+(?>(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>)\s*+)*+"
+"""What may stand before the root element; atomic, so that no text makes the search go back."""
+OTHERS = {
+    "a PDF document": rb".{0,1024}?%PDF-",
+    "an SVG drawing": XML + rb"<(?:\w+:)?svg\b|\s*<!DOCTYPE svg",
+    "an HTML page": rb"\s*<!DOCTYPE html|" + XML + rb"<(?:html|head|body|script)\b",
+    "a JPEG XL image": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "a WebM or Matroska video": rb"\x1a\x45\xdf\xa3",
+    "a Canon raw image": rb".{4}ftypcrx ",
+    "a QuickTime video": rb".{4}(?:ftypqt  |moov|mdat|wide|free|skip|pnot)",
+    "an MP4 video": rb".{4}ftyp",
+    "a sound file": rb"ID3|OggS|fLaC|RIFF.{4}WAVE|\xff[\xf1\xf3\xf9\xfb]",
+    "a ZIP archive": rb"PK(?:\x03\x04|\x05\x06|\x07\x08)",
+    "a JSON document": rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*[\[{"\d\]])',
+    "base64 text, not the image itself": rb"data:image|/9j/4|iVBORw0K|R0lGOD|UklGR",
+    # Control characters, and bytes that no UTF-8 has.
+    "a file of an unknown kind": rb".{0,4095}?[\0-\x08\x0e-\x1a\xc0\xc1\xf5-\xff]",
+    "plain text": rb"",
+}
 
 PARTS_MAX, SCANS_MAX = 65_536, 64
 """Segments, chunks or boxes; encoders write up to 14 scans."""
@@ -25,9 +59,9 @@ PLAIN = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, SOS, EOI}
 """Frames and tables of Huffman codes, and restarts; others are left to a decoder."""
 COLOUR_MODELS = {(APP0, b"JFIF\0", 14), (APP14, b"Adobe", 12)}
 """Application segments that tell YCbCr from RGB: how they begin, and their length."""
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """In a scan FF 00 is data, FF D0 to FF D7 are restarts, FF FF is filling (T.81 §B.1.1.2)."""
-_TURNED = re.compile(
+TURNED = re.compile(
     rb"\x12\x01[\x03\x04]\0\x01\0\0\0(?!\x01\0)|"
     rb"\x01\x12\0[\x03\x04]\0\0\0\x01(?!\0\x01|\0\0\0\x01)"
 )
@@ -40,6 +74,16 @@ RENDERING, RENDERING_MAX_BYTES = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b
 BOX_MIN_BYTES = 8
 
 number = int.from_bytes  # Big endian.
+
+
+def sniff(file: memoryview) -> str:
+    """Return which of `ACCEPTED` a file is, by how it begins, or raise `ImageTypeUnsupported`."""
+    head = bytes(file[:HEAD_BYTES])
+    for kind, signature in ACCEPTED.items():
+        if re.match(signature, head, re.DOTALL):
+            return kind
+    others = (what for what, it in OTHERS.items() if re.match(it, head, re.DOTALL | re.IGNORECASE))
+    raise ImageTypeUnsupported(f"This is {next(others)}; accepted are {', '.join(ACCEPTED)}.")
 
 
 @dataclass(slots=True)
@@ -75,20 +119,16 @@ def strip_jpeg(file: memoryview) -> Stripped:
         if marker < APP0 or (marker, bytes(body[:5]), len(body)) in COLOUR_MODELS:
             found.parts.append(file[start:end])
             found.plain &= marker in PLAIN or marker >= APP0
+        elif marker == APP1:
+            found.plain &= not TURNED.search(body)
+        elif marker == APP2 and bytes(body[:12]) == b"ICC_PROFILE\0":
+            found.plain &= _is_srgb(bytes(body))
         else:
-            found.plain &= _may_go(marker, bytes(body))
+            found.plain &= marker not in (APP0, APP14)
     if not scans or found.size == (0, 0):
         raise ImageUnreadable(DAMAGED)
     found.plain &= marker == EOI
     return found
-
-
-def _may_go(marker: int, body: bytes) -> bool:
-    if marker == APP1:
-        return not _TURNED.search(body)
-    if marker == APP2 and body.startswith(b"ICC_PROFILE\0"):
-        return _is_srgb(body)
-    return marker not in (APP0, APP14)
 
 
 def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
@@ -113,7 +153,7 @@ def _next_marker(file: memoryview, at: int) -> int:
     """Where the next marker begins that is no restart, or the end of the file."""
     for step in range(at, len(file), STEP_BYTES):
         # In steps, since a search keeps other threads waiting; a marker may lie across two.
-        if found := _MARKER.search(file, step, step + STEP_BYTES + 1):
+        if found := MARKER.search(file, step, step + STEP_BYTES + 1):
             return found.start()
     return len(file)
 
@@ -137,7 +177,7 @@ def strip_png(file: memoryview) -> Stripped | None:
         if kind in PIXELS or (kind in RENDERING and len(body) <= RENDERING_MAX_BYTES):
             found.parts.append(file[at:end])
         elif kind == b"eXIf":
-            found.plain &= not _TURNED.search(body)
+            found.plain &= not TURNED.search(body)
         elif kind == b"iCCP":
             found.plain &= _is_srgb(bytes(body).partition(b"\0")[2][1:], packed=True)
         at, has_pixels = end, has_pixels or kind == b"IDAT"
@@ -157,10 +197,8 @@ def check_boxes(file: memoryview) -> None:
     for _ in range(PARTS_MAX):
         if at == len(file):
             return
-        size = number(file[at : at + 4])
-        if size == 0:  # Up to the end.
-            size = len(file) - at
-        elif size == 1:
+        size = number(file[at : at + 4]) or len(file) - at  # 0 is up to the end.
+        if size == 1:
             size = number(file[at + 8 : at + 16])
         if size < BOX_MIN_BYTES or at + size > len(file):
             break
