@@ -12,8 +12,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.settings import SettingsError
 
-CONNECT_S = 1.0
-"""Longest wait for a connection, new or of the pool."""
+CONNECT_S = 3.0
+"""Longest wait for a connection, new or of the pool; who waits for a reply gives up before."""
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 

@@ -24,8 +24,10 @@ logger = logging.getLogger("app.store")
 
 COMMAND_S = 1.0
 """Most time of a command, repetition and connecting included."""
-STALL_S = 0.1
-"""The last part of it, which replies have that were there while this process was busy."""
+SLICE_S, SLICES_MIN = 0.1, 3
+"""Parts of it: a stall of this process uses up one of them, however long it is."""
+ATTEMPTS = 3
+"""How often a script may be late: then nothing was done, and it is Redis that answered."""
 ANSWER_S = 0.2
 """How long before its caller gives up a script no longer begins."""
 LEASE_MS, RENEW_S = 10_000, 3.0
@@ -154,10 +156,9 @@ class Link:
 
     async def before_deadline(self, name: str, *args: Any) -> Any:
         """Run a script that does nothing any more once its caller has given up; raises `Away`."""
-        until = time.monotonic() + COMMAND_S
-        while time.monotonic() < until:
-            deadline_ms = int(self._clock_ms + (until - ANSWER_S) * 1_000)
-            reply = await self.script(name, deadline_ms, *args)
+        for _ in range(ATTEMPTS):
+            until_s = time.monotonic() + COMMAND_S - ANSWER_S
+            reply = await self.script(name, int(self._clock_ms + until_s * 1_000), *args)
             if reply[0] != b"late":
                 return reply
             # This process had stalled, or another server answers.
@@ -210,9 +211,10 @@ class Link:
             for command in commands:
                 pipe.execute_command(*command)
         executing = asyncio.ensure_future(pipe.execute(raise_on_error=False))
-        # Replies may be about to be read when a wait ends, where this process was busy.
-        for wait_s in (left_s - STALL_S, STALL_S):
-            await asyncio.wait({executing}, timeout=wait_s)
+        for _ in range(max(SLICES_MIN, round(left_s / SLICE_S))):
+            await asyncio.wait({executing}, timeout=SLICE_S)
+            if executing.done():
+                break
         error = executing.exception() if executing.done() else TimeoutError()
         replies = repeat(error) if error else iter(executing.result())
         executing.cancel()
