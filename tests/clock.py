@@ -1,8 +1,4 @@
-"""An event loop whose clock a test can put forward, and that can tell when nothing moves.
-
-Every time-out, timer and pause of the service runs on its loop's clock, so handing it this loop
-is handing it the clock: a minute of silence takes no time.
-"""
+"""An event loop whose clock a test can put forward, and that can tell when nothing moves."""
 
 import asyncio
 import selectors
@@ -12,8 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 IDLE_S = 0.01
-"""Real seconds without any event on any socket, after which the loop counts as idle. Between two
-sockets of one process data arrives at once; threads and other processes may take longer."""
+"""Real seconds without any event on any socket, after which the loop counts as idle."""
 
 
 class IdleSelector(selectors.DefaultSelector):

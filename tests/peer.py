@@ -21,21 +21,14 @@ END = b"0\r\n\r\n"
 
 @dataclass
 class Peer:
-    """What the peer has seen.
-
-    Attributes:
-        requests: what came, head and body.
-        asked: a request has come.
-        left: a connection has ended.
-        go_on: set by the test for handlers that wait for it.
-    """
+    """What the peer has seen: `requests` are heads and bodies."""
 
     port: int = 0
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # A request has come.
+    left: asyncio.Event = field(default_factory=asyncio.Event)  # A connection has ended.
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)  # Set by tests.
 
     @property
     def url(self) -> str:
@@ -80,10 +73,7 @@ async def serving(
 
 
 def says(*parts: bytes, reset: bool = False, waits: bool = False) -> Handler:
-    """Answer one request in parts, each sent by itself, and close or reset the connection.
-
-    `waits`: behind each part, until a test sets `go_on`.
-    """
+    """Answer one request in parts, behind each of which it `waits` for `go_on`, and close."""
 
     async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
         await peer.request(reader)
@@ -91,6 +81,21 @@ def says(*parts: bytes, reset: bool = False, waits: bool = False) -> Handler:
             writer.write(part)
             await writer.drain()
             await (peer.go_on.wait() if waits else asyncio.sleep(0))
+        if reset:
+            resets(writer)
+
+    return handle
+
+
+def cuts(n_bytes: int, *, reset: bool, first: bytes = b"") -> Handler:
+    """Behind a request that is answered, if so: read a part of a body, and close or reset."""
+
+    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
+        if first:
+            await peer.request(reader)
+            writer.write(first)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(n_bytes)
         if reset:
             resets(writer)
 

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import httpx
+import pytest
 import uvicorn
 from opentelemetry.trace import TracerProvider
 from prometheus_client.parser import text_string_to_metric_families
@@ -148,11 +149,7 @@ class LoopServer(uvicorn.Server):
 
 
 def listen() -> socket.socket:
-    """Listen on a free port.
-
-    The protocol is named, because asyncio sets TCP_NODELAY only on sockets that bear its number,
-    and without it small events wait some 40 ms for the other side's acknowledgement.
-    """
+    """Listen on a free port; asyncio sets TCP_NODELAY only where the protocol is named."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(2_048)
@@ -204,10 +201,7 @@ async def running_against(
     tracer_provider: TracerProvider | None = None,
     **settings: Any,
 ) -> AsyncIterator[Running]:
-    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`).
-
-    `settings` stand over the defaults of a test.
-    """
+    """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`)."""
     given = {
         "dashscope_api_key": KEY,
         "dashscope_base_url": base_url,
@@ -247,3 +241,14 @@ async def fronting(
     """Run the service in front of a scripted peer."""
     async with serving(*handlers) as peer, running_against(peer.url, **settings) as service:
         yield service, peer
+
+
+def shared(opens: Callable[..., AbstractAsyncContextManager[Any]], **settings: Any) -> Any:
+    """A fixture: what `opens` gives with these settings, for all tests of a module."""
+
+    @pytest.fixture(scope="module")
+    async def opened() -> AsyncGenerator[Any, None]:
+        async with opens(**settings) as one:
+            yield one
+
+    return opened

@@ -1,8 +1,4 @@
-"""One search in each client that people use, cut once in the middle of its answer.
-
-Comment lines come between the events, and all read over them. Who can resume has each event once,
-and the search is paid once. Who cannot says that it was cut, and asks nothing more by itself.
-"""
+"""One search in each client that people use, cut once: resumed, or told, and paid for once."""
 
 import json
 import sys

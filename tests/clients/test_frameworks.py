@@ -61,15 +61,6 @@ async def test_langchain_reads_a_search_to_its_end_without_pictures_and_calls() 
     assert "x_tools" not in message.usage_metadata
 
 
-async def test_langchain_raises_failures() -> None:
-    async with running() as service, chatting(service) as chat:
-        with pytest.raises(InternalServerError) as refused:
-            await by_langchain(chat, "[sim http_500]")
-        assert refused.value.code == "upstream_unavailable"
-        with pytest.raises(ValueError, match="upstream_interrupted"):
-            await by_langchain(chat, "[sim cut_after_results]")
-
-
 async def test_the_ai_sdk_reads_a_search_to_its_end_and_its_tool_from_raw_chunks_alone() -> None:
     async with running() as service:
         answer = await by_ai_sdk(service, "What is this?")
@@ -83,10 +74,14 @@ async def test_the_ai_sdk_reads_a_search_to_its_end_and_its_tool_from_raw_chunks
     assert not [part for part in answer["parts"] if part.startswith(("tool-", "source"))]
 
 
-async def test_the_ai_sdk_reports_failures_as_errors() -> None:
-    async with running() as service:
+async def test_langchain_raises_failures_and_the_ai_sdk_reports_them_as_errors() -> None:
+    async with running() as service, chatting(service) as chat:
+        with pytest.raises(InternalServerError) as refused:
+            await by_langchain(chat, "[sim http_500]")
+        with pytest.raises(ValueError, match="upstream_interrupted"):
+            await by_langchain(chat, "[sim cut_after_results]")
         early = await by_ai_sdk(service, "[sim http_500]")
         late = await by_ai_sdk(service, "[sim cut_after_results]")
-    assert early["errors"] == ["upstream_unavailable"]
+    assert [refused.value.code] == early["errors"] == ["upstream_unavailable"]
     assert late["errors"] == ["The upstream's answer ended without a terminal event."]
     assert late["finish"] == "error"

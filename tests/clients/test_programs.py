@@ -12,10 +12,9 @@ from tests.service import running
 
 CLIENT_KEY = "shop-key-0123456789abcdef0123456789abcdef"
 
-
 PROGRAMS = {
     "python": (sys.executable, "programs/search.py"),
-    "python, streaming": (sys.executable, "programs/search_stream.py"),
+    "python, streaming": (sys.executable, "programs/search.py", "stream"),
     "node": ("node", "node/search.mjs"),
     "node, streaming": ("node", "node/search_stream.mjs"),
 }

@@ -34,10 +34,7 @@ async def with_node(service: Running, headers: dict[str, str]) -> Any:
 async def with_python(openai: AsyncOpenAI, shape: str) -> dict[str, Any]:
     reasoning = ""
     async with openai.responses.stream(
-        model="qwen3.7-plus",
-        input=content(f"[sim {shape}]"),
-        tools=TOOLS,
-        extra_headers=REPAIR,
+        model="qwen3.7-plus", input=content(f"[sim {shape}]"), tools=TOOLS, extra_headers=REPAIR
     ) as stream:
         async for event in stream:
             reasoning += getattr(event, "delta", "") if event.type in REASONING else ""

@@ -25,17 +25,14 @@ GUARD_S = 200
 
 @dataclass
 class Answer:
-    """What a caller got. `problem`: the answer's own, or that of `search.failed`.
-
-    `calls`: of the upstream. `waited_s`: what was skipped of pauses between two calls.
-    """
+    """What a caller got."""
 
     status: int
     headers: dict[str, str]
     events: list[ServerSentEvent]
-    calls: int
-    waited_s: float
-    problem: dict[str, Any] = field(default_factory=dict)
+    calls: int  # Of the upstream.
+    waited_s: float  # What was skipped of pauses between two calls.
+    problem: dict[str, Any] = field(default_factory=dict)  # Also that of `search.failed`.
     result: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,10 +57,7 @@ def request(way: Way, prompt: str) -> dict[str, Any]:
 
 
 async def ask(service: Running, way: Way, prompt: str, *, skips_s: Sequence[float] = ()) -> Answer:
-    """Ask once and check what holds for every answer.
-
-    Whenever all is quiet, the clock is put forward: by `skips_s`, or else to the next timer.
-    """
+    """Ask once; whenever all is quiet, skip to the next timer, or by `skips_s`."""
     before = service.record.total
     method, path = way.split(" ")
     pauses_s: list[float] = []

@@ -26,6 +26,8 @@ GROUPS: dict[Means, str] = {
     # The caller's other fields, and what is in them.
     Means(422, "invalid_request", field="prompt"): "input_length",
     Means(422, "invalid_request", field="max_output_tokens"): "max_tokens",
+    Means(422, "invalid_request", field="reasoning.effort"): "effort",
+    Means(422, "invalid_request", field="previous_response_id"): "earlier_response",
     Means(422, "content_blocked"): """
         inspection inspection_input inspection_output inspection_text inspection_compat""",
     # What this service asked for.

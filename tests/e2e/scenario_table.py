@@ -14,21 +14,16 @@ class Well(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A real status by POST, `search.failed` by GET, and in both streams once events had come.
-
-    `calls`: more than one when it was tried again. `relayed`: the upstream's `response.failed`
-    stands in the stream before the end. `skips_s`: how the clock is put forward meanwhile.
-    `partial`: results had come, and come with the failure.
-    """
+    """A real status by POST, `search.failed` by GET, and in both streams once events had come."""
 
     status: int
     code: str
     retryable: bool
-    calls: int = 1
-    relayed: bool = False
+    calls: int = 1  # More when it was tried again.
+    relayed: bool = False  # The upstream's `response.failed` stands before the end.
     detail: str = ""
-    skips_s: tuple[float, ...] = ()
-    partial: bool = False
+    skips_s: tuple[float, ...] = ()  # How the clock is put forward meanwhile.
+    partial: bool = False  # Results had come, and come with the failure.
     words: str = ""
 
 
@@ -91,6 +86,6 @@ BROKEN: dict[str, Failed] = {
     "stall": LATE._replace(detail="idle", skips_s=(179, 2)),
     "failed_mid_stream": DOWN._replace(partial=True, relayed=True),
     "error_frame_mid_stream": BUSY._replace(calls=1),
-    "endless": PROTOCOL._replace(partial=True, words="bytes=500000"),
+    "endless": PROTOCOL._replace(partial=True, words="bytes=300000", detail="SEARCH_MAX_BYTES"),
     "event_without_end": PROTOCOL._replace(words="bytes=65536"),
 }

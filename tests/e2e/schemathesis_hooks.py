@@ -1,8 +1,4 @@
-"""What schemathesis loads into its own process beside its settings.
-
-Requests that are known to succeed go before those that it makes up. The ids in them are of one run,
-so they come in by the environment: for each operation, as it is labelled, parts of such requests.
-"""
+"""What schemathesis loads: requests known to succeed, by the environment, go before its own."""
 
 import json
 import os
@@ -21,10 +17,7 @@ UPLOADS = {"POST /search": [UPLOAD], "POST /search/stream": [UPLOAD]}
 
 @schemathesis.hook
 def before_load_schema(_: HookContext, raw_schema: dict[str, Any]) -> None:
-    """Where a stream has both `schema` and `itemSchema`, leave the latter.
-
-    `schema` is one event's data to typed clients, but the whole stream in OpenAPI 3.2.
-    """
+    """Leave a stream's `itemSchema` alone: `schema`, an event to typed clients, is all in 3.2."""
     for item in raw_schema["paths"].values():
         for operation in item.values():
             stream = operation["responses"].get("200", {}).get("content", {})

@@ -42,6 +42,7 @@ NOBODY = ("401",) * 7
 EVERYTHING = ("200",) * 7
 BY_TOKEN = ("200",) * 6 + ("403 token",)
 NO_NEW_SEARCH = ("403 origin",) * 3 + ("200",) * 4
+NO_NEW_BY_TOKEN = (*NO_NEW_SEARCH[:6], "403 token")
 ELSEWHERE = ("403 origin",) * 6 + ("403 token",)
 NOT_THAT_SEARCH = ("200",) * 3 + ("404",) * 3
 BY_URL = ("401", "401", "200", "401", "200", "401", "401")
@@ -61,10 +62,8 @@ TABLE: dict[str, tuple[Shown, tuple[str, ...]]] = {
     "a key from a foreign page": (Shown(SHOP | {"Origin": EVIL}), NO_NEW_SEARCH),
     "a key from an allowed page": (Shown(SHOP | {"Origin": PAGE}), EVERYTHING),
     "a key from our own page": (Shown(SHOP | {"Origin": "http://HOST"}), EVERYTHING),
-    "a free token elsewhere": (
-        Shown(bearer(token()) | {"Origin": EVIL}),
-        (*NO_NEW_SEARCH[:6], "403 token"),
-    ),
+    "a free token elsewhere": (Shown(bearer(token()) | {"Origin": EVIL}), NO_NEW_BY_TOKEN),
+    "a page that hides its origin": (Shown(SHOP | {"Sec-Fetch-Mode": "no-cors"}), NO_NEW_SEARCH),
     "another client's search": (Shown(BLOG), (*NOT_THAT_SEARCH, "200")),
     "another client's token": (Shown(bearer(token(sub="blog"))), (*NOT_THAT_SEARCH, "403 token")),
     "another's place in a stream": (Shown(BLOG | {"Last-Event-ID": "SEARCH:1"}), AT_ANOTHERS_PLACE),
@@ -122,17 +121,19 @@ async def test_only_where_there_are_no_keys_a_wrong_one_is_ignored() -> None:
             assert shown.status_code == status
 
 
-async def test_whose_an_answer_is_is_forgotten_in_time() -> None:
-    async with running(response_owner_ttl_s=60) as service:
-        found = (await service.http.post("/search", json=ASKED)).json()
-        asked = {"prompt": "And?", "previous_response_id": found["upstream_response_id"]}
-        assert (await service.http.post("/search", json=asked)).status_code == 200
-        skip(61)
-        again = await service.http.post("/search", json=asked | {"fresh": True})
-        assert again.json()["errors"][0]["field"] == "previous_response_id"
+@pytest.mark.parametrize("scenario", ["normal", "incomplete", "cut_after_results"])
+async def test_an_answer_is_its_clients_however_it_ended_and_is_forgotten_in_time(
+    scenario: str,
+) -> None:
+    asked = ASKED | {"prompt": f"[sim {scenario}]"}
+    async with running(**GUARDED, response_owner_ttl_s=60, cache_ttl_s=0) as service:
+        made = (await service.http.post("/search", json=asked, headers=SHOP)).json()
+        follow_up = follows(made.get("result", made)["upstream_response_id"]).body | {"prompt": "?"}
+        for client, after_s, calls in ((BLOG, 0, 1), (SHOP, 0, 2), (SHOP, 61, 2)):
+            skip(after_s)
+            await service.http.post("/search", json=follow_up, headers=client)
+            assert service.record.total == calls  # The upstream is asked, or not.
 
-
-# --- Pages ---
 
 EXPOSED = {
     *("X-Request-ID", "X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Retry-After"),
@@ -185,8 +186,6 @@ ALLOWED: list[tuple[str, str, str]] = [
     (f"https://other.example, {SHELL}/", SHELL, SHELL),
     ("*", "null", "*"),
 ]
-
-
 WANTED = "authorization,content-type,idempotency-key,x-stainless-arch,last-event-id"
 
 

@@ -1,25 +1,11 @@
-"""What a scripted upstream may answer: odd forms of what is found, and what is no answer.
-
-What the stand-in has a scenario for is in `test_scenarios` and `test_refusals`.
-"""
+"""What a scripted upstream may answer: odd forms of what is found, and what is no answer."""
 
 import json
 from typing import Any
 
 import httpx
 
-from tests.dashscope import (
-    COMPLETED,
-    CREATED,
-    FOUND,
-    MESSAGE,
-    Event,
-    block,
-    call,
-    completed,
-    delta,
-    event,
-)
+from tests.dashscope import CREATED, FOUND, MESSAGE, Event, block, call, completed, delta, event
 from tests.e2e.asking import ASKED
 from tests.peer import STREAM, answer, chunk, holds, says, stream
 from tests.service import KEY, Running, fronting
@@ -97,9 +83,6 @@ async def test_an_address_in_the_text_that_nobody_found_is_warned_of() -> None:
         assert ("text_mentions_unlisted_url" in result["warnings"]) is warned, text
 
 
-# --- Failures ---
-
-
 def problem_of(response: httpx.Response) -> dict[str, Any]:
     problem: dict[str, Any] = response.json()
     assert KEY not in response.text
@@ -138,7 +121,7 @@ async def test_what_is_no_answer_fails_and_is_not_asked_for_again() -> None:
 
 
 async def test_a_call_is_closed_behind_its_last_event_though_the_upstream_talks_on() -> None:
-    late = chunk(block(COMPLETED) + block(delta("late"))) + chunk(block(CREATED))
+    late = chunk(block(completed()) + block(delta("late"))) + chunk(block(CREATED))
     async with fronting(holds(OPENED, late)) as (service, peer):
         found = await ask(service)
         assert found.json()["status"] == "completed"

@@ -1,7 +1,4 @@
-"""Mischief of a caller or of an upstream, and that nobody else pays for it: calls, money, answers.
-
-`docs/operations.md` has the table; each of its rows names a test.
-"""
+"""Mischief of a caller or of an upstream, row by row of the table in `docs/operations.md`."""
 
 import ast
 import asyncio
@@ -40,9 +37,6 @@ def test_the_table_of_attacks_names_tests_that_there_are() -> None:
         tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
         names = {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
         assert test in names, f"{file} has no {test}"
-
-
-# --- Money ---
 
 
 @pytest.mark.parametrize("path", ["/search", "/search/stream", "/v1/responses"])
@@ -163,9 +157,6 @@ async def test_an_odd_delta_of_the_upstream_makes_no_answer_free(data: bytes) ->
         assert unknown(calls=2).holds(await spent(service))
 
 
-# --- Others ---
-
-
 async def test_an_upload_that_trickles_is_ended_and_gives_its_memory_back() -> None:
     head = "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     body = json.dumps(ASKED | {"prompt": "y" * 8_000}).encode()
@@ -251,9 +242,6 @@ async def test_line_breaks_of_the_upstream_forge_no_event(wire: bytes) -> None:
         assert all(WHOLE.fullmatch(one) for one in got.text.strip().split("\n\n"))
         v1 = await create(service, asked_v1(stream=True))
         assert b"\r" not in got.content + v1.content
-
-
-# --- What a client may know of its money ---
 
 
 async def test_a_client_sees_its_own_spending_of_today() -> None:

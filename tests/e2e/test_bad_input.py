@@ -30,10 +30,6 @@ def in_form(content: bytes) -> dict[str, Any]:
     return {"content": content, "headers": FORM}
 
 
-def files(name: str, *file: Any) -> dict[str, Any]:
-    return {"files": {name: file}}
-
-
 NO_BOUNDARY = {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}
 TWICE = {"files": [("prompt", (None, "a")), ("prompt", (None, "b"))]}
 BAD_REQUESTS: list[tuple[tuple[int, str], str, dict[str, Any]]] = [
@@ -55,7 +51,7 @@ BAD_REQUESTS: list[tuple[tuple[int, str], str, dict[str, Any]]] = [
     (MALFORMED, "Content-Type", {"content": b"{}"}),
     (MALFORMED, "multipart", NO_BOUNDARY),
     (MALFORMED, "multipart", in_form(NAMELESS)),
-    (MALFORMED, "UTF-8", files("prompt", None, b"\xff\xfe")),
+    (MALFORMED, "UTF-8", {"files": {"prompt": (None, b"\xff\xfe")}}),
     (INVALID, "prompt", {"files": [("prompt", (None, "x"))] * 80}),
     (BAD_URL, "http", body(image_url="file:///etc/passwd")),
     (BAD_URL, "", body(image_url="http://169.254.169.254/")),
@@ -75,14 +71,6 @@ async def test_bad_input_gets_a_clear_error_that_does_not_echo_it(path: str) -> 
             for echo in ("gpt-4o", "passwd", "169.254"):
                 assert echo not in response.text
         assert service.record.total == 0
-
-
-async def test_followups_are_refused_where_the_upstream_keeps_nothing() -> None:
-    async with running(upstream_store=False) as service:
-        response = await service.http.post("/search", json={"previous_response_id": "resp_x"})
-        assert response.json()["errors"][0]["field"] == "previous_response_id"
-        await service.http.post("/search", json={"image_url": URL})
-        assert service.record.total == 1
 
 
 async def test_a_get_stream_wants_an_event_source() -> None:

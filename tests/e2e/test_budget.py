@@ -89,9 +89,6 @@ async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str) -> N
         assert "PRICES" in answer.json()["detail"]
 
 
-# --- At once ---
-
-
 async def begin(service: Running, tag: str) -> asyncio.Task[httpx.Response]:
     asked = ASKED | {"prompt": f"[sim gated tag={tag}]"}
     asking = asyncio.create_task(service.http.post("/search", json=asked, timeout=None))

@@ -11,7 +11,7 @@ import httpx
 
 from tests.e2e.asking import IMAGE_URL
 from tests.processes import Process, service, simulator
-from tests.wire import Wire, dial, events_of, last_id, request, whole_frames
+from tests.wire import EVENT_STREAM, Wire, dial, events_of, last_id, request, whole_frames
 
 SOON, LATE = 30, 20
 """Streams that end within the grace, once their gate is opened, and that would never end."""
@@ -63,9 +63,11 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
 
         process.signal(signal.SIGTERM)
         await wait_until_draining(http)
-        refused = await http.post("/search/stream", json={"image_url": IMAGE_URL})
-        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
-        assert refused.json()["retryable"]
+        path, asked = "/search/stream", {"image_url": IMAGE_URL}
+        by_get = await http.get(path, params=asked, headers=EVENT_STREAM)
+        for refused in (by_get, await http.post(path, json=asked)):
+            assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+            assert refused.json()["retryable"]
         left.reset()
         again = await enter(dial(process.url))
         again.send(request("GET", "/search/stream", headers={"Last-Event-ID": seen}))

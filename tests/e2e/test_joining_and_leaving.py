@@ -15,8 +15,6 @@ from tests.e2e.asking import ASKED, IMAGE_URL, PICTURE, STALLED
 from tests.service import Running, ServerSentEvent, running
 from tests.wire import Wire, dial, events_of, request, whole_frames
 
-# --- Joining ---
-
 CROWD = {"image_url": IMAGE_URL, "prompt": "[sim gated tag=crowd]"}
 
 
@@ -117,8 +115,6 @@ async def test_a_failed_or_cancelled_search_frees_its_idempotency_key() -> None:
         other = await service.http.post("/search", json={"image_url": IMAGE_URL}, headers=headers)
         assert other.status_code == 200
 
-
-# --- Leaving and stopping ---
 
 LINGER_S = 30
 COMMIT_S = 2.1
@@ -259,8 +255,6 @@ async def test_a_caller_who_leaves_after_a_large_upload_is_noticed() -> None:
         assert service.record.calls[-1].finished == OBSERVER
 
 
-# --- In the background ---
-
 GATED = {"image_url": IMAGE_URL, "prompt": "[sim gated tag=go]"}
 IN_BACKGROUND = GATED | {"background": True}
 
@@ -293,7 +287,7 @@ async def test_who_prefers_to_wait_gets_the_result_if_it_comes_in_time() -> None
         assert ended.headers["preference-applied"] == "respond-async, wait=30"
 
 
-async def test_a_background_stream_goes_on_when_its_reader_leaves_and_can_be_stopped() -> None:
+async def test_a_background_stream_outlives_its_reader_and_counts_when_it_is_stopped() -> None:
     async with running(stream_linger_s=5) as service:
         async with dial(service.url) as wire:
             wire.send(request("POST", "/search/stream", body=IN_BACKGROUND))
@@ -302,6 +296,10 @@ async def test_a_background_stream_goes_on_when_its_reader_leaves_and_can_be_sto
         skip(6)
         await quiet()
         assert service.record.open == 1
-        stopped = await service.http.delete(f"/search/{search_id}")
-        assert stopped.json()["status"] == "cancelled"
+        joined = asyncio.create_task(service.http.post("/search", json=GATED))
+        await service.until_metric("imagesearch_cache_total", 1, result="coalesced")
+        for status in ("in_progress", "cancelled"):
+            stopped = await service.http.delete(f"/search/{search_id}")
+            assert stopped.json()["status"] == status
+        assert (await joined).json()["status"] == "cancelled"
         await service.record.idle()

@@ -1,7 +1,4 @@
-"""The OpenAPI document: its schema of events holds for the real ones.
-
-That each answer is as documented is checked on every answer of every test: `tests/contract.py`.
-"""
+"""The OpenAPI document's events and names; `tests/contract.py` holds it against every answer."""
 
 from jsonschema import Draft202012Validator
 
@@ -12,13 +9,17 @@ from tests.service import running
 STREAMS = {"/search/stream": ("post", "get"), "/search/{search_id}/stream": ("get",)}
 
 
-async def test_the_schema_of_a_stream_describes_each_event_that_comes() -> None:
+async def test_names_are_documented_and_the_schema_of_a_stream_describes_each_event() -> None:
     async with running(stream_progress_s=1) as service:
         contract = Contract((await service.http.get("/openapi.json")).json())
         played = [
             (await service.stream(json={"image_url": IMAGE_URL, "prompt": f"[sim {scenario}]"}))[1]
             for scenario in ("normal", "no_results", "incomplete", "failed_mid_stream")
         ]
+    assert contract.document["components"]["securitySchemes"].keys() == {"bearer", "accessToken"}
+    operations = [one for item in contract.document["paths"].values() for one in item.values()]
+    named = {one["name"] for operation in operations for one in operation.get("parameters", ())}
+    assert named >= {"Idempotency-Key", "Last-Event-ID", "Prefer", "X-Stream-Repair", "search_id"}
     for path, methods in STREAMS.items():
         for method in methods:
             content = contract.document["paths"][path][method]["responses"]["200"]["content"]

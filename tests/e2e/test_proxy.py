@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator
@@ -16,6 +15,7 @@ from PIL import Image
 from simulator import create_app
 from simulator.serving import serving as serving_app
 from tests.e2e.asking import ASKED
+from tests.e2e.images.files import encoded
 from tests.peer import Handler, Peer, Reader, Writer, serving
 from tests.service import FAST, running_against
 
@@ -69,13 +69,8 @@ async def upstream(certificate: tuple[Path, Path]) -> AsyncGenerator[Peer, None]
         yield peer
 
 
-def large_upload() -> bytes:
-    """A picture of more bytes than a TLS connection takes at once."""
-    large = io.BytesIO()
-    Image.effect_noise((1600, 1600), 80).save(large, "PNG")
-    return large.getvalue()
-
-
+LARGE = encoded(Image.effect_noise((1600, 1600), 80), "PNG")
+"""A picture of more bytes than a TLS connection takes at once."""
 PROXIES: list[tuple[str, bool, str | None]] = [
     # who logs in to the proxy (empty: there is none), whether the CA is given, our code
     ("", True, None),
@@ -97,7 +92,7 @@ async def test_a_search_goes_through_the_proxy_to_whom_the_ca_speaks_for_or_cost
             port = 9 if login == "user:down" else proxy.port
             settings["upstream_proxy"] = f"http://{login}@127.0.0.1:{port}"
         async with running_against(base_url, upstream_retries=0, **settings) as service:
-            fields, files = {"prompt": ASKED["prompt"]}, {"image": large_upload()}
+            fields, files = {"prompt": ASKED["prompt"]}, {"image": LARGE}
             answer = await service.http.post("/search", data=fields, files=files)
     assert "secret" not in answer.text
     found = answer.json()

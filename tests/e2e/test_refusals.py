@@ -1,10 +1,6 @@
-"""Every refusal that the upstream has words for, in each of its envelopes, to each caller.
-
-What it says of a caller's picture, address or words is the caller's error, never ours.
-"""
+"""Every refusal that the upstream has words for, in each of its envelopes, to each caller."""
 
 import json
-from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -12,7 +8,7 @@ from simulator.refusals import REFUSALS
 from tests.e2e.asking import ASKED, WAYS, Answer, ask
 from tests.e2e.refusal_table import MEANINGS
 from tests.peer import Handler, answer, says
-from tests.service import Running, fronting, running
+from tests.service import Running, fronting, running, shared
 
 FORMS = ("http", "nested", "sse", "failed", "frame after=3")
 """Three bodies, a lone `response.failed` in HTTP 200, and a frame in the middle of a stream."""
@@ -20,12 +16,7 @@ BODIES = FORMS[1:3]
 BURST = {"burst_rate", "burst_rate_compat"}
 COMMIT_S = 30
 """Longer than all pauses between tries, which the signs of life would only clutter."""
-
-
-@pytest.fixture(scope="module", name="service")
-async def open_service() -> AsyncGenerator[Running, None]:
-    async with running(cache_ttl_s=0, stream_commit_s=COMMIT_S, stream_progress_s=0) as service:
-        yield service
+service = shared(running, cache_ttl_s=0, stream_commit_s=COMMIT_S, stream_progress_s=0)
 
 
 def test_every_refusal_has_one_row() -> None:

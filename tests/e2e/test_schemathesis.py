@@ -1,7 +1,4 @@
-"""The OpenAPI document against a few of the requests that schemathesis makes up from it.
-
-It runs as whoever holds the document would run it: as a process of its own, over real sockets.
-"""
+"""The OpenAPI document against a few of the requests that schemathesis makes up from it."""
 
 import asyncio
 import json

@@ -10,6 +10,7 @@ from PIL import Image
 from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
 from tests.e2e.asking import IMAGE_URL, PICTURE, TERMINAL
+from tests.e2e.images.files import encoded
 from tests.e2e.v1 import asked, data_of, directly
 from tests.service import GALLERY_URL, Running
 
@@ -17,9 +18,7 @@ from tests.service import GALLERY_URL, Running
 def altered(name: str) -> bytes:
     with Image.open(io.BytesIO(jpeg(name))) as picture:
         smaller = picture.resize((picture.width // 2, picture.height // 2))
-    packed = io.BytesIO()
-    smaller.save(packed, "JPEG", quality=40)
-    return packed.getvalue()
+    return encoded(smaller, "JPEG", quality=40)
 
 
 async def test_an_uploaded_picture_comes_back_first(service: Running) -> None:
@@ -50,8 +49,7 @@ async def test_the_stream_brings_everything_in_order_byte_for_byte(service: Runn
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.headers["cache-control"] == "no-store, no-transform"
-    assert response.headers["x-accel-buffering"] == "no"
-    assert response.headers["x-cache"] == "miss"
+    assert (response.headers["x-accel-buffering"], response.headers["x-cache"]) == ("no", "miss")
     search_id = response.headers["x-search-id"]
     assert response.headers["location"] == f"/search/{search_id}/stream"
     assert [one.id for one in events] == [f"{search_id}:{n + 1}" for n in range(len(events))]
@@ -87,6 +85,8 @@ async def test_the_other_fields_are_passed_on(service: Running) -> None:
     fields = {"model": "qwen3.5-flash", "thinking": False, "instructions": "Be short."}
     first = await search(image_url=IMAGE_URL, **fields)
     assert first["model"] == "qwen3.5-flash"
+    _, events = await service.stream(json={"image_url": IMAGE_URL, "thinking": False})
+    assert not [event for event in events if "reasoning" in event.event]
     previous = first["upstream_response_id"]
     follow_up = await search(prompt="And now?", previous_response_id=previous)
     assert follow_up["status"] == "completed"
@@ -98,7 +98,6 @@ async def test_an_upload_needs_no_temp_directory(
 ) -> None:
     """As in a container with a read-only root."""
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
-    big = io.BytesIO()
-    Image.effect_noise((1600, 1600), 80).save(big, "PNG")
-    response = await service.http.post("/search", files={"image": ("x.png", big.getvalue())})
+    big = encoded(Image.effect_noise((1600, 1600), 80), "PNG")
+    response = await service.http.post("/search", files={"image": ("x.png", big)})
     assert response.json()["status"] == "completed"

@@ -1,7 +1,4 @@
-"""The stand-in by itself: how its scenarios differ, and that it really looks.
-
-What a caller of the service gets in each scenario is in `test_scenarios`.
-"""
+"""The stand-in by itself: how its scenarios differ, and that it really looks."""
 
 import base64
 import json
@@ -41,15 +38,12 @@ async def test_a_reply_differs_from_a_normal_one_as_its_scenario_says(service: R
         assert mark not in normal, name
 
 
-def data_url(picture: bytes) -> str:
-    return f"data:image/any;base64,{base64.b64encode(picture).decode()}"
-
-
 async def test_every_picture_of_the_gallery_is_found_again_after_recompression(
     service: Running,
 ) -> None:
     for picture in PICTURES:
-        found = await directly(service, asked(image=data_url(altered(picture.name))))
+        encoded = base64.b64encode(altered(picture.name)).decode()
+        found = await directly(service, asked(image=f"data:image/any;base64,{encoded}"))
         [call] = [one for one in found.json()["output"] if one["type"] == "image_search_call"]
         results = json.loads(call["output"])
         assert results[0]["title"] == picture.title

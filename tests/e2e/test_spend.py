@@ -1,7 +1,7 @@
 """What is charged for a search, however it ends: what was used, or else what may have been."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from tests.clock import settle, skip
 from tests.e2e.callers import ASKED
 from tests.e2e.money import FREE, Charge, no_search_runs, price, spent, unknown
-from tests.service import Running, read_events, running
+from tests.service import Running, read_events, running, shared
 from tests.waiting import eventually, hurried
 from tests.wire import EVENT_STREAM
 
@@ -33,12 +33,7 @@ async def is_charged(service: Running, charge: Charge | None, before: Decimal) -
     return amount
 
 
-@pytest.fixture(scope="module")
-async def service() -> AsyncGenerator[Running, None]:
-    async with running(upstream_retries=0, cache_ttl_s=0) as service:
-        yield service
-
-
+service = shared(running, upstream_retries=0, cache_ttl_s=0)
 PLAIN: dict[str, Charge | None] = {
     "normal": AS_BILLED,
     "two_calls": AS_BILLED,

@@ -18,6 +18,7 @@ from app.server import listen as listen_as_the_service
 from app.server import server_config
 from app.settings import load
 from tests.e2e.callers import ASKED
+from tests.e2e.test_odd_requests import SOCKET
 from tests.processes import KEY, ROOT, simulator, started
 from tests.service import listen, parse_block
 from tests.wire import dial, request
@@ -64,7 +65,7 @@ async def test_several_workers_are_warned_of_at_start_and_when_asked() -> None:
     async with asyncio.timeout(GUARD_S), started("uvicorn", *command, **LEAST) as process:
         try:
             # Its workers listen a while after it has said so.
-            patient = httpx.AsyncHTTPTransport(retries=6)
+            patient = httpx.AsyncHTTPTransport(retries=8)
             async with httpx.AsyncClient(transport=patient, timeout=GUARD_S) as http:
                 ready = (await http.get(f"{process.url}/readyz")).json()
         finally:
@@ -130,12 +131,7 @@ async def test_it_runs_under_a_servers_own_command_and_no_query_gets_into_its_lo
         ):
             assert (await http.get("/search/stream", params=secret)).status_code == 406
             async with dial(process.url) as wire:
-                upgrade = {
-                    "Connection": "Upgrade",
-                    "Upgrade": "websocket",
-                    "Sec-WebSocket-Version": "13",
-                    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-                }
+                upgrade = SOCKET | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
                 wire.send(request("GET", "/search/stream", query=secret, headers=upgrade))
                 await wire.head()
             stream = await http.post("/search/stream", json=ASKED)
@@ -155,11 +151,7 @@ INHERITED = ("TCP_USER_TIMEOUT", "TCP_NOTSENT_LOWAT", "TCP_NODELAY")
 def test_accepted_connections_have_the_listeners_options(loop: str) -> None:
     """A reader that stalls is dropped by the kernel; small events are sent at once."""
     settings = load(
-        _env_file=None,
-        dashscope_api_key=KEY,
-        allow_anonymous=True,
-        stream_send_timeout_s=7,
-        port=0,
+        _env_file=None, dashscope_api_key=KEY, allow_anonymous=True, stream_send_timeout_s=7, port=0
     )
 
     async def options() -> list[int]:

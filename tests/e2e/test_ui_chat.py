@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tests.clock import quiet
+from tests.dashscope import CREATED, FOUND, block, call, completed, delta
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.images.files import jpeg
-from tests.service import Running, running
+from tests.peer import says, stream
+from tests.service import Running, fronting, running
 from tests.wire import dial, request
 
 CHAT = "chat-0123456789abcdef"
@@ -63,8 +65,7 @@ async def test_a_message_with_a_picture_is_a_search_and_a_later_one_follows_it_u
 
 
 @pytest.mark.parametrize(
-    ("prompt", "last"),
-    [("[sim cut_after_results]", "error"), ("[sim incomplete]", "finish")],
+    ("prompt", "last"), [("[sim cut_after_results]", "error"), ("[sim incomplete]", "finish")]
 )
 async def test_how_it_ended_is_told(prompt: str, last: str, service: Running) -> None:
     answer = await chunks(service, "POST", "/ui/chat", json=chat(message(prompt, IMAGE_URL)))
@@ -73,6 +74,14 @@ async def test_how_it_ended_is_told(prompt: str, last: str, service: Running) ->
         assert json.loads(answer[-1]["errorText"])["code"] == "upstream_interrupted"
     else:
         assert answer[-1]["finishReason"] == "length"
+
+
+async def test_a_part_that_the_upstream_left_open_is_ended() -> None:
+    part = says(stream(*map(block, (CREATED, delta("piece"), completed(call(FOUND))))))
+    async with fronting(part) as (service, _):
+        answer = await chunks(service, "POST", "/ui/chat", json=chat(message("?", IMAGE_URL)))
+    types = [chunk["type"] for chunk in answer]
+    assert types.index("text-delta") < types.index("text-end") < types.index("finish-step")
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -98,15 +107,16 @@ async def test_a_chat_whose_page_was_reloaded_is_replayed_until_a_reader_has_had
         assert service.record.total == 1
 
 
-async def test_a_search_can_be_asked_again_and_stopped() -> None:
+async def test_a_search_can_be_asked_again_and_a_later_message_is_one_of_its_own() -> None:
     async with running() as service:
         asked = message("What is this?", IMAGE_URL)
         first = await chunks(service, "POST", "/ui/chat", json=chat(asked))
         same = await chunks(service, "POST", "/ui/chat", json=chat(asked))
         again = chat(asked, trigger="regenerate-message", messageId="m2")
-        anew = await chunks(service, "POST", "/ui/chat", json=again)
-        assert first[0]["messageId"] == same[0]["messageId"] != anew[0]["messageId"]
-        assert service.record.total == 2
+        later = chat(asked, message("A picture.", role="assistant"), asked)
+        anew, last = [await chunks(service, "POST", "/ui/chat", json=one) for one in (again, later)]
+        ids = [answer[0]["messageId"] for answer in (first, same, anew, last)]
+        assert (ids[0] == ids[1], len(set(ids)), service.record.total) == (True, 3, 3)
 
 
 @pytest.mark.parametrize(

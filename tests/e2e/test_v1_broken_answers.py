@@ -15,6 +15,8 @@ JSON = "content-type: application/json"
 BODY = f'{{"id":"resp_1","object":"response","output":[],"text":"{KEY}"}}'.encode()
 SHOWN = BODY.replace(KEY.encode(), b"***")
 WELL = says(answer("200 OK", BODY, JSON))
+DAY = "Sat, 28 Nov 2026"
+LATER = (f"date: {DAY} 10:00:01 GMT", f"retry-after: {DAY} 10:00:08 GMT")
 BUSY = b'{"code":"Throttling","message":"Requests throttling triggered."}'
 
 
@@ -59,12 +61,14 @@ async def test_what_is_no_answer_is_an_error_when_it_is_made_and_when_it_is_look
 
 
 async def test_only_a_call_that_was_throttled_is_asked_for_again() -> None:
-    busy = says(answer("429 Busy", BUSY, JSON))
+    busy = says(answer("429 Busy", BUSY, JSON, *LATER))
     async with fronting(WELL, busy, WELL, busy, says(reset=True)) as (service, peer):
         await create(service)
         assert (await hurried(create(service))).content == SHOWN
         assert peer.requests[1] == peer.requests[2]
-        assert told(await fetch(service)) == (503, "upstream_rate_limited")
+        waits = await fetch(service)
+        assert told(waits) == (503, "upstream_rate_limited")
+        assert waits.headers["retry-after"] == "7"
         refused = await create(service)
         assert told(refused) == (502, "upstream_unavailable")
         assert refused.headers["x-should-retry"] == "false"

@@ -2,9 +2,7 @@
 
 import asyncio
 import base64
-import io
 import json
-from collections.abc import AsyncGenerator
 
 import pytest
 from PIL import Image
@@ -12,19 +10,15 @@ from PIL import Image
 from tests.clock import quiet
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.callers import BLOG, GUARDED, SHOP
+from tests.e2e.images.files import png
 from tests.e2e.money import no_search_runs, price, spent, unknown
 from tests.e2e.v1 import asked, create, error_of
-from tests.service import Running, running
+from tests.service import KEY, Running, running, shared
 from tests.waiting import eventually
 
 KEYED = {"Idempotency-Key": "order-1"}
 either = pytest.mark.parametrize("stream", [False, True])
-
-
-@pytest.fixture(scope="module", name="service")
-async def open_service() -> AsyncGenerator[Running, None]:
-    async with running(upstream_retries=0, stream_commit_s=30) as service:
-        yield service
+service = shared(running, upstream_retries=0, stream_commit_s=30)
 
 
 @either
@@ -85,8 +79,7 @@ async def test_a_key_repeats_the_answer_instead_of_the_call(*, stream: bool) -> 
         assert service.record.total == 1
         for other in (asked("Another?", stream=stream), asked(stream=not stream)):
             refused = await create(service, other, **KEYED, **SHOP)
-            assert refused.status_code == 422
-            assert error_of(refused)["code"] == "idempotency_mismatch"
+            assert (refused.status_code, error_of(refused)["code"]) == (422, "idempotency_mismatch")
         search = {"image_url": IMAGE_URL, "prompt": "What is it?"}
         mixed = await service.http.post("/search", json=search, headers=KEYED | SHOP)
         assert mixed.json()["code"] == "idempotency_mismatch"
@@ -96,9 +89,7 @@ async def test_a_key_repeats_the_answer_instead_of_the_call(*, stream: bool) -> 
 
 
 async def test_a_key_knows_a_picture_by_its_content_and_a_large_one_is_made_smaller() -> None:
-    packed = io.BytesIO()
-    Image.new("RGB", (40, 40), "blue").save(packed, "PNG")
-    encoded = base64.b64encode(packed.getvalue()).decode()
+    encoded = base64.b64encode(png(Image.new("RGB", (40, 40), "blue"))).decode()
     async with running(image_max_side=32) as service:
         for head, cache in (("data:image/png;base64,", "miss"), ("DATA:;base64,", "hit")):
             answer = await create(service, asked(image=head + encoded), **KEYED)
@@ -112,6 +103,7 @@ FAILURES: list[tuple[str, int, str, str]] = [
     # the scenario; status, code, and whether an SDK shall try again
     ("http_400", 422, "invalid_request", "false"),
     ("http_401", 502, "upstream_auth_failed", "false"),
+    ("echo_key_error", 502, "upstream_auth_failed", "false"),
     ("http_429", 503, "upstream_rate_limited", "true"),
     ("throttled_200", 503, "upstream_rate_limited", "true"),
     ("http_500", 502, "upstream_unavailable", "false"),
@@ -131,5 +123,5 @@ async def test_a_failure_has_its_status_and_sdks_learn_whether_to_try_again(
 ) -> None:
     response = await create(service, asked(f"[sim {words}]", stream=stream))
     assert (response.status_code, error_of(response)["code"]) == (status, code)
-    assert response.headers["x-should-retry"] == again
+    assert (response.headers["x-should-retry"], KEY in response.text) == (again, False)
     assert ("retry-after" in response.headers) is (response.status_code == 503)

@@ -1,18 +1,22 @@
-"""`WORKERS`: several processes on one address, and what signals and deaths do to them."""
+"""`WORKERS`: several processes on one address; and what two services on one Redis share."""
 
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 
+from tests.clock import until
 from tests.e2e.asking import ASKED
+from tests.e2e.callers import BLOG, GUARDED, SHOP
 from tests.e2e.images.workers import alive, children_of
 from tests.e2e.shipped import shipped
+from tests.e2e.v1 import asked as asked_v1
+from tests.e2e.v1 import create
 from tests.processes import Process, started
 from tests.redis_server import redis_server
-from tests.service import KEY, read_events
+from tests.service import KEY, read_events, running
 from tests.waiting import eventually, shown
 
 TWO = {"WORKERS": "2", "ALLOW_ANONYMOUS": "true"}
@@ -26,11 +30,10 @@ async def two(**settings: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient
 
 
 async def have_started(process: Process, *, picture_workers: int) -> None:
-    async def ready() -> bool:
-        workers = children_of(process.pid)
-        return sum(len(children_of(one)) for one in workers) == picture_workers
-
-    await eventually(ready, within_s=60)
+    """As many as there are to decode pictures."""
+    await until(
+        lambda: sum(len(children_of(one)) for one in children_of(process.pid)) == picture_workers
+    )
 
 
 async def test_two_processes_serve_one_address_and_either_shows_the_metrics_of_both() -> None:
@@ -79,15 +82,35 @@ async def test_a_worker_that_dies_is_replaced_and_a_signal_has_all_drain() -> No
 
 async def test_workers_do_not_outlive_the_process_that_started_them() -> None:
     settings = TWO | {"DASHSCOPE_API_KEY": KEY, "IMAGE_WORKERS": "1", "PORT": "0"}
-    async with (
-        redis_server() as redis,
-        started("app", **settings, REDIS_URL=redis.url) as process,
-    ):
+    async with redis_server() as redis, started("app", **settings, REDIS_URL=redis.url) as process:
         await have_started(process, picture_workers=2)
         workers = children_of(process.pid)
         process.signal(signal.SIGKILL)
+        await until(lambda: not alive(workers))
 
-        async def ended() -> bool:
-            return not alive(workers)
 
-        await eventually(ended)
+KEYED, FRESH = {"Idempotency-Key": "order-1"}, {"Cache-Control": "no-cache"}
+ELSEWHERE: list[tuple[dict[str, str], dict[str, str], int, str | None]] = [
+    # what another replica is asked then; its status, and where the answer is from
+    (ASKED, KEYED | FRESH, 200, "hit"),
+    (ASKED | {"prompt": "Another?"}, KEYED, 422, None),
+    (ASKED, {}, 200, "hit"),
+    (ASKED, FRESH, 200, "miss"),
+]
+
+
+async def test_what_one_replica_has_of_a_client_another_gives_to_that_client_alone() -> None:
+    async with redis_server() as redis, AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(running(**GUARDED, redis_url=redis.url))
+            for _ in range(2)
+        ]
+        other.http.headers.update(SHOP)
+        made = await one.http.post("/search", json=ASKED, headers=SHOP | KEYED)
+        for body, headers, status, cache in ELSEWHERE:
+            answer = await other.http.post("/search", json=body, headers=headers)
+            assert (answer.status_code, answer.headers.get("x-cache")) == (status, cache)
+        begun = await create(one, asked_v1("[sim stall after=14]", background=True), **SHOP)
+        for path in (f"/search/{made.json()['id']}", f"/v1/responses/{begun.json()['id']}"):
+            await shown(other.http, path, '"id"')
+            assert (await other.http.get(path, headers=BLOG)).status_code == 404

@@ -1,7 +1,6 @@
 """Memory stays bounded: endless events, stalled readers, refused uploads, fifty pictures."""
 
 import asyncio
-import io
 import resource
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e.asking import IMAGE_URL
+from tests.e2e.images.files import encoded, exif
 from tests.processes import Memory, Process, service, simulator
 from tests.waiting import eventually
 from tests.wire import dial, events_of, request, whole_frames
@@ -25,15 +25,13 @@ pytestmark = [
 MIB = 1 << 20
 READERS = 200
 HELD_MAX_BYTES = 130_000
-"""By one stalled reader, in the process: what any stream has, about 30 kB; 64 KiB, which uvloop
-takes before it says that a transport is full; and the pieces being sent."""
+"""By one stalled reader: 30 kB as any stream, the 64 KiB of a full transport, pieces being sent."""
 RECEIVE_BYTES = 4_096
 SMALL = {"UPSTREAM_MAX_EVENT_BYTES": "262144", "SEARCH_MAX_BYTES": "2097152"}
 UPLOADS = 50
 BUDGET_BYTES = 128 * MIB
 BESIDE_BYTES = 96 * MIB
-"""What is no picture: of each connection up to half a megabyte that was read and not yet taken in,
-what was refused and is being let go, the searches' events, and what the C library keeps."""
+"""What is no picture: half a megabyte unread of each connection, events, the C library's own."""
 LIMITS = {
     "IMAGE_INFLIGHT_MAX_BYTES": str(BUDGET_BYTES),
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # As the container image sets it.
@@ -151,17 +149,9 @@ async def test_refused_uploads_that_trickle_do_not_keep_others_out() -> None:
             await eventually(is_let_in, within_s=60)
 
 
-def photo() -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    packed = io.BytesIO()
-    noise = Image.effect_noise((1500, 1000), 80).convert("RGB").resize((4000, 3000))
-    noise.save(packed, "JPEG", exif=exif, quality=92)
-    return packed.getvalue()
-
-
 async def test_fifty_uploads_at_once_take_no_more_memory_than_the_setting() -> None:
-    body = photo()
+    noise = Image.effect_noise((1500, 1000), 80).convert("RGB").resize((4000, 3000))
+    body = encoded(noise, "JPEG", exif=exif(orientation=6), quality=92)
     async with process_with(**LIMITS) as (process, http):
 
         async def upload(number: int) -> httpx.Response:

@@ -42,7 +42,6 @@ REFUSED = {"upstream_rejected", "invalid_request", "content_blocked", "upstream_
 STREAMS = ("POST /search/stream", "GET /search/stream")
 WAYS = ("POST /search", "POST /v1/responses", *STREAMS)
 
-
 FILES = (encoded(noise(60, 60).quantize(), "GIF"), png(noise(350, 350)))
 """A GIF waits for a worker, a PNG takes some writes."""
 PICTURES = [IMAGE_URL] * 3 + [f"data:;base64,{base64.b64encode(file).decode()}" for file in FILES]
@@ -227,12 +226,11 @@ async def play_round(chance: random.Random, first: int) -> Counter[str]:
     costs = {client: costs_of(before, [client]) for client in CLIENTS}
     for client in CLIENTS:
         spent = sum(costs[client].values(), ZERO)
-        assert usages[client]["spent"] == spent
-        assert usages[client]["reserved"] == 0
-        assert usages[client]["searches"] == len(costs[client])
+        shown = [usages[client][name] for name in ("spent", "reserved", "searches")]
+        assert shown == [spent, 0, len(costs[client])]
         label = f'imagesearch_spend_cny_total{{client="{client}"}} '
-        shown = metrics.partition(label)[2].partition("\n")[0]
-        assert abs(Decimal(shown or 0) - spent) < Decimal("1e-9")
+        counted = metrics.partition(label)[2].partition("\n")[0]
+        assert abs(Decimal(counted or 0) - spent) < Decimal("1e-9")
         holds(per_client, costs[client], searches)
     holds(total, costs_of(before, CLIENTS), searches)
     return seen

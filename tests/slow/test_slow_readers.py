@@ -1,8 +1,4 @@
-"""Which readers are dropped as too slow, decided by the kernel, and what they cost until then.
-
-The limit is 10 s here, so 48 KiB/s stands for 16 KiB/s at the default of 30 s. A slower one, or
-one with a large buffer, is dropped or kept as its system opens its window again later or sooner.
-"""
+"""Which readers the kernel drops as too slow, and what they cost until then."""
 
 import asyncio
 import socket
@@ -24,12 +20,12 @@ pytestmark = [
 ]
 
 LIMIT_S = 10
+"""A third of the default: 48 KiB/s here stands for 16 KiB/s."""
 READERS = 5
 READER_MAX_BYTES = 2_000_000
 """Far less than a stream has, so that it shows when one is held for a reader."""
 USUAL_BYTES, TINY_BYTES, KNOWN_BYTES = 0, 4_096, 262_144
-"""Receive buffers: as the system has them, one smaller than a segment, and one of which it is
-known that its window opens again when a segment of it has been read."""
+"""Receive buffers: the system's, less than a segment, and one whose window is known to open."""
 ASKED = {"image_url": IMAGE_URL, "prompt": "[sim big_event bytes=4000000]"}
 
 

@@ -1,7 +1,4 @@
-"""What the source may import and inherit: its layers, and only what libraries document.
-
-That no private attribute of anything is used is ruff's SLF001.
-"""
+"""What the source may import and inherit: its layers, and only what libraries document."""
 
 import ast
 import sys
@@ -59,8 +56,7 @@ BASES = {
     "starlette.responses.Response",
     "uvicorn.Server",
 }
-"""Classes of libraries that are documented to be derived from, and `uvicorn.Server`, whose
-`handle_exit` a test of the shutdown holds, and Starlette's parser, of which one method is used."""
+"""Documented to be derived from; of `uvicorn.Server` and the parser one method is used."""
 
 
 def breaches(root: Path) -> list[str]:

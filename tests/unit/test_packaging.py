@@ -1,7 +1,4 @@
-"""What Dockerfile and compose file promise, as far as it shows without an engine.
-
-`make image-test` builds the image and runs it.
-"""
+"""What Dockerfile and compose file promise, as far as it shows without an engine."""
 
 import os
 import shutil

@@ -93,8 +93,7 @@ async def test_an_error_has_the_fields_of_the_problem_and_what_was_found() -> No
 async def test_a_search_can_be_cancelled() -> None:
     async with running() as service:
         found = await behave("cancelled", service, prompt="[sim gated tag=never]")
-    assert found["result"]["status"] == "cancelled"
-    assert found["events"][-1] == "search.cancelled"
+    assert (found["result"]["status"], found["events"][-1]) == ("cancelled", "search.cancelled")
     assert found["unknown"]["code"] == "search_not_found"
 
 
@@ -102,8 +101,7 @@ async def test_a_search_that_the_service_has_lost_is_never_started_anew() -> Non
     async with running() as service:
         found = await behave("never_anew", service, prompt="[sim gated tag=lost]")
         total = service.record.total
-    assert found["started"] == "search.created"
-    assert found["error"]["code"] == "search_not_found"
+    assert (found["started"], found["error"]["code"]) == ("search.created", "search_not_found")
     assert [method for method, *_ in found["asked"]] == ["POST", "GET"]
     assert total == 1
 

@@ -13,8 +13,7 @@ RUNS, BROWSER_RUNS = 500, 50
 URL = ASKED["image_url"]
 OTHERS = (b"search.progress", b"search.failed", b"search.cancelled")
 HEAD_BYTES = 1_000
-"""More than a head has: Chromium takes a truncated one as it is, and without a `Content-Type` an
-`EventSource` ends."""
+"""More than a head has: of a truncated one without `Content-Type` an `EventSource` ends."""
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -1,7 +1,6 @@
 """The web page in a headless Chromium, as `make demo` serves it."""
 
 import base64
-import io
 import os
 import re
 from collections.abc import Iterator
@@ -9,13 +8,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 import pytest
-from PIL import Image
 
-from simulator import gallery
 from simulator.pictures import PICTURES
 from tests.clients.children import upstream_calls
 from tests.e2e.callers import GUARDED, SHOP_KEY
 from tests.e2e.test_demo import demo, until
+from tests.e2e.test_search import altered
 from tests.service import GALLERY_URL, running
 from tests.web.node_programs import browse
 
@@ -40,11 +38,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 def resized() -> str:
     """The gallery's picture as somebody else would have it: smaller, compressed again."""
-    with Image.open(io.BytesIO(gallery.jpeg(PICTURE.name))) as image:
-        smaller = image.resize((image.width * 3 // 4, image.height * 3 // 4))
-    with io.BytesIO() as file:
-        smaller.save(file, "JPEG", quality=80)
-        return base64.b64encode(file.getvalue()).decode()
+    return base64.b64encode(altered(PICTURE.name)).decode()
 
 
 async def visit(case: str, shown: Shown, **given: Any) -> Any:
@@ -88,8 +82,7 @@ async def test_a_search_that_is_cut_twice_goes_on_and_is_paid_once(shown: Shown)
 
 async def test_stop_cancels_the_search(shown: Shown) -> None:
     page = await visit("stopped", shown)
-    assert page["status"] == "Stopped."
-    assert page["types"][-1] == "search.cancelled"
+    assert (page["status"], page["types"][-1]) == ("Stopped.", "search.cancelled")
     [call] = await upstream_calls(shown.upstream_url, "[sim gated tag=stopped]")
     assert call["finished"] == "client_gone"
 
@@ -133,8 +126,7 @@ async def test_it_works_in_chinese_in_the_dark_on_a_phone_and_by_an_address_and_
     shown: Shown,
 ) -> None:
     looks = await visit("looks", shown)
-    assert looks["page-zh"]["lang"] == "zh-CN"
-    assert looks["page-zh"]["status"] == "完成。"
+    assert (looks["page-zh"]["lang"], looks["page-zh"]["status"]) == ("zh-CN", "完成。")
     for look in looks.values():
         assert look["results"][0]["title"] == PICTURE.title
         assert look["overflow"] <= 0

@@ -18,6 +18,7 @@ ImageFile.MAXBLOCK = 1 << 26
 GPS_MARK = "48.8584N-SECRET"
 COMMENT_MARK = b"taken at home by Alice"
 XMP_MARK = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>Alice's camera</x:xmpmeta>"
+MARKS = (GPS_MARK.encode(), COMMENT_MARK, XMP_MARK)
 
 
 def scene(width: int = 64, height: int = 48) -> Image.Image:
@@ -134,15 +135,12 @@ PALETTED = scene().quantize(64)
 
 
 class Goes(NamedTuple):
-    """It goes upstream and looks like this; `same` when not a byte is changed.
-
-    `scaled`: down to about the longest side.
-    """
+    """It goes upstream and looks like this."""
 
     like: Image.Image = scene()
-    same: bool = False
+    same: bool = False  # Not a byte is changed.
     tolerance: float = 6
-    scaled: bool = False
+    scaled: bool = False  # Down to about the longest side.
 
 
 class Refused(NamedTuple):

@@ -5,26 +5,14 @@ import zlib
 
 from PIL import Image
 
-from tests.e2e.images.files import (
-    GREY,
-    PALETTED,
-    Case,
-    Goes,
-    Refused,
-    chunk,
-    encoded,
-    jpeg,
-    png,
-    scene,
-    with_chunk,
-    with_segment,
-)
+from tests.e2e.images import files
+from tests.e2e.images.files import Case, Goes, Refused, chunk, encoded, jpeg, png, scene, with_chunk
 
 
 def many_frames() -> bytes:
     """A GIF of 10,000 frames: the second one, made of few bytes, 9,999 times."""
     more: list[list[Image.Image]] = [[], [Image.new("P", (64, 48))]]
-    one, two = (encoded(PALETTED, "GIF", save_all=True, append_images=it) for it in more)
+    one, two = (encoded(files.PALETTED, "GIF", save_all=True, append_images=it) for it in more)
     return one[:-1] + two[len(one) - 1 : -1] * 9_999 + b";"
 
 
@@ -50,7 +38,7 @@ def webp_bomb() -> bytes:
 
 
 def many_scans(count: int) -> bytes:
-    file = jpeg(GREY, progressive=True)
+    file = jpeg(files.GREY, progressive=True)
     at = file.rindex(b"\xff\xda")
     return file[:at] + file[at:-2] * count + b"\xff\xd9"
 
@@ -64,7 +52,7 @@ def broken_scan() -> bytes:
 
 def vast_gif() -> bytes:
     small, vast = (struct.pack("<HH", *size) for size in ((64, 48), (65_000, 65_000)))
-    return encoded(PALETTED, "GIF").replace(small, vast)
+    return encoded(files.PALETTED, "GIF").replace(small, vast)
 
 
 BAD_SIZE, COMPLEX = "image_dimensions", "image_too_complex"
@@ -88,7 +76,7 @@ CASES = [
     Case("zero bytes", bytes, Refused("image_missing", "image")),
     # Bombs.
     Case("png bomb", png_bomb, Refused(BAD_SIZE, "50000 x 50000")),
-    Case("gif of 10,000 frames", many_frames, Goes(PALETTED)),
+    Case("gif of 10,000 frames", many_frames, Goes(files.PALETTED)),
     Case("gif of one vast frame", vast_gif, MANY_PIXELS),
     Case("webp bomb", webp_bomb, MANY_PIXELS),
     Case("tiff with a vast tile", tiff_with_a_vast_tile, DAMAGED),
@@ -98,17 +86,15 @@ CASES = [
     Case("jpeg of many segments", lambda: SEGMENTED, Refused(COMPLEX, "65536 segments")),
     Case("jpeg whose scan ends at a stray marker", broken_scan, DAMAGED),
     # What is black in samples without a scale, and what white, would be guessed.
-    Case("tiff floats", lambda: encoded(GREY.convert("F"), "TIFF"), DAMAGED),
+    Case("tiff floats", lambda: encoded(files.GREY.convert("F"), "TIFF"), DAMAGED),
     # Files that are two things at once.
     Case("jpeg with a zip behind it", lambda: jpeg() + b"PK\3\4" + bytes(99), Goes(tolerance=3)),
     Case("png with a zip behind it", lambda: png() + b"PK\3\4" + bytes(99), Goes(tolerance=0)),
-    Case("jpeg with a page in its comment", lambda: with_segment(0xFE, PAGE), Goes(tolerance=3)),
+    Case("jpeg, a page in its comment", lambda: files.with_segment(0xFE, PAGE), Goes(tolerance=3)),
     Case("png, a page in a gamma chunk", lambda: with_chunk(b"gAMA", PAGE + bytes(9)), Goes()),
     Case("jpeg with junk inside", lambda: jpeg()[:20] + b"junk" + jpeg()[20:], Goes(tolerance=3)),
     Case("jpeg with filling", lambda: jpeg()[:20] + b"\xff\xff" + jpeg()[20:], Goes(tolerance=3)),
 ]
-
-
 OTHER_KINDS = {
     "a PDF document": b"%PDF-1.7\n",
     "an SVG drawing": b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- <b> -->\n<svg width="1">',

@@ -4,35 +4,15 @@ from typing import Any
 
 from PIL import Image
 
-from tests.e2e.images.files import (
-    COMMENT_MARK,
-    GPS_MARK,
-    GREY,
-    PALETTED,
-    XMP_MARK,
-    Case,
-    Goes,
-    Make,
-    cut_out,
-    encoded,
-    exif,
-    jpeg,
-    noise,
-    png,
-    profile,
-    scene,
-    swapped_profile,
-    text_chunks,
-    turned,
-    with_segment,
-)
+from tests.e2e.images import files
+from tests.e2e.images.files import Case, Goes, Make, cut_out, encoded, exif, jpeg, noise, png, scene
 from tests.e2e.images.samples import ARITHMETIC_JPEG, SONY_HEIC, TEN_BIT_AVIF
 
 FINE: dict[str, Any] = {"quality": 95}
 EXACT: dict[str, Any] = {"lossless": True}
 FRAMES: dict[str, Any] = {"save_all": True, "append_images": [Image.new("RGB", (64, 48))]}
-OTHER: dict[str, Any] = {"icc_profile": swapped_profile()}
-SCENE, CUT_OUT, LARGE = scene(), cut_out(), (1000, 750)
+OTHER: dict[str, Any] = {"icc_profile": files.swapped_profile()}
+SCENE, GREY, PALETTED, CUT_OUT, LARGE = scene(), files.GREY, files.PALETTED, cut_out(), (1000, 750)
 BITS, DEEP = SCENE.convert("1"), GREY.convert("I").point(lambda level: level * 257).convert("I;16")
 
 
@@ -54,16 +34,17 @@ def exchanged(picture: Image.Image) -> Image.Image:
     return Image.merge(picture.mode, (blue, green, red, *alpha))
 
 
-GPS = exif(gps=True)
+GPS, XMP, COMMENT = exif(gps=True), files.XMP_MARK, files.COMMENT_MARK
 
 
 def photo(**options: Any) -> bytes:
     """As a phone takes it: where, with what, and who, in all the places that hold it."""
-    file = jpeg(exif=GPS, xmp=XMP_MARK, comment=COMMENT_MARK, **options)
-    return with_segment(0xED, b"Photoshop 3.0\0" + COMMENT_MARK, file) + XMP_MARK
+    file = jpeg(exif=GPS, xmp=XMP, comment=COMMENT, **options)
+    return files.with_segment(0xED, b"Photoshop 3.0\0" + COMMENT, file) + XMP
 
 
-TELLS: dict[str, Any] = {"exif": GPS, "xmp": XMP_MARK}
+TELLS: dict[str, Any] = {"exif": GPS, "xmp": XMP}
+TEXTS: dict[str, Any] = {"exif": GPS, "pnginfo": files.text_chunks()}
 CASES = [
     # Formats.
     Case("a clean jpeg", jpeg, Goes(same=True, tolerance=3)),
@@ -93,13 +74,13 @@ CASES = [
     Case("grey jpeg, RGB profile", of(GREY, "JPEG", **OTHER, **FINE), Goes(GREY)),
     # Files that tell who took them and where.
     Case("jpeg of a phone", photo, Goes(tolerance=3)),
-    Case("jpeg in sRGB", lambda: photo(icc_profile=profile("sRGB")), Goes(tolerance=3)),
+    Case("jpeg in sRGB", lambda: photo(icc_profile=files.profile("sRGB")), Goes(tolerance=3)),
     Case("jpeg of a phone, other colours", lambda: photo(**OTHER), Goes(exchanged(SCENE))),
-    Case("png that tells", lambda: png(pnginfo=text_chunks(), exif=GPS) + XMP_MARK, Goes()),
-    Case("png of 16 bits that tells", of(DEEP, "PNG", pnginfo=text_chunks(), exif=GPS), Goes(GREY)),
+    Case("png that tells", lambda: png(**TEXTS) + XMP, Goes()),
+    Case("png of 16 bits that tells", of(DEEP, "PNG", **TEXTS), Goes(GREY)),
     Case("webp that tells", of(SCENE, "WEBP", **TELLS, **EXACT), Goes()),
-    Case("gif that tells", of(PALETTED, "GIF", comment=COMMENT_MARK), Goes(PALETTED)),
-    Case("tiff that tells", of(SCENE, "TIFF", exif=GPS, description=GPS_MARK), Goes()),
+    Case("gif that tells", of(PALETTED, "GIF", comment=COMMENT), Goes(PALETTED)),
+    Case("tiff that tells", of(SCENE, "TIFF", exif=GPS, description=files.GPS_MARK), Goes()),
     Case("mpo that tells", of(SCENE, "MPO", **TELLS, **FRAMES, **FINE), Goes()),
     Case("heic that tells", of(SCENE, "HEIF", **TELLS, **FINE), Goes(tolerance=10)),
     Case("avif that tells", of(SCENE, "AVIF", **TELLS, **FINE), Goes(tolerance=10)),
@@ -107,7 +88,7 @@ CASES = [
     *(
         Case(
             f"{kind}, orientation {n}",
-            of(turned(n), kind, exif=exif(orientation=n), **FINE),
+            of(files.turned(n), kind, exif=exif(orientation=n), **FINE),
             Goes(tolerance=10),
         )
         for kind in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")

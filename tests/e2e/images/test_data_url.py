@@ -2,12 +2,12 @@
 
 import base64
 import random
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.e2e.images.files import encoded, jpeg, png, scene
 from tests.e2e.images.uploads import Uploads, check_refusal, file_in, uploads
+from tests.service import shared
 
 MAX_BYTES = 100_000
 FILE = png()
@@ -34,12 +34,7 @@ REFUSALS = [
     (f"data:image/png;base64,{'%41' * 140_000}", "image_unreadable", "base64"),
     ("data:text/html;base64,PGh0bWw+", "image_type_unsupported", "an HTML page"),
 ]
-
-
-@pytest.fixture(scope="module")
-async def service() -> AsyncIterator[Uploads]:
-    async with uploads(image_max_bytes=MAX_BYTES) as service:
-        yield service
+service = shared(uploads, image_max_bytes=MAX_BYTES)
 
 
 async def arrived(service: Uploads, url: str, escape: tuple[str, str] = ("/", "/")) -> bytes:

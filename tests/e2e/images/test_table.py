@@ -1,41 +1,25 @@
 """Files as people have them: what goes upstream of each, or why it is refused."""
 
 import io
-from collections.abc import AsyncIterator
 
 import pytest
 from PIL import Image
 
 from tests.e2e.images import hostile, ordinary
-from tests.e2e.images.files import (
-    COMMENT_MARK,
-    GPS_MARK,
-    XMP_MARK,
-    Case,
-    Refused,
-    difference,
-    encoded,
-    jpeg,
-    noise,
-)
+from tests.e2e.images.files import MARKS, Case, Refused, difference, encoded, jpeg, noise
 from tests.e2e.images.uploads import Uploads, uploads
+from tests.service import shared
 
 MAX_SIDE = 256
 URL_MAX_CHARS = 10_485_760
 
 PLACES = b"MPF\0 Exif ICC_PROFILE eXIf tEXt iTXt zTXt Photoshop".split()
-MARKS = [GPS_MARK.encode(), COMMENT_MARK, XMP_MARK, *PLACES]
 HARMLESS = {
     *("jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb"),
     *("transparency", "progressive", "progression", "interlace"),
 }
-
-
-@pytest.fixture(scope="module")
-async def service() -> AsyncIterator[Uploads]:
-    limits = {"image_max_pixels": 12_000_000, "image_max_bytes": 2_000_000}
-    async with uploads(image_max_side=MAX_SIDE, **limits) as service:
-        yield service
+LIMITS = {"image_max_pixels": 12_000_000, "image_max_bytes": 2_000_000}
+service = shared(uploads, image_max_side=MAX_SIDE, **LIMITS)
 
 
 @pytest.mark.parametrize("case", ordinary.CASES + hostile.CASES, ids=lambda case: case.name)
@@ -52,7 +36,7 @@ async def test_each_picture_arrives_or_is_refused_with_its_reason(
     expected = then.like
     assert (file == body) is then.same
     # Nothing about the sender goes upstream.
-    assert [mark for mark in MARKS if mark in file] == []
+    assert [mark for mark in (*MARKS, *PLACES) if mark in file] == []
     assert not arrived.getexif()
     assert arrived.info.keys() <= HARMLESS
     if then.scaled:

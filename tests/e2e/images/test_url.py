@@ -1,11 +1,10 @@
 """The URL policy: what is passed on, in which form, and what is refused with which reason."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from simulator.pictures import PICTURES
 from tests.e2e.images.uploads import Uploads, check_refusal, uploads
+from tests.service import shared
 
 TAKEN = {
     "https://example.com/a.png": "https://example.com/a.png",
@@ -51,12 +50,7 @@ REFUSED = {
     "https://[::ffff:127.0.0.1]/": "IP address",
     "https://\uff11\uff12\uff17\uff0e\uff10\uff0e\uff10\uff0e\uff11/": "IP address",
 }
-
-
-@pytest.fixture(scope="module")
-async def service() -> AsyncIterator[Uploads]:
-    async with uploads(upstream_retries=0) as service:
-        yield service
+service = shared(uploads, upstream_retries=0)
 
 
 @pytest.mark.parametrize(("written", "sent"), TAKEN.items())

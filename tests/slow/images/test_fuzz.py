@@ -1,27 +1,15 @@
-"""Damaged files: a picture goes upstream, or the caller is refused; nothing else.
-
-FUZZ_FILES=10000: so many.
-"""
+"""Damaged files: a picture goes upstream, or the caller is refused (FUZZ_FILES=10000: so many)."""
 
 import asyncio
 import os
 import random
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.images import ordinary
-from tests.e2e.images.files import (
-    Make,
-    cut_out,
-    encoded,
-    exif,
-    jpeg,
-    png,
-    profile,
-    scene,
-    text_chunks,
-)
+from tests.e2e.images.files import cut_out, encoded, exif, jpeg, png, profile, scene, text_chunks
 from tests.e2e.images.uploads import uploads
 from tests.e2e.images.workers import descriptors, resident_bytes, workers_of
 
@@ -35,7 +23,7 @@ CODES |= {"", "image_unfetchable"}
 WORKER_MAX_BYTES = 80 << 20
 """Resident, at the end; a fresh one has 25 MiB."""
 
-SEEDS: list[Make] = [
+SEEDS: list[Callable[[], bytes]] = [
     *ordinary.WHOLE.values(),
     lambda: jpeg(exif=exif(orientation=6, gps=True), icc_profile=profile("sRGB")),
     lambda: jpeg(scene(40, 30).convert("CMYK"), progressive=True, restart_marker_blocks=7),

@@ -112,7 +112,6 @@ HOSTILE: dict[str, tuple[Make, set[str | None]]] = {
         lambda: grey_tiff(WIDTH, HEIGHT, behind=(*ONE_STRIP, Tag(34675, SHORT, 7, 1000))),
         {None},
     ),
-    "polyglot": (lambda: png() + b"PK\3\4" + bytes(99) + b"<script>", {None}),
     "photo of 20 MB": (photo_of_20_mb, {None}),
 }
 

@@ -13,8 +13,6 @@ SECRETS = [
     for name, field in Settings.model_fields.items()
     if isinstance(field.default, SecretStr)
 ]
-
-
 GOOD = {
     "DASHSCOPE_API_KEY": "sk-canary",
     "CLIENT_KEYS": "shop:canary",

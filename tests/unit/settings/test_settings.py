@@ -28,8 +28,6 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 
 
 DEFAULTS = {name.upper(): field.default for name, field in Settings.model_fields.items()}
-
-
 FLAGS = {name for name, default in DEFAULTS.items() if isinstance(default, bool)}
 AMOUNTS = {name for name, default in DEFAULTS.items() if isinstance(default, Decimal)}
 COUNTS = {name for name, default in DEFAULTS.items() if isinstance(default, int)} - FLAGS

@@ -11,20 +11,7 @@ import uvloop
 
 from app.upstream.transport import HEAD_MAX_BYTES, Transport
 from tests.clock import SkippingLoop, settle
-from tests.peer import (
-    END,
-    Handler,
-    Peer,
-    Reader,
-    Writer,
-    answers,
-    chunk,
-    holds,
-    resets,
-    response,
-    says,
-    serving,
-)
+from tests.peer import Peer, Reader, Writer, answers, chunk, cuts, holds, response, says, serving
 
 LARGE = b"x" * 24_000_000
 """More than the kernel buffers between two sockets."""
@@ -62,16 +49,6 @@ async def post(url: str, content: Any = b"hello") -> httpx.Response:
         return await http.post(url, content=content, headers={"Content-Length": str(size)})
 
 
-def cuts_after(n_bytes: int, *, reset: bool) -> Handler:
-    async def handle(_: Peer, reader: Reader, writer: Writer) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(n_bytes)
-        if reset:
-            resets(writer)
-
-    return handle
-
-
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize(
     ("n_bytes", "error"),
@@ -83,7 +60,7 @@ def cuts_after(n_bytes: int, *, reset: bool) -> Handler:
 async def test_a_cut_is_a_write_error_until_the_request_was_written_and_then_a_read_error(
     n_bytes: int, error: type[httpx.TransportError], *, reset: bool
 ) -> None:
-    async with serving(cuts_after(n_bytes, reset=reset)) as peer:
+    async with serving(cuts(n_bytes, reset=reset)) as peer:
         with pytest.raises(error):
             await post(peer.url, Pieces())
 
@@ -92,6 +69,14 @@ async def test_where_nobody_listens_nothing_is_sent() -> None:
     for url in ("http://127.0.0.1:1/", "http://no-such-host.invalid/"):
         with pytest.raises(httpx.ConnectError):
             await post(url)
+
+
+async def test_a_header_with_a_line_break_is_not_sent() -> None:
+    async with serving(answers(response(b"ok"))) as peer, client() as http:
+        for name, value in (("x", "a\r\nb: c"), ("x", "a\nb: c"), ("x\r", "a")):
+            with pytest.raises(httpx.LocalProtocolError):
+                await http.get(peer.url, headers={name: value})
+    assert not peer.connections
 
 
 async def test_a_handshake_that_takes_too_long_is_a_connect_time_out() -> None:
@@ -105,10 +90,10 @@ async def test_a_handshake_that_takes_too_long_is_a_connect_time_out() -> None:
 
 BODIES = {
     "length": response(b"hello world"),
-    "chunked": CHUNKED + chunk(b"hello ") + chunk(b"world") + END,
+    "chunked": CHUNKED + chunk(b"hello ") + chunk(b"world") + chunk(b""),
     "until close": b"HTTP/1.1 200 OK\r\n\r\nhello world",
     "interim": b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + response(b"hello world"),
-    "trailer": CHUNKED + chunk(b"hello world") + END[:-2] + b"late: 1\r\n\r\n",
+    "trailer": CHUNKED + chunk(b"hello world") + chunk(b"")[:-2] + b"late: 1\r\n\r\n",
 }
 
 
@@ -139,7 +124,7 @@ async def test_what_is_no_answer_is_a_protocol_error(name: str) -> None:
     ("wire", "connections"),
     [
         (response(b"ok"), 1),
-        (CHUNKED + chunk(b"ok") + END, 1),
+        (CHUNKED + chunk(b"ok") + chunk(b""), 1),
         (response(b"ok", "connection: close"), 2),
         (response(b"ok") * 2, 2),
     ],
@@ -163,12 +148,7 @@ async def test_a_kept_connection_that_was_closed_is_not_used() -> None:
 
 
 async def test_a_kept_connection_that_closes_under_the_request_is_replaced_once() -> None:
-    async def first(peer: Peer, reader: Reader, writer: Writer) -> None:
-        await peer.request(reader)
-        writer.write(response(b"first"))
-        await reader.readuntil(b"\r\n\r\n")
-        resets(writer)
-
+    first = cuts(0, reset=True, first=response(b"first"))
     async with serving(first, says(response(b"second"))) as peer, client() as http:
         assert (await http.post(peer.url, content=b"x")).content == b"first"
         headers = {"Content-Length": str(len(LARGE))}
@@ -178,17 +158,12 @@ async def test_a_kept_connection_that_closes_under_the_request_is_replaced_once(
 
 
 async def test_a_kept_connection_that_closes_behind_the_request_is_not_replaced() -> None:
-    async def handle(peer: Peer, reader: Reader, writer: Writer) -> None:
-        await peer.request(reader)
-        writer.write(response(b"first"))
-        await peer.request(reader)
-        resets(writer)
-
-    async with serving(handle) as peer, client() as http:
+    first = cuts(1, reset=True, first=response(b"first"))
+    async with serving(first) as peer, client() as http:
         await http.post(peer.url, content=b"x")
         with pytest.raises(httpx.ReadError):
             await http.post(peer.url, content=b"x")
-        assert (peer.connections, len(peer.requests)) == (1, 2)
+        assert peer.connections == 1
 
 
 async def test_a_refusal_during_the_upload_ends_the_upload() -> None:
