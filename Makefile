@@ -36,7 +36,7 @@ CONTAINER_PYTHON = $(shell sed -n 's/^ARG BASE=python:\([0-9.]*\).*/\1/p' Docker
 CONTAINER_BASE = $(shell sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
 DOCKER := docker
 
-.PHONY: help install check test test-clients test-slow image-test coverage types soak bench demo lock wheels base-digest clean
+.PHONY: help install check test test-clients test-replicas test-slow image-test coverage types soak bench demo lock wheels base-digest clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -66,12 +66,16 @@ check: install ## lint, formatting and types
 test: install ## the tests: unit and end to end
 	$(BIN)/pytest -n 2 --ignore=tests/e2e/replicas tests/unit tests/e2e
 
+# Each starts several processes, and some bound how long a reader may wait: one at a time.
+test-replicas: install ## several replicas and a real Redis, killed, stopped and cut off
+	$(BIN)/pytest tests/e2e/replicas
+
 test-clients: install ## official clients, browsers, examples, documents
 	$(BIN)/pytest -n 2 --dist loadfile tests/clients tests/web
 
 # They bound memory: one test at a time.
 test-slow: install ## storms, memory, money, slow readers, hostile pictures: ten minutes
-	$(BIN)/pytest --ignore=tests/slow/test_soak.py tests/slow tests/e2e/replicas
+	$(BIN)/pytest --ignore=tests/slow/test_soak.py tests/slow
 
 image-test: install ## build the container image on a base from Debian, and try it; needs root
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT; \

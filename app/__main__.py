@@ -41,7 +41,8 @@ def serve(inherited: int | None) -> int:
         if app.state.error:
             raise app.state.error
         settings: Settings = app.state.settings
-        asyncio.run(probe(settings.redis_url.get_secret_value()))
+        if url := settings.redis_url.get_secret_value():
+            asyncio.run(probe(url))
         listener = socket.socket(fileno=inherited) if is_worker else listen(settings)
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")

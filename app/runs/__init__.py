@@ -2,17 +2,7 @@
 
 from app.runs.log import EventLog
 from app.runs.replicated import ReplicatedRuns
-from app.runs.run import Reader, Run, Work
-from app.runs.runs import CacheResult, Opened, OpenRequest, Runs
+from app.runs.run import Reader, Run
+from app.runs.runs import Opened, OpenRequest, Runs
 
-__all__ = [
-    "CacheResult",
-    "EventLog",
-    "OpenRequest",
-    "Opened",
-    "Reader",
-    "ReplicatedRuns",
-    "Run",
-    "Runs",
-    "Work",
-]
+__all__ = ["EventLog", "OpenRequest", "Opened", "Reader", "ReplicatedRuns", "Run", "Runs"]

@@ -1,72 +1,98 @@
 """The entries of a run's log in Redis: several events each, and how the run ended in the last.
 
 An entry's id is `<number of its last event>-0`, that of the end `<number>-2`. A log begins with
-`0-1`, which is no event.
+`0-1`, which has no event.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from app.errors import ServiceError, UpstreamReport, leaves
 from app.models import Event, json_bytes
 from app.results import SearchResult
+from app.store import Link
 
 EVENTS_MAX, BYTES_MAX = 64, 131_072
 """Most events and bytes of an entry, about."""
+PAGE = 100
+"""Entries that are read at once, or runs that are asked for."""
 
-SEPARATOR = b"\x1e"
+SEPARATOR, ESCAPED = b"\x1e", rb"\u001e"
 """Stands in no event's type and in no JSON text; what is not JSON has it escaped."""
 
 KINDS = {kind.code: kind for kind in leaves()}
+MEMBERS = ("detail", "retry_after_s", "retryable", "billed")
+"""What an entry has of an error, beside its code and the upstream's report."""
 END = 2
 
 
 class Replay(Protocol):
-    """What a log says to a replica that has not done the work: `app.replay` knows how."""
+    """What a log says to a replica that has not done the work: `app.replay` knows how.
 
-    def result(self, run_id: str, events: Sequence[Event]) -> SearchResult:
-        """What has come so far, or the final state."""
+    `result` is what has come so far, or the final state; `end` makes the last events of a run that
+    is ended here as failed; `cost` is that of a lost run, in units of 1e-9 CNY.
+    """
 
+    def result(self, run_id: str, events: Sequence[Event]) -> SearchResult: ...
     def end(
         self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
-    ) -> list[Event]:
-        """The last events of a run that this replica has to end as failed."""
-
-    def cost(self, events: Sequence[Event], estimate: str) -> int:
-        """What a run has cost that was lost; in units of 1e-9 CNY."""
+    ) -> list[Event]: ...
+    def cost(self, events: Sequence[Event], estimate: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """The last events of a run, and how it ended: `lost` if another than its owner wrote it."""
+class Entry:
+    """One entry as it was read; `number` is that of its last event.
 
+    The last entry has the `error` with which the run ended, if any, and is `lost` if another than
+    the run's owner wrote it.
+    """
+
+    number: int
     events: list[Event]
+    is_last: bool = False
     error: ServiceError | None = None
     lost: bool = False
 
-    def fields(self) -> tuple[bytes, bytes]:
-        """The fields of its entry."""
-        error = self.error
-        said = error and {
-            "code": error.code,
-            "detail": error.detail,
-            "retry_after_s": error.retry_after_s,
-            "retryable": error.retryable,
-            "billed": error.billed,
-            "upstream": asdict(error.upstream) if error.upstream else None,
-        }
-        return pack(self.events), json_bytes({"error": said, "lost": self.lost})
+    @classmethod
+    def of(cls, entry_id: bytes, fields: Sequence[bytes]) -> "Entry":
+        """Read an entry that Redis returned."""
+        number, kind = map(int, entry_id.split(b"-"))
+        parts = fields[1].split(SEPARATOR) if fields[1] else []
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        events = [Event(name.decode(), data) for name, data in pairs]
+        if kind != END:
+            return cls(number, events)
+        ended = json.loads(fields[3])
+        error = _error(ended["error"]) if ended["error"] else None
+        return cls(number, events, is_last=True, error=error, lost=ended["lost"])
+
+
+def last_fields(
+    events: Sequence[Event], error: ServiceError | None, *, lost: bool = False
+) -> tuple[bytes, bytes]:
+    """The fields of the last entry."""
+    members: dict[str, Any] | None = None
+    if error:
+        members = {name: getattr(error, name) for name in ("code", *MEMBERS)}
+        members["upstream"] = asdict(error.upstream) if error.upstream else None
+    return pack(events), json_bytes({"error": members, "lost": lost})
+
+
+def _error(members: dict[str, Any]) -> ServiceError:
+    report = members["upstream"] and UpstreamReport(**members["upstream"])
+    error = KINDS[members["code"]](members["detail"], upstream=report)
+    for name in MEMBERS:
+        setattr(error, name, members[name])
+    return error
 
 
 def pack(events: Sequence[Event]) -> bytes:
     """The events as one field."""
-    parts = [part for event in events for part in (event.type.encode(), event.data)]
-    text = SEPARATOR.join(parts)
-    if text.count(SEPARATOR) >= len(parts) > 0:
-        text = SEPARATOR.join(part.replace(SEPARATOR, rb"\u001e") for part in parts)
-    return text
+    parts = (part for event in events for part in (event.type.encode(), event.data))
+    return SEPARATOR.join(part.replace(SEPARATOR, ESCAPED) for part in parts)
 
 
 def entries(events: Sequence[Event], before: int) -> Iterator[tuple[int, bytes]]:
@@ -79,36 +105,29 @@ def entries(events: Sequence[Event], before: int) -> Iterator[tuple[int, bytes]]
             begin, size_bytes = end, 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry as it was read."""
-
-    number: int
-    """That of its last event."""
-    events: list[Event]
-    end: End | None
-
-    @classmethod
-    def of(cls, entry_id: bytes, fields: Sequence[bytes]) -> "Entry":
-        """Read an entry that Redis returned."""
-        number, kind = map(int, entry_id.split(b"-"))
-        parts = fields[1].split(SEPARATOR) if fields[1] else []
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        events = [Event(name.decode(), data) for name, data in pairs]
-        return cls(number, events, _end(events, fields[3]) if kind == END else None)
+async def read_log(link: Link, run_id: str) -> AsyncGenerator[Entry, None]:
+    """The entries of a log; raises `Away`."""
+    after, count = "0-1", PAGE
+    while count == PAGE:
+        page = await link.call("XRANGE", f"isp:log:{run_id}", f"({after}", "+", "COUNT", PAGE)
+        count = len(page)
+        for entry_id, fields in page:
+            after = entry_id.decode()
+            yield Entry.of(entry_id, fields)
 
 
-def _end(events: list[Event], text: bytes) -> End:
-    said: dict[str, Any] = json.loads(text)
-    if said["error"] is None:
-        return End(events)
-    known = said["error"]
-    report = known["upstream"] and UpstreamReport(**known["upstream"])
-    error = KINDS[known["code"]](
-        known["detail"],
-        retry_after_s=known["retry_after_s"],
-        upstream=report,
-        billed=known["billed"],
-    )
-    error.retryable = known["retryable"]
-    return End(events, error, said["lost"])
+async def ask_for(
+    link: Link, run_ids: Sequence[str]
+) -> AsyncGenerator[tuple[str, bytes | None, Entry | None], None]:
+    """Each run with its status and the last entry of its log, where Redis has them.
+
+    Raises `Away`.
+    """
+    for start in range(0, len(run_ids), PAGE):
+        some = run_ids[start : start + PAGE]
+        replies = await link.pipeline(
+            *(("HGET", f"isp:run:{run_id}", "status") for run_id in some),
+            *(("XREVRANGE", f"isp:log:{run_id}", "+", "-", "COUNT", 1) for run_id in some),
+        )
+        for run_id, status, top in zip(some, replies, replies[len(some) :], strict=False):
+            yield run_id, status, Entry.of(*top[0]) if top else None

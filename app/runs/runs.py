@@ -1,15 +1,16 @@
 """All runs of this process: which request joins which, how long each is kept, their memory."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
 from app.models import Client
+from app.runs.local import Copier, LocalRun, Work
 from app.runs.log import EventLog
-from app.runs.run import Commit, Reader, Run, Work, new_id
+from app.runs.run import Reader, Run, new_id
 from app.settings import Settings
 
 ENDING_AT_ONCE = 16
@@ -56,25 +57,24 @@ class Opened(NamedTuple):
 class Runs:
     """The runs of one process, by id, by fingerprint and by idempotency key."""
 
+    copier: Copier | None = None
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._max_bytes = settings.search_store_max_bytes
         self.draining = False
         self.size_bytes = 0
         """Memory that all logs take."""
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, LocalRun] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._by_name = WeakValueDictionary[str, Run]()
-        self._ended_at: dict[str, float] = {}
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
-        self._all_ended = asyncio.Event()
-        self._all_ended.set()
 
     @property
     def active(self) -> int:
         """Runs that have not ended."""
-        return len(self._runs) - len(self._ended_at)
+        return len(self._running())
 
     async def open(self, request: OpenRequest) -> Opened:
         """Join the run that answers this request, or start one.
@@ -86,10 +86,9 @@ class Runs:
         """
         if joined := self._join(request):
             return joined
-        if self.draining:
-            raise Draining
-        self._reserve(0)
-        return self._opened(self._begin(request), request, "miss")
+        if refusal := self._refusal():
+            raise refusal
+        return self._opened(self._begin(request, new_id()), request, "miss")
 
     async def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
@@ -97,7 +96,7 @@ class Runs:
         Raises `SearchNotFound` if unknown, expired, or another's: no difference is shown; and
         `Overloaded` if another replica may have it that cannot be asked now.
         """
-        run = self._runs.get(run_id)
+        run = await self._look_up(run_id)
         if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
@@ -117,7 +116,7 @@ class Runs:
         known = run and run.id in self._runs and run.owner.name == owner.name
         return run if known else None
 
-    def get(self, run_id: str) -> Run | None:
+    def get(self, run_id: str) -> LocalRun | None:
         """The run of this process that has this id."""
         return self._runs.get(run_id)
 
@@ -130,15 +129,36 @@ class Runs:
         self.draining = True
         try:
             async with asyncio.timeout(grace_s):
-                await self._all_ended.wait()
+                await all_ended(self._running)
         except TimeoutError:
-            for run in self._runs.values():
+            for run in self._running():
                 run.stop(Draining())
-            await self._all_ended.wait()
+            await all_ended(self._running)
 
     async def close(self) -> None:
         """End whatever still runs, at once."""
         await self.drain(0)
+
+    async def _look_up(self, run_id: str) -> Run | None:
+        return self._runs.get(run_id)
+
+    def reserve(self, size_bytes: int, *, always: bool = False) -> None:
+        """Take memory for events; ended runs make way, the oldest first.
+
+        Raises `Overloaded` if there is none, unless it is for last events, which `always` fit.
+        """
+        while 0 < self._max_bytes <= self.size_bytes + size_bytes:
+            if ended := next((run for run in self._runs.values() if run.ended), None):
+                self._forget(ended.id)
+            elif always:
+                break
+            else:
+                raise Overloaded(STORE_FULL)
+        self.size_bytes += size_bytes
+
+    def release(self, run: Run) -> None:
+        """Give back the memory of a run that is dropped."""
+        self.size_bytes -= run.log.size_bytes
 
     def _opened(self, run: Run, request: OpenRequest, cache: CacheResult) -> Opened:
         if request.key is not None:
@@ -155,29 +175,36 @@ class Runs:
     def _joined(self, run: Run, request: OpenRequest) -> Opened:
         return self._opened(run, request, "hit" if run.ended else "coalesced")
 
-    def _begin(self, request: OpenRequest) -> Run:
-        return self._start(request, new_id(), EventLog())
+    def _running(self) -> list[LocalRun]:
+        return [run for run in self._runs.values() if not run.ended]
 
-    def _start(
-        self, request: OpenRequest, run_id: str, log: EventLog, commit: Commit | None = None
-    ) -> Run:
-        run = Run(
+    def _refusal(self) -> ServiceError | None:
+        """Why no run may begin here, if so."""
+        if self.draining:
+            return Draining()
+        try:
+            self.reserve(0)
+        except Overloaded as exc:
+            return exc
+        return None
+
+    def _begin(self, request: OpenRequest, run_id: str) -> LocalRun:
+        run = LocalRun(
             id=run_id,
-            log=log,
-            commit=commit,
             owner=request.owner,
             fingerprint=request.fingerprint,
+            key=request.key,
             listed=request.listed,
             kept=request.kept,
             max_bytes=self._settings.search_max_bytes,
             linger_s=self._settings.stream_linger_s,
             progress_s=request.progress_s,
-            reserve=self._reserve,
+            reserve=self.reserve,
             ending=self._ending,
             on_end=self._keep,
+            copier=self.copier,
         )
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
-        self._all_ended.clear()
         run.start(request.start(run.id, run.log))
         return run
 
@@ -203,35 +230,27 @@ class Runs:
             return None
         if not run.ended:
             return run
-        age_s = asyncio.get_running_loop().time() - self._ended_at[run.id]
+        age_s = asyncio.get_running_loop().time() - run.ended_at
         return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
 
     def _may_share(self, run: Run) -> bool:
         return run.reusable and run.id in self._runs
 
-    def _reserve(self, size_bytes: int) -> None:
-        """Take room for events; ended runs make way, the oldest first, or it is refused."""
-        while 0 < self._max_bytes <= self.size_bytes + size_bytes:
-            if not self._ended_at:
-                raise Overloaded(STORE_FULL)
-            self._forget(next(iter(self._ended_at)))
-        self.size_bytes += size_bytes
-
-    def _keep(self, run: Run, last_bytes: int) -> None:
-        """Keep an ended run for those that come back for it. Its last events always fit."""
-        loop = asyncio.get_running_loop()
-        self.size_bytes += last_bytes
-        self._ended_at[run.id] = loop.time()
+    def _keep(self, run: LocalRun) -> None:
+        """Keep an ended run for those that come back for it."""
         if run.was_admitted and run.kept:
-            loop.call_later(self._settings.search_retention_s, self._forget, run.id)
+            kept_s = self._settings.search_retention_s
+            asyncio.get_running_loop().call_later(kept_s, self._forget, run.id)
         else:
             self._forget(run.id)
-        while self._ended_at and 0 < self._max_bytes <= self.size_bytes:
-            self._forget(next(iter(self._ended_at)))
-        if not self.active:
-            self._all_ended.set()
+        self.reserve(0, always=True)
 
     def _forget(self, run_id: str) -> None:
         if run := self._runs.pop(run_id, None):
-            del self._ended_at[run_id]
-            self.size_bytes -= run.log.size_bytes
+            self.release(run)
+
+
+async def all_ended(running: Callable[[], Sequence[Run]]) -> None:
+    """Wait until none of these runs is left."""
+    while runs := running():
+        await runs[0].finished()

@@ -1,46 +1,36 @@
 """Connections to Redis, and whether it can be reached at all."""
 
+import asyncio
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.settings import SettingsError
 
-CONNECT_S = 1.0
-"""Longest wait for a connection, new or of the pool."""
+CONNECT_S = 3.0
+"""Longest wait for a connection, new or of the pool; who waits for a reply gives up before."""
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
-class PackedInC(Connection):
-    """A connection that packs commands with hiredis: redis-py's asyncio side does it in Python."""
+def connect(url: str) -> Any:
+    """A client with one connection; its callers bound how long it takes.
 
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """The bytes of a command, in pieces."""
-        packed: list[bytes] = SERIALIZER.pack(*args)
-        return packed
-
-
-SERIALIZER = HiredisRespSerializer()
-
-
-def connect(url: str, *, timeout_s: float | None, connections: int = 1) -> Any:
-    """A client that neither repeats by itself nor makes a dictionary of a stream's entry."""
-    packed = {"connection_class": PackedInC} if url.startswith("redis://") else {}
+    It sends a command once more where only the connection was broken, and makes no dictionary of a
+    stream's entry.
+    """
     pool: Any = BlockingConnectionPool.from_url(
         url,
         protocol=2,
-        max_connections=connections,
+        max_connections=1,
         timeout=CONNECT_S,
-        socket_timeout=timeout_s,
+        socket_timeout=None,
         socket_connect_timeout=CONNECT_S,
-        retry=Retry(NoBackoff(), 0),
-        **packed,
+        retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
     )
     client: Any = Redis.from_pool(pool)
     for name in ("XREAD", "XRANGE", "XREVRANGE"):
@@ -48,24 +38,17 @@ def connect(url: str, *, timeout_s: float | None, connections: int = 1) -> Any:
     return client
 
 
-async def probe(url: str) -> None:
-    """Raise `SettingsError` if Redis cannot be reached there; an empty URL is none."""
-    if not url:
-        return
+async def probe(url: str) -> str:
+    """How Redis evicts; raises `SettingsError` if it cannot be reached there."""
     try:
-        client = connect(url, timeout_s=CONNECT_S)
-        try:
-            await client.ping()
-        finally:
-            await client.aclose()
+        async with asyncio.timeout(CONNECT_S), connect(url) as client:
+            memory = await client.info("memory")
+            return str(memory.get("maxmemory_policy", "noeviction"))
     except ValueError as exc:
         raise SettingsError("REDIS_URL: is no URL that redis-py can read") from exc
     except (*UNREACHABLE, RedisError) as exc:
+        scheme, _, rest = url.partition("://")
+        place = rest.rpartition("@")[2].partition("?")[0]  # Without user and password.
         reason = " ".join(str(exc).split()) or type(exc).__name__
-        raise SettingsError(f"REDIS_URL: {place_of(url)} does not answer: {reason}") from exc
-
-
-def place_of(url: str) -> str:
-    """Where Redis is, without user and password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+        message = f"REDIS_URL: {scheme}://{place} does not answer: {reason}"
+        raise SettingsError(message) from exc

@@ -1,9 +1,15 @@
-"""Replicas for longer: Redis gone for 20 s with its data kept, a thousand cuts, a failover."""
+"""Replicas for longer: Redis gone for 20 s, a thousand cuts, the lag elsewhere, a failover."""
 
 import asyncio
+import statistics
+import sys
+import time
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.replicas.test_cuts import cut_through_nginx
 from tests.e2e.replicas.test_faults import (
     PACED,
     both_up,
@@ -12,13 +18,13 @@ from tests.e2e.replicas.test_faults import (
     nothing_is_reserved,
     stopped_for_long,
 )
-from tests.e2e.replicas.test_three import cut_and_followed
-from tests.e2e.replicas.three import TERMINAL, three
+from tests.e2e.replicas.three import TERMINAL, Replica, three
 from tests.redis_server import redis_server
 from tests.waiting import eventually
 
-SEARCHES = 300  # Each is cut three or four times: a thousand cuts in all.
-AT_ONCE = 20
+FOLLOWED, FOLLOWED_EVENTS = 10, 300
+BEHIND_S = 0.4
+"""What half of all events may take to a reader of another replica."""
 
 
 async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease() -> None:
@@ -33,7 +39,8 @@ async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease()
             await stopped_for_long(replicas.redis)
             await eventually(lambda: both_up(replicas))
         await eventually(lambda: is_cancelled(other, search_id), within_s=60)
-        (here, longest_s), (there, _) = await asyncio.gather(*reading)
+        (here, longest_s), (there, elsewhere_s) = await asyncio.gather(*reading)
+        sys.stdout.write(f"gone for 20 s: {longest_s:.1f} s, elsewhere {elsewhere_s:.1f} s\n")
         assert here == there
         assert [one.event for one in here if one.event in TERMINAL] == ["search.cancelled"]
         assert longest_s < 5
@@ -41,16 +48,37 @@ async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease()
 
 
 @pytest.mark.timeout(1_800)
-async def test_a_thousand_cuts() -> None:
-    async with asyncio.timeout(1_800), three(knobs=PACED) as replicas:
-        slots = asyncio.Semaphore(AT_ONCE)
+async def test_a_thousand_cuts_of_three_hundred_searches(tmp_path: Path) -> None:
+    async with asyncio.timeout(1_800):
+        await cut_through_nginx(tmp_path, searches=300)
 
-        async def search(number: int) -> None:
-            async with slots:
-                await cut_and_followed(replicas, number, 4 if number % 3 == 0 else 3)
 
-        await asyncio.gather(*map(search, range(SEARCHES)))
-        assert replicas.record.total == SEARCHES
+async def arrivals_s(replica: Replica, search_id: str) -> dict[str, float]:
+    """When each event came."""
+    found: dict[str, float] = {}
+    async with aclosing(replica.events(search_id)) as events:
+        async for event in events:
+            found[event.id] = time.monotonic()
+            if len(found) == FOLLOWED_EVENTS:
+                break
+    return found
+
+
+async def test_readers_elsewhere_are_behind_by_little_more_than_a_window() -> None:
+    async with asyncio.timeout(115), three(count=2, knobs=PACED) as replicas:
+        owner, other = replicas.replicas
+
+        async def lags_s(number: int) -> list[float]:
+            search_id = await owner.start(f"[sim endless] {number}")
+            both = (arrivals_s(one, search_id) for one in (owner, other))
+            here, there = await asyncio.gather(*both)
+            return [there[one] - here[one] for one in here]
+
+        found = await asyncio.gather(*map(lags_s, range(FOLLOWED)))
+        lag_s = statistics.quantiles((one for some in found for one in some), n=100)
+        said = " ".join(f"p{n} {lag_s[n - 1] * 1_000:.0f} ms" for n in (50, 90, 99))
+        sys.stdout.write(f"{FOLLOWED} searches, behind the owner: {said}\n")
+        assert lag_s[49] < BEHIND_S
 
 
 async def test_a_failover_to_a_copy_loses_nothing_that_the_owner_has() -> None:

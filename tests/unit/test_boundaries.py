@@ -49,7 +49,6 @@ BASES = {
     "httpx.AsyncBaseTransport",
     "httpx.AsyncByteStream",
     "pydantic.BaseModel",
-    "redis.asyncio.Connection",
     "pydantic.RootModel",
     "pydantic_settings.BaseSettings",
     "pydantic_settings.PydanticBaseSettingsSource",

@@ -115,7 +115,7 @@ def test_workflows_have_no_lint_and_run_what_continuous_integration_runs() -> No
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in script
     called = re.findall(r"^make (check|test[a-z-]*)$", script, re.MULTILINE)
-    assert called == ["check", "test-clients", "test"]
+    assert called == ["check", "test-clients", "test-replicas", "test"]
 
 
 HERE = ("make", "python -m bench --help")
@@ -123,6 +123,7 @@ RUN = {
     # a command of the documents, and how another test or continuous integration runs it
     "make install": "make check",
     **{f"make {name}": f"make {name}" for name in ("check", "test", "test-clients")},
+    "make test-replicas": "make test-replicas",
     "make image-test": "make image-test",
     "make demo": '"-m", "demo"',
     "make types": "make types",

@@ -1,6 +1,6 @@
 -- Join the run that answers a request, or claim a new one.
 -- ARGV: deadline ms, replica, run, client, fingerprint, idempotency key or '', fresh, may begin, run not to be
---   joined or '', listed, TTL ms, restore; and for a restored run: reserved, estimate.
+--   joined or '', listed, TTL ms, restore.
 -- With `restore` a run is written again that Redis has lost, or only its log.
 -- Returns {verdict, run}: late, mismatch, join (goes on), hit (has ended), none (may not begin), new.
 local deadline, replica, run, client, fp, key = unpack(ARGV, 1, 6)
@@ -11,9 +11,9 @@ if time[1] * 1000 + time[2] / 1000 > tonumber(deadline) then return {'late'} end
 local hash, log, by_fp = 'isp:run:' .. run, 'isp:log:' .. run, 'isp:fp:' .. fp
 local by_key = key ~= '' and 'isp:key:' .. client .. ':' .. key
 
-local function begin_log() -- its first entry is no event; without it NOMKSTREAM could not tell a log that is lost
+local function begin_log() -- its first entry has no event; without it NOMKSTREAM could not tell a log that is lost
   if redis.call('EXISTS', log) == 0 then
-    redis.call('XADD', log, '0-1', 'run', run)
+    redis.call('XADD', log, '0-1', 'd', '')
     redis.call('PEXPIRE', log, ttl)
   end
 end
@@ -50,14 +50,4 @@ begin_log()
 if not restore or redis.call('EXISTS', by_fp) == 0 then redis.call('SET', by_fp, run, 'PX', ttl) end
 if by_key then redis.call('SET', by_key, run, 'PX', ttl) end
 redis.call('SADD', 'isp:runs:' .. replica, run)
-if restore and ARGV[14] ~= '' then
-  local day = string.format('%d', math.floor(time[1] / 86400))
-  redis.call('HSET', hash, 'day', day, 'reserved', ARGV[13], 'estimate', ARGV[14])
-  for _, name in ipairs({client, ''}) do
-    local purse = 'isp:spend:' .. day .. ':' .. name
-    redis.call('HINCRBY', purse, 'reserved', ARGV[13])
-    redis.call('HINCRBY', purse, 'searches', 1)
-    redis.call('EXPIRE', purse, 3 * 86400)
-  end
-end
 return {'new', run}

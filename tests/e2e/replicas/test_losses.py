@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+import time
 from decimal import Decimal
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
@@ -21,8 +23,8 @@ PACED, QUICK = (Knobs(key=KEY, pace_s=pace_s, silence_s=0.1) for pace_s in (0.1,
 PROMPT = "[sim stall after=30]"
 
 
-async def killed_and_followed(replicas: Three, number: int) -> None:
-    """Kill the owner of one search while others follow it from two replicas."""
+async def killed_and_followed(replicas: Three, number: int) -> float:
+    """Kill the owner of a search that others follow from two replicas; when they were told."""
     first, second = replicas.replicas[:2]
     owner = await replicas.add()
     prompt = f"{PROMPT} {number}"
@@ -32,8 +34,10 @@ async def killed_and_followed(replicas: Three, number: int) -> None:
     await asyncio.sleep(replicas.chance.random())
     owner.process.signal(SIGKILL)
     replicas.replicas.remove(owner)
+    killed_s = time.monotonic()
     async with asyncio.timeout(LOST_WITHIN_S):
         log, *others = await asyncio.gather(*following)
+    told_s = time.monotonic() - killed_s
     assert others == [log, log]
     assert [one.event for one in log if one.event in TERMINAL] == ["search.failed"]
     last = log[-1].json()
@@ -55,6 +59,7 @@ async def killed_and_followed(replicas: Three, number: int) -> None:
     assert again != search_id
     assert (await second.follow(again, most=5))[-1].event not in TERMINAL
     assert (await second.http.delete(f"/search/{again}")).json()["status"] == "cancelled"
+    return told_s
 
 
 @pytest.mark.timeout(60 + 30 * KILLS)
@@ -64,11 +69,12 @@ async def test_a_search_whose_replica_is_killed_ends_once_for_everybody_and_is_c
     async with asyncio.timeout(60 + 30 * KILLS), three(count=2, knobs=PACED) as replicas:
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def kill(number: int) -> None:
+        async def kill(number: int) -> float:
             async with slots:
-                await killed_and_followed(replicas, number)
+                return await killed_and_followed(replicas, number)
 
-        await asyncio.gather(*map(kill, range(KILLS)))
+        told_s = sorted(await asyncio.gather(*map(kill, range(KILLS))))
+        sys.stdout.write(f"told after {told_s[KILLS // 2]:.1f} s, {told_s[-1]:.1f} s at most\n")
         assert replicas.record.total == 2 * KILLS
         usage = await replicas.usage()
         assert (usage["reserved"], usage["searches"]) == (0, 2 * KILLS)

@@ -6,42 +6,12 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from simulator import Knobs
 from tests.clock import until
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.money import RESERVED
-from tests.e2e.replicas.three import Three, three
-from tests.service import KEY
+from tests.e2e.replicas.three import three
+from tests.redis_server import RedisServer
 from tests.waiting import eventually
-
-SEARCHES, CUTS = 20, 60
-FAST = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
-
-
-async def cut_and_followed(replicas: Three, number: int, cuts: int) -> list[str]:
-    """The data of a search's events, read in pieces from any replica."""
-    search_id = await replicas.any().start(f"Question {number}")
-    seen, data = "0", list[str]()
-    for _ in range(cuts):
-        for event in await replicas.any().follow(search_id, after=seen, most=8):
-            seen = event.id.partition(":")[2]
-            data.append(event.data)
-    for event in await replicas.any().follow(search_id, after=seen):
-        data.append(event.data)
-    wholes = await asyncio.gather(*(one.follow(search_id) for one in replicas.replicas))
-    assert [event.data for event in wholes[0]] == data
-    assert wholes[0] == wholes[1] == wholes[2]
-    assert wholes[0][-1].event == "search.completed"
-    return data
-
-
-async def test_readers_who_are_cut_come_back_anywhere_and_miss_nothing() -> None:
-    async with asyncio.timeout(100), three(knobs=FAST) as replicas:
-        one = (cut_and_followed(replicas, n, CUTS // SEARCHES) for n in range(SEARCHES))
-        await asyncio.gather(*one)
-        assert replicas.record.total == SEARCHES
-        found = [await replica.metric("imagesearch_resumes_total") for replica in replicas.replicas]
-        assert sum(found) > CUTS
 
 
 async def test_equal_requests_on_all_replicas_are_one_search() -> None:
@@ -149,3 +119,13 @@ async def test_where_redis_is_away_at_start_one_line_says_so_without_the_passwor
     assert len(lines) >= 1
     assert "REDIS_URL" in lines[0]
     assert "canary" not in str(failed.value)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "noeviction"])
+async def test_the_start_warns_of_a_redis_that_may_evict(policy: str, server: RedisServer) -> None:
+    await server.ask("CONFIG", "SET", "maxmemory-policy", policy)
+    async with asyncio.timeout(100), three(count=1, url=server.url) as replicas:
+        process = replicas.replicas[0].process
+        await until(lambda: "startup complete" in process.said)
+    assert (f"maxmemory-policy is {policy}" in process.said) is (policy != "noeviction")
+    assert ("set noeviction" in process.said) is (policy != "noeviction")

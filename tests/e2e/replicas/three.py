@@ -98,7 +98,9 @@ class Three:
         await self.simulator.state.gate.open(tag)
 
     async def usage(self, replica: Replica | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = (await (replica or self.any()).http.get("/usage")).json()
+        answer = await (replica or self.any()).http.get("/usage")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
         return found
 
 

@@ -1,0 +1,187 @@
+"""A run whose work is done in this process.
+
+It outlives the request that began it. When its last reader has left, it goes on for a while for
+one that may come back, then it is cancelled. It ends when its events are over, when they raise
+(it failed with that error), or by `stop()`. However it ends, `Work.conclude` makes the last events,
+and the log is closed with them.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.errors import ServiceError, unexpected
+from app.models import Event
+from app.results import SearchResult
+from app.runs.run import Run
+
+logger = logging.getLogger("app.runs")
+
+NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
+
+
+class Work(Protocol):
+    """What a run does; the run knows nothing else of it.
+
+    `events` yields events as they come: the first list, which may be empty, means admission.
+    `progress` makes a sign of life for a silence. `conclude` makes the last events, with the
+    terminal one; where that fails, `forget` drops what has come, and it is called again. `result`
+    is what has come so far or, after `conclude`, the final state.
+    """
+
+    def events(self) -> AsyncGenerator[Sequence[Event], None]: ...
+    def progress(self) -> Event: ...
+    def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]: ...
+    def forget(self) -> None: ...
+    def result(self) -> SearchResult: ...
+
+
+class Copier(Protocol):
+    """Copies runs for other replicas; `end` waits until readers here may see the last events."""
+
+    def appended(self, run: "LocalRun", events: Sequence[Event]) -> None: ...
+    async def end(self, run: "LocalRun", last: list[Event]) -> None: ...
+
+
+@dataclass(eq=False, kw_only=True)
+class LocalRun(Run):
+    """A run whose work is done here, in one task."""
+
+    key: str | None
+    """The `Idempotency-Key` of the request that began it."""
+    kept: bool
+    """Whether it stays for a while when it has ended."""
+    progress_s: float
+    """Silence after which it gives a sign of life; 0: never."""
+    linger_s: float
+    ending: asyncio.Semaphore
+    """Shared by all runs, so that few end in one turn of the event loop."""
+    copier: Copier | None
+    elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The last message of each replica that has readers of this run, by replica."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._heard_at = 0.0
+        self._silence: asyncio.TimerHandle | None = None
+        self._over = False
+        self._stop_error: ServiceError | None = None
+
+    def start(self, work: Work) -> None:
+        """Begin the work in a task."""
+        self._work = work
+        self._task = asyncio.create_task(self._write(), name=self.id)
+        # Not a `finally` in the task: one that is cancelled before its first step has none.
+        self._task.add_done_callback(self._end)
+
+    @property
+    def result(self) -> SearchResult:
+        """What has come so far, or the final state."""
+        return self._work.result()
+
+    def leave(self) -> None:
+        """Let one reader go; the last one stops the run, after the linger if it may come back.
+
+        A run that still waits for its admission is stopped at once.
+        """
+        super().leave()
+        goes_on = self.background and self.was_admitted
+        if not (self.readers or self.ended or goes_on):
+            wait_s = self.linger_s if self.resumable and self.was_admitted else 0
+            self._linger = self._loop.call_later(wait_s, self.stop)
+
+    def stop(self, error: ServiceError | None = None) -> None:
+        """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
+        if not (self._stopping or self._over or self._task.done()):
+            self._stopping, self._stop_error = True, error
+            self._task.cancel()
+
+    def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
+        """Take over the end that a replica wrote behind event `seen` while this one was away."""
+        self.error, self.log.lost = error, True
+        del self.log.events[seen:]
+        if self.ended:
+            self.log.events += last
+        else:
+            self._close(last)
+        if self._task.done():
+            self._work.conclude(error, cancelled=False)
+        else:
+            self._task.cancel()
+
+    def count_elsewhere(self, message: dict[str, Any]) -> None:
+        """Hold the run for as many readers as another replica says that it has."""
+        known = self.elsewhere.pop(message["from"], NOBODY)
+        if message["readers"]:
+            self.elsewhere[message["from"]] = message
+        self.opens += max(0, message["opens"] - known["opens"])
+        self.left_in_background += message["left"] - known["left"]
+        self.background = self.background or message["background"]
+        for _ in range(known["readers"], message["readers"]):
+            self.read(resumable=message["resumable"])
+        for _ in range(message["readers"], known["readers"]):
+            self.leave()
+
+    async def _write(self) -> None:
+        try:
+            async with aclosing(self._work.events()) as batches:
+                async for events in batches:
+                    self._append(events)
+                    if not self.was_admitted:
+                        self.was_admitted = True
+                        self._watch_silence()
+            self._over = True
+            # A sum takes longer than many deltas: where hundreds end at once, readers of the others
+            # get their next events meanwhile.
+            async with self.ending:
+                await asyncio.sleep(0)
+        except ServiceError as exc:
+            self.error = exc
+        except Exception as exc:
+            logger.exception("search failed with an unexpected error")
+            self.error = unexpected(exc)
+
+    def _append(self, events: Sequence[Event]) -> None:
+        super()._append(events)
+        self._heard_at = self._loop.time()
+        if self.copier:
+            self.copier.appended(self, events)
+
+    def _watch_silence(self) -> None:
+        """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
+        if not self.progress_s or self.ended:
+            return
+        try:
+            if self._loop.time() >= self._heard_at + self.progress_s:
+                self._append([self._work.progress()])
+        except ServiceError as exc:
+            self.stop(exc)
+        else:
+            due_at = self._heard_at + self.progress_s
+            self._silence = self._loop.call_at(due_at, self._watch_silence)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        for timer in (self._linger, self._silence):
+            if timer:
+                timer.cancel()
+        if task.cancelled() and not self.ended:
+            self.error = self._stop_error
+        last = self._last_events(cancelled=task.cancelled() and self.error is None)
+        if self.copier and not self.ended:
+            self._copying = asyncio.create_task(self.copier.end(self, last))
+            self._copying.add_done_callback(lambda _: self._close(last))
+        else:
+            self._close(last)
+
+    def _last_events(self, *, cancelled: bool) -> list[Event]:
+        try:
+            return self._work.conclude(self.error, cancelled=cancelled)
+        except Exception as exc:
+            # Readers wait for a terminal event, whatever happens.
+            logger.exception("the last events could not be made")
+            self.error = unexpected(exc)
+            self._work.forget()
+            return self._work.conclude(self.error, cancelled=False)
