@@ -143,10 +143,6 @@ async def leave(wire: Wire) -> None:
     await quiet()
 
 
-async def id_of(wire: Wire) -> str:
-    return (await wire.head()).headers["x-search-id"]
-
-
 WAITS, STREAM, BY_GET = "POST /search", "POST /search/stream", "GET /search/stream"
 KEYED = f"{WAITS} + key"
 HANGING_UP: list[tuple[list[str], str, bool]] = [
@@ -194,7 +190,7 @@ async def test_who_hangs_up_ends_the_search_only_if_nobody_could_come_back(
 async def test_a_reader_who_comes_back_while_the_search_lingers_keeps_it_going() -> None:
     async with running(stream_linger_s=LINGER_S) as service:
         async with begun(service) as wire:
-            search_id = await id_of(wire)
+            search_id = (await wire.head()).headers["x-search-id"]
             await leave(wire)
         skip(LINGER_S - 1)
         async with dial(service.url) as wire:
@@ -209,8 +205,7 @@ async def test_a_reader_who_comes_back_while_the_search_lingers_keeps_it_going()
 
 async def test_deleting_stops_ones_own_search_and_answers_with_what_it_had_found() -> None:
     async with running() as service, begun(service) as wire:
-        search_id = await id_of(wire)
-        path = f"/search/{search_id}"
+        path = f"/search/{(await wire.head()).headers['x-search-id']}"
         state = (await service.http.get(path)).json()
         assert (state["status"], state["outcome"]) == ("in_progress", "matched")
         assert state["results"]
@@ -232,7 +227,7 @@ async def test_deleting_leaves_a_search_to_others_and_who_waits_may_get_it_as_ca
         waiting = asyncio.create_task(service.http.post("/search", json=STALLED, timeout=None))
         await quiet()
         async with begun(service) as wire:
-            path = f"/search/{await id_of(wire)}"
+            path = f"/search/{(await wire.head()).headers['x-search-id']}"
             for _ in range(2):
                 assert (await service.http.delete(path)).json()["status"] == "in_progress"
             await leave(wire)
