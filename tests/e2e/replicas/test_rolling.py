@@ -16,7 +16,7 @@ from tests.service import KEY, ServerSentEvent, read_events
 
 STREAMS = int(os.environ.get("REPLICA_STREAMS", "20"))
 LONGEST_S = 200 + 3 * STREAMS
-PACED = Knobs(key=KEY, pace_s=0.05, silence_s=0.5)
+PACED = Knobs(key=KEY, pace_s=0.15, silence_s=0.5)
 
 
 class Caller:
@@ -69,7 +69,7 @@ async def replace(replicas: Three, old: Replica) -> None:
 
 @pytest.mark.timeout(LONGEST_S + 5)
 async def test_streams_outlive_the_replacement_of_all_replicas() -> None:
-    async with asyncio.timeout(LONGEST_S), three(knobs=PACED, SHUTDOWN_GRACE_S="4") as replicas:
+    async with asyncio.timeout(LONGEST_S), three(knobs=PACED, SHUTDOWN_GRACE_S="2") as replicas:
         callers, stopping = [Caller(replicas, n) for n in range(STREAMS)], asyncio.Event()
         searching = [asyncio.create_task(one.search_until(stopping)) for one in callers]
         for old in list(replicas.replicas):
