@@ -63,15 +63,12 @@ class ImageIntake:
     async def prepare(self, body: bytes, *, caller: str) -> ImageInput:
         """Make a file fit to send.
 
-        Raises `ImageMissing`, `ImageTooLarge`, `ImageTypeUnsupported`, `ImageDimensions`,
-        `ImageUnreadable`, `ImageTooComplex`; or `Overloaded`, `Draining`.
+        Raises `ImageMissing`, `ImageTypeUnsupported`, `ImageDimensions`, `ImageUnreadable`,
+        `ImageTooComplex`; or `Overloaded`, `Draining`.
         """
-        file, most = memoryview(body), self._max_bytes
+        file = memoryview(body)
         if not file:
             raise errors.ImageMissing("The image is empty: it has no bytes.")
-        if 0 < most < len(file):
-            detail = f"The image has {len(file)} bytes; at most {most} are accepted."
-            raise errors.ImageTooLarge(detail)
         with self._seconds.time(), self.memory.hold(caller=caller) as reservation:
             async with self._thread:
                 kind, digest, parts = await asyncio.to_thread(self._examine, file)
