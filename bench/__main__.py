@@ -23,7 +23,7 @@ from bench.subjects import Subject, subjects
 
 BROKEN = (WrongAnswer, ServerFailed, TimeoutError, OSError, ExceptionGroup)
 LIBRARIES = ("fastapi", "httptools", "httpx", "sse-starlette", "starlette", "uvicorn", "uvloop")
-PARTIAL = ("BENCH_QUICK", "BENCH_SUBJECTS", "BENCH_MEASURES", "BENCH_PREVIOUS", "BENCH_WITH")
+PARTIAL = ("QUICK", "SUBJECTS", "MEASURES", "PREVIOUS", "WITH", "SPREAD")
 HELP = f"""\
 Measure this service beside nginx, a plain relay and others, as the environment chooses:
 
@@ -31,6 +31,7 @@ Measure this service beside nginx, a plain relay and others, as the environment 
   BENCH_QUICK=1             small loads, about a minute; proves nothing
   BENCH_SUBJECTS=a,b        some of: nginx, service, with, previous, relay, litellm
   BENCH_MEASURES=a,b        some of: {", ".join(MEASURES)}
+  BENCH_SPREAD=1            subjects on all cores, upstream and load on the last: for WORKERS
   BENCH_LITELLM=1           LiteLLM's proxy too; `pip install litellm[proxy]` in .venv-litellm
   BENCH_PREVIOUS=/path      `python -m app` of another checkout too, in the same run
   BENCH_WITH="NAME=value …"  this service with more settings; UPSTREAM stands for its URL
@@ -53,7 +54,7 @@ def main() -> int:
     table = spread(repeats)
     sys.stdout.write(f"{table_text(table)}\n\n{targets_text(targets(table))}\n")
     sys.stdout.writelines(f"FAILED {failure}\n" for failure in failures)
-    if not failures and not any(os.environ.get(name) for name in PARTIAL):
+    if not failures and not any(os.environ.get(f"BENCH_{name}") for name in PARTIAL):
         _keep(table, plan)
     return 1 if failures else 0
 
@@ -71,6 +72,7 @@ def _measure(
 ) -> dict[str, list[Figures]]:
     """All figures: subjects run on the first core, in turns; upstream and load on the last."""
     cores = sorted(os.sched_getaffinity(0))
+    own_cores = set(cores if os.environ.get("BENCH_SPREAD") else cores[:1])
     os.sched_setaffinity(0, {cores[-1]})
     repeats: dict[str, list[Figures]] = {subject.name: [] for subject in chosen}
     for number in range(plan.repeats):
@@ -79,7 +81,7 @@ def _measure(
             sys.stderr.write(f"repeat {number + 1} of {plan.repeats}: {subject.name}\n")
             repeats[subject.name].append(figures := Figures())
             try:
-                with running(subject, subject_core=cores[0], load_core=cores[-1]) as target:
+                with running(subject, cores=own_cores, load_core=cores[-1]) as target:
                     own = () if subject.is_service else OF_THE_SERVICE
                     for name in (one for one in measures if one not in own):
                         sys.stderr.write(f"    {name}\n")

@@ -1,4 +1,4 @@
-"""Servers as child processes, each on one core and ended by its id; their CPU and memory."""
+"""Servers as child processes, each on its cores and ended by its id; their CPU and memory."""
 
 import os
 import socket
@@ -13,9 +13,8 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 END_S, POLL_S = 10.0, 0.05
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "REDIS_URL")  # no other setting of the caller
-# Of a process's CPU clock, in ns; /proc/PID/stat has ticks of 10 ms (clock_getcpuclockid(3)).
-CPUCLOCK_SCHED = 2
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # no setting of the caller
+CPUCLOCK_SCHED = 2  # of a process's CPU clock, in ns (clock_getcpuclockid(3))
 
 
 class ServerFailed(Exception):
@@ -34,11 +33,11 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server, *, core: int, log: Path) -> Iterator[int]:
-    """Run a server on one core, in its log's folder; yields its id, or raises ServerFailed."""
+def serving(server: Server, *, cores: set[int], log: Path) -> Iterator[int]:
+    """Run a server on these cores, in its log's folder; yields its id, or raises ServerFailed."""
     env = {name: os.environ[name] for name in INHERITED if name in os.environ} | server.env
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})  # which a process that is started inherits
+    os.sched_setaffinity(0, cores)  # which a process that is started inherits
     with log.open("a", encoding="utf-8") as output:
         process = subprocess.Popen(  # noqa: S603 - the command is made here, not read
             server.command, stdout=output, stderr=output, cwd=log.parent, env=env

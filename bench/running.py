@@ -24,8 +24,7 @@ OPENING_AT_ONCE = 20  # of streams that are held: neither a flood nor a trickle
 TIMEOUT_S = 120.0  # for all streams to open, and for all to end: longer, and something is broken
 SETTLE_S = 0.2  # between the last opening and the release, for work that was put off
 STALL_S = 0.1
-# In the data of every delta, however it is framed; `event:` lines have no quote there.
-DELTA = b'output_text.delta"'
+DELTA = b'output_text.delta"'  # in each one's data; `event:` lines have no quote there
 DELTA_TEXT = re.compile(rb'"delta": ?"([^"]*)"')
 
 
@@ -87,17 +86,17 @@ class Running:
 
 
 @contextmanager
-def running(subject: Subject, *, subject_core: int, load_core: int) -> Iterator[Running]:
+def running(subject: Subject, *, cores: set[int], load_core: int) -> Iterator[Running]:
     """Start a subject and an upstream of its own, both fresh; end both."""
     upstream_port = free_port()
     command = [sys.executable, "-m", "bench.upstream", str(upstream_port)]
     upstream = Server(command, upstream_port, "/stats", {"PYTHONPATH": str(ROOT)})
     with (
         tempfile.TemporaryDirectory(prefix="imagesearch-bench-") as name,
-        serving(upstream, core=load_core, log=Path(name, "upstream.log")) as upstream_pid,
+        serving(upstream, cores={load_core}, log=Path(name, "upstream.log")) as upstream_pid,
     ):
         server = subject.server(Path(name), (free_port(), upstream_port))
-        with serving(server, core=subject_core, log=Path(name, "log")) as pid:
+        with serving(server, cores=cores, log=Path(name, "log")) as pid:
             yield Running(subject, pid, server.port, upstream_pid, upstream_port)
 
 
