@@ -4,6 +4,7 @@ Whatever else is there is refused by name, since a lenient reader behind us migh
 it, keep it, or charge for it.
 """
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -90,6 +91,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     for name, value in body.items():
         read.walk(value, name, name)
     service.guards.check_tools(read.tools)
+    await asyncio.sleep(0)  # What was done and what follows may take 20 ms each.
     await service.check(
         call.client,
         model=fields.model,
@@ -101,6 +103,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     urls = [holder[name] for holder, name in read.places]
     images = [await service.intake.prepare_url(url, caller=caller) for url in urls]
     digest = _digest(body, read.places, images)
+    await asyncio.sleep(0)
     if fields.background:  # The upstream has none: it is asked for events, and we keep them.
         body["stream"] = True
         del body["background"]

@@ -30,6 +30,7 @@ class Service:
     responses: Responses
     uploads: set[asyncio.Timeout] = field(default_factory=set)
     """The waits for what is still to come of a body."""
+    copying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def is_draining(self) -> bool:
         """Whether a shutdown has begun."""
