@@ -47,7 +47,7 @@ class Running:
     port: int
     upstream_pid: int
     upstream_port: int
-    numbers: Iterator[int] = field(default_factory=itertools.count)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(time.time_ns()))
 
     def streams(self, count: int) -> list[Request]:
         """So many requests for streams, all different."""
