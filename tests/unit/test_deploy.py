@@ -115,7 +115,7 @@ def test_workflows_have_no_lint_and_run_what_continuous_integration_runs() -> No
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in script
     called = re.findall(r"^make (check|test[a-z-]*)$", script, re.MULTILINE)
-    assert called == ["check", "test-clients", "test-replicas", "test"]
+    assert called == ["check", "test-clients", "test-replicas", "test-slow", "test"]
 
 
 HERE = ("make", "python -m bench --help")
@@ -123,7 +123,7 @@ RUN = {
     # a command of the documents, and how another test or continuous integration runs it
     "make install": "make check",
     **{f"make {name}": f"make {name}" for name in ("check", "test", "test-clients")},
-    "make test-replicas": "make test-replicas",
+    **{f"make {name}": f"make {name}" for name in ("test-replicas", "test-slow")},
     "make image-test": "make image-test",
     "make demo": '"-m", "demo"',
     "make types": "make types",
@@ -140,7 +140,6 @@ RUN = {
 NOT_RUN = {
     "npm run dev": "a server for an editor; tests/web/test_examples.py builds the same app",
     "make bench": "wants an idle machine; tests/unit/bench runs its parts",
-    "make test-slow": "ten minutes of an idle machine",
     "make soak": "minutes of an idle machine",
     "make lock": "asks the package index for versions; tests/unit/test_locks.py holds the result",
     "make wheels": "fetches each package twice",
