@@ -37,7 +37,7 @@ Measure this service beside nginx, a plain relay and others, as the environment 
   BENCH_WITH="NAME=value …"  this service with more settings; UPSTREAM stands for its URL
 
 It needs Linux, two cores, nginx (apt-get install nginx-light) and an idle machine. A whole run
-is kept in bench/results/bench.json. docs/performance.md says what the figures mean."""
+is kept in bench/results.json. docs/performance.md says what the figures mean."""
 
 
 def main() -> int:
@@ -92,7 +92,7 @@ def _measure(
 
 
 def _keep(table: Table, plan: Plan) -> None:
-    """Write the result over the one that is committed."""
+    """Write the result over the one before."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout  # noqa: S603
     versions = {"service": revision.strip(), "python": platform.python_version()}
@@ -105,7 +105,7 @@ def _keep(table: Table, plan: Plan) -> None:
         "subjects": table,
     }
     text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
-    (ROOT / "bench" / "results" / "bench.json").write_text(text, encoding="utf-8")
+    (ROOT / "bench" / "results.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
