@@ -10,14 +10,12 @@ from typing import Any, Literal
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
 from app.results import SearchResult
-from app.runs.entries import Entry, Replay, ask_for, read_log
+from app.runs.entries import PAGE, Entry, Replay, ask_for, read_log
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
 from app.store import Away, Link
 
 BLOCK_S = 3.0
-ENTRIES_MAX = 100
-"""Most entries of a log that are read at once."""
 PAUSE_S, CPU_SHARE = 0.03, 8
 """Pause between two reads: the least, and in times of the CPU that it took to take them in. So one
 read serves many windows, and thousands of runs never take the process."""
@@ -144,7 +142,7 @@ class Follower:
         seen = (len(run.log.events) for run in runs.values())
         after = (f"{number}-{0 if number else 1}" for number in seen)
         keys = (f"isp:ctl:{self._link.replica}", *runs, self._seen, *after)
-        reply = await self._link.read_streams(BLOCK_S, "COUNT", ENTRIES_MAX, "STREAMS", *keys)
+        reply = await self._link.read_streams(BLOCK_S, "COUNT", PAGE, "STREAMS", *keys)
         began_s = time.process_time()
         for key, entries in reply or ():
             if run := runs.get(key):

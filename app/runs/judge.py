@@ -40,19 +40,8 @@ class Judge:
         last = self._replay.end(run_id, events, error, listed=listed == b"1")
         cost = self._replay.cost(events, (estimate or b"").decode())
         end = (len(events) + len(last), *last_fields(last, error, lost=True))
-        (verdict, *_) = await self._link.script(
-            *(
-                "end",
-                "judge",
-                self._link.replica,
-                run_id,
-                "failed",
-                cost,
-                self._ttl_ms,
-                0,
-                QUIET_MS,
-            ),
-            *(len(events), *end),
-        )
+        how = ("failed", cost, self._ttl_ms, 0, QUIET_MS, len(events))
+        judge = ("judge", self._link.replica, run_id, *how)
+        (verdict, *_) = await self._link.script("end", *judge, *end)
         if verdict == b"gone":
             await self._link.call("SREM", f"isp:runs:{replica}", run_id)

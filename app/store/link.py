@@ -25,7 +25,8 @@ logger = logging.getLogger("app.store")
 COMMAND_S = 1.0
 """Most time of a command, repetition and connecting included."""
 SLICE_S, SLICES_MIN = 0.1, 3
-"""Parts of it: a stall of this process uses up one of them, however long it is."""
+"""Parts of it, and how many a command has at least that waited for others: a stall of this process
+uses up one of them, however long it is."""
 ATTEMPTS = 3
 """How often a script may be late: then nothing was done, and it is Redis that answered."""
 ANSWER_S = 0.2

@@ -13,9 +13,9 @@ from tests.e2e.replicas.test_cuts import cut_through_nginx
 from tests.e2e.replicas.test_faults import (
     PACED,
     both_up,
-    followed,
     is_cancelled,
     nothing_is_reserved,
+    read_by_both,
     stopped_for_long,
 )
 from tests.e2e.replicas.three import TERMINAL, Replica, three
@@ -29,12 +29,8 @@ BEHIND_S = 0.4
 
 async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease() -> None:
     """Twice: each time all leases have ended when it is back."""
-    async with asyncio.timeout(115), three(count=2, knobs=PACED) as replicas:
-        owner, other = replicas.replicas
-        search_id = await owner.start("[sim endless]")
-        await owner.follow(search_id, most=60)
-        reading = [asyncio.create_task(followed(one, search_id)) for one in (owner, other)]
-        await other.follow(search_id, most=60)
+    async with read_by_both() as (replicas, search_id, *reading):
+        _, other = replicas.replicas
         for _ in range(2):
             await stopped_for_long(replicas.redis)
             await eventually(lambda: both_up(replicas))
@@ -82,12 +78,8 @@ async def test_readers_elsewhere_are_behind_by_little_more_than_a_window() -> No
 
 
 async def test_a_failover_to_a_copy_loses_nothing_that_the_owner_has() -> None:
-    async with asyncio.timeout(115), three(count=2, knobs=PACED) as replicas:
+    async with read_by_both() as (replicas, search_id, *reading):
         owner, other = replicas.replicas
-        search_id = await owner.start("[sim endless]")
-        await owner.follow(search_id, most=60)
-        reading = [asyncio.create_task(followed(one, search_id)) for one in (owner, other)]
-        await other.follow(search_id, most=60)
         await replicas.redis.ask("SAVE")
         await owner.follow(search_id, most=200)
         await replicas.redis.restart()  # With what was saved: a copy that is behind.

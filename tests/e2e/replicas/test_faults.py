@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
@@ -65,6 +66,9 @@ async def full(redis: RedisServer) -> None:
 FAULTS = [paused, connections_killed, emptied, frozen, restarted_empty, full]
 
 
+Followed = asyncio.Task[tuple[list[ServerSentEvent], float]]
+
+
 async def followed(replica: Replica, search_id: str) -> tuple[list[ServerSentEvent], float]:
     """The events of a search, and the longest pause between two of them."""
     got, last_s, longest_s = list[ServerSentEvent](), time.monotonic(), 0.0
@@ -73,6 +77,18 @@ async def followed(replica: Replica, search_id: str) -> tuple[list[ServerSentEve
         longest_s = max(longest_s, time.monotonic() - last_s)
         last_s = time.monotonic()
     return got, longest_s
+
+
+@asynccontextmanager
+async def read_by_both() -> AsyncIterator[tuple[Three, str, Followed, Followed]]:
+    """A search without an end, read at its owner and at another replica."""
+    async with asyncio.timeout(115), three(count=2, knobs=PACED) as replicas:
+        owner, other = replicas.replicas
+        search_id = await owner.start("[sim endless]")
+        await owner.follow(search_id, most=60)
+        here, there = (asyncio.create_task(followed(one, search_id)) for one in (owner, other))
+        await other.follow(search_id, most=60)
+        yield replicas, search_id, here, there
 
 
 async def asked(replica: Replica, prompt: str) -> tuple[int, float]:
@@ -86,13 +102,8 @@ async def asked(replica: Replica, prompt: str) -> tuple[int, float]:
 async def test_readers_get_every_event_and_one_end_whatever_happens_to_redis(
     fault: Callable[[RedisServer], Awaitable[None]],
 ) -> None:
-    async with asyncio.timeout(110), three(count=2, knobs=PACED) as replicas:
-        owner, other = replicas.replicas
-        search_id = await owner.start("[sim endless]")
-        await owner.follow(search_id, most=60)
-        here = asyncio.create_task(followed(owner, search_id))
-        there = asyncio.create_task(followed(other, search_id))
-        await other.follow(search_id, most=60)
+    async with read_by_both() as (replicas, search_id, here, there):
+        _, other = replicas.replicas
         await fault(replicas.redis)
         await eventually(lambda: both_up(replicas))
         assert not here.done()
