@@ -70,8 +70,8 @@ class Search(AnswerWork[SearchSpec]):
         """The upstream's own failure event, if it sent one, and the terminal event."""
         result = self.finish(error, cancelled=cancelled)
         if cancelled:
-            return [SearchCancelled(**dict(result)).as_event()]
+            return [SearchCancelled.model_construct(**dict(result)).as_event()]
         if error is None or result.error is None:
-            return [SearchCompleted(**dict(result)).as_event()]
+            return [SearchCompleted.model_construct(**dict(result)).as_event()]
         relayed = [Event(*error.upstream_event)] if error.upstream_event else []
         return [*relayed, SearchFailed(error=result.error, result=result).as_event()]

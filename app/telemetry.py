@@ -40,6 +40,8 @@ QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "
 
 LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048
 """Of the log: at most 16 MiB wait to be written."""
+REST_S = 0.02
+"""Pause of the thread that writes: waking it up for each line takes the event loop's time."""
 LAST_LINES_S = 1
 """How long the last lines may take at the end of the process."""
 
@@ -233,6 +235,8 @@ class LogQueue(logging.Handler):
                     line = line[os.write(sys.stdout.fileno(), line) :]
             except OSError:
                 dropped.inc()
+            if self._lines.empty():
+                time.sleep(REST_S)
 
 
 def configure_logging(*, level: str, as_json: bool) -> LogQueue:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
-from app.api.service import Service, ServiceDep
+from app.api.service import Service, get_service
 from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
 from app.guards import Identity
 from app.setting_types import normal_origin
@@ -66,15 +66,14 @@ def header_of(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name)).lower()
 
 
-async def identify(request: Request, service: ServiceDep, shown: Credentials) -> Call:
+async def identify(request: Request, shown: Credentials) -> Call:
     """A call by the holder of what the Authorization header shows."""
-    return await identify_by_url(request, service, shown, None)
+    return await identify_by_url(request, shown, None)
 
 
-async def identify_by_url(
-    request: Request, service: ServiceDep, shown: Credentials, token: UrlToken
-) -> Call:
+async def identify_by_url(request: Request, shown: Credentials, token: UrlToken) -> Call:
     """The call of an event stream by GET, where the URL may hold a browser token."""
+    service = get_service(request)
     request.state.caller = caller = service.guards.credentials.identify(
         bearer=shown.credentials.strip() if shown else None,
         token=token,
@@ -84,8 +83,9 @@ async def identify_by_url(
     return Call(request, service, caller)
 
 
-async def identify_key_holder(request: Request, service: ServiceDep, shown: Credentials) -> Call:
+async def identify_key_holder(request: Request, shown: Credentials) -> Call:
     """A call for a token, for which only a client key will do; it is counted."""
+    service = get_service(request)
     credentials = service.guards.credentials
     if not credentials.mints:
         raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")

@@ -25,6 +25,7 @@ START_BYTES = 32  # Of a string; they tell whether it is a `data:` URL.
 UNFINISHED = re.compile(rb"(\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\Z")
 """An escape or a character whose end may come with the next chunk."""
 UNFINISHED_MAX_BYTES = 5
+MARK = secrets.token_hex()  # No body has it.
 
 
 class JsonBounds:
@@ -41,7 +42,6 @@ class JsonBounds:
         self._apart: list[list[str]] = []
         """The later parts of each long `data:` URL; in the text a mark and its number stand."""
         self._apart_chars, self._is_apart = 0, False
-        self._mark = secrets.token_hex()
 
     def feed(self, chunk: bytes) -> bytes:
         """Count the next bytes, and return the text that is to be parsed.
@@ -62,7 +62,7 @@ class JsonBounds:
             self._is_apart = len(pieces) == 1
         self._count(pieces)
         if self._string_start and not self._is_apart and DATA_URL.match(self._string_start):
-            text += f"{self._mark}{len(self._apart)}".encode()
+            text += f"{MARK}{len(self._apart)}".encode()
             self._apart.append([])
             self._apart_chars, self._is_apart = 0, True
         return text
@@ -71,10 +71,10 @@ class JsonBounds:
         """Complete the strings of what was parsed: one a step, since each takes milliseconds."""
         places: Any = found.items() if isinstance(found, dict) else ()
         for place, value in enumerate(found) if isinstance(found, list) else places:
-            if isinstance(place, str) and self._mark in place:
+            if isinstance(place, str) and MARK in place:
                 raise InvalidRequest("A name in the JSON body is too long.")
-            if isinstance(value, str) and self._mark in value:
-                start, _, number = value.partition(self._mark)
+            if isinstance(value, str) and MARK in value:
+                start, _, number = value.partition(MARK)
                 parts, self._apart[int(number)] = self._apart[int(number)], []
                 found[place] = "".join([start, *parts])
                 parts.clear()

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -26,6 +27,7 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its respon
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 HEAD_MAX_BYTES = 65_536
+PEERS_MAX = 1_024  # Addresses of which it is remembered whether they are trusted.
 
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Polled every few seconds by machines: logged at debug level, and found under any name."""
@@ -34,13 +36,13 @@ LINGER_S = 2
 """How long what still arrives of a body is read and dropped, so that the client gets its response:
 closing a socket with unread bytes resets the connection."""
 
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 """Responses are data: nothing in them may run, be framed or be kept. Pages set their own."""
 
 
@@ -54,12 +56,13 @@ class CloseAfterAnswer:
     def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
         self.app = app
         self.trusted = [ip_network(network) for network in trusted_proxies]
+        self.is_trusted = lru_cache(PEERS_MAX)(self._is_trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        unread, trusted = has_body(Headers(scope=scope)), self._is_trusted(scope)
+        unread, trusted = has_body(Headers(scope=scope)), self.is_trusted(_peer_of(scope))
 
         async def receive_and_note() -> Message:
             nonlocal unread
@@ -81,11 +84,15 @@ class CloseAfterAnswer:
 
         await self.app(scope, receive_and_note, send_and_close)
 
-    def _is_trusted(self, scope: Scope) -> bool:
+    def _is_trusted(self, address: str) -> bool:
         with suppress(ValueError):  # Of a peer without an address.
-            peer = ip_address((scope.get("client") or ("",))[0])
+            peer = ip_address(address)
             return any(peer in network for network in self.trusted)
         return False
+
+
+def _peer_of(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 async def _drop_body(receive: Receive) -> None:
@@ -117,7 +124,8 @@ class RequestContext:
         telemetry.request_id.set(request_id)
         telemetry.timing.set(timing := telemetry.Timing())
         span = self.tracing.begin_request(scope, sent.get("traceparent", ""))
-        state = {**scope.get("state", {}), "headers": {"X-Request-ID": request_id}}
+        own = {"headers": {"X-Request-ID": request_id}, "started": False}
+        state = {**scope.get("state", {}), **own}
         root_path = scope.get("root_path") or self.root_path
         path = _plain_path(scope["path"], root_path)
         scope = {**scope, "root_path": root_path, "path": path, "state": state}
@@ -127,7 +135,7 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             nonlocal status, stream_end
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, state["started"] = message["status"], True
                 if _complete_head(message, scope, str(timing)):
                     stream_end = "cut"
                     self.metrics.head_s.observe(time.perf_counter() - started_at)
@@ -152,7 +160,7 @@ class RequestContext:
             "path": path,
             "status": status,
             "duration_s": round(duration_s, 4),
-            "client_address": (scope.get("client") or ("", 0))[0],
+            "client_address": _peer_of(scope),
         }
         if caller := state.get("caller"):
             fields["client"] = caller.name
@@ -168,15 +176,14 @@ class RequestContext:
 
 def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
     """Add the headers that every response has; whether an event stream begins."""
-    headers = MutableHeaders(scope=message)
-    headers.update(scope["state"]["headers"])
-    if timing:
-        headers["Server-Timing"] = timing
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
+    added = scope["state"]["headers"] | ({"Server-Timing": timing} if timing else {})
     if run := run_of(scope):
-        headers["X-Search-ID"] = run.id
-    return headers.get("content-type") == "text/event-stream"
+        added["X-Search-ID"] = run.id
+    given = dict(message["headers"])
+    encoded = ((name.lower().encode(), value.encode("latin-1")) for name, value in added.items())
+    defaults = (one for one in SECURITY_HEADERS if one[0] not in given)
+    message["headers"] = [*message["headers"], *encoded, *defaults]
+    return given.get(b"content-type") == b"text/event-stream"
 
 
 def _plain_path(path: str, prefix: str) -> str:
@@ -203,25 +210,18 @@ class ErrorResponses:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
             _check_head(scope)
             if path_of(scope) not in QUIET_PATHS:
                 _check_host(Headers(scope=scope).get("host", ""), self.settings)
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send)
         except ClientDisconnect:
             raise
         except ServiceError as exc:
             await problem_response(scope, exc)(scope, receive, send)
         except Exception as exc:
             logger.exception("unexpected error")
-            if started:
+            if scope["state"]["started"]:
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)

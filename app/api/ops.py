@@ -4,7 +4,7 @@ import multiprocessing
 from secrets import compare_digest
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from app.api.dependencies import Credentials
 from app.api.openapi import answer, refusals
-from app.api.service import ServiceDep
+from app.api.service import get_service
 from app.errors import Unauthorized
 from app.results import WHEN_KNOWN, ApiModel
 
@@ -43,12 +43,13 @@ async def get_health() -> Health:
 
 @router.get("/readyz", responses=answer() | answer("Retry-After", status=503, model=Health))
 @router.head("/readyz", include_in_schema=False)
-async def get_readiness(service: ServiceDep, response: Response) -> Health:
+async def get_readiness(request: Request, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
-    if service.is_draining():
+    draining = get_service(request).is_draining()
+    if draining:
         response.status_code = 503
         response.headers["Retry-After"] = RETRY_AFTER_S
-    status: Status = "draining" if service.is_draining() else "ready"
+    status: Status = "draining" if draining else "ready"
     return Health(status=status, note=several_workers())
 
 
@@ -58,8 +59,9 @@ async def get_readiness(service: ServiceDep, response: Response) -> Health:
     responses=answer() | refusals(Unauthorized),
     openapi_extra={"security": [{}]},  # The token is optional.
 )
-async def get_metrics(service: ServiceDep, shown: Credentials) -> Response:
+async def get_metrics(request: Request, shown: Credentials) -> Response:
     """Get the metrics in Prometheus' text format."""
+    service = get_service(request)
     token = service.settings.metrics_token.get_secret_value().encode()
     if token and not (shown and compare_digest(shown.credentials.encode(), token)):
         raise Unauthorized("The metrics are shown to the holder of METRICS_TOKEN.")

@@ -16,7 +16,7 @@ from app.api.problems import JSON
 from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import Json, OpenAIError, ResponseEvent
-from app.api.sse import EventStream, First, frame, wait_unless_disconnected
+from app.api.sse import NOTICED_TURNS, EventStream, First, frame, unless_disconnected
 from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
 from app.models import json_bytes
 from app.responses import name_of
@@ -85,11 +85,11 @@ async def create_response(
     reader, streamed = await _open(call, key)
     run = reader.run
     if streamed:
-        first = run.first_event(call.service.settings.stream_commit_s)
+        first = partial(run.first_event, call.service.settings.stream_commit_s)
         return _stream(call, reader, repair, first=first)
     with closing(reader):
-        happens = run.first_event(None) if reader.background else run.finished()
-        await wait_unless_disconnected(call.request.receive, happens)
+        async with unless_disconnected(call.request.receive):
+            await (run.first_event(None) if reader.background else run.finished())
     if reader.background:
         return _json(_so_far(run))
     if run.error:
@@ -160,8 +160,9 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
     """Read the body and begin the call, streamed or not; nothing of the body is held afterwards."""
     service = call.service
     with service.intake.memory.hold(caller=call.client.name) as memory:
-        preparing = prepare_request(call, await read_json(call, memory))
-        wanted = await wait_unless_disconnected(call.request.receive, preparing)
+        fields = await read_json(call, memory)
+        async with unless_disconnected(call.request.receive, turns=NOTICED_TURNS):
+            wanted = await prepare_request(call, fields)
         telemetry.lap("intake")
         opened = await service.responses.open(call.client, wanted, memory=memory, key=key)
     call.request.state.headers["X-Cache"] = opened.cache
@@ -182,8 +183,9 @@ async def _fetch(
     call: Call, method: str, response_id: str, tail: str = "", page: Page | None = None
 ) -> Response:
     params = page.model_dump(exclude_none=True) if page else {}
-    fetching = call.service.responses.fetch(call.client, method, response_id, tail, **params)
-    return _json(await wait_unless_disconnected(call.request.receive, fetching))
+    ask = call.service.responses.fetch
+    async with unless_disconnected(call.request.receive):
+        return _json(await ask(call.client, method, response_id, tail, **params))
 
 
 def _so_far(run: Run) -> bytes:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -14,7 +15,7 @@ from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey, Identifi
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.schemas import SearchForm, SearchRequest, StreamEvent, StreamQuery, TextFields
-from app.api.sse import EventStream, First, search_encoder, wait_unless_disconnected
+from app.api.sse import NOTICED_TURNS, EventStream, First, search_encoder, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import SearchSpec
@@ -62,10 +63,10 @@ async def create_search(
     wait_s = call.preferred_wait_s()
     with closing(await open_search(call, key, resumable=False)) as reader:
         run = reader.run
-        if reader.background:
-            await wait_unless_disconnected(receive, run.admitted())
-        within_s = (wait_s or 0) if reader.background else None
-        await wait_unless_disconnected(receive, run.finished(within_s))
+        async with unless_disconnected(receive):
+            if reader.background:
+                await run.admitted()
+            await run.finished((wait_s or 0) if reader.background else None)
     if run.error:
         raise run.error
     if not run.ended:
@@ -86,7 +87,7 @@ async def stream_search(
     if last_event_id:
         return await _resume(call, last_event_id)
     reader = await open_search(await dependencies.admit(call), key)
-    first = reader.run.first_event(call.service.settings.stream_commit_s)
+    first = partial(reader.run.first_event, call.service.settings.stream_commit_s)
     return _stream(call, reader, first=first)
 
 
@@ -107,7 +108,7 @@ async def open_search_stream(
     if event_id := last_event_id or fields.last_event_id:
         return await _resume(call, event_id)
     reader = await open_search(await dependencies.admit(call), key, query=fields)
-    return _stream(call, reader, first=reader.run.admitted())
+    return _stream(call, reader, first=reader.run.admitted)
 
 
 @router.get("/search/{search_id}", responses=FOUND)
@@ -146,7 +147,8 @@ async def open_search(
     service, request = call.service, call.request
     with service.intake.memory.hold(caller=call.client.name) as memory:
         fields, files = (query, []) if query else await (read or _read)(call, memory)
-        spec = await wait_unless_disconnected(request.receive, _prepare(call, fields, files))
+        async with unless_disconnected(request.receive, turns=NOTICED_TURNS):
+            spec = await _prepare(call, fields, files)
         telemetry.lap("intake")
         # EventSource libraries send this header too, but by GET only.
         no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")

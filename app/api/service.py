@@ -2,9 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from app.errors import Internal, InvalidRequest, ModelNotAllowed
 from app.guards import Guards
@@ -75,11 +74,9 @@ class Service:
             await self.guards.responses.check(follows, client.name)
 
 
-async def get_service(request: Request) -> Service:
+def get_service(request: Request) -> Service:
+    """The service of the application that answers; `Internal` if it was not started."""
     service: Service | None = getattr(request.app.state, "service", None)
     if service is None:
         raise Internal("Not started: the application around this one must run its lifespan.")
     return service
-
-
-ServiceDep = Annotated[Service, Depends(get_service)]

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from sse_starlette import ServerSentEvent
 from starlette.requests import ClientDisconnect
@@ -35,8 +35,9 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
-T = TypeVar("T")
-First = Coroutine[Any, Any, None] | None  # What a stream's head waits for.
+NOTICED_TURNS = 3
+"""Turns of the event loop until a connection that is closed already has been noticed."""
+First = Callable[[], Awaitable[None]] | None  # What a stream's head waits for.
 Encoder = Callable[[Event, int], Iterable[bytes]]
 """The frame of an event, given its number in the log, in pieces; none if it is not sent."""
 
@@ -87,26 +88,32 @@ def search_encoder(run: Run, after: int) -> Encoder:
     return encode
 
 
-async def wait_unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; if the client leaves first, cancel it and raise `ClientDisconnect`."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(receive))
+@asynccontextmanager
+async def unless_disconnected(receive: Receive, *, turns: int = 0) -> AsyncIterator[None]:
+    """If the client leaves, cancel what is inside and raise `ClientDisconnect`.
+
+    The body must have been read. So many `turns` of the event loop come first.
+    """
+    task, has_left = asyncio.current_task(), False
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        has_left = bool(task and task.cancel())
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if leaving.done():
-            raise ClientDisconnect
-        return working.result()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        yield
+    except asyncio.CancelledError:
+        # A cancellation by somebody else goes on.
+        if has_left and task and not task.uncancel():
+            raise ClientDisconnect from None
+        raise
     finally:
-        leaving.cancel()
-        if working.cancel():
-            # What it holds is given back before anything else happens.
-            await asyncio.wait({working})
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Return when the client has left; the body must have been read."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
 
 
 class EventStream(Response):
@@ -140,14 +147,11 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
-        head = {"status": self.status_code, "headers": self.raw_headers}
+        # In a task of its own: waking up this one passes through each middleware's frame.
+        following = asyncio.create_task(self._follow(send))
         try:
-            if self._first:
-                await wait_unless_disconnected(receive, self._first)
-            with self._service.metrics.streams_open.track_inprogress():
-                await send({"type": "http.response.start", **head})
-                # In a task of its own: waking up this one passes through each middleware's frame.
-                await wait_unless_disconnected(receive, self._follow(send))
+            async with unless_disconnected(receive):
+                await following
         except ServiceError:
             self._on_end()
             raise
@@ -155,6 +159,16 @@ class EventStream(Response):
             self._reader.close()
 
     async def _follow(self, send: Send) -> None:
+        if self._first:
+            await self._first()
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        with self._service.metrics.streams_open.track_inprogress():
+            await send({"type": "http.response.start", **head})
+            await self._send_events(send)
+            await send({"type": "http.response.body"})
+        self._on_end()
+
+    async def _send_events(self, send: Send) -> None:
         async def send_piece(piece: bytes) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
@@ -172,8 +186,6 @@ class EventStream(Response):
             await growth
         for piece in self._overtaken():
             await send_piece(piece)
-        await send({"type": "http.response.body"})
-        self._on_end()
 
     def _overtaken(self) -> Iterable[bytes]:
         """The last event, for a reader whose number is beyond it, so that it has not got it."""

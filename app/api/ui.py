@@ -1,5 +1,6 @@
 """`/ui/chat`: the last message of a chat is a search, as the AI SDK's `useChat` asks for it."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
@@ -90,7 +91,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
     place = name_of(call, chat_id)
     if call.client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
         call.service.runs.name(reader.run, place)
-    first = reader.run.first_event(call.service.settings.stream_commit_s)
+    first = partial(reader.run.first_event, call.service.settings.stream_commit_s)
     return _stream(call, reader, place, first)
 
 

@@ -4,7 +4,6 @@ Used in the event loop's thread. Nobody waits inside it: what does not fit is re
 """
 
 import asyncio
-from collections import Counter
 from contextlib import AbstractContextManager
 
 from app.errors import ImageTooLarge, Overloaded
@@ -20,12 +19,12 @@ class MemoryBudget:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._used_by: Counter[str] = Counter()
+        self._used_by: dict[str, int] = {}
         self._waiting_until: dict[str, float] = {}
 
     @property
     def used_bytes(self) -> int:
-        return self._used_by.total()
+        return sum(self._used_by.values())
 
     def hold(self, *, caller: str) -> "MemoryReservation":
         """A reservation, empty at first, which `with` releases at the end."""
@@ -37,7 +36,7 @@ class MemoryBudget:
         others = {who: t for who, t in self._waiting_until.items() if t > now and who != caller}
         alone = others.keys() | self._used_by.keys() <= {caller}
         fits = self.used_bytes + n_bytes <= most
-        fits &= alone or self._used_by[caller] + n_bytes <= most // 2
+        fits &= alone or self._used_by.get(caller, 0) + n_bytes <= most // 2
         self._waiting_until = others if fits else others | {caller: now + WAITING_S}
         if most and not fits:
             detail = "Too many images are being uploaded right now."
@@ -45,7 +44,8 @@ class MemoryBudget:
 
     def count(self, caller: str, n_bytes: int) -> None:
         """Count `n_bytes` more for a caller, or less where negative."""
-        self._used_by += Counter({caller: n_bytes})  # Forgets those who hold nothing.
+        if used_bytes := self._used_by.pop(caller, 0) + n_bytes:
+            self._used_by[caller] = used_bytes
 
 
 class MemoryReservation(AbstractContextManager["MemoryReservation"]):

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import cast
 
 import httpx
 
@@ -67,13 +68,13 @@ class UpstreamClient:
             try:
                 async with self._attempt(attempts, payload, accept=STREAM) as (response, deadlines):
                     reader = EventStreamReader(response.headers, self._secret, max_event_bytes)
-                    chunks = response.aiter_raw()
-                    while not reader.over:
-                        if events := await _next_events(reader, chunks, deadlines):
-                            if payload:
-                                payload.clear()
-                                deadlines.first_event()
-                            yield events
+                    async with aclosing(_chunks(response)) as chunks:
+                        while not reader.over:
+                            if events := await _next_events(reader, chunks, deadlines):
+                                if payload:
+                                    payload.clear()
+                                    deadlines.first_event()
+                                yield events
                     if reader.error:
                         raise reader.error
                     response.extensions.get("expect_end", bool)()
@@ -156,7 +157,7 @@ class UpstreamClient:
         self, response: httpx.Response, deadlines: CallDeadlines, limit_bytes: int
     ) -> bytes:
         """A body, until it exceeds the limit (0: none). Of a refusal, a part may say enough."""
-        body, chunks = bytearray(), response.aiter_raw()
+        body, chunks = bytearray(), _chunks(response)
         try:
             while not 0 < limit_bytes < len(body):
                 with deadlines:
@@ -180,11 +181,19 @@ class RequestBody(httpx.AsyncByteStream):
     call: UpstreamCall
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in self.payload or [b""]:
+        small = sum(map(len, self.payload)) <= WRITE_BYTES
+        for part in [b"".join(self.payload)] if small else self.payload:
             for start in range(0, len(part) or 1, WRITE_BYTES):
                 yield part[start : start + WRITE_BYTES]
         # A transport comes back for more when the last piece was written.
         self.call.written = True
+
+
+def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The bytes of a response as they come; `aiter_raw` would count and copy them."""
+    return cast(
+        "AsyncGenerator[bytes, None]", aiter(cast("httpx.AsyncByteStream", response.stream))
+    )
 
 
 async def _next_events(

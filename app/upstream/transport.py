@@ -99,12 +99,15 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         more = {"expect_end": self._expect_end}
         return httpx.Response(self._status, headers=self._headers, stream=self, extensions=more)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self._chunks or not self._complete:
-            if self._chunks:
-                yield self._take()
-            else:
-                await self._changed()
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self  # No generator: one that is left in the middle costs a task that closes it.
+
+    async def __anext__(self) -> bytes:
+        while not self._chunks:
+            if self._complete:
+                raise StopAsyncIteration
+            await self._changed()
+        return self._take()
 
     async def aclose(self) -> None:
         """Let go of the response; what has not ended is cut (not at once after `expect_end`)."""
