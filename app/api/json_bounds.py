@@ -25,6 +25,7 @@ START_BYTES = 32  # Of a string; they tell whether it is a `data:` URL.
 UNFINISHED = re.compile(rb"(\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\Z")
 """An escape or a character whose end may come with the next chunk."""
 UNFINISHED_MAX_BYTES = 5
+PARTS_A_STEP = 32  # About 2 MB.
 MARK = secrets.token_hex()  # No body has it.
 
 
@@ -68,17 +69,19 @@ class JsonBounds:
         return text
 
     def put_back(self, found: Any) -> Iterator[None]:
-        """Complete the strings of what was parsed: one a step, since each takes milliseconds."""
+        """Complete the strings of what was parsed, in steps, since each takes milliseconds."""
         places: Any = found.items() if isinstance(found, dict) else ()
         for place, value in enumerate(found) if isinstance(found, list) else places:
             if isinstance(place, str) and MARK in place:
                 raise InvalidRequest("A name in the JSON body is too long.")
             if isinstance(value, str) and MARK in value:
-                start, _, number = value.partition(MARK)
+                text, _, number = value.partition(MARK)
                 parts, self._apart[int(number)] = self._apart[int(number)], []
-                found[place] = "".join([start, *parts])
-                parts.clear()
-                yield
+                while parts:
+                    text += "".join(parts[:PARTS_A_STEP])  # CPython makes `text` longer in place.
+                    del parts[:PARTS_A_STEP]
+                    yield
+                found[place] = text
             yield from self.put_back(value)
 
     def _keep_apart(self, text: bytes, n_bytes: int) -> bytes:
