@@ -47,14 +47,15 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
         enter = stack.enter_async_context
         upstream, process = await enter(processes(SHUTDOWN_GRACE_S="2"))
         http = await enter(httpx.AsyncClient(base_url=process.url))
+        # First, so that the upstream has it long before the shutdown.
+        v1 = {"model": "qwen3.7-plus", "input": "[sim hang]"}
+        v1_waiting = asyncio.create_task(http.post("/v1/responses", json=v1))
         left, *soon = [
             await begin(stack, process, f"[sim gated tag=soon] {n}") for n in range(SOON)
         ]
         late = [await begin(stack, process, f"[sim stall after=14] {n}") for n in range(LATE)]
         plain = {"image_url": IMAGE_URL, "prompt": "[sim stall after=14] 0"}
         waiting = asyncio.create_task(http.post("/search", json=plain))
-        v1 = {"model": "qwen3.7-plus", "input": "[sim hang]"}
-        v1_waiting = asyncio.create_task(http.post("/v1/responses", json=v1))
         v1_stream = await enter(dial(process.url))
         stalled = {**v1, "input": "[sim stall]", "stream": True}
         v1_stream.send(request("POST", "/v1/responses", body=stalled))
