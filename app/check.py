@@ -18,8 +18,7 @@ from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
 from app.upstream.lenient import as_list, as_object, as_text, parse
 
-CLIENT_KEY_MIN_CHARS = 16
-"""A shorter key can be guessed."""
+CLIENT_KEY_MIN_CHARS = 16  # A shorter key can be guessed.
 LIKENESS = 0.85
 """`difflib`'s ratio from which a variable is a setting's name misspelt: one letter in seven."""
 NO_ANSWER = (errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable)

@@ -11,8 +11,7 @@ Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"
 Outcome = Literal["matched", "no_match", "tool_skipped"]
 Phase = Literal["waiting", "thinking", "searching", "answering"]
 
-SYNTHETIC_PREFIX = "search."
-"""Type prefix of the events that this service adds to the upstream's."""
+SYNTHETIC_PREFIX = "search."  # Type prefix of the events that this service adds to the upstream's.
 
 
 def well_formed(text: str) -> str:

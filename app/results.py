@@ -87,8 +87,7 @@ class Token(ApiModel):
 
     token: str
     """For `Authorization: Bearer`, or `access_token` on event streams by GET."""
-    expires_at: int
-    """End of its life, in seconds since 1970."""
+    expires_at: int = Field(description="End of its life, in seconds since 1970.")
 
 
 class Problem(ApiModel):

@@ -24,8 +24,7 @@ from app.telemetry import SHARED_FOLDER
 
 logger = logging.getLogger("app.server")
 
-LAST_EVENTS_S = 5
-"""uvicorn's own grace, after the drain's: time to send the last events."""
+LAST_EVENTS_S = 5  # uvicorn's own grace, after the drain's: time to send the last events.
 KEEP_ALIVE_S = 75
 """How long a trusted proxy's connection may be idle. Proxies close theirs sooner, most of them
 after 60 s, and so never send a request into a connection that is closing."""
@@ -35,8 +34,7 @@ NOT_SENT_LOWAT_BYTES = 16_384
 0.2 MB instead of up to 3.9 MB."""
 INT_MAX = 2**31 - 1
 
-CANNOT_START = (1, 2)
-"""Statuses with which a worker ends that never served."""
+CANNOT_START = (1, 2)  # Statuses with which a worker ends that never served.
 RESTART_WAIT_S = 1
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
 PASSED_ON = {TERM: TERM, signal.SIGINT: TERM, HUP: HUP}

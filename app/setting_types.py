@@ -12,17 +12,15 @@ from functools import partial
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import NoDecode
 
 YEAR_S = 31_536_000
 """Upper bound of all times: a longer one is a typing error, and timers overflow at some length."""
-TOKEN_SECRET_MIN_BYTES = 32
-"""RFC 7518 §3.2: an HMAC key is at least as long as the hash."""
+TOKEN_SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HMAC key is at least as long as the hash.
 TOOL_FEE = "image_search"
 """The name under which `PRICES` has the tool's fee, in CNY per 1,000 calls."""
-ANONYMOUS = "anonymous"
-"""The name under which all callers without a key are one client."""
+ANONYMOUS = "anonymous"  # The name under which all callers without a key are one client.
 
 UNITS_S = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 WINDOWS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
@@ -53,6 +51,7 @@ def _words(value: Any) -> tuple[str, ...]:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=YEAR_S)]
 Count = Annotated[int, Field(ge=0)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, ByteSize]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Lower = BeforeValidator(str.lower)
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Lower]

@@ -38,12 +38,10 @@ REFUSALS = (CallerError, Overloaded, Draining)
 QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
-LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048
-"""Of the log: at most 16 MiB wait to be written."""
+LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
 REST_S = 0.02
 """Pause of the thread that writes: waking it up for each line takes the event loop's time."""
-LAST_LINES_S = 1
-"""How long the last lines may take at the end of the process."""
+LAST_LINES_S = 1  # How long the last lines may take at the end of the process.
 
 dropped = Counter(
     "imagesearch_log_dropped_total", "Log lines dropped, as nobody read them.", registry=None

@@ -31,8 +31,7 @@ if TYPE_CHECKING:  # Of the extra `otel`.
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-"""ASGI's, of a request."""
+Scope = MutableMapping[str, Any]  # ASGI's, of a request.
 Known = Mapping[str, AttributeValue | None]
 """Attributes by name; `None` where one is not known. Set at once: each call takes a lock."""
 
@@ -45,10 +44,8 @@ FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
-TIMEOUT_S = 3
-"""Longest export, repetitions included, unless the environment says otherwise."""
-STOP_S = 1
-"""How long the last spans may take at the end of the process."""
+TIMEOUT_S = 3  # Longest export, repetitions included, unless the environment says otherwise.
+STOP_S = 1  # How long the last spans may take at the end of the process.
 
 
 class Parent(NamedTuple):
