@@ -7,8 +7,8 @@ import math
 import re
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
-from functools import partial
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -159,12 +159,10 @@ def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_url(text: str, pattern: re.Pattern[str]) -> None:
-    try:
-        valid = not text or bool(pattern.fullmatch(text) and AnyUrl(text))
-    except ValueError:  # Of the address or port.
-        valid = False
-    if not valid:
-        raise ValueError("must be a URL with a possible host and port, and without a query")
+    with suppress(ValueError):  # Of the address or port.
+        if not text or (pattern.fullmatch(text) and AnyUrl(text)):
+            return
+    raise ValueError("must be a URL with a possible host and port, and without a query")
 
 
 def check_redis_url(text: str) -> None:
@@ -183,15 +181,14 @@ def check_ca_file(path: str) -> None:
 def check_upstream_key(key: str) -> None:
     # What an Authorization field can carry (RFC 9110 §5.5); Docker keeps the quotes of env files.
     if not re.fullmatch("[!-~]+", key) or key[0] in "\"'":
-        rule = "as visible ASCII without spaces and quotes"
-        raise ValueError(f"is required (or DASHSCOPE_API_KEY_FILE), {rule}")
+        raise ValueError("is required (or DASHSCOPE_API_KEY_FILE), as ASCII without space or quote")
 
 
-def checked(parse: Callable[[str], object]) -> AfterValidator:
+def checked(parse: Callable[..., object], *options: object) -> AfterValidator:
     """Refuse a text or secret that `parse` refuses, and keep it as it was written."""
 
     def check(value: str | SecretStr) -> str | SecretStr:
-        parse(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        parse(value.get_secret_value() if isinstance(value, SecretStr) else value, *options)
         return value
 
     return AfterValidator(check)
@@ -200,11 +197,3 @@ def checked(parse: Callable[[str], object]) -> AfterValidator:
 Networks = Annotated[Words, AfterValidator(check_networks)]
 Hosts = Annotated[Words, AfterValidator(check_hosts)]
 Origins = Annotated[Words, AfterValidator(check_origins)]
-BaseUrl = Annotated[str, checked(partial(check_url, pattern=BASE_URL))]
-ProxyUrl = Annotated[SecretStr, checked(partial(check_url, pattern=PROXY_URL))]
-RedisUrl = Annotated[SecretStr, checked(check_redis_url)]
-CaFile = Annotated[str, checked(check_ca_file)]
-UpstreamKey = Annotated[SecretStr, checked(check_upstream_key)]
-ClientKeys = Annotated[SecretStr, checked(parse_client_keys)]
-TokenSecrets = Annotated[SecretStr, checked(parse_token_secrets)]
-Prices = Annotated[str, checked(parse_prices)]

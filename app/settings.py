@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from app import setting_types as types
-from app.setting_types import Count, LogFormat, LogLevel, Money, Seconds, Size, Words
+from app.setting_types import Count, LogFormat, LogLevel, Money, Seconds, Size, Words, checked
 
 SECRETS_DIR = Path("/run/secrets")
 NOT_SET = SecretStr("")
@@ -81,9 +81,9 @@ class Settings(BaseSettings):
     docs: bool = Field(False, description="Serve the interactive API page at `/docs`.")
     web_page: bool = Field(True, description="Serve the web page at `/`.")
 
-    dashscope_api_key: types.UpstreamKey = NOT_SET
+    dashscope_api_key: Annotated[SecretStr, checked(types.check_upstream_key)] = NOT_SET
     """The key for DashScope. It never leaves the server."""
-    dashscope_base_url: types.BaseUrl = ""
+    dashscope_base_url: Annotated[str, checked(types.check_url, types.BASE_URL)] = ""
     """Base URL of the Responses API; wins over workspace and region."""
     dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     """Workspace, such as `ws-0123456789abcdef`."""
@@ -92,9 +92,9 @@ class Settings(BaseSettings):
     allowed_models: Words = ()
     """Comma-separated models callers may name; empty: the documented list."""
     model: str = Field("qwen3.7-plus", description="Model of requests that name none.")
-    upstream_proxy: types.ProxyUrl = NOT_SET
+    upstream_proxy: Annotated[SecretStr, checked(types.check_url, types.PROXY_URL)] = NOT_SET
     """Proxy for calls to the upstream: an `http`, `https` or `socks5` URL."""
-    upstream_ca_file: types.CaFile = ""
+    upstream_ca_file: Annotated[str, checked(types.check_ca_file)] = ""
     """File of certificates (PEM) that the upstream's is checked with; empty: the public ones."""
     upstream_connect_timeout_s: Seconds = Field(5, description="Longest wait for a connection.")
     upstream_first_event_timeout_s: Seconds = 60
@@ -148,17 +148,17 @@ class Settings(BaseSettings):
     """Most bytes of all searches' events."""
     response_owner_ttl_s: Seconds = 604_800
     """How long an upstream response can be followed up by its client."""
-    redis_url: types.RedisUrl = NOT_SET
+    redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
     """Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that serve, on one address; more than 1 need `REDIS_URL`."""
 
-    client_token_secret: types.TokenSecrets = NOT_SET
+    client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
     """Signs browser tokens; comma-separated: the first signs, all verify."""
     client_token_ttl_s: Annotated[int, Field(ge=1, le=types.YEAR_S)] = 900
     """Longest life of a browser token, in seconds."""
     allow_anonymous: bool = Field(False, description="Serve callers without a key.")
-    client_keys: types.ClientKeys = NOT_SET
+    client_keys: Annotated[SecretStr, checked(types.parse_client_keys)] = NOT_SET
     """Who may search: `name:key`, comma-separated."""
     allowed_hosts: types.Hosts = ()
     """Comma-separated names that `Host` may have; empty: any, or local ones if anonymous."""
@@ -174,7 +174,8 @@ class Settings(BaseSettings):
     """Most that all together may spend in a UTC day, in CNY."""
     tools_allowed: Words = ("image_search",)
     """Comma-separated tools that `/v1` callers may name."""
-    prices: types.Prices = Field("", description="Prices in JSON, over the built-in table.")
+    prices: Annotated[str, checked(types.parse_prices)] = ""
+    """Prices in JSON, over the built-in table."""
     cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
     """CNY for one USD, for built-in prices that are in USD."""
 
