@@ -49,9 +49,7 @@ class Responses(UseCase):
             kept=key is not None or request.background,
             background=request.background,
         )
-        opened = await self.runs.open(wanted)
-        self.metrics.cache.labels(opened.cache).inc()
-        return opened
+        return await self.read(wanted)
 
     async def fetch(
         self, client: Client, method: str, response_id: str, tail: str = "", **params: str
@@ -108,10 +106,9 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
 
 def _as_callers_error(rejected: ServiceError) -> ServiceError:
     """A request that the upstream finds invalid is the caller's own on `/v1`."""
-    if rejected.upstream is None or rejected.upstream.status not in CALLERS_FAULT:
+    report, detail = rejected.upstream, "The upstream refused the request."
+    if report is None or report.status not in CALLERS_FAULT:
         return rejected
-    error = InvalidRequest(
-        "The upstream refused the request.", upstream=rejected.upstream, billed=rejected.billed
-    )
+    error = InvalidRequest(detail, upstream=report, billed=rejected.billed)
     error.upstream_event = rejected.upstream_event
     return error

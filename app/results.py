@@ -18,8 +18,10 @@ ErrorCode = Annotated[
     str, WithJsonSchema({"type": "string", "enum": sorted(leaf.code for leaf in leaves())})
 ]
 
-WHEN_KNOWN = Field(exclude_if=lambda value: value is None)
-"""For members that are left out when they are not known."""
+Type = TypeVar("Type")
+WhenKnown = Annotated[Type | None, Field(exclude_if=lambda value: value is None)]
+"""Of members that are left out when they are not known."""
+Named = Annotated[Type, Field(description="Name of the event.")]
 
 
 class ApiModel(BaseModel):
@@ -43,13 +45,8 @@ class Match(ApiModel):
     image: int = Field(description="Number of the request's image that it resembles, from 0.")
 
 
-BoundingBox = Annotated[
-    tuple[int, int, int, int],
-    Field(
-        description="Part of the image that was searched: left, top, right, bottom in thousandths "
-        "of its sides."
-    ),
-]
+BOX = "Part of the image that was searched: left, top, right, bottom in thousandths of its sides."
+BoundingBox = Annotated[tuple[int, int, int, int], Field(description=BOX)]
 SearchWarning = Literal["text_mentions_unlisted_url", "partial"]
 
 
@@ -102,16 +99,12 @@ class Problem(ApiModel):
     code: ErrorCode = Field(description="What happened, for programs.")
     retryable: bool = Field(description="Whether the same request may succeed later.")
     billed: Billed = Field(description="Whether the upstream may have charged for the failed call.")
-    retry_after: Annotated[int | None, WHEN_KNOWN] = None
-    """Seconds to wait before trying again."""
+    retry_after: WhenKnown[int] = Field(None, description="Seconds to wait before trying again.")
     request_id: str = Field(description="Id of the request, as in `X-Request-ID`.")
-    search_id: Annotated[str | None, WHEN_KNOWN] = None
-    """Id of the search, if one was started."""
-    errors: Annotated[list[FieldError] | None, WHEN_KNOWN] = None
-    """The fields that were refused."""
-    upstream: Annotated[UpstreamReport | None, WHEN_KNOWN] = None
-    """What the upstream said."""
-    result: Annotated["SearchResult | None", WHEN_KNOWN] = None
+    search_id: WhenKnown[str] = Field(None, description="Id of the search, if one was started.")
+    errors: WhenKnown[list[FieldError]] = Field(None, description="The fields that were refused.")
+    upstream: WhenKnown[UpstreamReport] = Field(None, description="What the upstream said.")
+    result: WhenKnown["SearchResult"] = None
     """What had been found before the failure: it was paid for."""
 
     @classmethod
@@ -167,10 +160,6 @@ class SearchResult(ApiModel):
     created_at: int = Field(description="Start of the search, in seconds since 1970.")
     completed_at: int | None = None
     """End of the search, in seconds since 1970; null while it runs."""
-
-
-Name = TypeVar("Name")
-Named = Annotated[Name, Field(description="Name of the event.")]
 
 
 class SyntheticEvent(ApiModel):

@@ -38,9 +38,7 @@ class Searches(UseCase):
             background=background,
             progress_s=self.settings.stream_progress_s,
         )
-        opened = await self.runs.open(request)
-        self.metrics.cache.labels(opened.cache).inc()
-        return opened
+        return await self.read(request)
 
 
 class Search(AnswerWork[SearchSpec]):

@@ -49,10 +49,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """All settings; each is an environment variable in upper case.
-
-    A field that is checked against others stands below them.
-    """
+    """Environment variables, in upper case; a field checked against others stands below them."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -244,11 +241,7 @@ SECRETS = [name for name, field in Settings.model_fields.items() if field.annota
 
 
 def load(**values: Any) -> Settings:
-    """Read the settings; `values` win over the environment.
-
-    Raises:
-        SettingsError: One line for each bad value, which names the variable.
-    """
+    """Read the settings, `values` first; `SettingsError` has a line for each bad variable."""
     wrong: dict[str, str] = {}
     try:
         settings = Settings(**(_from_files(values, wrong) | values))

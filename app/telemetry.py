@@ -198,8 +198,7 @@ def _shortened(text: str, most_bytes: int) -> str:
 class LogQueue(logging.Handler):
     """Formats lines where they are logged, whose context they need; a thread writes them to stdout.
 
-    A pipe that nobody reads must not stop the event loop: what finds the queue full is dropped and
-    counted.
+    A pipe that nobody reads must not stop the event loop: what finds the queue full is dropped.
     """
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -248,10 +247,7 @@ def configure_logging(*, level: str, as_json: bool) -> LogQueue:
 
 
 def keep_queries_out() -> None:
-    """Have uvicorn log paths without queries, where its logging is not configured by us.
-
-    The query of a stream by GET may hold a token.
-    """
+    """Keep queries, which may hold a token, out of logs that uvicorn's own command configures."""
 
     def without_queries(record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
