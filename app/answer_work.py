@@ -80,7 +80,6 @@ class AnswerWork(Generic[Request]):
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the start."""
         return self._clock() - self._started_at
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
@@ -112,7 +111,6 @@ class AnswerWork(Generic[Request]):
         return []
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The upstream's events as they come."""
         raise NotImplementedError
 
     def events_after(self, event: Event) -> Iterable[Event]:
@@ -131,7 +129,6 @@ class AnswerWork(Generic[Request]):
         return found
 
     def progress(self) -> Event:
-        """What the model is doing."""
         return SearchProgress(phase=self.phase, elapsed_s=round(self.elapsed_s, 1)).as_event()
 
     def result(self) -> SearchResult:

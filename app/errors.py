@@ -100,7 +100,6 @@ class InvalidRequest(CallerError):
 
     @classmethod
     def of(cls, field: str, reason: str) -> Self:
-        """The refusal of one field."""
         return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
 
 

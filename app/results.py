@@ -32,7 +32,6 @@ class ApiModel(BaseModel):
     )
 
     def json_bytes(self) -> bytes:
-        """Compact JSON text in UTF-8."""
         return self.model_dump_json().encode()
 
 
@@ -116,7 +115,6 @@ class Problem(ApiModel):
         search_id: str | None = None,
         result: "SearchResult | None" = None,
     ) -> Self:
-        """The problem that an error is."""
         return cls(
             type=f"urn:imagesearch:{error.code}",
             title=error.title,
@@ -168,7 +166,6 @@ class SyntheticEvent(ApiModel):
     type: str = Field(description="Name of the event.")
 
     def as_event(self) -> Event:
-        """The event as it stands in a log."""
         return Event(self.type, self.json_bytes())
 
 

@@ -45,12 +45,10 @@ class Search(AnswerWork[SearchSpec]):
     """The work of one search's run: our events beside the upstream's."""
 
     def beginning(self) -> list[Event]:
-        """The event that says that the search was admitted."""
         created = SearchCreated(search_id=self.run_id, model=self.model, created_at=self.created_at)
         return [created.as_event()]
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The upstream's events."""
         payload = build_payload(self.unsent.pop(), store=self.case.settings.upstream_store)
         return self.case.upstream.stream(payload, self.call)
 

@@ -28,7 +28,6 @@ LAST_EVENTS_S = 5  # uvicorn's own grace, after the drain's: time to send the la
 KEEP_ALIVE_S = 75
 """How long a trusted proxy's connection may be idle. Proxies close theirs sooner, most of them
 after 60 s, and so never send a request into a connection that is closing."""
-BACKLOG = 2_048
 NOT_SENT_LOWAT_BYTES = 16_384
 """Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
 0.2 MB instead of up to 3.9 MB."""
@@ -106,7 +105,6 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         log_level=settings.log_level,
-        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
         # The application does this itself, inside of what has to see the peer's own address.
@@ -116,13 +114,11 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Listen on HOST and PORT, or raise `SettingsError`."""
-    host, port = settings.host, settings.port
-    family, both = socket.AF_INET6 if ":" in host else socket.AF_INET, host == "::"
+    """Listen on HOST and PORT, or raise `SettingsError`; uvicorn then sets its own backlog."""
+    host, port = address = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server(
-            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
-        )
+        listener = socket.create_server(address, family=family, dualstack_ipv6=host == "::")
     except (OSError, UnicodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc

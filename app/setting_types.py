@@ -95,7 +95,6 @@ class PriceTable(BaseModel, frozen=True, extra="allow"):
 
     @property
     def models(self) -> dict[str, tuple[PriceTier, ...]]:
-        """The tiers by model."""
         return self.__pydantic_extra__
 
 

@@ -202,7 +202,6 @@ class Settings(BaseSettings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that callers may name."""
         return self.allowed_models or IMAGE_SEARCH_MODELS
 
     @property
@@ -216,7 +215,6 @@ class Settings(BaseSettings):
 
     @property
     def client_key_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Names and keys of the clients."""
         return types.parse_client_keys(self.client_keys.get_secret_value())
 
     @property
@@ -232,7 +230,6 @@ class Settings(BaseSettings):
 
     @property
     def price_table(self) -> types.PriceTable:
-        """What `PRICES` puts over the built-in table."""
         return types.parse_prices(self.prices)
 
 

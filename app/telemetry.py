@@ -141,7 +141,6 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, event, context, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without a line feed."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
             "time": time.replace("+00:00", "Z"),
@@ -209,7 +208,6 @@ class LogQueue(logging.Handler):
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a line, or drop it: nobody waits."""
         try:
             self._lines.put_nowait(_utf8(_shortened(self.format(record), LINE_MAX_BYTES)))
         except Full:

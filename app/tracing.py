@@ -55,7 +55,6 @@ class Parent(NamedTuple):
     span: Span
 
     def begin(self, name: str, kind: SpanKind, attributes: Known) -> Span:
-        """A span under this one."""
         context = trace.set_span_in_context(self.span)
         return self.tracer.start_span(name, context, kind, _known(attributes))
 
@@ -124,7 +123,6 @@ class CallSpan:
         self._span = call.span
 
     def first_event(self) -> None:
-        """The first event has come."""
         elapsed_s = time.monotonic() - self._began_at
         self._span.set_attribute("gen_ai.response.time_to_first_chunk", elapsed_s)
 
