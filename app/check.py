@@ -19,8 +19,7 @@ from app.upstream.client import UpstreamClient
 from app.upstream.lenient import as_list, as_object, as_text, parse
 
 CLIENT_KEY_MIN_CHARS = 16  # A shorter key can be guessed.
-LIKENESS = 0.85
-"""`difflib`'s ratio from which a variable is a setting's name misspelt: one letter in seven."""
+LIKENESS = 0.85  # Ratio from which a name is a setting's misspelt: one letter in seven.
 NO_ANSWER = (errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable)
 
 Finding = tuple[str, str, str]

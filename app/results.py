@@ -12,8 +12,7 @@ from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves
 from app.models import Event, Outcome, Phase, Status, well_formed
 
 Text = Annotated[str, AfterValidator(well_formed)]
-Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]
-"""Exact inside, a JSON number outside."""
+Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]  # Exact until it is JSON.
 ErrorCode = Annotated[
     str, WithJsonSchema({"type": "string", "enum": sorted(leaf.code for leaf in leaves())})
 ]

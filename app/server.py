@@ -31,7 +31,6 @@ after 60 s, and so never send a request into a connection that is closing."""
 NOT_SENT_LOWAT_BYTES = 16_384
 """Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
 0.2 MB instead of up to 3.9 MB."""
-INT_MAX = 2**31 - 1
 
 CANNOT_START = (1, 2)  # Statuses with which a worker ends that never served.
 RESTART_WAIT_S = 1
@@ -125,7 +124,7 @@ def listen(settings: Settings) -> socket.socket:
     # Accepted connections inherit these.
     options = {
         "TCP_NODELAY": 1,
-        "TCP_USER_TIMEOUT": min(int(settings.stream_send_timeout_s * 1_000), INT_MAX),
+        "TCP_USER_TIMEOUT": min(int(settings.stream_send_timeout_s * 1_000), 2**31 - 1),
         "TCP_NOTSENT_LOWAT": NOT_SENT_LOWAT_BYTES,
     }
     for name, value in options.items():

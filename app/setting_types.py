@@ -15,11 +15,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import NoDecode
 
-YEAR_S = 31_536_000
-"""Upper bound of all times: a longer one is a typing error, and timers overflow at some length."""
+YEAR_S = 31_536_000  # Bound of all times: longer is a typing error, and timers overflow somewhere.
 TOKEN_SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HMAC key is at least as long as the hash.
-TOOL_FEE = "image_search"
-"""The name under which `PRICES` has the tool's fee, in CNY per 1,000 calls."""
+TOOL_FEE = "image_search"  # Its name in `PRICES`, which is in CNY per 1,000 calls.
 ANONYMOUS = "anonymous"  # The name under which all callers without a key are one client.
 
 UNITS_S = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}

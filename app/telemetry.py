@@ -28,8 +28,7 @@ FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
 SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
 """Up to the documented limit of an upstream answer, 300 s, and a margin."""
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the folder in which several processes keep their metrics."""
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # Variable: where several processes keep metrics.
 REFRESH_S = 1
 
 REFUSALS = (CallerError, Overloaded, Draining)
@@ -39,8 +38,7 @@ QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
 LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
-REST_S = 0.02
-"""Pause of the thread that writes: waking it up for each line takes the event loop's time."""
+REST_S = 0.02  # Of the thread that writes: to wake it for each line takes the event loop's time.
 LAST_LINES_S = 1  # How long the last lines may take at the end of the process.
 
 dropped = Counter(
