@@ -26,8 +26,7 @@ logger = logging.getLogger("app.server")
 
 LAST_EVENTS_S = 5  # uvicorn's own grace, after the drain's: time to send the last events.
 KEEP_ALIVE_S = 75
-"""How long a trusted proxy's connection may be idle. Proxies close theirs sooner, most of them
-after 60 s, and so never send a request into a connection that is closing."""
+"""Of a trusted proxy's idle connection. Most close after 60 s, and never use one that closes."""
 NOT_SENT_LOWAT_BYTES = 16_384
 """Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
 0.2 MB instead of up to 3.9 MB."""

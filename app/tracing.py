@@ -164,8 +164,7 @@ def exporting(tracing: Tracing, version: str) -> Iterator[None]:
     for name, value in dotenv_variables().items():
         if name.startswith("otel_") and value:
             os.environ.setdefault(name.upper(), value)
-    provider = _exporter(version) if any(map(os.environ.get, ENDPOINTS)) else None
-    if provider is None:
+    if not any(map(os.environ.get, ENDPOINTS)) or not (provider := _exporter(version)):
         yield
         return
     tracing.tracer = provider.get_tracer(NAME, version)
