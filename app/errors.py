@@ -14,7 +14,7 @@ Billed = Literal["no", "maybe"]
 
 FIELD_MAX_CHARS = 128  # Longest field name shown in an error; the name comes from the caller.
 DEFAULT_RETRY_AFTER_S = {429: 2, 503: 5}  # By status: these two always carry `Retry-After`.
-RETRYABLE = frozenset({408, 429, 500, 503, 504})  # These may pass by themselves; 502s differ.
+RETRYABLE = frozenset({408, 429, 500, 503, 504})  # Statuses that may pass; those with 502 differ.
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from app.runs import Opened, OpenRequest
 from app.upstream.response_object import made_end
 
 BODY = "response"  # Type under which the log holds an answer that came as one JSON body.
-CALLERS_FAULT = frozenset({200, 400})  # Of a refused request; 200 is of an answer that failed.
+CALLERS_FAULT = frozenset({200, 400})  # Statuses of a refused request; 200: an answer that failed.
 
 
 def name_of(response_id: str) -> str:

@@ -17,7 +17,7 @@ from pydantic_settings import NoDecode
 
 YEAR_S = 31_536_000  # Bound of all times: longer is a typing error, and timers overflow somewhere.
 TOKEN_SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HMAC key is at least as long as the hash.
-TOOL_FEE = "image_search"  # Its name in `PRICES`, which is in CNY per 1,000 calls.
+TOOL_FEE = "image_search"  # The tool's fee in `PRICES`, in CNY per 1,000 calls.
 ANONYMOUS = "anonymous"  # The name under which all callers without a key are one client.
 
 UNITS_S = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
@@ -49,7 +49,7 @@ def _words(value: Any) -> tuple[str, ...]:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=YEAR_S)]
 Count = Annotated[int, Field(ge=0)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-Size = Annotated[int, ByteSize]
+Size = Annotated[int, ByteSize]  # Such as 20MB or 20MiB.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Lower = BeforeValidator(str.lower)
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Lower]
