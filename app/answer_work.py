@@ -18,7 +18,7 @@ from app.guards import Guards, Permit
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, Phase, ResponsesRequest, SearchSpec, Status, UpstreamCall
 from app.results import Cost, Problem, SearchProgress, SearchResult, SearchResults, Usage
-from app.runs import EventLog, Runs
+from app.runs import EventLog, Opened, OpenRequest, Runs
 from app.settings import Settings
 from app.tracing import CallSpan
 from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, seen_so_far
@@ -40,6 +40,12 @@ class UseCase:
     runs: Runs
     metrics: telemetry.Metrics
 
+    async def read(self, request: OpenRequest) -> Opened:
+        """Return a reader, as `Runs.open` does, and count where its run came from."""
+        opened = await self.runs.open(request)
+        self.metrics.cache.labels(opened.cache).inc()
+        return opened
+
 
 @dataclass(eq=False)
 class AnswerWork(Generic[Request]):
@@ -51,8 +57,7 @@ class AnswerWork(Generic[Request]):
 
     case: UseCase
     client: Client
-    unsent: list[Request]
-    """One request, popped when it is sent: its images are freed while the work goes on."""
+    unsent: list[Request]  # One, popped when it is sent: its images are freed meanwhile.
     run_id: str
     log: EventLog
     _: KW_ONLY
@@ -75,7 +80,6 @@ class AnswerWork(Generic[Request]):
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the start."""
         return self._clock() - self._started_at
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
@@ -107,7 +111,6 @@ class AnswerWork(Generic[Request]):
         return []
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The upstream's events as they come."""
         raise NotImplementedError
 
     def events_after(self, event: Event) -> Iterable[Event]:
@@ -126,7 +129,6 @@ class AnswerWork(Generic[Request]):
         return found
 
     def progress(self) -> Event:
-        """What the model is doing."""
         return SearchProgress(phase=self.phase, elapsed_s=round(self.elapsed_s, 1)).as_event()
 
     def result(self) -> SearchResult:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import aclosing
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
@@ -18,10 +19,8 @@ from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
 from app.upstream.lenient import as_list, as_object, as_text, parse
 
-CLIENT_KEY_MIN_CHARS = 16
-"""A shorter key can be guessed."""
-LIKENESS = 0.85
-"""`difflib`'s ratio from which a variable is a setting's name misspelt: one letter in seven."""
+CLIENT_KEY_MIN_CHARS = 16  # A shorter key can be guessed.
+LIKENESS = 0.85  # Ratio from which a name is a setting's misspelt: one letter in seven.
 NO_ANSWER = (errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable)
 
 Finding = tuple[str, str, str]
@@ -80,13 +79,11 @@ def check() -> int:
 
 async def _models(settings: Settings) -> tuple[set[str], ServiceError | None]:
     """The models that the upstream offers, or why they are not known."""
-    upstream = UpstreamClient(settings, Metrics())
-    try:
-        listed = as_object(parse(await upstream.fetch("GET", "/models", {}))).get("data")
-    except ServiceError as exc:
-        return set(), exc
-    finally:
-        await upstream.aclose()
+    async with aclosing(UpstreamClient(settings, Metrics())) as upstream:
+        try:
+            listed = as_object(parse(await upstream.fetch("GET", "/models", {}))).get("data")
+        except ServiceError as exc:
+            return set(), exc
     names = {as_text(as_object(model).get("id")) for model in as_list(listed)}
     return names, None if names else errors.UpstreamProtocol("It answers with no list of models.")
 

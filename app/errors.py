@@ -7,41 +7,32 @@ another library becomes one of these where it crosses into our layer.
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 Billed = Literal["no", "maybe"]
 
 FIELD_MAX_CHARS = 128  # Longest field name shown in an error; the name comes from the caller.
-DEFAULT_RETRY_AFTER_S = {429: 2, 503: 5}
-"""By status: these two always carry `Retry-After`, also when the wait is not known."""
-RETRYABLE = frozenset({408, 429, 500, 503, 504})
-"""Statuses of failures that may pass by themselves; those with 502 differ."""
-DESCRIBED = ConfigDict(use_attribute_docstrings=True)
+DEFAULT_RETRY_AFTER_S = {429: 2, 503: 5}  # By status: these two always carry `Retry-After`.
+RETRYABLE = frozenset({408, 429, 500, 503, 504})  # Statuses that may pass; those with 502 differ.
 
 
-@dataclass(frozen=True, slots=True, config=DESCRIBED)
+@dataclass(frozen=True, slots=True)
 class UpstreamReport:
     """What the upstream said about a failure, without secrets."""
 
-    status: int | None = None
-    """The upstream's HTTP status."""
-    code: str | None = None
-    """The upstream's error code."""
-    message: str | None = None
-    """The upstream's message."""
-    request_id: str | None = None
-    """The upstream's request id, for its support."""
+    status: int | None = Field(None, description="The upstream's HTTP status.")
+    code: str | None = Field(None, description="The upstream's error code.")
+    message: str | None = Field(None, description="The upstream's message.")
+    request_id: str | None = Field(None, description="The upstream's request id, for its support.")
 
 
-@dataclass(frozen=True, slots=True, config=DESCRIBED)
+@dataclass(frozen=True, slots=True)
 class FieldError:
     """A field that was refused, and why."""
 
-    field: str
-    """The field's name, with dots and indices."""
-    reason: str
-    """What is wrong with it."""
+    field: str = Field(description="The field's name, with dots and indices.")
+    reason: str = Field(description="What is wrong with it.")
 
     @classmethod
     def named(cls, field: str, reason: str) -> "FieldError":
@@ -107,7 +98,6 @@ class InvalidRequest(CallerError):
 
     @classmethod
     def of(cls, field: str, reason: str) -> Self:
-        """The refusal of one field."""
         return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
 
 

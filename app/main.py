@@ -48,7 +48,6 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
     """Build the application; what needs an event loop is made when it starts.
 
     Spans go to `tracer_provider` or, without one, where `OTEL_*` variables say.
-
     Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
     metrics = telemetry.Metrics(installed_version())

@@ -11,8 +11,7 @@ Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"
 Outcome = Literal["matched", "no_match", "tool_skipped"]
 Phase = Literal["waiting", "thinking", "searching", "answering"]
 
-SYNTHETIC_PREFIX = "search."
-"""Type prefix of the events that this service adds to the upstream's."""
+SYNTHETIC_PREFIX = "search."  # Type prefix of the events that this service adds to the upstream's.
 
 
 def well_formed(text: str) -> str:
@@ -127,12 +126,11 @@ class UpstreamCall:
     """State of one upstream call, for whoever has to settle it, also when it was cancelled.
 
     The upstream client sets `written` as soon as a request has been fully written, and clears it
-    when that attempt was refused before its first event, so that nothing was billed. `span` traces
-    the call, where it is traced.
+    when that attempt was refused before its first event, so that nothing was billed.
     """
 
     written: bool = False
-    span: Span = INVALID_SPAN
+    span: Span = INVALID_SPAN  # Of the call, where it is traced.
 
 
 def digest_of(*parts: object) -> str:

@@ -17,8 +17,7 @@ from app.runs import Opened, OpenRequest
 from app.upstream.response_object import made_end
 
 BODY = "response"  # Type under which the log holds an answer that came as one JSON body.
-CALLERS_FAULT = frozenset({200, 400})
-"""Statuses of a refusal that is about the request; 200 is that of an answer that failed."""
+CALLERS_FAULT = frozenset({200, 400})  # Statuses of a refused request; 200: an answer that failed.
 
 
 def name_of(response_id: str) -> str:
@@ -49,9 +48,7 @@ class Responses(UseCase):
             kept=key is not None or request.background,
             background=request.background,
         )
-        opened = await self.runs.open(wanted)
-        self.metrics.cache.labels(opened.cache).inc()
-        return opened
+        return await self.read(wanted)
 
     async def fetch(
         self, client: Client, method: str, response_id: str, tail: str = "", **params: str
@@ -108,10 +105,9 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
 
 def _as_callers_error(rejected: ServiceError) -> ServiceError:
     """A request that the upstream finds invalid is the caller's own on `/v1`."""
-    if rejected.upstream is None or rejected.upstream.status not in CALLERS_FAULT:
+    report, detail = rejected.upstream, "The upstream refused the request."
+    if report is None or report.status not in CALLERS_FAULT:
         return rejected
-    error = InvalidRequest(
-        "The upstream refused the request.", upstream=rejected.upstream, billed=rejected.billed
-    )
+    error = InvalidRequest(detail, upstream=report, billed=rejected.billed)
     error.upstream_event = rejected.upstream_event
     return error

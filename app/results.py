@@ -12,14 +12,15 @@ from app.errors import Billed, FieldError, ServiceError, UpstreamReport, leaves
 from app.models import Event, Outcome, Phase, Status, well_formed
 
 Text = Annotated[str, AfterValidator(well_formed)]
-Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]
-"""Exact inside, a JSON number outside."""
+Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]  # Exact until it is JSON.
 ErrorCode = Annotated[
     str, WithJsonSchema({"type": "string", "enum": sorted(leaf.code for leaf in leaves())})
 ]
 
-WHEN_KNOWN = Field(exclude_if=lambda value: value is None)
-"""For members that are left out when they are not known."""
+Type = TypeVar("Type")
+WhenKnown = Annotated[Type | None, Field(exclude_if=lambda value: value is None)]
+"""Of members that are left out when they are not known."""
+Named = Annotated[Type, Field(description="Name of the event.")]
 
 
 class ApiModel(BaseModel):
@@ -30,7 +31,6 @@ class ApiModel(BaseModel):
     )
 
     def json_bytes(self) -> bytes:
-        """Compact JSON text in UTF-8."""
         return self.model_dump_json().encode()
 
 
@@ -43,13 +43,8 @@ class Match(ApiModel):
     image: int = Field(description="Number of the request's image that it resembles, from 0.")
 
 
-BoundingBox = Annotated[
-    tuple[int, int, int, int],
-    Field(
-        description="Part of the image that was searched: left, top, right, bottom in thousandths "
-        "of its sides."
-    ),
-]
+BOX = "Part of the image that was searched: left, top, right, bottom in thousandths of its sides."
+BoundingBox = Annotated[tuple[int, int, int, int], Field(description=BOX)]
 SearchWarning = Literal["text_mentions_unlisted_url", "partial"]
 
 
@@ -87,8 +82,7 @@ class Token(ApiModel):
 
     token: str
     """For `Authorization: Bearer`, or `access_token` on event streams by GET."""
-    expires_at: int
-    """End of its life, in seconds since 1970."""
+    expires_at: int = Field(description="End of its life, in seconds since 1970.")
 
 
 class Problem(ApiModel):
@@ -103,16 +97,12 @@ class Problem(ApiModel):
     code: ErrorCode = Field(description="What happened, for programs.")
     retryable: bool = Field(description="Whether the same request may succeed later.")
     billed: Billed = Field(description="Whether the upstream may have charged for the failed call.")
-    retry_after: Annotated[int | None, WHEN_KNOWN] = None
-    """Seconds to wait before trying again."""
+    retry_after: WhenKnown[int] = Field(None, description="Seconds to wait before trying again.")
     request_id: str = Field(description="Id of the request, as in `X-Request-ID`.")
-    search_id: Annotated[str | None, WHEN_KNOWN] = None
-    """Id of the search, if one was started."""
-    errors: Annotated[list[FieldError] | None, WHEN_KNOWN] = None
-    """The fields that were refused."""
-    upstream: Annotated[UpstreamReport | None, WHEN_KNOWN] = None
-    """What the upstream said."""
-    result: Annotated["SearchResult | None", WHEN_KNOWN] = None
+    search_id: WhenKnown[str] = Field(None, description="Id of the search, if one was started.")
+    errors: WhenKnown[list[FieldError]] = Field(None, description="The fields that were refused.")
+    upstream: WhenKnown[UpstreamReport] = Field(None, description="What the upstream said.")
+    result: WhenKnown["SearchResult"] = None
     """What had been found before the failure: it was paid for."""
 
     @classmethod
@@ -124,7 +114,6 @@ class Problem(ApiModel):
         search_id: str | None = None,
         result: "SearchResult | None" = None,
     ) -> Self:
-        """The problem that an error is."""
         return cls(
             type=f"urn:imagesearch:{error.code}",
             title=error.title,
@@ -170,17 +159,12 @@ class SearchResult(ApiModel):
     """End of the search, in seconds since 1970; null while it runs."""
 
 
-Name = TypeVar("Name")
-Named = Annotated[Name, Field(description="Name of the event.")]
-
-
 class SyntheticEvent(ApiModel):
     """An event that this service adds to the upstream's; its name stands in `type`."""
 
     type: str = Field(description="Name of the event.")
 
     def as_event(self) -> Event:
-        """The event as it stands in a log."""
         return Event(self.type, self.json_bytes())
 
 

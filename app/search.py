@@ -38,21 +38,17 @@ class Searches(UseCase):
             background=background,
             progress_s=self.settings.stream_progress_s,
         )
-        opened = await self.runs.open(request)
-        self.metrics.cache.labels(opened.cache).inc()
-        return opened
+        return await self.read(request)
 
 
 class Search(AnswerWork[SearchSpec]):
     """The work of one search's run: our events beside the upstream's."""
 
     def beginning(self) -> list[Event]:
-        """The event that says that the search was admitted."""
         created = SearchCreated(search_id=self.run_id, model=self.model, created_at=self.created_at)
         return [created.as_event()]
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The upstream's events."""
         payload = build_payload(self.unsent.pop(), store=self.case.settings.upstream_store)
         return self.case.upstream.stream(payload, self.call)
 

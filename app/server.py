@@ -24,19 +24,14 @@ from app.telemetry import SHARED_FOLDER
 
 logger = logging.getLogger("app.server")
 
-LAST_EVENTS_S = 5
-"""uvicorn's own grace, after the drain's: time to send the last events."""
+LAST_EVENTS_S = 5  # uvicorn's own grace, after the drain's: time to send the last events.
 KEEP_ALIVE_S = 75
-"""How long a trusted proxy's connection may be idle. Proxies close theirs sooner, most of them
-after 60 s, and so never send a request into a connection that is closing."""
-BACKLOG = 2_048
+"""Of a trusted proxy's idle connection. Most close after 60 s, and never use one that closes."""
 NOT_SENT_LOWAT_BYTES = 16_384
 """Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
 0.2 MB instead of up to 3.9 MB."""
-INT_MAX = 2**31 - 1
 
-CANNOT_START = (1, 2)
-"""Statuses with which a worker ends that never served."""
+CANNOT_START = (1, 2)  # Statuses with which a worker ends that never served.
 RESTART_WAIT_S = 1
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
 PASSED_ON = {TERM: TERM, signal.SIGINT: TERM, HUP: HUP}
@@ -108,7 +103,6 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         log_level=settings.log_level,
-        backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
         # The application does this itself, inside of what has to see the peer's own address.
@@ -118,20 +112,18 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Listen on HOST and PORT, or raise `SettingsError`."""
-    host, port = settings.host, settings.port
-    family, both = socket.AF_INET6 if ":" in host else socket.AF_INET, host == "::"
+    """Listen on HOST and PORT, or raise `SettingsError`; uvicorn then sets its own backlog."""
+    host, port = address = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server(
-            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
-        )
+        listener = socket.create_server(address, family=family, dualstack_ipv6=host == "::")
     except (OSError, UnicodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc
     # Accepted connections inherit these.
     options = {
         "TCP_NODELAY": 1,
-        "TCP_USER_TIMEOUT": min(int(settings.stream_send_timeout_s * 1_000), INT_MAX),
+        "TCP_USER_TIMEOUT": min(int(settings.stream_send_timeout_s * 1_000), 2**31 - 1),
         "TCP_NOTSENT_LOWAT": NOT_SENT_LOWAT_BYTES,
     }
     for name, value in options.items():

@@ -7,22 +7,18 @@ import math
 import re
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
-from functools import partial
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import NoDecode
 
-YEAR_S = 31_536_000
-"""Upper bound of all times: a longer one is a typing error, and timers overflow at some length."""
-TOKEN_SECRET_MIN_BYTES = 32
-"""RFC 7518 §3.2: an HMAC key is at least as long as the hash."""
-TOOL_FEE = "image_search"
-"""The name under which `PRICES` has the tool's fee, in CNY per 1,000 calls."""
-ANONYMOUS = "anonymous"
-"""The name under which all callers without a key are one client."""
+YEAR_S = 31_536_000  # Bound of all times: longer is a typing error, and timers overflow somewhere.
+TOKEN_SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HMAC key is at least as long as the hash.
+TOOL_FEE = "image_search"  # The tool's fee in `PRICES`, in CNY per 1,000 calls.
+ANONYMOUS = "anonymous"  # The name under which all callers without a key are one client.
 
 UNITS_S = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 WINDOWS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
@@ -53,6 +49,7 @@ def _words(value: Any) -> tuple[str, ...]:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=YEAR_S)]
 Count = Annotated[int, Field(ge=0)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, ByteSize]  # Such as 20MB or 20MiB.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Lower = BeforeValidator(str.lower)
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Lower]
@@ -96,7 +93,6 @@ class PriceTable(BaseModel, frozen=True, extra="allow"):
 
     @property
     def models(self) -> dict[str, tuple[PriceTier, ...]]:
-        """The tiers by model."""
         return self.__pydantic_extra__
 
 
@@ -160,12 +156,10 @@ def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_url(text: str, pattern: re.Pattern[str]) -> None:
-    try:
-        valid = not text or bool(pattern.fullmatch(text) and AnyUrl(text))
-    except ValueError:  # Of the address or port.
-        valid = False
-    if not valid:
-        raise ValueError("must be a URL with a possible host and port, and without a query")
+    with suppress(ValueError):  # Of the address or port.
+        if not text or (pattern.fullmatch(text) and AnyUrl(text)):
+            return
+    raise ValueError("must be a URL with a possible host and port, and without a query")
 
 
 def check_redis_url(text: str) -> None:
@@ -184,15 +178,14 @@ def check_ca_file(path: str) -> None:
 def check_upstream_key(key: str) -> None:
     # What an Authorization field can carry (RFC 9110 §5.5); Docker keeps the quotes of env files.
     if not re.fullmatch("[!-~]+", key) or key[0] in "\"'":
-        rule = "as visible ASCII without spaces and quotes"
-        raise ValueError(f"is required (or DASHSCOPE_API_KEY_FILE), {rule}")
+        raise ValueError("is required (or DASHSCOPE_API_KEY_FILE), as ASCII without space or quote")
 
 
-def checked(parse: Callable[[str], object]) -> AfterValidator:
+def checked(parse: Callable[..., object], *options: object) -> AfterValidator:
     """Refuse a text or secret that `parse` refuses, and keep it as it was written."""
 
     def check(value: str | SecretStr) -> str | SecretStr:
-        parse(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        parse(value.get_secret_value() if isinstance(value, SecretStr) else value, *options)
         return value
 
     return AfterValidator(check)
@@ -201,11 +194,3 @@ def checked(parse: Callable[[str], object]) -> AfterValidator:
 Networks = Annotated[Words, AfterValidator(check_networks)]
 Hosts = Annotated[Words, AfterValidator(check_hosts)]
 Origins = Annotated[Words, AfterValidator(check_origins)]
-BaseUrl = Annotated[str, checked(partial(check_url, pattern=BASE_URL))]
-ProxyUrl = Annotated[SecretStr, checked(partial(check_url, pattern=PROXY_URL))]
-RedisUrl = Annotated[SecretStr, checked(check_redis_url)]
-CaFile = Annotated[str, checked(check_ca_file)]
-UpstreamKey = Annotated[SecretStr, checked(check_upstream_key)]
-ClientKeys = Annotated[SecretStr, checked(parse_client_keys)]
-TokenSecrets = Annotated[SecretStr, checked(parse_token_secrets)]
-Prices = Annotated[str, checked(parse_prices)]

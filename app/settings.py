@@ -11,11 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from app import setting_types as types
-from app.setting_types import Count, Money, Seconds, Words
+from app.setting_types import Count, LogFormat, LogLevel, Money, Seconds, Size, Words, checked
 
 SECRETS_DIR = Path("/run/secrets")
 NOT_SET = SecretStr("")
@@ -49,10 +49,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """All settings; each is an environment variable in upper case.
-
-    A field that is checked against others stands below them.
-    """
+    """Environment variables, in upper case; a field checked against others stands below them."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -66,8 +63,7 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%-]+$")] = "127.0.0.1"
     """Address to listen on; `::` for all, those of IPv4 too."""
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    """Port to listen on; 0 takes a free one."""
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     root_path: Annotated[str, Field(pattern=r"^(/[^/\s?#]+)*$")] = ""
     """Path prefix under which a proxy in front serves this service, such as `/images`."""
     metrics_token: SecretStr = NOT_SET
@@ -76,20 +72,15 @@ class Settings(BaseSettings):
     """How long searches under way may go on at shutdown."""
     trusted_proxies: types.Networks = ()
     """Comma-separated CIDRs whose `X-Forwarded-For` is believed."""
-    log_level: types.LogLevel = "info"
-    """Least level that is logged."""
-    log_format: types.LogFormat = "json"
-    """One JSON object a line, or plain text."""
-    log_prompts: bool = False
-    """Log the prompt of each search when it ends."""
-    docs: bool = False
-    """Serve the interactive API page at `/docs`."""
-    web_page: bool = True
-    """Serve the web page at `/`."""
+    log_level: LogLevel = Field("info", description="Least level that is logged.")
+    log_format: LogFormat = Field("json", description="One JSON object a line, or plain text.")
+    log_prompts: bool = Field(False, description="Log the prompt of each search when it ends.")
+    docs: bool = Field(False, description="Serve the interactive API page at `/docs`.")
+    web_page: bool = Field(True, description="Serve the web page at `/`.")
 
-    dashscope_api_key: types.UpstreamKey = NOT_SET
+    dashscope_api_key: Annotated[SecretStr, checked(types.check_upstream_key)] = NOT_SET
     """The key for DashScope. It never leaves the server."""
-    dashscope_base_url: types.BaseUrl = ""
+    dashscope_base_url: Annotated[str, checked(types.check_url, types.BASE_URL)] = ""
     """Base URL of the Responses API; wins over workspace and region."""
     dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     """Workspace, such as `ws-0123456789abcdef`."""
@@ -97,51 +88,40 @@ class Settings(BaseSettings):
     """Region of workspace and key."""
     allowed_models: Words = ()
     """Comma-separated models callers may name; empty: the documented list."""
-    model: str = "qwen3.7-plus"
-    """Model of requests that name none."""
-    upstream_proxy: types.ProxyUrl = NOT_SET
+    model: str = Field("qwen3.7-plus", description="Model of requests that name none.")
+    upstream_proxy: Annotated[SecretStr, checked(types.check_url, types.PROXY_URL)] = NOT_SET
     """Proxy for calls to the upstream: an `http`, `https` or `socks5` URL."""
-    upstream_ca_file: types.CaFile = ""
+    upstream_ca_file: Annotated[str, checked(types.check_ca_file)] = ""
     """File of certificates (PEM) that the upstream's is checked with; empty: the public ones."""
-    upstream_connect_timeout_s: Seconds = 5
-    """Longest wait for a connection."""
+    upstream_connect_timeout_s: Seconds = Field(5, description="Longest wait for a connection.")
     upstream_first_event_timeout_s: Seconds = 60
     """Longest wait for the first event of an answer."""
-    upstream_idle_timeout_s: Seconds = 180
-    """Longest silence inside an answer."""
+    upstream_idle_timeout_s: Seconds = Field(180, description="Longest silence inside an answer.")
     upstream_total_timeout_s: Seconds = 310
     """Longest answer; the upstream's own limit is 300."""
     upstream_retries: Annotated[int, Field(ge=0, le=10)] = 2
     """Most retries of a call that cannot have been billed."""
     upstream_retry_total_s: Seconds = 20
     """No retry begins later than this after the first attempt."""
-    upstream_max_event_bytes: Annotated[ByteSize, Field(ge=65_536)] = ByteSize(4_194_304)
+    upstream_max_event_bytes: Annotated[Size, Field(ge=65_536)] = 4_194_304
     """Largest single event accepted from the upstream."""
     upstream_store: bool = True
     """Let the upstream keep answers; `false` refuses `previous_response_id`."""
 
-    image_max_bytes: ByteSize = ByteSize(20_971_520)
-    """Largest image file accepted."""
-    body_max_bytes: ByteSize = ByteSize(62_914_560)
-    """Largest request body accepted."""
-    image_max_pixels: Count = 120_000_000
-    """Most pixels of one image."""
-    image_max_count: Annotated[int, Field(ge=1, le=250)] = 8
-    """Most images in one request."""
+    image_max_bytes: Size = Field(20_971_520, description="Largest image file accepted.")
+    body_max_bytes: Size = Field(62_914_560, description="Largest request body accepted.")
+    image_max_pixels: Count = Field(120_000_000, description="Most pixels of one image.")
+    image_max_count: int = Field(8, ge=1, le=250, description="Most images in one request.")
     image_max_side: Count = 2_048
     """Longer side in pixels to which larger images are scaled down."""
-    image_workers: Count = 2
-    """Processes that decode images."""
-    image_timeout_s: Seconds = 20
-    """Longest time to decode one image."""
-    image_worker_memory_bytes: ByteSize = ByteSize(1_073_741_824)
+    image_workers: Count = Field(2, description="Processes that decode images.")
+    image_timeout_s: Seconds = Field(20, description="Longest time to decode one image.")
+    image_worker_memory_bytes: Size = 1_073_741_824
     """Most memory of one process that decodes images."""
-    image_inflight_max_bytes: ByteSize = ByteSize(268_435_456)
+    image_inflight_max_bytes: Size = 268_435_456
     """Memory for uploads and images in work, all together."""
-    upload_idle_timeout_s: Seconds = 15
-    """Longest silence inside a request body."""
-    upload_timeout_s: Seconds = 120
-    """Longest time for a whole request body."""
+    upload_idle_timeout_s: Seconds = Field(15, description="Longest silence inside a request body.")
+    upload_timeout_s: Seconds = Field(120, description="Longest time for a whole request body.")
     prompt_max_chars: Count = 8_000
     """Longest prompt, and longest instructions, in characters."""
 
@@ -160,24 +140,22 @@ class Settings(BaseSettings):
     """How long an ended search can be read again."""
     cache_ttl_s: Seconds = 300
     """How long an equal request is answered from a finished search."""
-    search_max_bytes: ByteSize = ByteSize(33_554_432)
-    """Most bytes of one search's events."""
-    search_store_max_bytes: ByteSize = ByteSize(268_435_456)
+    search_max_bytes: Size = Field(33_554_432, description="Most bytes of one search's events.")
+    search_store_max_bytes: Size = 268_435_456
     """Most bytes of all searches' events."""
     response_owner_ttl_s: Seconds = 604_800
     """How long an upstream response can be followed up by its client."""
-    redis_url: types.RedisUrl = NOT_SET
+    redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
     """Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that serve, on one address; more than 1 need `REDIS_URL`."""
 
-    client_token_secret: types.TokenSecrets = NOT_SET
+    client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
     """Signs browser tokens; comma-separated: the first signs, all verify."""
     client_token_ttl_s: Annotated[int, Field(ge=1, le=types.YEAR_S)] = 900
     """Longest life of a browser token, in seconds."""
-    allow_anonymous: bool = False
-    """Serve callers without a key."""
-    client_keys: types.ClientKeys = NOT_SET
+    allow_anonymous: bool = Field(False, description="Serve callers without a key.")
+    client_keys: Annotated[SecretStr, checked(types.parse_client_keys)] = NOT_SET
     """Who may search: `name:key`, comma-separated."""
     allowed_hosts: types.Hosts = ()
     """Comma-separated names that `Host` may have; empty: any, or local ones if anonymous."""
@@ -185,17 +163,15 @@ class Settings(BaseSettings):
     """Comma-separated origins whose pages may search, or `*`."""
     rate_limit: Annotated[str, Field(pattern=types.RATE)] = "60/minute"
     """Requests a caller may make; 0: any number."""
-    capacity: Count = 200
-    """Most searches under way at once."""
-    capacity_wait_s: Seconds = 1
-    """Longest wait for a free place."""
+    capacity: Count = Field(200, description="Most searches under way at once.")
+    capacity_wait_s: Seconds = Field(1, description="Longest wait for a free place.")
     budget_client_cny_per_day: Money = Decimal(0)
     """Most that one client may spend in a UTC day, in CNY."""
     budget_total_cny_per_day: Money = Decimal(0)
     """Most that all together may spend in a UTC day, in CNY."""
     tools_allowed: Words = ("image_search",)
     """Comma-separated tools that `/v1` callers may name."""
-    prices: types.Prices = ""
+    prices: Annotated[str, checked(types.parse_prices)] = ""
     """Prices in JSON, over the built-in table."""
     cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
     """CNY for one USD, for built-in prices that are in USD."""
@@ -226,7 +202,6 @@ class Settings(BaseSettings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that callers may name."""
         return self.allowed_models or IMAGE_SEARCH_MODELS
 
     @property
@@ -240,7 +215,6 @@ class Settings(BaseSettings):
 
     @property
     def client_key_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Names and keys of the clients."""
         return types.parse_client_keys(self.client_keys.get_secret_value())
 
     @property
@@ -256,7 +230,6 @@ class Settings(BaseSettings):
 
     @property
     def price_table(self) -> types.PriceTable:
-        """What `PRICES` puts over the built-in table."""
         return types.parse_prices(self.prices)
 
 
@@ -265,11 +238,7 @@ SECRETS = [name for name, field in Settings.model_fields.items() if field.annota
 
 
 def load(**values: Any) -> Settings:
-    """Read the settings; `values` win over the environment.
-
-    Raises:
-        SettingsError: One line for each bad value, which names the variable.
-    """
+    """Read the settings, `values` first; `SettingsError` has a line for each bad variable."""
     wrong: dict[str, str] = {}
     try:
         settings = Settings(**(_from_files(values, wrong) | values))

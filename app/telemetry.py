@@ -28,8 +28,7 @@ FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
 SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
 """Up to the documented limit of an upstream answer, 300 s, and a margin."""
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the folder in which several processes keep their metrics."""
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # Variable: where several processes keep metrics.
 REFRESH_S = 1
 
 REFUSALS = (CallerError, Overloaded, Draining)
@@ -38,12 +37,9 @@ REFUSALS = (CallerError, Overloaded, Draining)
 QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
-LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048
-"""Of the log: at most 16 MiB wait to be written."""
-REST_S = 0.02
-"""Pause of the thread that writes: waking it up for each line takes the event loop's time."""
-LAST_LINES_S = 1
-"""How long the last lines may take at the end of the process."""
+LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
+REST_S = 0.02  # Of the thread that writes: to wake it for each line takes the event loop's time.
+LAST_LINES_S = 1  # How long the last lines may take at the end of the process.
 
 dropped = Counter(
     "imagesearch_log_dropped_total", "Log lines dropped, as nobody read them.", registry=None
@@ -143,7 +139,6 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, event, context, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without a line feed."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {
             "time": time.replace("+00:00", "Z"),
@@ -200,8 +195,7 @@ def _shortened(text: str, most_bytes: int) -> str:
 class LogQueue(logging.Handler):
     """Formats lines where they are logged, whose context they need; a thread writes them to stdout.
 
-    A pipe that nobody reads must not stop the event loop: what finds the queue full is dropped and
-    counted.
+    A pipe that nobody reads must not stop the event loop: what finds the queue full is dropped.
     """
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -212,7 +206,6 @@ class LogQueue(logging.Handler):
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a line, or drop it: nobody waits."""
         try:
             self._lines.put_nowait(_utf8(_shortened(self.format(record), LINE_MAX_BYTES)))
         except Full:
@@ -250,10 +243,7 @@ def configure_logging(*, level: str, as_json: bool) -> LogQueue:
 
 
 def keep_queries_out() -> None:
-    """Have uvicorn log paths without queries, where its logging is not configured by us.
-
-    The query of a stream by GET may hold a token.
-    """
+    """Keep queries, which may hold a token, out of logs that uvicorn's own command configures."""
 
     def without_queries(record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):

@@ -31,8 +31,7 @@ if TYPE_CHECKING:  # Of the extra `otel`.
 
 logger = logging.getLogger(__name__)
 
-Scope = MutableMapping[str, Any]
-"""ASGI's, of a request."""
+Scope = MutableMapping[str, Any]  # ASGI's, of a request.
 Known = Mapping[str, AttributeValue | None]
 """Attributes by name; `None` where one is not known. Set at once: each call takes a lock."""
 
@@ -45,10 +44,8 @@ FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
-TIMEOUT_S = 3
-"""Longest export, repetitions included, unless the environment says otherwise."""
-STOP_S = 1
-"""How long the last spans may take at the end of the process."""
+TIMEOUT_S = 3  # Longest export, repetitions included, unless the environment says otherwise.
+STOP_S = 1  # How long the last spans may take at the end of the process.
 
 
 class Parent(NamedTuple):
@@ -58,7 +55,6 @@ class Parent(NamedTuple):
     span: Span
 
     def begin(self, name: str, kind: SpanKind, attributes: Known) -> Span:
-        """A span under this one."""
         context = trace.set_span_in_context(self.span)
         return self.tracer.start_span(name, context, kind, _known(attributes))
 
@@ -127,7 +123,6 @@ class CallSpan:
         self._span = call.span
 
     def first_event(self) -> None:
-        """The first event has come."""
         elapsed_s = time.monotonic() - self._began_at
         self._span.set_attribute("gen_ai.response.time_to_first_chunk", elapsed_s)
 
@@ -169,8 +164,7 @@ def exporting(tracing: Tracing, version: str) -> Iterator[None]:
     for name, value in dotenv_variables().items():
         if name.startswith("otel_") and value:
             os.environ.setdefault(name.upper(), value)
-    provider = _exporter(version) if any(map(os.environ.get, ENDPOINTS)) else None
-    if provider is None:
+    if not any(map(os.environ.get, ENDPOINTS)) or not (provider := _exporter(version)):
         yield
         return
     tracing.tracer = provider.get_tracer(NAME, version)

@@ -2,7 +2,7 @@
 
 import multiprocessing
 from secrets import compare_digest
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
@@ -14,7 +14,7 @@ from app.api.dependencies import Credentials
 from app.api.openapi import answer, refusals
 from app.api.service import get_service
 from app.errors import Unauthorized
-from app.results import WHEN_KNOWN, ApiModel
+from app.results import ApiModel, WhenKnown
 
 RETRY_AFTER_S = "5"  # By then another replica, or the new process, answers.
 
@@ -30,7 +30,7 @@ class Health(ApiModel):
 
     status: Status
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""
-    note: Annotated[str | None, WHEN_KNOWN] = None
+    note: WhenKnown[str] = None
     """What breaks as this process is run, where something does."""
 
 
