@@ -1,4 +1,4 @@
-"""What may still be spent today, by each client and by all together, by UTC day.
+"""What may still be spent today (UTC), by each client and by all together.
 
 A search's estimate is reserved when it is admitted, and its cost replaces that when it ends. Both
 belong to the day of admission. Accounts are kept in memory; where there are replicas, in Redis.
@@ -6,7 +6,7 @@ belong to the day of admission. Accounts are kept in memory; where there are rep
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
@@ -24,8 +24,7 @@ DAYS_KEPT = 3  # So that a clock that jumps and comes back finds its day as it w
 NOTHING = Decimal(0)
 ALL = ""  # The account of all clients together; no client has this name.
 
-Settle = Callable[[Decimal], None]
-"""Spends this in place of what was reserved, be it more or less. Called once."""
+Settle = Callable[[Decimal], None]  # Spends this in place of what was reserved. Called once.
 
 
 @dataclass(slots=True)
@@ -67,8 +66,7 @@ class Budget:
     def __init__(self, settings: Settings) -> None:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
-        self.limited = bool(self._per_client or self._total)
-        """Whether any budget is set."""
+        self.limited = bool(self._per_client or self._total)  # Whether any budget is set.
         self._days: dict[int, defaultdict[str, Account]] = {}
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
@@ -123,9 +121,8 @@ class SharedBudget(Budget):
         amount = units(estimate.amount or NOTHING)
         limits = (units(self._per_client), units(self._total))
         known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
-        text = json_bytes(known).decode()
+        args = (run_id, client, amount, *limits, text := json_bytes(known).decode())
         try:
-            args = (run_id, client, amount, *limits, text)
             verdict, *wait_s = await self._link.script("reserve", *args)
         except Away as exc:
             if self.limited:
@@ -149,10 +146,7 @@ class SharedBudget(Budget):
             found = await self._link.pipeline(*(("HMGET", name, *fields) for name in names))
         except Away as exc:
             raise Overloaded(AWAY) from exc
-        rows = ([int(value or 0) for value in row] for row in found)
-        mine, total = (
-            Account(_money(spent), _money(reserved), searches) for spent, reserved, searches in rows
-        )
+        mine, total = map(_account, found)
         return datetime.fromtimestamp(int(now_s), UTC).date(), mine, total
 
 
@@ -161,5 +155,6 @@ def units(money: Decimal) -> int:
     return int((money * UNITS_PER_CNY).to_integral_value(ROUND_CEILING))
 
 
-def _money(amount: int) -> Decimal:
-    return max(NOTHING, Decimal(amount) / UNITS_PER_CNY)
+def _account(row: Iterable[bytes | None]) -> Account:
+    spent, reserved, searches = (max(0, int(value or 0)) for value in row)
+    return Account(Decimal(spent) / UNITS_PER_CNY, Decimal(reserved) / UNITS_PER_CNY, searches)

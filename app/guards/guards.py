@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.store import Link
 from app.telemetry import Metrics
 
+NO_PLACE = "All places are taken; try again shortly."
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
 UNLIMITED = 1_000_000_000
 
@@ -29,8 +30,7 @@ UNLIMITED = 1_000_000_000
 class Permit:
     """One admitted search."""
 
-    cost: Cost | None = None
-    """What is charged when it ends: noted by its run, and `None` without a price."""
+    cost: Cost | None = None  # Charged when it ends: noted by its run, `None` without a price.
 
 
 class Guards:
@@ -66,8 +66,7 @@ class Guards:
             async with asyncio.timeout(wait_s if self._places.locked() else None):
                 await self._places.acquire()
         except TimeoutError:
-            detail = "All places are taken; try again shortly."
-            raise Overloaded(detail, retry_after_s=max(1, math.ceil(wait_s))) from None
+            raise Overloaded(NO_PLACE, retry_after_s=math.ceil(wait_s)) from None
         try:
             yield
         finally:

@@ -43,8 +43,7 @@ TOOL_FEES = {
 }
 """CNY per 1,000 calls of `image_search`: mainland and global deployments, then the international
 one. From the vendor's page of the tool, read on 2026-11-22."""
-SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")
-"""The date at the end of a snapshot's name; a snapshot costs what its series costs."""
+SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")  # A snapshot costs what its series costs.
 
 
 @dataclass(frozen=True, slots=True)

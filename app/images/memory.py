@@ -1,14 +1,11 @@
-"""One budget for the bytes of bodies being received and of images in work.
-
-Used in the event loop's thread. Nobody waits inside it: what does not fit is refused.
-"""
+"""One budget for the bytes of bodies being received and of images in work; nobody waits in it."""
 
 import asyncio
 from contextlib import AbstractContextManager
 
 from app.errors import ImageTooLarge, Overloaded
 
-RETRY_AFTER_S, WAITING_S = 1, 5.0  # So long a caller who was refused counts as one who waits.
+WAITING_S = 5.0  # So long a caller who was refused counts as one who waits.
 
 
 class MemoryBudget:
@@ -39,8 +36,7 @@ class MemoryBudget:
         fits &= alone or self._used_by.get(caller, 0) + n_bytes <= most // 2
         self._waiting_until = others if fits else others | {caller: now + WAITING_S}
         if most and not fits:
-            detail = "Too many images are being uploaded right now."
-            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+            raise Overloaded("Too many images are being uploaded right now.", retry_after_s=1)
 
     def count(self, caller: str, n_bytes: int) -> None:
         """Count `n_bytes` more for a caller, or less where negative."""

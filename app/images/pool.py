@@ -30,8 +30,7 @@ ENVIRONMENT = {
 }
 MAX_ANSWER_BYTES = 1 << 24
 QUEUE_MAX, QUEUE_WAIT_S, START_S, RESTART_WAIT_S = 256, 30, 20, 1
-FAILURES = (TimeoutError, OSError, EOFError, ValueError)
-"""What a worker's death, or nonsense from it, is seen as."""
+FAILURES = (TimeoutError, OSError, EOFError, ValueError)  # A worker's death, or nonsense from it.
 TOO_COMPLEX = "Decoding this image takes more memory or time than an image may; send it smaller."
 BUSY = "Too many images are waiting to be decoded."
 
@@ -154,10 +153,7 @@ class Pool:
             self._keepers.append(asyncio.create_task(self._keep(worker)))
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
-        """Return what a worker makes of a picture.
-
-        Raises `ImageTooComplex` when that takes too much memory or time, `Overloaded`, `Draining`.
-        """
+        """What a worker makes of a picture; raises `ImageTooComplex`, `Overloaded`, `Draining`."""
         worker = await self._borrow(caller)
         try:
             with self._busy.track_inprogress():

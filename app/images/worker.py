@@ -14,10 +14,9 @@ from pathlib import Path
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-NICENESS, ALARM_AFTER_S = 5, 2
-"""The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
-PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}
-"""It goes first when the container's memory is gone; the niceness of its session (sched(7))."""
+NICENESS = 5  # The event loop goes first.
+ALARM_AFTER_S = 2  # The alarm comes after the service's own deadline, should the service hang.
+PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}  # First to be killed; see sched(7).
 
 
 def main() -> None:

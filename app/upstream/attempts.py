@@ -27,10 +27,8 @@ CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
 class CallDeadlines:
     """The deadlines of one attempt, which begins now; `with deadlines:` bounds the wait inside.
 
-    One timer serves them all, and is moved only to an earlier time or when it fires: an
-    `asyncio.timeout` around each read takes 8 µs an event against 1.
-
-    Raises `UpstreamTimeout` at the end of the block, if the wait was too long; it names the phase.
+    The block raises `UpstreamTimeout`, which names the phase. One timer serves them all, and is
+    moved only to an earlier time or when it fires: `asyncio.timeout` takes 8 µs an event against 1.
     """
 
     def __init__(self, settings: Settings, *, streamed: bool) -> None:
@@ -94,10 +92,7 @@ class Attempts:
 
     @contextmanager
     def attempt(self, *, streamed: bool) -> Iterator[CallDeadlines]:
-        """Around one attempt: counts it, if its request was written, and logs its failure.
-
-        Unless it is `streamed`, nothing is heard until the answer is complete.
-        """
+        """Around one attempt: counts it, if its request was written, and logs its failure."""
         self._number += 1
         self.call.written = refused = False
         result, deadlines = "internal", CallDeadlines(self._settings, streamed=streamed)

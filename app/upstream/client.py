@@ -22,8 +22,6 @@ from app.upstream.transport import KEEPALIVE_S, Transport
 WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
 REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
 STREAM, JSON = "text/event-stream", "application/json"
-UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.WriteError)
-"""After these, the request was not fully written."""
 
 
 class UpstreamClient:
@@ -45,7 +43,6 @@ class UpstreamClient:
         self._http = httpx.AsyncClient(
             transport=_transport(settings),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
             trust_env=False,
         )
 
@@ -58,9 +55,8 @@ class UpstreamClient:
     ) -> AsyncGenerator[list[Event], None]:
         """Yield the upstream's events, those that arrived together at once.
 
-        Returns after a `response.completed` or `response.incomplete`; every other end raises a
-        `ServiceError`, after the events before it. The payload, the parts of a JSON text, is
-        emptied at the first event: an answer takes a minute, and images are large.
+        Raises a `ServiceError` for every end but `response.completed` and `response.incomplete`.
+        The payload, parts of a JSON text, is emptied at the first event: images are large.
         """
         attempts = Attempts(call, self._settings, self._metrics)
         max_event_bytes = self._settings.upstream_max_event_bytes
@@ -214,9 +210,9 @@ def _unanswered(exc: httpx.TransportError, *, written: bool) -> ServiceError:
         return timed_out("connect", billed="no")
     if isinstance(exc, httpx.RemoteProtocolError) and written:
         return errors.UpstreamProtocol("The upstream's answer is not HTTP.")
-    unsent = isinstance(exc, UNSENT) or not written
+    unsent = isinstance(exc, httpx.ConnectError | httpx.ProxyError | httpx.WriteError)
     detail = "The connection to the upstream failed before it answered."
-    return errors.UpstreamUnavailable(detail, billed="no" if unsent else "maybe")
+    return errors.UpstreamUnavailable(detail, billed="maybe" if written and not unsent else "no")
 
 
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:

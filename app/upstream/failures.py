@@ -20,17 +20,15 @@ from app.upstream.sse import Decoder
 FAILED = "response.failed"
 HTTP_OK, HTTP_REDIRECTS, HTTP_NOT_FOUND = 200, 300, 404
 PARTIAL_HEADER = "x-dashscope-partialresponse"
-BODY_MEMBERS = frozenset({"output", "data", "deleted"})
-"""Every response, list of items and confirmation of a deletion has one of them."""
+BODY_MEMBERS = {"output", "data", "deleted"}  # Of a response, a list of items, a deletion.
 MESSAGE_MAX_CHARS = 500  # Enough for every documented one; bounds a log line and a problem body.
 RETRY_AFTER_MAX_S = 3600  # A throttled account recovers within a minute; longer is a mistake.
+# `<429> InternalError.Algo: …`, `[400] missing_required_parameter: …`.
 EMBEDDED = re.compile(r"\s*(?:<(\d{3})>|\[(\d{3})\])\s*(?:([A-Za-z_][\w.]*)\s*:)?")
-"""`<429> InternalError.Algo: …`, `[400] missing_required_parameter: …`."""
 DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w=-]+)*,[\w+/=%-]*")
 URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*")
 
-Headers = Mapping[str, str]
-"""Header values by lower-case name, or by any name where the mapping ignores case."""
+Headers = Mapping[str, str]  # By lower-case name, or by any name where it ignores case.
 
 
 def failure_in_response(

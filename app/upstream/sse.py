@@ -13,12 +13,10 @@ from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
 HTTP_STATUS = re.compile(rb":HTTP_STATUS/(\d{3})")
-USUAL_BLOCK = re.compile(
+USUAL_BLOCK = re.compile(  # Nearly every block of DashScope's; the others are read by line.
     rb"(?:id:[^\n]*\n)?event: ?([\w.]+)\n(?::HTTP_STATUS/(\d{3})\n)?data: ?([^\n]*)\n\n"
 )
-"""Nearly every block that DashScope sends; read at once, the others line by line."""
-FIELDS = (b":", b"data", b"event", b"id", b"retry")
-"""How an event stream begins, unlike a page or a JSON body."""
+FIELDS = (b":", b"data", b"event", b"id", b"retry")  # How an event stream begins, unlike a page.
 
 
 class EventTooLarge(Exception):
