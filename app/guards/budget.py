@@ -118,10 +118,9 @@ class SharedBudget(Budget):
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:
         """Reserve money for a run, whose end settles it; `Overloaded` if budgets are not known."""
         claim = self._link.claims[run_id]
-        amount = units(estimate.amount or NOTHING)
-        limits = (units(self._per_client), units(self._total))
+        amount, limits = units(estimate.amount or NOTHING), (self._per_client, self._total)
         known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
-        args = (run_id, client, amount, *limits, text := json_bytes(known).decode())
+        args = (run_id, client, amount, *map(units, limits), text := json_bytes(known).decode())
         try:
             verdict, *wait_s = await self._link.script("reserve", *args)
         except Away as exc:

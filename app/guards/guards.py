@@ -1,7 +1,4 @@
-"""All guards of one service, and the admission of a search through them.
-
-An admitted search holds a place and reserved money until it ends; then its cost is settled.
-"""
+"""All guards of one service, and the admission of a search through them."""
 
 import asyncio
 import math
@@ -76,8 +73,7 @@ class Guards:
     async def admit(self, client: Client, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
         """Hold a place and reserved money while a search runs; its `cost` is settled at the end.
 
-        Raises `Overloaded` and `BudgetExceeded`; `ModelNotAllowed` where a budget is set and the
-        model's price is not known.
+        Raises `Overloaded`, `BudgetExceeded`; `ModelNotAllowed` without a price for the budget.
         """
         if estimate.amount is None and self.budget.limited:
             raise ModelNotAllowed(NO_PRICE)

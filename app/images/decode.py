@@ -30,10 +30,7 @@ SRGB = ImageCms.createProfile("sRGB")
 
 
 def prepare(file: bytes, max_pixels: int, max_side: int) -> tuple[Code, bytes]:
-    """Return the answer: a JPEG file, or that its size is refused; 0 is no limit.
-
-    Raises `MemoryError`, or anything for a damaged picture.
-    """
+    """A JPEG file, or that its size is refused; raises `MemoryError`, or anything for damage."""
     # Pillow refuses twice as many when it opens a file, WebP before it allocates them.
     Image.MAX_IMAGE_PIXELS = math.ceil(max_pixels / 2) or None
     try:

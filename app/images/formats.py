@@ -1,8 +1,7 @@
 """What a file is, by its bytes alone: its format, and which parts of it are the picture.
 
-Its name and declared type are not asked, and nothing is decoded. A JPEG or PNG that is whole and
-plain goes upstream as its parts: pixels untouched, all about the sender cut out. Scans, segments
-and chunks are counted, since a decoder pays for each.
+Nothing is decoded. A JPEG or PNG that is whole and plain goes upstream as its parts: pixels
+untouched, all about the sender cut out. Scans, segments and chunks are counted: each costs time.
 """
 
 import contextlib
@@ -82,23 +81,15 @@ def sniff(file: memoryview) -> str:
 
 @dataclass(slots=True)
 class Stripped:
-    """What the walk along a file found: the parts that are its picture, and the size in pixels.
-
-    `plain`: every decoder shows them alike. The file is whole, upright, in sRGB, of 8 bits a
-    sample, and a JPEG has one or three components.
-    """
+    """What the walk along a file found: the parts that are its picture, and the size in pixels."""
 
     parts: list[memoryview]
     size: tuple[int, int] = (0, 0)
-    plain: bool = True
+    plain: bool = True  # Whole, upright, in sRGB, of 8 bits: every decoder shows them alike.
 
 
 def strip_jpeg(file: memoryview) -> Stripped:
-    """Walk along a JPEG's segments (ITU-T T.81 Annex B).
-
-    Raises `ImageUnreadable` where it is damaged, or a scan ends at a marker that does not belong
-    there; `ImageTooComplex` for more segments or scans than any encoder writes.
-    """
+    """Walk along a JPEG's segments (ITU-T T.81 Annex B); `ImageUnreadable`, `ImageTooComplex`."""
     found, marker, scans = Stripped([file[:2]]), 0, 0
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]
@@ -153,10 +144,7 @@ def _next_marker(file: memoryview, at: int) -> int:
 
 
 def strip_png(file: memoryview) -> Stripped | None:
-    """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge.
-
-    Raises `ImageUnreadable` where it is cut off, `ImageTooComplex` for too many chunks.
-    """
+    """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge."""
     if file[: len(PNG_HEAD)] != PNG_HEAD:
         return None
     found, at, has_pixels = Stripped([file[:8]]), 8, False
@@ -183,10 +171,7 @@ def strip_png(file: memoryview) -> Stripped | None:
 
 
 def check_boxes(file: memoryview) -> None:
-    """Raise `ImageUnreadable` if a HEIC or AVIF is cut off, by its boxes (ISO/IEC 14496-12 §4.2).
-
-    Decoders fill in missing tiles, so half a photo would pass for a whole one.
-    """
+    """Refuse a cut HEIC or AVIF (ISO/IEC 14496-12 §4.2), whose missing tiles decoders fill in."""
     at = 0
     for _ in range(PARTS_MAX):
         if at == len(file):

@@ -28,10 +28,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # As a last label: an IPv4 address 
 
 
 def check_url(url: str) -> ImageInput:
-    """Return an `http(s)` URL with a lower-case ASCII host, no default port and no fragment.
-
-    Raises `ImageUrlInvalid` with the one rule that it breaks; the URL itself is not repeated.
-    """
+    """The URL with an ASCII host, no default port, no fragment; or raise `ImageUrlInvalid`."""
     url = url.strip(BLANKS)
     _refuse("\\" in url[:MAX_CHARS], "contains a backslash")
     if not (parts := _PARTS.match(url[:MAX_CHARS])):

@@ -2,8 +2,7 @@
 
 DashScope reports one failure in many ways: an HTTP status with a flat or an OpenAI-shaped body, a
 body with `status: "failed"` under HTTP 200, a `response.failed` event, a flat `error` event; and a
-message may begin with the status that is meant: `<429> …`, `[400] …`. All are read into one
-`Failure`, which `error_table` classifies.
+message may begin with the status that is meant: `<429> …`, `[400] …`.
 """
 
 import re
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from app import errors
-from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol
+from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol, UpstreamReport
 from app.models import well_formed
 from app.upstream.error_table import EARLIER_RESPONSE, Failure, classify
 from app.upstream.lenient import Json, as_object, parse_object
@@ -92,8 +91,7 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     codes = (code, (embedded[3] or "") if embedded else "")
     request_id = _word("request_id", content, inner) or headers.get("x-request-id")
     error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
-    known = (status, code or None, _shown(message) or None, request_id)
-    error.upstream = errors.UpstreamReport(*known)
+    error.upstream = UpstreamReport(status, code or None, _shown(message) or None, request_id)
     error.retry_after_s = _retry_after_s(headers)
     return error
 

@@ -9,6 +9,7 @@ Deliberate differences from the standard:
 """
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
@@ -19,20 +20,19 @@ USUAL_BLOCK = re.compile(  # Nearly every block of DashScope's; the others are r
 FIELDS = (b":", b"data", b"event", b"id", b"retry")  # How an event stream begins, unlike a page.
 
 
-class EventTooLarge(Exception):
-    """An event exceeds the limit. `before` are the frames that ended before it."""
-
-    def __init__(self, before: "list[Frame]") -> None:
-        super().__init__("event over the size limit")
-        self.before = before
-
-
 class Frame(NamedTuple):
     """One event: its name ("" without one), its data, and its status comment if it has one."""
 
     name: str
     data: bytes
     http_status: int | None = None
+
+
+@dataclass(eq=False)
+class EventTooLarge(Exception):
+    """An event exceeds the limit."""
+
+    before: list[Frame]  # Those that ended before it.
 
 
 class Decoder:

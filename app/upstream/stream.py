@@ -66,17 +66,14 @@ class EventStreamReader:
             if self.over:
                 break
             data = redacted(content, self._secret)
-            plain = name.startswith(RESPONSE) and name.isprintable() and data
-            if plain and name not in TERMINAL_EVENTS:
-                event: Event | None = Event(name, data)
-            else:
-                event = self._read_unusual(name, data, http_status)
+            usual = name.startswith(RESPONSE) and name.isprintable() and name not in TERMINAL_EVENTS
+            event = Event(name, data) if usual and data else self._unusual(name, data, http_status)
             if event:
                 events.append(event)
                 self._started = True
         return events
 
-    def _read_unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:
+    def _unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:
         """The event of a frame that may end the answer, or be none."""
         if data.strip() in NOTHING:
             return None
