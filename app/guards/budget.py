@@ -57,11 +57,7 @@ def exceeded(whose: str, retry_after_s: int) -> ServiceError:
 
 
 class Budget:
-    """Budgets in CNY per UTC day; 0 is no limit.
-
-    Nothing is awaited between the look at an account and the reservation, so callers in parallel
-    overspend only by what searches cost above their reservations.
-    """
+    """Budgets in CNY per UTC day; 0 is no limit."""
 
     def __init__(self, settings: Settings) -> None:
         self._per_client = settings.budget_client_cny_per_day
@@ -71,6 +67,7 @@ class Budget:
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
         """Reserve money for a search; `BudgetExceeded` says how long it is to UTC midnight."""
+        # Nothing is awaited here, so that callers in parallel cannot reserve the same money.
         today, amount = self._today(), estimate.amount or NOTHING
         for name, budget in ((client, self._per_client), (ALL, self._total)):
             left = today[name].left(budget)
@@ -139,7 +136,7 @@ class SharedBudget(Budget):
     async def _accounts(self, client: str) -> tuple[date, Account, Account]:
         """As Redis has them; `Overloaded` if it does not answer."""
         try:
-            ((now_s, _),) = await self._link.pipeline(("TIME",))
+            now_s, _ = await self._link.call("TIME")
             names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
             fields = ("spent", "reserved", "searches")
             found = await self._link.pipeline(*(("HMGET", name, *fields) for name in names))

@@ -45,7 +45,7 @@ class Ownership:
         if self._link and len(response_id) <= ID_MAX_CHARS and not self._find(response_id):
             key = f"isp:resp:{response_id}"
             try:
-                ((name, tokens),) = await self._link.pipeline(("HMGET", key, "owner", "tokens"))
+                name, tokens = await self._link.call("HMGET", key, "owner", "tokens")
             except Away as exc:
                 detail = "Redis, which keeps the owners of responses, does not answer."
                 raise Overloaded(detail) from exc

@@ -9,10 +9,7 @@ WAITING_S = 5.0  # So long a caller who was refused counts as one who waits.
 
 
 class MemoryBudget:
-    """A bounded total of bytes; `max_bytes=0` only counts.
-
-    No caller gets more than half of it while others hold some, or were refused just now.
-    """
+    """A bounded total of bytes, shared fairly; `max_bytes=0` only counts."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -29,6 +26,7 @@ class MemoryBudget:
 
     def check(self, caller: str, n_bytes: int) -> None:
         """Raise `Overloaded` if a caller may not have `n_bytes` more now, and so has to wait."""
+        # No more than half of it while others hold some, or were refused just now.
         now, most = asyncio.get_running_loop().time(), self.max_bytes
         others = {who: t for who, t in self._waiting_until.items() if t > now and who != caller}
         alone = others.keys() | self._used_by.keys() <= {caller}

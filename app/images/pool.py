@@ -84,10 +84,7 @@ class Worker:
 
 
 class FairQueue(Generic[T]):
-    """What is free, and who waits for it, in rounds: a caller has one turn in each.
-
-    At most `max_waiting` wait, and no caller has more than half of these places.
-    """
+    """What is free, and who waits for it, in rounds: a caller has one turn in each."""
 
     def __init__(self, max_waiting: int) -> None:
         self.free: list[T] = []
@@ -99,6 +96,7 @@ class FairQueue(Generic[T]):
         if self.free:  # Then nobody waits.
             return self.free.pop()
         own = [number for number, name, _ in self._waiting if name == caller]
+        # No caller has more than half of the places to wait in.
         if len(self._waiting) >= self._max or len(own) >= self._max // 2:
             raise Overloaded(BUSY)
         given: asyncio.Future[T] = asyncio.get_running_loop().create_future()

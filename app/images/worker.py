@@ -58,10 +58,8 @@ def restrict(memory_bytes: int) -> None:
 
 
 def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
-    """Let SIGIO end this process when the service goes, and SIGALRM when the time is up.
-
-    Both do so by their default action, in the middle of C code too. Off while requests may come.
-    """
+    """Let SIGIO end this process when the service goes, and SIGALRM when the time is up."""
+    # By their default action, in the middle of C code too. Off while requests may come.
     flags = fcntl.fcntl(0, fcntl.F_GETFL)
     fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
     signal.alarm(timeout_s + ALARM_AFTER_S if timeout_s else 0)

@@ -65,10 +65,7 @@ class AnswerBuilder:
         error: results.Problem | None = None,
         cost: results.Cost | None = None,
     ) -> SearchResult:
-        """The answer so far, or as it ended; a `completed` one has the status of its last event.
-
-        The text is the last message of the terminal event, else that of the deltas in `events`.
-        """
+        """The answer so far, or as it ended; a `completed` one has the status of its last event."""
         if status == "completed":
             status = self._status or status
         text = _text_so_far(events) if self._text is None else self._text
@@ -122,9 +119,8 @@ class AnswerBuilder:
 
 def phase(event: Event) -> Phase | None:
     """The phase that an event begins; `None` if it begins none."""
-    if event.type != ITEM_ADDED or not (found := ITEM_TYPE.search(event.data)):
-        return None
-    return PHASES.get(found[1], "searching")
+    found = ITEM_TYPE.search(event.data) if event.type == ITEM_ADDED else None
+    return PHASES.get(found[1], "searching") if found else None
 
 
 def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:

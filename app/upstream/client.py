@@ -54,7 +54,6 @@ class UpstreamClient:
         """Yield the upstream's events, those that arrived together at once.
 
         Raises a `ServiceError` for every end but `response.completed` and `response.incomplete`.
-        The payload, parts of a JSON text, is emptied at the first event: images are large.
         """
         attempts = Attempts(call, self._settings, self._metrics)
         max_event_bytes = self._settings.upstream_max_event_bytes
@@ -66,7 +65,7 @@ class UpstreamClient:
                         while not reader.over:
                             if events := await _next_events(reader, chunks, deadlines):
                                 if payload:
-                                    payload.clear()
+                                    payload.clear()  # Images are large.
                                     deadlines.first_event()
                                 yield events
                     if reader.error:

@@ -20,14 +20,11 @@ HIDDEN = b"***"
 
 
 class EventStreamReader:
-    """Feed it chunks until it is `over`; at the end of the bytes, `end()` it.
-
-    Then `error` says why the answer failed; without one, its terminal event has come.
-    """
+    """Feed it chunks until it is `over`; at the end of the bytes, `end()` it."""
 
     def __init__(self, headers: Headers, secret: bytes, max_event_bytes: int) -> None:
         self.over = False
-        self.error: ServiceError | None = None
+        self.error: ServiceError | None = None  # Else it is over by a terminal event.
         self._headers, self._secret = headers, secret
         self._decoder = Decoder(max_event_bytes)
         self._started = False
