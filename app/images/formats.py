@@ -51,7 +51,7 @@ SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")  # As profiles of versions 2 and 4 call th
 
 EOI, SOS, APP0, APP1, APP2, APP14 = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PLAIN = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, SOS, EOI}  # Of Huffman codes, and restarts.
+PLAIN = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, SOS, EOI}  # Huffman frames and tables, restarts.
 COLOUR_MODELS = {(APP0, b"JFIF\0", 14), (APP14, b"Adobe", 12)}  # Segments that tell YCbCr from RGB.
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """In a scan FF 00 is data, FF D0 to FF D7 are restarts, FF FF is filling (T.81 §B.1.1.2)."""
@@ -89,7 +89,7 @@ class Stripped:
 
 
 def strip_jpeg(file: memoryview) -> Stripped:
-    """Walk along a JPEG's segments (ITU-T T.81 Annex B); `ImageUnreadable`, `ImageTooComplex`."""
+    """Walk a JPEG's segments (T.81 Annex B), or raise `ImageUnreadable` or `ImageTooComplex`."""
     found, marker, scans = Stripped([file[:2]]), 0, 0
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]

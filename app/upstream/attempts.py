@@ -119,10 +119,9 @@ class Attempts:
         if last or late or error.billed == "maybe" or not unserved:
             raise error
         self._metrics.upstream_retries.labels(error.code).inc()
-        _log("upstream call is retried", error, attempt=self._number, wait_s=wait_s)
-        self.call.span.add_event(
-            "retry", {"error.type": error.code, "attempt": self._number, "wait_s": wait_s}
-        )
+        known = {"attempt": self._number, "wait_s": wait_s}
+        _log("upstream call is retried", error, **known)
+        self.call.span.add_event("retry", {"error.type": error.code, **known})
         await asyncio.sleep(wait_s)
 
 
