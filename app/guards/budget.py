@@ -1,4 +1,4 @@
-"""What may still be spent today, by each client and by all together, by UTC day.
+"""What may still be spent today (UTC), by each client and by all together.
 
 A search's estimate is reserved when it is admitted, and its cost replaces that when it ends. Both
 belong to the day of admission. Accounts are kept in memory; where there are replicas, in Redis.
@@ -6,7 +6,7 @@ belong to the day of admission. Accounts are kept in memory; where there are rep
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
@@ -24,8 +24,7 @@ DAYS_KEPT = 3  # So that a clock that jumps and comes back finds its day as it w
 NOTHING = Decimal(0)
 ALL = ""  # The account of all clients together; no client has this name.
 
-Settle = Callable[[Decimal], None]
-"""Spends this in place of what was reserved, be it more or less. Called once."""
+Settle = Callable[[Decimal], None]  # Spends this in place of what was reserved. Called once.
 
 
 @dataclass(slots=True)
@@ -58,21 +57,17 @@ def exceeded(whose: str, retry_after_s: int) -> ServiceError:
 
 
 class Budget:
-    """Budgets in CNY per UTC day; 0 is no limit.
-
-    Nothing is awaited between the look at an account and the reservation, so callers in parallel
-    overspend only by what searches cost above their reservations.
-    """
+    """Budgets in CNY per UTC day; 0 is no limit."""
 
     def __init__(self, settings: Settings) -> None:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
-        self.limited = bool(self._per_client or self._total)
-        """Whether any budget is set."""
+        self.limited = bool(self._per_client or self._total)  # Whether any budget is set.
         self._days: dict[int, defaultdict[str, Account]] = {}
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
         """Reserve money for a search; `BudgetExceeded` says how long it is to UTC midnight."""
+        # Nothing is awaited here, so that callers in parallel cannot reserve the same money.
         today, amount = self._today(), estimate.amount or NOTHING
         for name, budget in ((client, self._per_client), (ALL, self._total)):
             left = today[name].left(budget)
@@ -120,12 +115,10 @@ class SharedBudget(Budget):
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:
         """Reserve money for a run, whose end settles it; `Overloaded` if budgets are not known."""
         claim = self._link.claims[run_id]
-        amount = units(estimate.amount or NOTHING)
-        limits = (units(self._per_client), units(self._total))
+        amount, limits = units(estimate.amount or NOTHING), (self._per_client, self._total)
         known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
-        text = json_bytes(known).decode()
+        args = (run_id, client, amount, *map(units, limits), text := json_bytes(known).decode())
         try:
-            args = (run_id, client, amount, *limits, text)
             verdict, *wait_s = await self._link.script("reserve", *args)
         except Away as exc:
             if self.limited:
@@ -143,16 +136,13 @@ class SharedBudget(Budget):
     async def _accounts(self, client: str) -> tuple[date, Account, Account]:
         """As Redis has them; `Overloaded` if it does not answer."""
         try:
-            ((now_s, _),) = await self._link.pipeline(("TIME",))
+            now_s, _ = await self._link.call("TIME")
             names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
             fields = ("spent", "reserved", "searches")
             found = await self._link.pipeline(*(("HMGET", name, *fields) for name in names))
         except Away as exc:
             raise Overloaded(AWAY) from exc
-        rows = ([int(value or 0) for value in row] for row in found)
-        mine, total = (
-            Account(_money(spent), _money(reserved), searches) for spent, reserved, searches in rows
-        )
+        mine, total = map(_account, found)
         return datetime.fromtimestamp(int(now_s), UTC).date(), mine, total
 
 
@@ -161,5 +151,6 @@ def units(money: Decimal) -> int:
     return int((money * UNITS_PER_CNY).to_integral_value(ROUND_CEILING))
 
 
-def _money(amount: int) -> Decimal:
-    return max(NOTHING, Decimal(amount) / UNITS_PER_CNY)
+def _account(row: Iterable[bytes | None]) -> Account:
+    spent, reserved, searches = (max(0, int(value or 0)) for value in row)
+    return Account(Decimal(spent) / UNITS_PER_CNY, Decimal(reserved) / UNITS_PER_CNY, searches)

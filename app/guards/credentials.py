@@ -24,8 +24,7 @@ from app.settings import Settings
 
 logger = logging.getLogger("app.guards")
 
-ALGORITHM = "HS256"
-"""The only one that is accepted, whatever a token's header says (RFC 8725 §3.1)."""
+ALGORITHM = "HS256"  # The only one accepted, whatever a token's header says (RFC 8725 §3.1).
 CLOCK_SKEW_S = 5  # How far the clock of a backend that makes its own tokens may be from ours.
 CLAIM_MAX_CHARS = 256
 CHECKS: Options = {"require": ["exp", "sub", "jti"], "verify_iat": False}
@@ -60,8 +59,7 @@ class Credentials:
         self._ttl_s = settings.client_token_ttl_s
         self._allow_anonymous = settings.allow_anonymous
         self._origins = frozenset(settings.cors_origins)
-        self.mints = bool(self._secrets)
-        """Whether browser tokens are made here."""
+        self.mints = bool(self._secrets)  # Whether browser tokens are made here.
 
     def replace_keys(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Accept these keys, given with their clients' names, and no others from now on."""
@@ -74,12 +72,10 @@ class Credentials:
     def identify(
         self, *, bearer: str | None, token: str | None, address: str, origin: str | None
     ) -> Identity:
-        """Say who calls.
+        """Say who calls; raises `Unauthorized`, or `OriginNotAllowed` for another page's token.
 
-        `bearer` is a client key or a browser token. `token` is from the URL, which is logged: never
-        a key. `origin` is the page that calls. Anonymous callers are told apart by `address`.
-
-        Raises `Unauthorized`, `TokenExpired`, or `OriginNotAllowed` for another page's token.
+        `bearer` is a client key or a browser token; `token` is from the URL, which is logged: never
+        a key. Anonymous callers are told apart by `address`.
         """
         if bearer is not None:
             try:
@@ -106,10 +102,7 @@ class Credentials:
         raise Forbidden("A browser token cannot do this; a client key is required.")
 
     def mint(self, client: Client, *, origin: str | None, ttl_s: int | None) -> Token:
-        """Make a token that acts for a client, on pages of `origin` (`None`: of any).
-
-        Raises `InvalidRequest` if the origin is none, or the life is too long.
-        """
+        """Make a token for a client, on pages of `origin` (`None`: any), or `InvalidRequest`."""
         if ttl_s is not None and not 1 <= ttl_s <= self._ttl_s:
             raise InvalidRequest.of("ttl_s", f"Must be 1 to {self._ttl_s} seconds.")
         expires_at = int(time.time()) + (ttl_s or self._ttl_s)

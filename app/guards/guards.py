@@ -1,7 +1,4 @@
-"""All guards of one service, and the admission of a search through them.
-
-An admitted search holds a place and reserved money until it ends; then its cost is settled.
-"""
+"""All guards of one service, and the admission of a search through them."""
 
 import asyncio
 import math
@@ -21,6 +18,7 @@ from app.settings import Settings
 from app.store import Link
 from app.telemetry import Metrics
 
+NO_PLACE = "All places are taken; try again shortly."
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
 UNLIMITED = 1_000_000_000
 
@@ -29,8 +27,7 @@ UNLIMITED = 1_000_000_000
 class Permit:
     """One admitted search."""
 
-    cost: Cost | None = None
-    """What is charged when it ends: noted by its run, and `None` without a price."""
+    cost: Cost | None = None  # Charged when it ends: noted by its run, `None` without a price.
 
 
 class Guards:
@@ -66,8 +63,7 @@ class Guards:
             async with asyncio.timeout(wait_s if self._places.locked() else None):
                 await self._places.acquire()
         except TimeoutError:
-            detail = "All places are taken; try again shortly."
-            raise Overloaded(detail, retry_after_s=max(1, math.ceil(wait_s))) from None
+            raise Overloaded(NO_PLACE, retry_after_s=math.ceil(wait_s)) from None
         try:
             yield
         finally:
@@ -77,8 +73,7 @@ class Guards:
     async def admit(self, client: Client, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
         """Hold a place and reserved money while a search runs; its `cost` is settled at the end.
 
-        Raises `Overloaded` and `BudgetExceeded`; `ModelNotAllowed` where a budget is set and the
-        model's price is not known.
+        Raises `Overloaded`, `BudgetExceeded`; `ModelNotAllowed` without a price for the budget.
         """
         if estimate.amount is None and self.budget.limited:
             raise ModelNotAllowed(NO_PRICE)

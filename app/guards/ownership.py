@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from app.errors import InvalidRequest, Overloaded
 from app.store import Away, Link
 
-ENTRIES_MAX = 200_000
-"""About 60 MB; beyond it the oldest are forgotten, and cannot be followed up any more."""
-ID_MAX_CHARS = 128
-"""As long as a request's `previous_response_id` may be; documented ids have some 40."""
+ENTRIES_MAX = 200_000  # About 60 MB; beyond it the oldest cannot be followed up any more.
+ID_MAX_CHARS = 128  # The bound of a request's `previous_response_id`; documented ids have some 40.
 FOREVER_S = 3_153_600_000
 
 
@@ -47,7 +45,7 @@ class Ownership:
         if self._link and len(response_id) <= ID_MAX_CHARS and not self._find(response_id):
             key = f"isp:resp:{response_id}"
             try:
-                ((name, tokens),) = await self._link.pipeline(("HMGET", key, "owner", "tokens"))
+                name, tokens = await self._link.call("HMGET", key, "owner", "tokens")
             except Away as exc:
                 detail = "Redis, which keeps the owners of responses, does not answer."
                 raise Overloaded(detail) from exc

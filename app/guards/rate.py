@@ -13,8 +13,7 @@ from app.models import Client
 from app.setting_types import Rate
 from app.store import Away, Link
 
-BUCKETS_MAX = 200_000
-"""About 30 MB; beyond it the buckets longest unused are forgotten, and are full again."""
+BUCKETS_MAX = 200_000  # About 30 MB; beyond it the buckets longest unused are full again.
 MS_PER_S = 1_000
 ROUNDING = 1e-6  # Keeps errors of floating point from costing a request.
 
@@ -23,12 +22,9 @@ ROUNDING = 1e-6  # Keeps errors of floating point from costing a request.
 class RateStatus:
     """A caller's bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
 
-    limit_field: str
-    """Value of `RateLimit`; its `t` counts the seconds until the bucket is full again."""
-    policy_field: str
-    """Value of `RateLimit-Policy`."""
-    retry_after_s: int | None
-    """Seconds until there is room, where the request was one too many."""
+    limit_field: str  # `RateLimit`; its `t` counts the seconds until the bucket is full again.
+    policy_field: str  # `RateLimit-Policy`.
+    retry_after_s: int | None  # Until there is room, where the request was one too many.
 
 
 class RateLimiter:

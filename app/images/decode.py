@@ -18,10 +18,8 @@ from app.images.messages import MAX_FILE_BYTES, MIN_SIDE, SIZE, Code, size_probl
 
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
 ORIENTATION, BAND_ROWS, QUALITIES = 0x0112, 64, (90, 80, 70, 60, 40)
-CLOSE_TO_MAX_SIDE = 7 / 8
-"""Sides are divided by whole numbers, which is quick, while they stay above this part of it."""
-WORST_BYTES_PER_PIXEL, BASE_BYTES = 18, 100 << 20
-"""Most that decoding takes (WebP; HEIC of 10 bits in 4:4:4), measured."""
+CLOSE_TO_MAX_SIDE = 7 / 8  # Down to here sides are divided by whole numbers, which is quick.
+WORST_BYTES_PER_PIXEL, BASE_BYTES = 18, 100 << 20  # Measured: WebP; HEIC of 10 bits in 4:4:4.
 
 warnings.simplefilter("ignore")
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
@@ -32,10 +30,7 @@ SRGB = ImageCms.createProfile("sRGB")
 
 
 def prepare(file: bytes, max_pixels: int, max_side: int) -> tuple[Code, bytes]:
-    """Return the answer: a JPEG file, or that its size is refused; 0 is no limit.
-
-    Raises `MemoryError`, or anything for a damaged picture.
-    """
+    """A JPEG file, or that its size is refused; raises `MemoryError`, or anything for damage."""
     # Pillow refuses twice as many when it opens a file, WebP before it allocates them.
     Image.MAX_IMAGE_PIXELS = math.ceil(max_pixels / 2) or None
     try:

@@ -1,8 +1,7 @@
 """What a file is, by its bytes alone: its format, and which parts of it are the picture.
 
-Its name and declared type are not asked, and nothing is decoded. A JPEG or PNG that is whole and
-plain goes upstream as its parts: pixels untouched, all about the sender cut out. Scans, segments
-and chunks are counted, since a decoder pays for each.
+Nothing is decoded. A JPEG or PNG that is whole and plain goes upstream as its parts: pixels
+untouched, all about the sender cut out. Scans, segments and chunks are counted: each costs time.
 """
 
 import contextlib
@@ -13,8 +12,7 @@ from dataclasses import dataclass
 
 from app.errors import ImageTooComplex, ImageTypeUnsupported, ImageUnreadable
 
-HEAD_BYTES = 4_096
-"""Enough for every signature, and for comments before `<svg` or `<html`."""
+HEAD_BYTES = 4_096  # Enough for every signature, and for comments before `<svg` or `<html`.
 ACCEPTED = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -26,8 +24,8 @@ ACCEPTED = {
     "AVIF": rb".{4}ftyp(?:avi[fs]|.{8}(?:.{4}){0,30}?avi[fs])",
     "HEIC": rb".{4}ftyp(?:he[iv][cxms]|m[is]f1|.{8}(?:.{4}){0,30}?(?:he[iv][cxms]|m[is]f1))",
 }
+# What may stand before the root element; atomic, so that no text makes the search go back.
 XML = rb"(?:\xef\xbb\xbf)?\s*+(?>(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>)\s*+)*+"
-"""What may stand before the root element; atomic, so that no text makes the search go back."""
 OTHERS = {
     "a PDF document": rb".{0,1024}?%PDF-",
     "an SVG drawing": XML + rb"<(?:\w+:)?svg\b|\s*<!DOCTYPE svg",
@@ -46,31 +44,26 @@ OTHERS = {
     "plain text": rb"",
 }
 
-PARTS_MAX, SCANS_MAX = 65_536, 64
-"""Segments, chunks or boxes; encoders write up to 14 scans."""
+PARTS_MAX, SCANS_MAX = 65_536, 64  # Segments, chunks or boxes; encoders write up to 14 scans.
 DAMAGED = "This file is cut off or damaged."
 BITS, ICC_MAX_BYTES, STEP_BYTES = 8, 1 << 20, 1 << 20
-SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")
-"""As profiles of versions 2 and 4 call themselves."""
+SRGB_NAMES = (b"sRGB", b"s\0R\0G\0B")  # As profiles of versions 2 and 4 call themselves.
 
 EOI, SOS, APP0, APP1, APP2, APP14 = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-PLAIN = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, SOS, EOI}
-"""Frames and tables of Huffman codes, and restarts; others are left to a decoder."""
-COLOUR_MODELS = {(APP0, b"JFIF\0", 14), (APP14, b"Adobe", 12)}
-"""Application segments that tell YCbCr from RGB: how they begin, and their length."""
+PLAIN = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, SOS, EOI}  # Huffman frames and tables, restarts.
+COLOUR_MODELS = {(APP0, b"JFIF\0", 14), (APP14, b"Adobe", 12)}  # Segments that tell YCbCr from RGB.
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """In a scan FF 00 is data, FF D0 to FF D7 are restarts, FF FF is filling (T.81 §B.1.1.2)."""
-TURNED = re.compile(
+TURNED = re.compile(  # The EXIF orientation (Exif 2.32 §4.6.4), where it is not 1.
     rb"\x12\x01[\x03\x04]\0\x01\0\0\0(?!\x01\0)|"
     rb"\x01\x12\0[\x03\x04]\0\0\0\x01(?!\0\x01|\0\0\0\x01)"
 )
-"""The EXIF orientation (Exif 2.32 §4.6.4), in either byte order, where it is not 1."""
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-RENDERING, RENDERING_MAX_BYTES = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"pHYs", b"cICP"}, 32
-"""Chunks that say how samples are shown. cHRM has 32 bytes; a longer one hides something."""
+RENDERING = {b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"pHYs", b"cICP"}  # How to show samples.
+RENDERING_MAX_BYTES = 32  # As cHRM has; a longer one hides something.
 BOX_MIN_BYTES = 8
 
 number = int.from_bytes  # Big endian.
@@ -88,23 +81,15 @@ def sniff(file: memoryview) -> str:
 
 @dataclass(slots=True)
 class Stripped:
-    """What the walk along a file found: the parts that are its picture, and the size in pixels.
-
-    `plain`: every decoder shows them alike. The file is whole, upright, in sRGB, of 8 bits a
-    sample, and a JPEG has one or three components.
-    """
+    """What the walk along a file found: the parts that are its picture, and the size in pixels."""
 
     parts: list[memoryview]
     size: tuple[int, int] = (0, 0)
-    plain: bool = True
+    plain: bool = True  # Whole, upright, in sRGB, of 8 bits: every decoder shows them alike.
 
 
 def strip_jpeg(file: memoryview) -> Stripped:
-    """Walk along a JPEG's segments (ITU-T T.81 Annex B).
-
-    Raises `ImageUnreadable` where it is damaged, or a scan ends at a marker that does not belong
-    there; `ImageTooComplex` for more segments or scans than any encoder writes.
-    """
+    """Walk a JPEG's segments (T.81 Annex B), or raise `ImageUnreadable` or `ImageTooComplex`."""
     found, marker, scans = Stripped([file[:2]]), 0, 0
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]
@@ -159,10 +144,7 @@ def _next_marker(file: memoryview, at: int) -> int:
 
 
 def strip_png(file: memoryview) -> Stripped | None:
-    """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge.
-
-    Raises `ImageUnreadable` where it is cut off, `ImageTooComplex` for too many chunks.
-    """
+    """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge."""
     if file[: len(PNG_HEAD)] != PNG_HEAD:
         return None
     found, at, has_pixels = Stripped([file[:8]]), 8, False
@@ -189,10 +171,7 @@ def strip_png(file: memoryview) -> Stripped | None:
 
 
 def check_boxes(file: memoryview) -> None:
-    """Raise `ImageUnreadable` if a HEIC or AVIF is cut off, by its boxes (ISO/IEC 14496-12 §4.2).
-
-    Decoders fill in missing tiles, so half a photo would pass for a whole one.
-    """
+    """Refuse a cut HEIC or AVIF (ISO/IEC 14496-12 §4.2), whose missing tiles decoders fill in."""
     at = 0
     for _ in range(PARTS_MAX):
         if at == len(file):

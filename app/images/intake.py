@@ -25,12 +25,10 @@ from app.telemetry import Metrics
 WALK = {"JPEG": strip_jpeg, "PNG": strip_png, "HEIC": check_boxes, "AVIF": check_boxes}
 
 DATA_URL = re.compile(r"\s*data:[^,]{0,1024}?;\s*base64\s*,", re.IGNORECASE)
-PASSED_OVER = b"= \t\n\f\r"
-"""Blanks, and the padding, which follows from the length."""
+PASSED_OVER = b"= \t\n\f\r"  # Blanks, and the padding, which follows from the length.
+# To unescape anything but what base64 needs would take a hundred bytes for each.
 ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"", b"%0A": b"", b"%0D": b"", b"%20": b""}
-"""To unescape anything but what base64 needs would take a hundred bytes for each."""
-STEP_BYTES = 3 << 18
-"""A multiple of three, so that no step ends in padding."""
+STEP_BYTES = 3 << 18  # A multiple of three, so that no step ends in padding.
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +46,7 @@ class ImageIntake:
         self.start, self.close = self._pool.start, self._pool.close
 
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
-        """Prepare an image named in a field: a `data:` URL like a file, an address is checked.
-
-        Raises `ImageUrlInvalid`, and what `prepare` raises.
-        """
+        """Prepare an image named in a field: a `data:` URL like a file, an address is checked."""
         if url.lstrip()[:5].lower() != "data:":
             return check_url(url)
         with self.memory.hold(caller=caller) as reservation:
@@ -61,11 +56,7 @@ class ImageIntake:
             return await self.prepare(body, caller=caller)
 
     async def prepare(self, body: bytes, *, caller: str) -> ImageInput:
-        """Make a file fit to send.
-
-        Raises `ImageMissing`, `ImageTypeUnsupported`, `ImageDimensions`, `ImageUnreadable`,
-        `ImageTooComplex`; or `Overloaded`, `Draining`.
-        """
+        """Make a file fit to send; raises an `Image…` error, `Overloaded` or `Draining`."""
         file = memoryview(body)
         if not file:
             raise errors.ImageMissing("The image is empty: it has no bytes.")

@@ -1,21 +1,15 @@
-"""One budget for the bytes of bodies being received and of images in work.
-
-Used in the event loop's thread. Nobody waits inside it: what does not fit is refused.
-"""
+"""One budget for the bytes of bodies being received and of images in work; nobody waits in it."""
 
 import asyncio
 from contextlib import AbstractContextManager
 
 from app.errors import ImageTooLarge, Overloaded
 
-RETRY_AFTER_S, WAITING_S = 1, 5.0  # So long a caller who was refused counts as one who waits.
+WAITING_S = 5.0  # So long a caller who was refused counts as one who waits.
 
 
 class MemoryBudget:
-    """A bounded total of bytes; `max_bytes=0` only counts.
-
-    No caller gets more than half of it while others hold some, or were refused just now.
-    """
+    """A bounded total of bytes, shared fairly; `max_bytes=0` only counts."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -32,6 +26,7 @@ class MemoryBudget:
 
     def check(self, caller: str, n_bytes: int) -> None:
         """Raise `Overloaded` if a caller may not have `n_bytes` more now, and so has to wait."""
+        # No more than half of it while others hold some, or were refused just now.
         now, most = asyncio.get_running_loop().time(), self.max_bytes
         others = {who: t for who, t in self._waiting_until.items() if t > now and who != caller}
         alone = others.keys() | self._used_by.keys() <= {caller}
@@ -39,8 +34,7 @@ class MemoryBudget:
         fits &= alone or self._used_by.get(caller, 0) + n_bytes <= most // 2
         self._waiting_until = others if fits else others | {caller: now + WAITING_S}
         if most and not fits:
-            detail = "Too many images are being uploaded right now."
-            raise Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+            raise Overloaded("Too many images are being uploaded right now.", retry_after_s=1)
 
     def count(self, caller: str, n_bytes: int) -> None:
         """Count `n_bytes` more for a caller, or less where negative."""

@@ -8,16 +8,13 @@ import struct
 from enum import IntEnum
 
 REQUEST, ANSWER = struct.Struct("!I"), struct.Struct("!BI")
-SIZE = struct.Struct("!II")
-"""Width and height in pixels: the content of an answer with the code `SIZE_REFUSED`."""
-
-MAX_FILE_BYTES = (10_485_760 - len("data:image/jpeg;base64,")) // 4 * 3
-"""By the longest `data:` URL that the upstream takes."""
-
-MIN_SIDE, MAX_RATIO = 11, 200
-"""Pixels of the shorter side, and times that the longer one may be longer, for the upstream."""
+SIZE = struct.Struct("!II")  # Width and height in pixels: what `SIZE_REFUSED` comes with.
 Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE READY", start=0)
 """`PREPARED`: a JPEG file. `UNREADABLE`: why, for the log. `READY` comes first, unasked."""
+
+# The upstream's bounds: the longest `data:` URL; pixels of the shorter side; long to short side.
+MAX_FILE_BYTES = (10_485_760 - len("data:image/jpeg;base64,")) // 4 * 3
+MIN_SIDE, MAX_RATIO = 11, 200
 
 
 def size_problem(width: int, height: int, max_pixels: int) -> str | None:

@@ -30,8 +30,7 @@ ENVIRONMENT = {
 }
 MAX_ANSWER_BYTES = 1 << 24
 QUEUE_MAX, QUEUE_WAIT_S, START_S, RESTART_WAIT_S = 256, 30, 20, 1
-FAILURES = (TimeoutError, OSError, EOFError, ValueError)
-"""What a worker's death, or nonsense from it, is seen as."""
+FAILURES = (TimeoutError, OSError, EOFError, ValueError)  # A worker's death, or nonsense from it.
 TOO_COMPLEX = "Decoding this image takes more memory or time than an image may; send it smaller."
 BUSY = "Too many images are waiting to be decoded."
 
@@ -85,10 +84,7 @@ class Worker:
 
 
 class FairQueue(Generic[T]):
-    """What is free, and who waits for it, in rounds: a caller has one turn in each.
-
-    At most `max_waiting` wait, and no caller has more than half of these places.
-    """
+    """What is free, and who waits for it, in rounds: a caller has one turn in each."""
 
     def __init__(self, max_waiting: int) -> None:
         self.free: list[T] = []
@@ -100,6 +96,7 @@ class FairQueue(Generic[T]):
         if self.free:  # Then nobody waits.
             return self.free.pop()
         own = [number for number, name, _ in self._waiting if name == caller]
+        # No caller has more than half of the places to wait in.
         if len(self._waiting) >= self._max or len(own) >= self._max // 2:
             raise Overloaded(BUSY)
         given: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -154,10 +151,7 @@ class Pool:
             self._keepers.append(asyncio.create_task(self._keep(worker)))
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
-        """Return what a worker makes of a picture.
-
-        Raises `ImageTooComplex` when that takes too much memory or time, `Overloaded`, `Draining`.
-        """
+        """What a worker makes of a picture; raises `ImageTooComplex`, `Overloaded`, `Draining`."""
         worker = await self._borrow(caller)
         try:
             with self._busy.track_inprogress():

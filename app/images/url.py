@@ -14,10 +14,8 @@ from app.models import ImageInput
 MAX_CHARS, MAX_HOST_CHARS = 4_096, 253  # RFC 1035 §2.3.4, written with dots.
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 PRIVATE_SUFFIXES = (".local", ".internal", ".localhost", ".home.arpa")
-DEVIATIONS = frozenset("\u00df\u03c2")
-"""Browsers keep these where Python's IDNA 2003 maps them to another name (UTS 46 §4)."""
-KEPT = "!$%&'()*+,-./:;=?@[]_|~"
-"""What stands in path and query as it is; browsers percent-encode the rest."""
+DEVIATIONS = frozenset("\u00df\u03c2")  # Only Python's IDNA 2003 maps them (UTS 46 §4).
+KEPT = "!$%&'()*+,-./:;=?@[]_|~"  # In path and query; browsers percent-encode the rest.
 NO_SCHEME = """The image URL must begin with http:// or https://; base64 needs \
 "data:image/jpeg;base64," in front, and a file on a device is uploaded."""
 IP_ADDRESS = "names an IP address; a host name is needed"
@@ -26,15 +24,11 @@ BLANKS = string.whitespace + "\u00a0\u3000\ufeff\u200b"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _PARTS = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""A name whose last label is one is an IPv4 address to every browser (WHATWG URL §3.5)."""
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # As a last label: an IPv4 address (WHATWG URL §3.5).
 
 
 def check_url(url: str) -> ImageInput:
-    """Return an `http(s)` URL with a lower-case ASCII host, no default port and no fragment.
-
-    Raises `ImageUrlInvalid` with the one rule that it breaks; the URL itself is not repeated.
-    """
+    """The URL with an ASCII host, no default port, no fragment; or raise `ImageUrlInvalid`."""
     url = url.strip(BLANKS)
     _refuse("\\" in url[:MAX_CHARS], "contains a backslash")
     if not (parts := _PARTS.match(url[:MAX_CHARS])):

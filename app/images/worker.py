@@ -14,10 +14,9 @@ from pathlib import Path
 
 from app.images.messages import ANSWER, REQUEST, Code
 
-NICENESS, ALARM_AFTER_S = 5, 2
-"""The event loop goes first. The alarm comes after the service's own deadline, should it hang."""
-PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}
-"""It goes first when the container's memory is gone; the niceness of its session (sched(7))."""
+NICENESS = 5  # The event loop goes first.
+ALARM_AFTER_S = 2  # The alarm comes after the service's own deadline, should the service hang.
+PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}  # First to be killed; see sched(7).
 
 
 def main() -> None:
@@ -59,10 +58,8 @@ def restrict(memory_bytes: int) -> None:
 
 
 def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
-    """Let SIGIO end this process when the service goes, and SIGALRM when the time is up.
-
-    Both do so by their default action, in the middle of C code too. Off while requests may come.
-    """
+    """Let SIGIO end this process when the service goes, and SIGALRM when the time is up."""
+    # By their default action, in the middle of C code too. Off while requests may come.
     flags = fcntl.fcntl(0, fcntl.F_GETFL)
     fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
     signal.alarm(timeout_s + ALARM_AFTER_S if timeout_s else 0)

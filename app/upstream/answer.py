@@ -1,14 +1,12 @@
 """What the upstream's events add up to. Pure, and lenient: a missing piece is left out.
 
-Results are read from the tool's output only, never from the model's text, which may name pages
-that nobody found.
+Results are read from the tool's output only; the model's text may name pages that nobody found.
 """
 
 import html
 import re
 import time
 from collections.abc import Iterable, Sequence
-from typing import Literal
 from urllib.parse import unquote
 
 from app import results
@@ -25,12 +23,10 @@ CALL = "image_search_call"
 WHOLE_IMAGE: BoundingBox = (0, 0, 1000, 1000)
 BOX_MAX = 1000
 
-Ending = Literal["completed", "incomplete"]
-ENDINGS: dict[str, Ending] = {"completed": "completed", "incomplete": "incomplete"}
-URL = re.compile(
+ENDINGS: dict[str, Status] = {"completed": "completed", "incomplete": "incomplete"}
+URL = re.compile(  # Up to white space, markup, quotes, or Chinese punctuation (CJK, full width).
     r"https?://[^\s<>\"'`\[\]{}|\\^\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE
 )
-"""Up to white space, markup, quotes, or Chinese punctuation (CJK and full-width forms)."""
 CLOSING_MARKS = "/.,;:!?*_~)"  # What may follow a URL in a sentence.
 ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
 PHASES: dict[bytes, Phase] = {b"message": "answering", b"reasoning": "thinking"}
@@ -42,9 +38,8 @@ class AnswerBuilder:
     def __init__(self) -> None:
         self.response_id: str | None = None
         self.usage: Usage | None = None
-        self.calls: dict[str, SearchResults] = {}
-        """What each call of the tool found, in their order."""
-        self._status: Ending | None = None
+        self.calls: dict[str, SearchResults] = {}  # What each call of the tool found, in order.
+        self._status: Status | None = None
         self._text: str | None = None
         self._model: str | None = None
 
@@ -70,10 +65,7 @@ class AnswerBuilder:
         error: results.Problem | None = None,
         cost: results.Cost | None = None,
     ) -> SearchResult:
-        """The answer so far, or as it ended; a `completed` one has the status of its last event.
-
-        The text is the last message of the terminal event, else that of the deltas in `events`.
-        """
+        """The answer so far, or as it ended; a `completed` one has the status of its last event."""
         if status == "completed":
             status = self._status or status
         text = _text_so_far(events) if self._text is None else self._text
@@ -127,9 +119,8 @@ class AnswerBuilder:
 
 def phase(event: Event) -> Phase | None:
     """The phase that an event begins; `None` if it begins none."""
-    if event.type != ITEM_ADDED or not (found := ITEM_TYPE.search(event.data)):
-        return None
-    return PHASES.get(found[1], "searching")
+    found = ITEM_TYPE.search(event.data) if event.type == ITEM_ADDED else None
+    return PHASES.get(found[1], "searching") if found else None
 
 
 def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:

@@ -22,8 +22,7 @@ from app.upstream.transport import KEEPALIVE_S, Transport
 WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
 REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
 STREAM, JSON = "text/event-stream", "application/json"
-UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.WriteError)
-"""After these, the request was not fully written."""
+Stored = tuple[str, httpx.URL] | None  # Method and address, where a stored response is meant.
 
 
 class UpstreamClient:
@@ -45,34 +44,28 @@ class UpstreamClient:
         self._http = httpx.AsyncClient(
             transport=_transport(settings),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
             trust_env=False,
         )
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        self.aclose = self._http.aclose
 
     async def stream(
         self, payload: list[bytes], call: UpstreamCall
     ) -> AsyncGenerator[list[Event], None]:
         """Yield the upstream's events, those that arrived together at once.
 
-        Returns after a `response.completed` or `response.incomplete`; every other end raises a
-        `ServiceError`, after the events before it. The payload, the parts of a JSON text, is
-        emptied at the first event: an answer takes a minute, and images are large.
+        Raises a `ServiceError` for every end but `response.completed` and `response.incomplete`.
         """
         attempts = Attempts(call, self._settings, self._metrics)
         max_event_bytes = self._settings.upstream_max_event_bytes
         while True:
             try:
-                async with self._attempt(attempts, payload, accept=STREAM) as (response, deadlines):
+                async with self._attempt(attempts, payload, STREAM) as (response, deadlines):
                     reader = EventStreamReader(response.headers, self._secret, max_event_bytes)
                     async with aclosing(_chunks(response)) as chunks:
                         while not reader.over:
                             if events := await _next_events(reader, chunks, deadlines):
                                 if payload:
-                                    payload.clear()
+                                    payload.clear()  # Images are large.
                                     deadlines.first_event()
                                 yield events
                     if reader.error:
@@ -89,8 +82,7 @@ class UpstreamClient:
         attempts = Attempts(call, self._settings, self._metrics)
         while True:
             try:
-                async with self._attempt(attempts, payload) as attempt:
-                    return await self._answer(*attempt, stored=False)
+                return await self._answer(attempts, payload)
             except ServiceError as error:
                 await attempts.wait_or_raise(error)
 
@@ -98,31 +90,38 @@ class UpstreamClient:
         """Ask about a stored response: JSON text, or `SearchNotFound`. Not retried."""
         attempts = Attempts(UpstreamCall(), self._settings, self._metrics)
         url = httpx.URL(self._settings.base_url + path, params=params)
-        async with self._attempt(attempts, (), method=method, url=url) as attempt:
-            return await self._answer(*attempt, stored=True)
+        return await self._answer(attempts, (), stored=(method, url))
+
+    async def _answer(
+        self, attempts: Attempts, payload: Sequence[bytes], stored: Stored = None
+    ) -> bytes:
+        """The body of an answer in one piece, unless it reports a failure."""
+        limit_bytes = self._settings.search_max_bytes
+        async with self._attempt(attempts, payload, JSON, stored) as (response, deadlines):
+            deadlines.first_event()
+            answer = await self._body(response, deadlines, limit_bytes)
+            if 0 < limit_bytes < len(answer):
+                raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
+            if error := failure_in_body(response.headers, answer, stored=bool(stored)):
+                raise error
+            return answer
 
     @asynccontextmanager
     async def _attempt(
-        self,
-        attempts: Attempts,
-        payload: Sequence[bytes],
-        *,
-        accept: str = JSON,
-        method: str = "POST",
-        url: httpx.URL | None = None,
+        self, attempts: Attempts, payload: Sequence[bytes], accept: str, stored: Stored = None
     ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
-        """Send a request (with a `url`: about a stored response); its response, if it is good."""
-        stored = url is not None
+        """Send a request, by default for an answer; its response, if it is good."""
+        method, url = stored or ("POST", self._url)
         about_body = {"Accept": accept, "Content-Length": str(sum(map(len, payload)))}
         # Not built by the client, which merges URL and headers anew each time: 5 % of a search.
         request = httpx.Request(
             method,
-            url or self._url,
+            url,
             headers=self._headers | about_body,
             stream=RequestBody(payload, attempts.call),
             extensions={"timeout": self._timeouts_s},
         )
-        with attempts.attempt(streamed=stored or accept == STREAM) as deadlines:
+        with attempts.attempt(streamed=bool(stored) or accept == STREAM) as deadlines:
             try:
                 with deadlines:
                     response = await self._http.send(request, stream=True)
@@ -136,22 +135,9 @@ class UpstreamClient:
                 odd = accept == STREAM and not media_type.startswith(STREAM)
                 if odd or not response.is_success:
                     refusal = await self._body(response, deadlines, REFUSAL_MAX_BYTES)
-                    status = response.status_code
-                    raise failure_in_response(status, response.headers, refusal, stored=stored)
+                    status, headers = response.status_code, response.headers
+                    raise failure_in_response(status, headers, refusal, stored=bool(stored))
                 yield response, deadlines
-
-    async def _answer(
-        self, response: httpx.Response, deadlines: CallDeadlines, *, stored: bool
-    ) -> bytes:
-        """The body of an answer in one piece, unless it reports a failure."""
-        deadlines.first_event()
-        limit_bytes = self._settings.search_max_bytes
-        answer = await self._body(response, deadlines, limit_bytes)
-        if 0 < limit_bytes < len(answer):
-            raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
-        if error := failure_in_body(response.headers, answer, stored=stored):
-            raise error
-        return answer
 
     async def _body(
         self, response: httpx.Response, deadlines: CallDeadlines, limit_bytes: int
@@ -214,9 +200,9 @@ def _unanswered(exc: httpx.TransportError, *, written: bool) -> ServiceError:
         return timed_out("connect", billed="no")
     if isinstance(exc, httpx.RemoteProtocolError) and written:
         return errors.UpstreamProtocol("The upstream's answer is not HTTP.")
-    unsent = isinstance(exc, UNSENT) or not written
+    unsent = isinstance(exc, httpx.ConnectError | httpx.ProxyError | httpx.WriteError)
     detail = "The connection to the upstream failed before it answered."
-    return errors.UpstreamUnavailable(detail, billed="no" if unsent else "maybe")
+    return errors.UpstreamUnavailable(detail, billed="maybe" if written and not unsent else "no")
 
 
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:

@@ -37,11 +37,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Fits a failure by one of its codes (all of it), its message (a part), or its status.
-
-    The message is only looked at under one of the statuses in `within`. An `InvalidRequest` blames
-    `field`; without one, the message's group `field`.
-    """
+    """Fits a failure by one of its codes (all of it), its message (a part), or its status."""
 
     error: type[ServiceError]
     source: str
@@ -49,8 +45,8 @@ class Row:
     codes: str = NEVER
     message: str = NEVER
     statuses: Container[int] = ()
-    field: str = ""
-    within: Container[int] = ANY
+    field: str = ""  # Which an `InvalidRequest` blames; else the message's group `field`.
+    within: Container[int] = ANY  # Statuses under which the message is looked at.
 
     def make(self, failure: Failure) -> ServiceError | None:
         """The error for this failure, if the row fits."""

@@ -2,8 +2,7 @@
 
 DashScope reports one failure in many ways: an HTTP status with a flat or an OpenAI-shaped body, a
 body with `status: "failed"` under HTTP 200, a `response.failed` event, a flat `error` event; and a
-message may begin with the status that is meant: `<429> …`, `[400] …`. All are read into one
-`Failure`, which `error_table` classifies.
+message may begin with the status that is meant: `<429> …`, `[400] …`.
 """
 
 import re
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from app import errors
-from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol
+from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol, UpstreamReport
 from app.models import well_formed
 from app.upstream.error_table import EARLIER_RESPONSE, Failure, classify
 from app.upstream.lenient import Json, as_object, parse_object
@@ -20,17 +19,15 @@ from app.upstream.sse import Decoder
 FAILED = "response.failed"
 HTTP_OK, HTTP_REDIRECTS, HTTP_NOT_FOUND = 200, 300, 404
 PARTIAL_HEADER = "x-dashscope-partialresponse"
-BODY_MEMBERS = frozenset({"output", "data", "deleted"})
-"""Every response, list of items and confirmation of a deletion has one of them."""
+BODY_MEMBERS = {"output", "data", "deleted"}  # Of a response, a list of items, a deletion.
 MESSAGE_MAX_CHARS = 500  # Enough for every documented one; bounds a log line and a problem body.
 RETRY_AFTER_MAX_S = 3600  # A throttled account recovers within a minute; longer is a mistake.
+# `<429> InternalError.Algo: …`, `[400] missing_required_parameter: …`.
 EMBEDDED = re.compile(r"\s*(?:<(\d{3})>|\[(\d{3})\])\s*(?:([A-Za-z_][\w.]*)\s*:)?")
-"""`<429> InternalError.Algo: …`, `[400] missing_required_parameter: …`."""
 DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w=-]+)*,[\w+/=%-]*")
 URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*")
 
-Headers = Mapping[str, str]
-"""Header values by lower-case name, or by any name where the mapping ignores case."""
+Headers = Mapping[str, str]  # By lower-case name, or by any name where it ignores case.
 
 
 def failure_in_response(
@@ -94,8 +91,7 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     codes = (code, (embedded[3] or "") if embedded else "")
     request_id = _word("request_id", content, inner) or headers.get("x-request-id")
     error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
-    known = (status, code or None, _shown(message) or None, request_id)
-    error.upstream = errors.UpstreamReport(*known)
+    error.upstream = UpstreamReport(status, code or None, _shown(message) or None, request_id)
     error.retry_after_s = _retry_after_s(headers)
     return error
 

@@ -5,8 +5,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-COUNT_MAX = 2**53
-"""Larger numbers are mistakes; not every JSON parser keeps them."""
+COUNT_MAX = 2**53  # Larger numbers are mistakes; not every JSON parser keeps them.
 
 
 def parse(text: bytes | str) -> Any:

@@ -6,17 +6,13 @@ from app.models import SearchSpec
 
 
 def build_payload(spec: SearchSpec, *, store: bool) -> list[bytes]:
-    """The request as JSON text, in parts that join to it: the images are not copied.
-
-    `store` lets the upstream keep the answer. Only documented members are sent, and `reasoning`
-    only to switch thinking off.
-    """
+    """The request as JSON text, in parts that join to it: the images are not copied."""
     content = json.dumps({"type": "input_text", "text": spec.prompt})
     options = {
         "model": spec.model,
         "tools": [{"type": "image_search"}],
         "stream": True,
-        "store": store,
+        "store": store,  # Whether the upstream may keep the answer.
         "instructions": spec.instructions,
         "previous_response_id": spec.previous_response_id,
         "max_output_tokens": spec.max_output_tokens,

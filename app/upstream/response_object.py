@@ -13,7 +13,7 @@ from app.upstream.answer import ITEM_DONE, TERMINAL_EVENTS
 from app.upstream.failures import FAILED
 from app.upstream.lenient import Json, as_object, parse
 
-DEFAULTS: Json = {
+DEFAULTS: Json = {  # Which OpenAI's response object always has, also when an answer broke early.
     "incomplete_details": None,
     "instructions": None,
     "metadata": {},
@@ -22,7 +22,6 @@ DEFAULTS: Json = {
     "tools": [],
     "usage": None,
 }
-"""Members that OpenAI's response object always has, for answers that broke before them."""
 
 
 def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
@@ -37,10 +36,7 @@ def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
 
 
 def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: Any) -> Event:
-    """The `response.failed` that ends these events; without an error the answer was cancelled.
-
-    `defaults` are the members `id`, `created_at` and `model`, where no event has them.
-    """
+    """The `response.failed` that ends these events; without an error the answer was cancelled."""
     response = response_so_far(events, **defaults)
     response["status"] = "failed" if error else "cancelled"
     response["error"] = {"code": error.code, "message": error.detail} if error else None

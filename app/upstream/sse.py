@@ -9,24 +9,15 @@ Deliberate differences from the standard:
 """
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
 HTTP_STATUS = re.compile(rb":HTTP_STATUS/(\d{3})")
-USUAL_BLOCK = re.compile(
+USUAL_BLOCK = re.compile(  # Nearly every block of DashScope's; the others are read by line.
     rb"(?:id:[^\n]*\n)?event: ?([\w.]+)\n(?::HTTP_STATUS/(\d{3})\n)?data: ?([^\n]*)\n\n"
 )
-"""Nearly every block that DashScope sends; read at once, the others line by line."""
-FIELDS = (b":", b"data", b"event", b"id", b"retry")
-"""How an event stream begins, unlike a page or a JSON body."""
-
-
-class EventTooLarge(Exception):
-    """An event exceeds the limit. `before` are the frames that ended before it."""
-
-    def __init__(self, before: "list[Frame]") -> None:
-        super().__init__("event over the size limit")
-        self.before = before
+FIELDS = (b":", b"data", b"event", b"id", b"retry")  # How an event stream begins, unlike a page.
 
 
 class Frame(NamedTuple):
@@ -35,6 +26,13 @@ class Frame(NamedTuple):
     name: str
     data: bytes
     http_status: int | None = None
+
+
+@dataclass(eq=False)
+class EventTooLarge(Exception):
+    """An event exceeds the limit."""
+
+    before: list[Frame]  # Those that ended before it.
 
 
 class Decoder:

@@ -20,14 +20,11 @@ HIDDEN = b"***"
 
 
 class EventStreamReader:
-    """Feed it chunks until it is `over`; at the end of the bytes, `end()` it.
-
-    Then `error` says why the answer failed; without one, its terminal event has come.
-    """
+    """Feed it chunks until it is `over`; at the end of the bytes, `end()` it."""
 
     def __init__(self, headers: Headers, secret: bytes, max_event_bytes: int) -> None:
         self.over = False
-        self.error: ServiceError | None = None
+        self.error: ServiceError | None = None  # Else it is over by a terminal event.
         self._headers, self._secret = headers, secret
         self._decoder = Decoder(max_event_bytes)
         self._started = False
@@ -66,17 +63,14 @@ class EventStreamReader:
             if self.over:
                 break
             data = redacted(content, self._secret)
-            plain = name.startswith(RESPONSE) and name.isprintable() and data
-            if plain and name not in TERMINAL_EVENTS:
-                event: Event | None = Event(name, data)
-            else:
-                event = self._read_unusual(name, data, http_status)
+            usual = name.startswith(RESPONSE) and name.isprintable() and name not in TERMINAL_EVENTS
+            event = Event(name, data) if usual and data else self._unusual(name, data, http_status)
             if event:
                 events.append(event)
                 self._started = True
         return events
 
-    def _read_unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:
+    def _unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:
         """The event of a frame that may end the answer, or be none."""
         if data.strip() in NOTHING:
             return None

@@ -1,11 +1,8 @@
 """HTTP/1.1 for `httpx.AsyncClient`, over asyncio, parsed by httptools (llhttp).
 
-Its errors say how far the request got (into the kernel, or the TLS layer, which buffers up to
-64 KiB), which decides whether a failed call can cost money::
-
-    ConnectError, ConnectTimeout      nothing was sent
-    WriteError                        the request was not fully written
-    ReadError, RemoteProtocolError    it was fully written, or its response had begun
+Its errors say how far a request got (into the kernel, or the TLS layer, which buffers up to 64 KiB)
+and so whether it can cost money: `ConnectError`, `ConnectTimeout` and `WriteError`, not all of it
+was written; `ReadError` and `RemoteProtocolError`, all of it, or its response had begun.
 """
 
 import asyncio
