@@ -129,7 +129,7 @@ async def resume_search(
 async def cancel_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Stop a search; while other requests share it, only leave it."""
     run = await _find(call, search_id)
-    if await call.service.runs.cancel(run):
+    if await run.cancel():
         await run.finished()
     return run.result
 

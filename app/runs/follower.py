@@ -3,9 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
@@ -13,16 +13,14 @@ from app.results import SearchResult
 from app.runs.entries import PAGE, Entry, Replay, ask_for, read_log
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
-from app.store import Away, Link
+from app.store import COMMAND_S, Away, Link
 
 BLOCK_S = 3.0
 PAUSE_S, CPU_SHARE = 0.03, 8
 """Pause between two reads: the least, and in times of the CPU that it took to take them in. So one
 read serves many windows, and thousands of runs never take the process."""
-IDLE_S = 5.0
-"""How long a run is followed that nobody reads."""
-QUIET_RENEWALS = 2
-"""So many renewals without an event, and a run is asked for; without the run, it is lost."""
+IDLE_S = 5.0  # How long a run is followed that nobody reads.
+QUIET_RENEWALS = 2  # So many without an event, and a run is asked for; without the run, it is lost.
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000
 
 
@@ -32,9 +30,9 @@ class FollowedRun(Run):
 
     follower: "Follower"
     replica: str
-    source: Literal["memory", "redis"] = "redis"
-    n_quiet: int = 0
-    """Renewals since anything was heard."""
+    n_quiet: int = 0  # Renewals since anything was heard.
+
+    source = "redis"
 
     @property
     def result(self) -> SearchResult:
@@ -52,6 +50,13 @@ class FollowedRun(Run):
         super().leave()
         self.announce()
         self.expire()
+
+    async def cancel(self) -> bool:
+        """Have the owner stop it; whether it does."""
+        if not self.ended:
+            self.follower.post(self.replica, {"what": "cancel", "run": self.id})
+            await self.finished(COMMAND_S)
+        return self.ended
 
     def announce(self) -> None:
         """Tell the owner how many read it here: the state, so that twice does no harm."""
@@ -94,11 +99,7 @@ class Follower:
     """Follows runs of other replicas, and passes on the messages that these send to this one."""
 
     def __init__(
-        self,
-        link: Link,
-        replay: Replay,
-        runs: Runs,
-        on_message: Callable[[dict[str, Any]], None],
+        self, link: Link, replay: Replay, runs: Runs, on_message: Callable[..., Awaitable[None]]
     ) -> None:
         self.replay = replay
         self._link, self._runs, self._on_message = link, runs, on_message
@@ -108,8 +109,8 @@ class Follower:
     @property
     def runs(self) -> list[FollowedRun]:
         """Those that go on."""
-        begun = (one for one in self._followed.values() if one.done() and not one.exception())
-        return [run for run in (one.result() for one in begun) if not run.ended]
+        begun = [one for one in self._followed.values() if one.done() and not one.exception()]
+        return [one.result() for one in begun if not one.result().ended]
 
     async def follow(self, run_id: str) -> FollowedRun:
         """Return the run, caught up with its log.
@@ -150,7 +151,7 @@ class Follower:
                 run.take_in(Entry.of(*entry) for entry in entries)
                 continue
             for self._seen, fields in entries:
-                self._on_message(json.loads(fields[1]))
+                await self._on_message(json.loads(fields[1]))
         if reply:
             await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from app.models import Event
 
-EVENT_OVERHEAD_BYTES = 160
-"""Memory of an event beside its data in CPython 3.11: two object headers and a list slot."""
+EVENT_OVERHEAD_BYTES = 160  # Of memory beside its data, in CPython: two objects, a list slot.
 BEYOND = 1_000_000_000
 """Number of a lost log's end. Readers may have seen more events than are left, but no log is as
 long: who comes back with a smaller number has not had the end, and is told it."""

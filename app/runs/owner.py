@@ -13,19 +13,15 @@ from typing import Any
 from app.errors import Overloaded, OwnerLost
 from app.models import Event
 from app.runs.entries import Entry, Replay, ask_for, entries, last_fields
-from app.runs.local import LocalRun
-from app.runs.runs import OpenRequest
+from app.runs.local import LocalRun, OpenRequest
 from app.settings import Settings
 from app.store import COMMAND_S, Away, Claim, Link
 
 WINDOW_S = 0.1
-FULL_S = 1.0
-"""Pause where Redis takes no writes."""
-CALL_BYTES = 1_048_576
-"""Most bytes of events in one call, about."""
+FULL_S = 1.0  # Pause where Redis takes no writes.
+CALL_BYTES = 1_048_576  # Most of events in one call, about.
 DAY_S = 86_400
-ENDED_S = 60
-"""How long an end is remembered: a failover may forget it although it was acknowledged."""
+ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 SHORT_TTL_MS = 10_000
 NO_WRITES = (b"OOM", b"READONLY")
 
@@ -36,16 +32,11 @@ class Copy:
 
     run: LocalRun
     claim: Claim
-    in_doubt: bool
-    """Redis has to be asked first."""
-    has_lapsed: bool = False
-    """Our lease had ended since it was last asked."""
-    sent: int = 0
-    """Number of the last event there."""
-    last: list[Event] | None = None
-    """The last events, as soon as they are known."""
-    settled: asyncio.Future[None] = field(default_factory=asyncio.Future)
-    """Done when its end is in Redis."""
+    in_doubt: bool  # Redis has to be asked first.
+    has_lapsed: bool = False  # Our lease had ended since it was last asked.
+    sent: int = 0  # Number of the last event there.
+    last: list[Event] | None = None  # The last events, as soon as they are known.
+    settled: asyncio.Future[None] = field(default_factory=asyncio.Future)  # When its end is there.
 
     @property
     def n_events(self) -> int:
@@ -65,11 +56,9 @@ class Outbox:
         upstream_s = settings.upstream_total_timeout_s or DAY_S
         longest_s = upstream_s + settings.upstream_retry_total_s + settings.capacity_wait_s
         self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
-        self._copies: dict[str, Copy] = {}
-        """Of runs whose end is not in Redis yet."""
+        self._copies: dict[str, Copy] = {}  # Of runs whose end is not in Redis yet.
         self._ended: dict[str, Copy] = {}
-        self._unanswered: set[str] = set()
-        """Ids of runs that may have been claimed for nothing."""
+        self._unanswered: set[str] = set()  # Ids of runs that may have been claimed for nothing.
         self._urgent: set[str] = set()
         self._wake = asyncio.Event()
         self._window_end_s = 0.0
@@ -162,11 +151,9 @@ class Outbox:
             await self._link.script("end", "owner", self._link.replica, run_id, *how)
             self._unanswered.discard(run_id)
 
-    async def _open(
-        self, run_id: str, run: OpenRequest | LocalRun, *how: Any, restore: bool = False
-    ) -> Any:
-        wanted = (run.owner.name, run.fingerprint, run.key or "", *how)
-        rest = (int(run.listed), self._ttl_ms, int(restore))
+    async def _open(self, run_id: str, request: OpenRequest, *how: Any, restore: int = 0) -> Any:
+        wanted = (request.owner.name, request.fingerprint, request.key or "", *how)
+        rest = (int(request.listed), self._ttl_ms, restore)
         return await self._link.before_deadline("open", self._link.replica, run_id, *wanted, *rest)
 
     async def _check(self, copies: Sequence[Copy]) -> None:
@@ -197,7 +184,7 @@ class Outbox:
     async def _restore(self, copy: Copy) -> None:
         """Write again what Redis has lost, with what was reserved."""
         run, claim = copy.run, copy.claim
-        await self._open(run.id, run, 0, 1, "", restore=True)
+        await self._open(run.id, run.request, 0, 1, "", restore=1)
         if claim.estimate:
             reserved = (run.owner.name, claim.reserved, 0, 0, claim.estimate)
             await self._link.script("reserve", run.id, *reserved)
@@ -223,7 +210,7 @@ class Outbox:
         if sum(len(packed) for _, packed in rest) > CALL_BYTES:
             await self._append([copy])  # Then the end, with the next window.
             return
-        kept = run.kept and run.was_admitted
+        kept = run.request.kept and run.was_admitted
         ttl_ms = int(self._settings.search_retention_s * 1_000) if kept else 0
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         status = "completed" if run.reusable and kept else "failed"

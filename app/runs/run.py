@@ -4,16 +4,14 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from app.errors import ServiceError, UpstreamProtocol
 from app.models import Client, Event
 from app.results import SearchResult
 from app.runs.log import EventLog, size_of
 
-ID_BYTES = 16
-"""128 random bits: for anonymous callers the id is the capability."""
-
+ID_BYTES = 16  # For anonymous callers the id is the capability.
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
 
 
@@ -29,31 +27,22 @@ class Run:
     id: str
     owner: Client
     fingerprint: str
-    listed: bool
-    """Whether it can be found by its id."""
-    reserve: Callable[..., None]
-    """`Runs.reserve`: takes memory for events, in bytes."""
-    on_end: Callable[[Any], None] = lambda _: None
-    """Called once, after the last events."""
+    listed: bool  # Whether it can be found by its id.
+    reserve: Callable[..., None]  # `Runs.reserve`: takes memory for events, in bytes.
+    on_end: Callable[[Any], None] = lambda _: None  # Called once, after the last events.
     max_bytes: int = 0
-    source: Literal["memory", "redis"] = "memory"
-    """Where its events come from."""
     log: EventLog = field(default_factory=EventLog)
-    cut: bool = False
-    """Whether its readers here are to come back elsewhere, where it goes on."""
+    cut: bool = False  # Whether its readers here are to come back elsewhere, where it goes on.
     error: ServiceError | None = None
     resumable: bool = False
-    background: bool = False
-    """Whether it goes on to its end although every reader leaves."""
-    left_in_background: int = 0
-    """How many requests have left it to itself."""
+    background: bool = False  # Whether it goes on to its end although every reader leaves.
+    left_in_background: int = 0  # How many requests have left it to itself.
     was_admitted: bool = False
-    opens: int = 0
-    """How many requests asked for this run."""
-    readers: int = 0
-    """How many requests hold it."""
-    ended_at: float = 0
-    """By the loop's clock."""
+    opens: int = 0  # How many requests asked for this run.
+    readers: int = 0  # How many requests hold it.
+    ended_at: float = 0  # By the loop's clock.
+
+    source = "memory"  # Where its events come from; no field.
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -88,6 +77,15 @@ class Run:
     def stop(self, error: ServiceError | None = None) -> None:
         """End it: as failed with `error`, or as cancelled. Nothing if it has ended."""
         raise NotImplementedError
+
+    async def cancel(self) -> bool:
+        """Stop it unless others read it too; whether it stops."""
+        stops = not self.shared
+        if stops:
+            self.stop()
+        elif self.left_in_background:
+            self.left_in_background -= 1
+        return stops
 
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
