@@ -36,17 +36,14 @@ class FollowedRun(Run):
 
     @property
     def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
         return self.follower.replay.result(self.id, self.log.events)
 
     def read(self, *, resumable: bool, background: bool = False) -> Reader:
-        """Hold the run for one reader, here and at its owner."""
         reader = super().read(resumable=resumable, background=background)
         self.announce()
         return reader
 
     def leave(self) -> None:
-        """Let one reader go; the run is followed a while longer."""
         super().leave()
         self.announce()
         self.expire()
@@ -74,10 +71,10 @@ class FollowedRun(Run):
         """Take in entries; events that are here already are skipped."""
         try:
             for entry in () if self.ended else entries:
-                n_new = entry.number - len(self.log.events)
+                n_new = max(0, entry.number - len(self.log.events))
                 if n_new > len(entry.events):
                     raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
-                events = entry.events[-n_new:] if n_new > 0 else []
+                events = entry.events[len(entry.events) - n_new :]
                 if entry.is_last:
                     self.error, self.log.lost = entry.error, entry.lost
                     self._close(events or entry.events[-1:])
@@ -113,10 +110,7 @@ class Follower:
         return [one.result() for one in begun if not one.result().ended]
 
     async def follow(self, run_id: str) -> FollowedRun:
-        """Return the run, caught up with its log.
-
-        Raises `SearchNotFound` if there is none, and `Away`.
-        """
+        """Return the run, caught up with its log; raises `SearchNotFound` and `Away`."""
         if run_id not in self._followed:
             self._followed[run_id] = asyncio.create_task(self._begin(run_id))
         try:
@@ -126,7 +120,6 @@ class Follower:
             raise
 
     def forget(self, run: FollowedRun) -> None:
-        """Follow a run no more."""
         del self._followed[run.id]
         run.stop()
         self._runs.release(run)
@@ -138,7 +131,7 @@ class Follower:
         self._link.post("PEXPIRE", key, MESSAGES_KEPT_MS)
 
     async def read(self) -> None:
-        """Wait for new entries of all runs, and for messages; take them in."""
+        """Wait for new entries of all runs, and for messages, and take them in."""
         runs = {f"isp:log:{run.id}".encode(): run for run in self.runs}
         seen = (len(run.log.events) for run in runs.values())
         after = (f"{number}-{0 if number else 1}" for number in seen)
@@ -157,11 +150,9 @@ class Follower:
 
     async def ask_for_quiet(self) -> None:
         """Ask for runs that nothing is heard of: ended behind our place, or not there any more."""
-        quiet: dict[str, FollowedRun] = {}
-        for run in self.runs:
+        for run in (runs := self.runs):
             run.n_quiet += 1
-            if run.n_quiet > QUIET_RENEWALS:
-                quiet[run.id] = run
+        quiet = {run.id: run for run in runs if run.n_quiet > QUIET_RENEWALS}
         async for run_id, status, top in ask_for(self._link, list(quiet)):
             run = quiet[run_id]
             if status not in (None, b"running") and top:

@@ -1,9 +1,7 @@
 """A run whose work is done in this process.
 
-It outlives the request that began it. When its last reader has left, it goes on for a while for
-one that may come back, then it is cancelled. It ends when its events are over, when they raise
-(it failed with that error), or by `stop()`. However it ends, `Work.conclude` makes the last events,
-and the log is closed with them.
+It outlives the request that began it, and ends when its events are over, when they raise (it failed
+with that error), or by `stop()`. However it ends, `Work.conclude` makes the last events.
 """
 
 import asyncio
@@ -86,14 +84,10 @@ class LocalRun(Run):
 
     @property
     def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
         return self._work.result()
 
     def leave(self) -> None:
-        """Let one reader go; the last one stops the run, after the linger if it may come back.
-
-        A run that still waits for its admission is stopped at once.
-        """
+        """Let one reader go; the last one stops the run, later if admitted and it may come back."""
         super().leave()
         goes_on = self.background and self.was_admitted
         if not (self.readers or self.ended or goes_on):
@@ -101,7 +95,6 @@ class LocalRun(Run):
             self._linger = self._loop.call_later(wait_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
-        """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
         if not (self._stopping or self._over or self._task.done()):
             self._stopping, self._stop_error = True, error
             self._task.cancel()
@@ -186,8 +179,7 @@ class LocalRun(Run):
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
             return self._work.conclude(self.error, cancelled=cancelled)
-        except Exception as exc:
-            # Readers wait for a terminal event, whatever happens.
+        except Exception as exc:  # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
             self.error = unexpected(exc)
             self._work.forget()

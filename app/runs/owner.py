@@ -116,8 +116,7 @@ class Outbox:
                 await self._wake.wait()
         self._wake.clear()
         now_s = asyncio.get_running_loop().time()
-        run_ids = {run_id for run_id in self._urgent if run_id in self._copies}
-        self._urgent.clear()
+        run_ids, self._urgent = self._urgent & self._copies.keys(), set()
         if now_s >= self._window_end_s:
             self._window_end_s = now_s + WINDOW_S
             run_ids = set(self._copies)

@@ -28,8 +28,6 @@ class ReplicatedRuns(Runs):
     def __init__(self, settings: Settings, link: Link, replay: Replay) -> None:
         super().__init__(settings)
         self._link, self._replay = link, replay
-        budgets = settings.budget_client_cny_per_day, settings.budget_total_cny_per_day
-        self._limited = any(budgets)
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self.copier = self._outbox = Outbox(settings, link, replay)
         self._follower = Follower(link, replay, self, self._on_message)
@@ -55,7 +53,8 @@ class ReplicatedRuns(Runs):
                     run_id, request, may_begin=refusal is None, skip=skip
                 )
             except Away as exc:
-                if self._limited:
+                settings = self._settings
+                if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
                     raise Overloaded(AWAY) from exc
                 return await super().open(request)
             if verdict == "new":
@@ -72,18 +71,15 @@ class ReplicatedRuns(Runs):
         raise Overloaded("The search that answers this request is ending.")
 
     def name(self, run: Run, name: str) -> None:
-        """Have the run found by a name, on all replicas."""
         if self._by_name.get(name) is not run:
             self._link.post("SET", f"isp:name:{name}", run.id, "EX", NAMED_S)
         super().name(run, name)
 
     def unname(self, run: Run, name: str) -> None:
-        """Have the run not found by this name any more."""
         super().unname(run, name)
         self._link.post_script("unname", name, run.id)
 
     async def find_named(self, owner: Client, name: str) -> Run | None:
-        """The owner's run of this name, from whichever replica."""
         if run := await super().find_named(owner, name):
             return run
         try:
@@ -114,16 +110,13 @@ class ReplicatedRuns(Runs):
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
 
     def _begin(self, request: OpenRequest, run_id: str, *, claimed: bool = False) -> LocalRun:
-        """Begin a run; one that is not `claimed` will be, when Redis is back."""
         run = super()._begin(request, run_id)
         self._outbox.add(run, claimed=claimed)
         return run
 
     async def _look_up(self, run_id: str) -> Run | None:
-        if run := self._runs.get(run_id):
-            return run
         try:
-            return await self._follower.follow(run_id)
+            return self._runs.get(run_id) or await self._follower.follow(run_id)
         except Away as exc:
             raise Overloaded(AWAY) from exc
         except SearchNotFound:

@@ -52,7 +52,6 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event is in the log."""
         return self.log.closed
 
     @property
@@ -64,8 +63,7 @@ class Run:
     def shared(self) -> bool:
         """Whether more than one of the requests that asked for it still read it.
 
-        A reader that came back may still hold the connection that broke: that is one request. One
-        in the background counts although its reader has left.
+        A reader that came back may still hold the connection that broke: that is one request.
         """
         return self.readers + self.left_in_background > 1 and self.opens > 1
 
@@ -95,9 +93,9 @@ class Run:
             raise self.error
 
     async def first_event(self, within_s: float | None) -> None:
-        """Wait for the first upstream event, `within_s` seconds at most, and for the admission.
+        """Wait for the first upstream event, so long at most, and for the admission.
 
-        Raises the error if it failed before that event came, and within that time.
+        Raises the error of a failure before that event, and within that time.
         """
         try:
             async with asyncio.timeout(within_s):

@@ -42,7 +42,6 @@ class Runs:
 
     @property
     def active(self) -> int:
-        """Runs that have not ended."""
         return len(self._running())
 
     async def open(self, request: OpenRequest) -> Opened:

@@ -12,16 +12,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.settings import SettingsError
 
-CONNECT_S = 3.0
-"""Longest wait for a connection, new or of the pool; who waits for a reply gives up before."""
+CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
 
 
 def connect(url: str) -> Any:
-    """A client with one connection; its callers bound how long it takes.
+    """A client with one connection, which sends once more what a broken one did not answer.
 
-    It sends a command once more where only the connection was broken, and makes no dictionary of a
-    stream's entry.
+    Its callers bound how long it takes. It makes no dictionary of a stream's entry.
     """
     pool: Any = BlockingConnectionPool.from_url(
         url,

@@ -34,6 +34,9 @@ GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
 QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
 POSTS_MAX, POSTS_AT_ONCE = 100_000, 200
 
+IS_AWAY = "Redis is away; searches go on here, and are written when it is back"
+MAY_EVICT = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
+
 SCRIPTS = {
     path.stem: path.read_text("utf-8") for path in Path(__file__).parent.glob("scripts/*.lua")
 }
@@ -92,13 +95,9 @@ class Link:
         self._posted = asyncio.Event()
 
     async def start(self, stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:
-        """Connect, and repeat these steps until `stack` ends.
-
-        Raises `SettingsError` if Redis does not answer.
-        """
+        """Connect, and repeat these steps until `stack` ends; raises `SettingsError`."""
         if (policy := await probe(self.url)) != "noeviction":
-            what = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
-            logger.warning(what, policy)
+            logger.warning(MAY_EVICT, policy)
         self.up = True
         for client in (self._redis, self._blocked):
             stack.push_async_callback(client.aclose)
@@ -177,8 +176,9 @@ class Link:
         for reply in replies:
             if isinstance(reply, NoScriptError):
                 raise reply
-            if isinstance(reply, UNREACHABLE):
-                self._lose()
+            if isinstance(reply, UNREACHABLE) and self.up:
+                self.up = False
+                logger.warning(IS_AWAY)
             if isinstance(reply, Exception):  # Or it takes no writes (OOM, READONLY).
                 raise Away from reply
         return replies
@@ -213,11 +213,6 @@ class Link:
             for _ in some:
                 self._posts.popleft()
         self._posted.clear()
-
-    def _lose(self) -> None:
-        if self.up:
-            logger.warning("Redis is away; searches go on here, and are written when it is back")
-        self.up = False
 
     def _set_clock(self, seconds: int, micros: int) -> None:
         """Only the clock of Redis counts. The answer took a while: ours is never ahead of it."""
