@@ -105,10 +105,7 @@ async def read_log(link: Link, run_id: str) -> AsyncGenerator[Entry, None]:
 async def ask_for(
     link: Link, run_ids: Sequence[str]
 ) -> AsyncGenerator[tuple[str, bytes | None, Entry | None], None]:
-    """Each run with its status and the last entry of its log, where Redis has them.
-
-    Raises `Away`.
-    """
+    """Each run with its status and its log's last entry, where Redis has them; raises `Away`."""
     for start in range(0, len(run_ids), PAGE):
         some = run_ids[start : start + PAGE]
         replies = await link.pipeline(

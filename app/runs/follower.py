@@ -63,7 +63,7 @@ class FollowedRun(Run):
             self.follower.post(self.replica, {"what": "readers", "run": self.id, **state})
 
     def expire(self) -> None:
-        """Follow it no more when nobody reads it for a while."""
+        """Follow it no more if nobody reads it for a while."""
         if not self.readers:
             self._linger = self._loop.call_later(IDLE_S, self.follower.forget, self)
 

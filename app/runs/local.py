@@ -76,7 +76,6 @@ class LocalRun(Run):
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._over = False
-        self._stop_error: ServiceError | None = None
         self._work = self.request.start(self.id, self.log)
         self._task = asyncio.create_task(self._write(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step has none.
@@ -95,8 +94,8 @@ class LocalRun(Run):
             self._linger = self._loop.call_later(wait_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
-        if not (self._stopping or self._over or self._task.done()):
-            self._stopping, self._stop_error = True, error
+        if not (self._stopping or self._over or self.ended or self._task.done()):
+            self._stopping, self.error = True, error
             self._task.cancel()
 
     def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
@@ -167,8 +166,6 @@ class LocalRun(Run):
         for timer in (self._linger, self._silence):
             if timer:
                 timer.cancel()
-        if task.cancelled() and not self.ended:
-            self.error = self._stop_error
         last = self._last_events(cancelled=task.cancelled() and self.error is None)
         if self.copier and not self.ended:
             self._copying = asyncio.create_task(self.copier.end(self, last))

@@ -6,6 +6,7 @@ delays nobody. Events are numbered from 1 without gaps.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from app.models import Event
 
@@ -23,15 +24,15 @@ def size_of(events: Sequence[Event]) -> int:
     return size_bytes
 
 
+@dataclass(eq=False)
 class EventLog:
     """An append-only list of events that is closed once."""
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.size_bytes = 0  # Memory that they take.
-        self.closed = False
-        self.lost = False  # Whether it was closed for an owner that was gone.
-        self._waiting: list[asyncio.Future[None]] = []
+    events: list[Event] = field(default_factory=list)
+    size_bytes: int = 0  # Memory that they take.
+    closed: bool = False
+    lost: bool = False  # Whether it was closed for an owner that was gone.
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
     def last_number(self) -> int:

@@ -42,7 +42,7 @@ class Run:
     readers: int = 0  # How many requests hold it.
     ended_at: float = 0  # By the loop's clock.
 
-    source = "memory"  # Where its events come from; no field.
+    source = "memory"  # Where its events come from.
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -60,14 +60,6 @@ class Run:
         return self.error is None and not self._stopping
 
     @property
-    def shared(self) -> bool:
-        """Whether more than one of the requests that asked for it still read it.
-
-        A reader that came back may still hold the connection that broke: that is one request.
-        """
-        return self.readers + self.left_in_background > 1 and self.opens > 1
-
-    @property
     def result(self) -> SearchResult:
         """What has come so far, or the final state."""
         raise NotImplementedError
@@ -77,13 +69,15 @@ class Run:
         raise NotImplementedError
 
     async def cancel(self) -> bool:
-        """Stop it unless others read it too; whether it stops."""
-        stops = not self.shared
-        if stops:
-            self.stop()
-        elif self.left_in_background:
-            self.left_in_background -= 1
-        return stops
+        """Stop it unless other requests still want it too; whether it stops.
+
+        A reader that came back may still hold the connection that broke: that is one request.
+        """
+        if self.opens > 1 and self.readers + self.left_in_background > 1:
+            self.left_in_background = max(0, self.left_in_background - 1)
+            return False
+        self.stop()
+        return True
 
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
@@ -118,7 +112,7 @@ class Run:
         self.background = self.background or background
         if self._linger:
             self._linger.cancel()
-        return Reader(self, background=background)
+        return Reader(self, background)
 
     def leave(self) -> None:
         """Let one reader go."""
@@ -142,13 +136,13 @@ class Run:
             self._finished.set_result(None)
 
 
+@dataclass(eq=False)
 class Reader:
     """One request's hold on a run. Close it whichever way the request ends."""
 
-    def __init__(self, run: Run, *, background: bool) -> None:
-        self.run = run
-        self.background = background
-        self._open = True
+    run: Run
+    background: bool
+    _open: bool = True
 
     def close(self) -> None:
         """Let go; more than once does no harm."""

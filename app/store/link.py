@@ -153,7 +153,7 @@ class Link:
             async with asyncio.timeout(block_s + COMMAND_S):
                 command = ("XREAD", "BLOCK", int(block_s * 1_000), *args)
                 return await self._blocked.execute_command(*command)
-        except (*UNREACHABLE, RedisError) as exc:
+        except (OSError, RedisError) as exc:
             raise Away from exc
 
     def post(self, *command: Any) -> None:
