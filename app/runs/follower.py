@@ -163,15 +163,14 @@ class Follower:
                 run.n_quiet = QUIET_RENEWALS
 
     async def _begin(self, run_id: str) -> FollowedRun:
-        header = ("client", "replica", "fp", "listed")
-        values = await self._link.call("HMGET", f"isp:run:{run_id}", *header)
+        names = ("client", "replica", "listed")
+        values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
         if values[0] is None:
             raise SearchNotFound
-        client, replica, fp, listed = (value.decode() for value in values)
+        client, replica, listed = (value.decode() for value in values)
         run = FollowedRun(
             id=run_id,
             owner=Client(client, ""),
-            fingerprint=fp,
             listed=listed == "1",
             reserve=self._runs.reserve,
             follower=self,

@@ -125,8 +125,11 @@ class Outbox:
 
     async def _write(self, copies: list[Copy]) -> None:
         try:
-            await self._undo()
-            await self._check([copy for copy in copies if copy.in_doubt])
+            await self._undo()  # First: a run that is written again would lose what finds it.
+            doubtful = {copy.run.id: copy for copy in copies if copy.in_doubt}
+            async for run_id, status, top in ask_for(self._link, list(doubtful)):
+                with suppress(Away):
+                    await self._go_on(doubtful[run_id], status, top)
             known = [copy for copy in copies if copy.run.id in self._copies and not copy.in_doubt]
             await self._append([copy for copy in known if copy.last is None])
             await asyncio.gather(*(self._end(copy) for copy in known if copy.last is not None))
@@ -140,10 +143,7 @@ class Outbox:
         self._wake.set()
 
     async def _undo(self) -> None:
-        """End what was claimed for requests that were refused, or that went on without it.
-
-        Before anything is written again: a run would lose what it is found by.
-        """
+        """End what was claimed for requests that were refused, or that went on without it."""
         error = Overloaded("Replicas could not share this search.", retry_after_s=1)
         for run_id in list(self._unanswered):
             how = ("failed", 0, SHORT_TTL_MS, 0, 0, 0, 0, *last_fields([], error))
@@ -155,14 +155,8 @@ class Outbox:
         rest = (int(request.listed), self._ttl_ms, restore)
         return await self._link.before_deadline("open", self._link.replica, run_id, *wanted, *rest)
 
-    async def _check(self, copies: Sequence[Copy]) -> None:
-        """Ask how far each log is in Redis; go on from there, write it again, or give it up."""
-        doubtful = {copy.run.id: copy for copy in copies}
-        async for run_id, status, top in ask_for(self._link, list(doubtful)):
-            with suppress(Away):
-                await self._go_on(doubtful[run_id], status, top)
-
     async def _go_on(self, copy: Copy, status: bytes | None, top: Entry | None) -> None:
+        """Go on behind the last entry in Redis, write the log again, or give the run up."""
         run = copy.run
         forgotten = status is None and copy.has_lapsed and copy.sent
         if forgotten or status not in (None, b"running"):

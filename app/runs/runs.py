@@ -142,7 +142,6 @@ class Runs:
         run = LocalRun(
             id=run_id,
             owner=request.owner,
-            fingerprint=request.fingerprint,
             listed=request.listed,
             request=request,
             max_bytes=self._settings.search_max_bytes,
@@ -155,21 +154,21 @@ class Runs:
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
         return run
 
-    def _with_key(self, request: OpenRequest) -> Run | None:
+    def _with_key(self, request: OpenRequest) -> LocalRun | None:
         run = self._reusable(self._by_key.get((request.owner.name, request.key or "")))
-        if run and run.fingerprint != request.fingerprint:
+        if run and run.request.fingerprint != request.fingerprint:
             raise IdempotencyMismatch(KEY_MISMATCH)
         return run
 
-    def _equal(self, request: OpenRequest) -> Run | None:
+    def _equal(self, request: OpenRequest) -> LocalRun | None:
         run = self._reusable(self._by_fingerprint.get(request.fingerprint))
         if run and run.ended:
             age_s = asyncio.get_running_loop().time() - run.ended_at
             return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
         return run
 
-    def _reusable(self, run: Run | None) -> Run | None:
-        return run if run and run.reusable and run.id in self._runs else None
+    def _reusable(self, run: Run | None) -> LocalRun | None:
+        return self._runs.get(run.id) if run and run.reusable else None
 
     def _keep(self, run: LocalRun) -> None:
         """Keep an ended run for those that come back for it."""
