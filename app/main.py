@@ -130,7 +130,7 @@ async def running_service(
             metrics.registry.register(metrics.redis_up)
             metrics.watch(metrics.redis_up, lambda: link.up)
             await runs.start(stack)
-        stack.push_async_callback(runs.close)
+        stack.push_async_callback(runs.drain)
         stack.push_async_callback(intake.close)
         await intake.start()
         freshening = asyncio.create_task(metrics.keep_fresh())

@@ -123,7 +123,7 @@ async def cancel_response(call: Counted, response_id: ResponseId) -> Response:
     run = await call.service.runs.find_named(call.client, name_of(response_id))
     if run is None:
         raise SearchNotFound("No such response, or it has ended.")
-    if await call.service.runs.cancel(run):
+    if await run.cancel():
         await run.finished()
     return _json(_so_far(run))
 

@@ -22,8 +22,7 @@ from app.models import SearchSpec
 from app.results import SearchResult
 from app.runs import Reader, Run
 
-EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0(?=\d))?(\d{1,11})")
-"""Of an event: its search, whether it is the end of a lost one, and its number."""
+EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
 EVENT_NUMBER_MAX = 999_999_999
 
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
@@ -130,7 +129,7 @@ async def resume_search(
 async def cancel_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Stop a search; while other requests share it, only leave it."""
     run = await _find(call, search_id)
-    if await call.service.runs.cancel(run):
+    if await run.cancel():
         await run.finished()
     return run.result
 
@@ -205,15 +204,15 @@ async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Respon
     """Go on behind the last event that a reader has seen; nothing is paid for again."""
     seen = EVENT_ID.fullmatch(event_id)
     run = await _find(call, seen[1]) if seen and seen[1] == (of or seen[1]) else None
-    if not (seen and run and (run.log.lost or not seen[2])):
+    if not (seen and run):
         raise SearchNotFound("This Last-Event-ID is none of this search's.")
-    log, after = run.log, int(seen[3])
+    log, after = run.log, int(seen[2])
+    if run.ended and after >= log.last_number:
+        return Response(status_code=204)
     if run.source == "memory" or run.ended:
         # With a number that was never given out a reader would miss events. That of a replica
         # may have given out more than has come here.
         after = min(after, len(log.events))
-    if run.ended and after == len(log.events) and log.lost == bool(seen[2]):
-        return Response(status_code=204)
     call.service.metrics.resumes.labels(run.source).inc()
     return _stream(call, run.read(resumable=True), after=after)
 

@@ -20,10 +20,6 @@ RETRY_MS = 2_000  # After a break.
 DRAIN_RETRY_MS = (1_000, 10_000)  # After a shutdown; spread, so that not all come back at once.
 CUT_MS = 100  # Where another replica goes on with the search.
 
-BEYOND = 1_000_000_000
-"""Number under which a reader gets a lost search's end who has seen more than is left of its log:
-no log is as long, and the next return with it finds nothing more."""
-
 PIECE_BYTES = 8_192  # Of one `send`, about; it bounds what a stalled reader keeps in memory.
 
 # A comment line, not a block: openai-python takes a lone blank line for an empty event.
@@ -65,19 +61,14 @@ def _pieces(event: Event, last_lines: bytes) -> Iterator[bytes]:
 
 
 def search_encoder(run: Run, after: int) -> Encoder:
-    """Frames with the id by which a reader can resume; the first behind `after` says `retry`.
-
-    The end of a lost search took the number of an event that some readers had seen before. So it
-    has a 0 in front: who comes back without the 0 has seen that event, and not the end.
-    """
+    """Frames with the id by which a reader can resume; the first behind `after` says `retry`."""
     run_id = run.id.encode()
 
     def encode(event: Event, number: int) -> Iterable[bytes]:
         is_last = run.log.closed and number >= len(run.log.events)
         if is_last and run.cut:
             return (b"retry: %d\n\n" % CUT_MS,)
-        mark = b"0" if is_last and run.log.lost else b""
-        last_lines = b"id: %b:%b%d\n" % (run_id, mark, number)
+        last_lines = b"id: %b:%d\n" % (run_id, run.log.last_number if is_last else number)
         if event.type == "search.failed" and isinstance(run.error, Draining):
             retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
             last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
@@ -189,10 +180,11 @@ class EventStream(Response):
 
     def _overtaken(self) -> Iterable[bytes]:
         """The last event, for a reader whose number is beyond it, so that it has not got it."""
-        events, lost = self._log.events, self._log.lost
-        if not events or events[-1] is self._last or not (lost or self._after > len(events)):
-            return ()
-        return self._encode(events[-1], BEYOND if lost else len(events))
+        events = self._log.events
+        missed = events and events[-1] is not self._last
+        if missed and (self._log.lost or self._after > len(events)):
+            return self._encode(events[-1], len(events))
+        return ()
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""

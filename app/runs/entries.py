@@ -14,26 +14,16 @@ from app.models import Event, json_bytes
 from app.results import SearchResult
 from app.store import Link
 
-EVENTS_MAX, BYTES_MAX = 64, 131_072
-"""Most events and bytes of an entry, about."""
-PAGE = 100
-"""Entries that are read at once, or runs that are asked for."""
-
-SEPARATOR, ESCAPED = b"\x1e", rb"\u001e"
-"""Stands in no event's type and in no JSON text; what is not JSON has it escaped."""
-
+EVENTS_MAX, BYTES_MAX = 64, 131_072  # Of an entry, about.
+PAGE = 100  # Entries that are read at once, or runs that are asked for.
+SEPARATOR, ESCAPED = b"\x1e", rb"\u001e"  # No event's type and no JSON text has it unescaped.
 KINDS = {kind.code: kind for kind in leaves()}
-MEMBERS = ("detail", "retry_after_s", "retryable", "billed")
-"""What an entry has of an error, beside its code and the upstream's report."""
+MEMBERS = ("detail", "retry_after_s", "retryable", "billed")  # Beside code and report.
 END = 2
 
 
 class Replay(Protocol):
-    """What a log says to a replica that has not done the work: `app.replay` knows how.
-
-    `result` is what has come so far, or the final state; `end` makes the last events of a run that
-    is ended here as failed; `cost` is that of a lost run, in units of 1e-9 CNY.
-    """
+    """What a log says to a replica that has not done the work: see `app.replay.Replay`."""
 
     def result(self, run_id: str, events: Sequence[Event]) -> SearchResult: ...
     def end(
@@ -44,17 +34,13 @@ class Replay(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as it was read; `number` is that of its last event.
+    """One entry as it was read."""
 
-    The last entry has the `error` with which the run ended, if any, and is `lost` if another than
-    the run's owner wrote it.
-    """
-
-    number: int
+    number: int  # That of its last event.
     events: list[Event]
     is_last: bool = False
-    error: ServiceError | None = None
-    lost: bool = False
+    error: ServiceError | None = None  # With which the run ended, if it is the last.
+    lost: bool = False  # Whether another than the run's owner wrote it.
 
     @classmethod
     def of(cls, entry_id: bytes, fields: Sequence[bytes]) -> "Entry":
@@ -66,7 +52,7 @@ class Entry:
         if kind != END:
             return cls(number, events)
         ended = json.loads(fields[3])
-        error = _error(ended["error"]) if ended["error"] else None
+        error = _error(**ended["error"]) if ended["error"] else None
         return cls(number, events, is_last=True, error=error, lost=ended["lost"])
 
 
@@ -81,11 +67,11 @@ def last_fields(
     return pack(events), json_bytes({"error": members, "lost": lost})
 
 
-def _error(members: dict[str, Any]) -> ServiceError:
-    report = members["upstream"] and UpstreamReport(**members["upstream"])
-    error = KINDS[members["code"]](members["detail"], upstream=report)
-    for name in MEMBERS:
-        setattr(error, name, members[name])
+def _error(code: str, upstream: dict[str, Any] | None, **members: Any) -> ServiceError:
+    error = KINDS[code](members["detail"])
+    error.upstream = UpstreamReport(**upstream) if upstream else None
+    for name, value in members.items():
+        setattr(error, name, value)
     return error
 
 
@@ -119,10 +105,7 @@ async def read_log(link: Link, run_id: str) -> AsyncGenerator[Entry, None]:
 async def ask_for(
     link: Link, run_ids: Sequence[str]
 ) -> AsyncGenerator[tuple[str, bytes | None, Entry | None], None]:
-    """Each run with its status and the last entry of its log, where Redis has them.
-
-    Raises `Away`.
-    """
+    """Each run with its status and its log's last entry, where Redis has them; raises `Away`."""
     for start in range(0, len(run_ids), PAGE):
         some = run_ids[start : start + PAGE]
         replies = await link.pipeline(

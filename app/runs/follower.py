@@ -3,9 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
@@ -13,16 +13,14 @@ from app.results import SearchResult
 from app.runs.entries import PAGE, Entry, Replay, ask_for, read_log
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
-from app.store import Away, Link
+from app.store import COMMAND_S, Away, Link
 
 BLOCK_S = 3.0
 PAUSE_S, CPU_SHARE = 0.03, 8
 """Pause between two reads: the least, and in times of the CPU that it took to take them in. So one
 read serves many windows, and thousands of runs never take the process."""
-IDLE_S = 5.0
-"""How long a run is followed that nobody reads."""
-QUIET_RENEWALS = 2
-"""So many renewals without an event, and a run is asked for; without the run, it is lost."""
+IDLE_S = 5.0  # How long a run is followed that nobody reads.
+QUIET_RENEWALS = 2  # So many without an event, and a run is asked for; without the run, it is lost.
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000
 
 
@@ -32,26 +30,30 @@ class FollowedRun(Run):
 
     follower: "Follower"
     replica: str
-    source: Literal["memory", "redis"] = "redis"
-    n_quiet: int = 0
-    """Renewals since anything was heard."""
+    n_quiet: int = 0  # Renewals since anything was heard.
+
+    source = "redis"
 
     @property
     def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
         return self.follower.replay.result(self.id, self.log.events)
 
     def read(self, *, resumable: bool, background: bool = False) -> Reader:
-        """Hold the run for one reader, here and at its owner."""
         reader = super().read(resumable=resumable, background=background)
         self.announce()
         return reader
 
     def leave(self) -> None:
-        """Let one reader go; the run is followed a while longer."""
         super().leave()
         self.announce()
         self.expire()
+
+    async def cancel(self) -> bool:
+        """Have the owner stop it; whether it does."""
+        if not self.ended:
+            self.follower.post(self.replica, {"what": "cancel", "run": self.id})
+            await self.finished(COMMAND_S)
+        return self.ended
 
     def announce(self) -> None:
         """Tell the owner how many read it here: the state, so that twice does no harm."""
@@ -61,7 +63,7 @@ class FollowedRun(Run):
             self.follower.post(self.replica, {"what": "readers", "run": self.id, **state})
 
     def expire(self) -> None:
-        """Follow it no more when nobody reads it for a while."""
+        """Follow it no more if nobody reads it for a while."""
         if not self.readers:
             self._linger = self._loop.call_later(IDLE_S, self.follower.forget, self)
 
@@ -69,10 +71,10 @@ class FollowedRun(Run):
         """Take in entries; events that are here already are skipped."""
         try:
             for entry in () if self.ended else entries:
-                n_new = entry.number - len(self.log.events)
+                n_new = max(0, entry.number - len(self.log.events))
                 if n_new > len(entry.events):
                     raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
-                events = entry.events[-n_new:] if n_new > 0 else []
+                events = entry.events[len(entry.events) - n_new :]
                 if entry.is_last:
                     self.error, self.log.lost = entry.error, entry.lost
                     self._close(events or entry.events[-1:])
@@ -94,11 +96,7 @@ class Follower:
     """Follows runs of other replicas, and passes on the messages that these send to this one."""
 
     def __init__(
-        self,
-        link: Link,
-        replay: Replay,
-        runs: Runs,
-        on_message: Callable[[dict[str, Any]], None],
+        self, link: Link, replay: Replay, runs: Runs, on_message: Callable[..., Awaitable[None]]
     ) -> None:
         self.replay = replay
         self._link, self._runs, self._on_message = link, runs, on_message
@@ -108,14 +106,11 @@ class Follower:
     @property
     def runs(self) -> list[FollowedRun]:
         """Those that go on."""
-        begun = (one for one in self._followed.values() if one.done() and not one.exception())
-        return [run for run in (one.result() for one in begun) if not run.ended]
+        begun = [one for one in self._followed.values() if one.done() and not one.exception()]
+        return [one.result() for one in begun if not one.result().ended]
 
     async def follow(self, run_id: str) -> FollowedRun:
-        """Return the run, caught up with its log.
-
-        Raises `SearchNotFound` if there is none, and `Away`.
-        """
+        """Return the run, caught up with its log; raises `SearchNotFound` and `Away`."""
         if run_id not in self._followed:
             self._followed[run_id] = asyncio.create_task(self._begin(run_id))
         try:
@@ -125,7 +120,6 @@ class Follower:
             raise
 
     def forget(self, run: FollowedRun) -> None:
-        """Follow a run no more."""
         del self._followed[run.id]
         run.stop()
         self._runs.release(run)
@@ -137,7 +131,7 @@ class Follower:
         self._link.post("PEXPIRE", key, MESSAGES_KEPT_MS)
 
     async def read(self) -> None:
-        """Wait for new entries of all runs, and for messages; take them in."""
+        """Wait for new entries of all runs, and for messages, and take them in."""
         runs = {f"isp:log:{run.id}".encode(): run for run in self.runs}
         seen = (len(run.log.events) for run in runs.values())
         after = (f"{number}-{0 if number else 1}" for number in seen)
@@ -150,17 +144,15 @@ class Follower:
                 run.take_in(Entry.of(*entry) for entry in entries)
                 continue
             for self._seen, fields in entries:
-                self._on_message(json.loads(fields[1]))
+                await self._on_message(json.loads(fields[1]))
         if reply:
             await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
 
     async def ask_for_quiet(self) -> None:
         """Ask for runs that nothing is heard of: ended behind our place, or not there any more."""
-        quiet: dict[str, FollowedRun] = {}
-        for run in self.runs:
+        for run in (runs := self.runs):
             run.n_quiet += 1
-            if run.n_quiet > QUIET_RENEWALS:
-                quiet[run.id] = run
+        quiet = {run.id: run for run in runs if run.n_quiet > QUIET_RENEWALS}
         async for run_id, status, top in ask_for(self._link, list(quiet)):
             run = quiet[run_id]
             if status not in (None, b"running") and top:
@@ -171,15 +163,14 @@ class Follower:
                 run.n_quiet = QUIET_RENEWALS
 
     async def _begin(self, run_id: str) -> FollowedRun:
-        header = ("client", "replica", "fp", "listed")
-        values = await self._link.call("HMGET", f"isp:run:{run_id}", *header)
+        names = ("client", "replica", "listed")
+        values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
         if values[0] is None:
             raise SearchNotFound
-        client, replica, fp, listed = (value.decode() for value in values)
+        client, replica, listed = (value.decode() for value in values)
         run = FollowedRun(
             id=run_id,
             owner=Client(client, ""),
-            fingerprint=fp,
             listed=listed == "1",
             reserve=self._runs.reserve,
             follower=self,

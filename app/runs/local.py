@@ -1,21 +1,20 @@
 """A run whose work is done in this process.
 
-It outlives the request that began it. When its last reader has left, it goes on for a while for
-one that may come back, then it is cancelled. It ends when its events are over, when they raise
-(it failed with that error), or by `stop()`. However it ends, `Work.conclude` makes the last events,
-and the log is closed with them.
+It outlives the request that began it, and ends when its events are over, when they raise (it failed
+with that error), or by `stop()`. However it ends, `Work.conclude` makes the last events.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.errors import ServiceError, unexpected
-from app.models import Event
+from app.models import Client, Event
 from app.results import SearchResult
+from app.runs.log import EventLog
 from app.runs.run import Run
 
 logger = logging.getLogger("app.runs")
@@ -26,10 +25,9 @@ NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
 class Work(Protocol):
     """What a run does; the run knows nothing else of it.
 
-    `events` yields events as they come: the first list, which may be empty, means admission.
-    `progress` makes a sign of life for a silence. `conclude` makes the last events, with the
-    terminal one; where that fails, `forget` drops what has come, and it is called again. `result`
-    is what has come so far or, after `conclude`, the final state.
+    The first list of `events`, which may be empty, means admission. `progress` is a sign of life
+    for a silence. `conclude` makes the last events; where that fails, `forget` drops what has come,
+    and it is called again. `result` is what has come so far or, after `conclude`, the final state.
     """
 
     def events(self) -> AsyncGenerator[Sequence[Event], None]: ...
@@ -46,19 +44,29 @@ class Copier(Protocol):
     async def end(self, run: "LocalRun", last: list[Event]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """What a request wants of `Runs.open`."""
+
+    owner: Client
+    fingerprint: str  # Equal for requests of one owner that may share one answer.
+    start: Callable[[str, EventLog], Work]  # Makes the work of a new run, given its id and log.
+    key: str | None = None  # The `Idempotency-Key`.
+    fresh: bool = False  # Not answered by a finished run; one under way is joined.
+    resumable: bool = True  # Whether the reader could come back after a break.
+    background: bool = False  # Whether the run needs no reader.
+    progress_s: float = 0  # Silence after which a new run gives a sign of life; 0: never.
+    listed: bool = True  # Whether a new run can be found by its id.
+    kept: bool = True  # Whether a new run stays for a while when it has ended.
+
+
 @dataclass(eq=False, kw_only=True)
 class LocalRun(Run):
     """A run whose work is done here, in one task."""
 
-    key: str | None
-    """The `Idempotency-Key` of the request that began it."""
-    kept: bool
-    """Whether it stays for a while when it has ended."""
-    progress_s: float
-    """Silence after which it gives a sign of life; 0: never."""
+    request: OpenRequest  # The one that began it.
     linger_s: float
-    ending: asyncio.Semaphore
-    """Shared by all runs, so that few end in one turn of the event loop."""
+    ending: asyncio.Semaphore  # Shared by all, so that few end in one turn of the event loop.
     copier: Copier | None
     elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The last message of each replica that has readers of this run, by replica."""
@@ -68,25 +76,17 @@ class LocalRun(Run):
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._over = False
-        self._stop_error: ServiceError | None = None
-
-    def start(self, work: Work) -> None:
-        """Begin the work in a task."""
-        self._work = work
+        self._work = self.request.start(self.id, self.log)
         self._task = asyncio.create_task(self._write(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step has none.
         self._task.add_done_callback(self._end)
 
     @property
     def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
         return self._work.result()
 
     def leave(self) -> None:
-        """Let one reader go; the last one stops the run, after the linger if it may come back.
-
-        A run that still waits for its admission is stopped at once.
-        """
+        """Let one reader go; the last one stops the run, later if admitted and it may come back."""
         super().leave()
         goes_on = self.background and self.was_admitted
         if not (self.readers or self.ended or goes_on):
@@ -94,9 +94,8 @@ class LocalRun(Run):
             self._linger = self._loop.call_later(wait_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
-        """End the work: as failed with `error`, or as cancelled. Nothing if it has ended."""
-        if not (self._stopping or self._over or self._task.done()):
-            self._stopping, self._stop_error = True, error
+        if not (self._stopping or self._over or self.ended or self._task.done()):
+            self._stopping, self.error = True, error
             self._task.cancel()
 
     def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
@@ -152,23 +151,21 @@ class LocalRun(Run):
 
     def _watch_silence(self) -> None:
         """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
-        if not self.progress_s or self.ended:
+        silence_s = self.request.progress_s
+        if not silence_s or self.ended:
             return
         try:
-            if self._loop.time() >= self._heard_at + self.progress_s:
+            if self._loop.time() >= self._heard_at + silence_s:
                 self._append([self._work.progress()])
         except ServiceError as exc:
             self.stop(exc)
         else:
-            due_at = self._heard_at + self.progress_s
-            self._silence = self._loop.call_at(due_at, self._watch_silence)
+            self._silence = self._loop.call_at(self._heard_at + silence_s, self._watch_silence)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         for timer in (self._linger, self._silence):
             if timer:
                 timer.cancel()
-        if task.cancelled() and not self.ended:
-            self.error = self._stop_error
         last = self._last_events(cancelled=task.cancelled() and self.error is None)
         if self.copier and not self.ended:
             self._copying = asyncio.create_task(self.copier.end(self, last))
@@ -179,8 +176,7 @@ class LocalRun(Run):
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
             return self._work.conclude(self.error, cancelled=cancelled)
-        except Exception as exc:
-            # Readers wait for a terminal event, whatever happens.
+        except Exception as exc:  # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
             self.error = unexpected(exc)
             self._work.forget()

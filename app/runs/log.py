@@ -6,11 +6,14 @@ delays nobody. Events are numbered from 1 without gaps.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from app.models import Event
 
-EVENT_OVERHEAD_BYTES = 160
-"""Memory of an event beside its data in CPython 3.11: two object headers and a list slot."""
+EVENT_OVERHEAD_BYTES = 160  # Of memory beside its data, in CPython: two objects, a list slot.
+BEYOND = 1_000_000_000
+"""Number of a lost log's end. Readers may have seen more events than are left, but no log is as
+long: who comes back with a smaller number has not had the end, and is told it."""
 
 
 def size_of(events: Sequence[Event]) -> int:
@@ -21,19 +24,23 @@ def size_of(events: Sequence[Event]) -> int:
     return size_bytes
 
 
+@dataclass(eq=False)
 class EventLog:
-    """An append-only list of events that is closed once. `size_bytes` is the memory it takes."""
+    """An append-only list of events that is closed once."""
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.size_bytes = 0
-        self.closed = False
-        self.lost = False
-        """Whether another replica closed it because the one that wrote it was gone."""
-        self._waiting: list[asyncio.Future[None]] = []
+    events: list[Event] = field(default_factory=list)
+    size_bytes: int = 0  # Memory that they take.
+    closed: bool = False
+    lost: bool = False  # Whether it was closed for an owner that was gone.
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last event, once it is closed."""
+        return BEYOND if self.lost else len(self.events)
 
     def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
-        """Add events that take `size_bytes` in all, `close` if they are the last; wake readers."""
+        """Add events that take so much memory, `close` if they are the last; wake readers."""
         self.events += events
         self.size_bytes += size_bytes
         self.closed = close

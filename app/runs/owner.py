@@ -13,19 +13,15 @@ from typing import Any
 from app.errors import Overloaded, OwnerLost
 from app.models import Event
 from app.runs.entries import Entry, Replay, ask_for, entries, last_fields
-from app.runs.local import LocalRun
-from app.runs.runs import OpenRequest
+from app.runs.local import LocalRun, OpenRequest
 from app.settings import Settings
 from app.store import COMMAND_S, Away, Claim, Link
 
 WINDOW_S = 0.1
-FULL_S = 1.0
-"""Pause where Redis takes no writes."""
-CALL_BYTES = 1_048_576
-"""Most bytes of events in one call, about."""
+FULL_S = 1.0  # Pause where Redis takes no writes.
+CALL_BYTES = 1_048_576  # Most of events in one call, about.
 DAY_S = 86_400
-ENDED_S = 60
-"""How long an end is remembered: a failover may forget it although it was acknowledged."""
+ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 SHORT_TTL_MS = 10_000
 NO_WRITES = (b"OOM", b"READONLY")
 
@@ -36,16 +32,11 @@ class Copy:
 
     run: LocalRun
     claim: Claim
-    in_doubt: bool
-    """Redis has to be asked first."""
-    has_lapsed: bool = False
-    """Our lease had ended since it was last asked."""
-    sent: int = 0
-    """Number of the last event there."""
-    last: list[Event] | None = None
-    """The last events, as soon as they are known."""
-    settled: asyncio.Future[None] = field(default_factory=asyncio.Future)
-    """Done when its end is in Redis."""
+    in_doubt: bool  # Redis has to be asked first.
+    has_lapsed: bool = False  # Our lease had ended since it was last asked.
+    sent: int = 0  # Number of the last event there.
+    last: list[Event] | None = None  # The last events, as soon as they are known.
+    settled: asyncio.Future[None] = field(default_factory=asyncio.Future)  # When its end is there.
 
     @property
     def n_events(self) -> int:
@@ -65,11 +56,9 @@ class Outbox:
         upstream_s = settings.upstream_total_timeout_s or DAY_S
         longest_s = upstream_s + settings.upstream_retry_total_s + settings.capacity_wait_s
         self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
-        self._copies: dict[str, Copy] = {}
-        """Of runs whose end is not in Redis yet."""
+        self._copies: dict[str, Copy] = {}  # Of runs whose end is not in Redis yet.
         self._ended: dict[str, Copy] = {}
-        self._unanswered: set[str] = set()
-        """Ids of runs that may have been claimed for nothing."""
+        self._unanswered: set[str] = set()  # Ids of runs that may have been claimed for nothing.
         self._urgent: set[str] = set()
         self._wake = asyncio.Event()
         self._window_end_s = 0.0
@@ -127,8 +116,7 @@ class Outbox:
                 await self._wake.wait()
         self._wake.clear()
         now_s = asyncio.get_running_loop().time()
-        run_ids = {run_id for run_id in self._urgent if run_id in self._copies}
-        self._urgent.clear()
+        run_ids, self._urgent = self._urgent & self._copies.keys(), set()
         if now_s >= self._window_end_s:
             self._window_end_s = now_s + WINDOW_S
             run_ids = set(self._copies)
@@ -137,8 +125,11 @@ class Outbox:
 
     async def _write(self, copies: list[Copy]) -> None:
         try:
-            await self._undo()
-            await self._check([copy for copy in copies if copy.in_doubt])
+            await self._undo()  # First: a run that is written again would lose what finds it.
+            doubtful = {copy.run.id: copy for copy in copies if copy.in_doubt}
+            async for run_id, status, top in ask_for(self._link, list(doubtful)):
+                with suppress(Away):
+                    await self._go_on(doubtful[run_id], status, top)
             known = [copy for copy in copies if copy.run.id in self._copies and not copy.in_doubt]
             await self._append([copy for copy in known if copy.last is None])
             await asyncio.gather(*(self._end(copy) for copy in known if copy.last is not None))
@@ -152,31 +143,20 @@ class Outbox:
         self._wake.set()
 
     async def _undo(self) -> None:
-        """End what was claimed for requests that were refused, or that went on without it.
-
-        Before anything is written again: a run would lose what it is found by.
-        """
+        """End what was claimed for requests that were refused, or that went on without it."""
         error = Overloaded("Replicas could not share this search.", retry_after_s=1)
         for run_id in list(self._unanswered):
             how = ("failed", 0, SHORT_TTL_MS, 0, 0, 0, 0, *last_fields([], error))
             await self._link.script("end", "owner", self._link.replica, run_id, *how)
             self._unanswered.discard(run_id)
 
-    async def _open(
-        self, run_id: str, run: OpenRequest | LocalRun, *how: Any, restore: bool = False
-    ) -> Any:
-        wanted = (run.owner.name, run.fingerprint, run.key or "", *how)
-        rest = (int(run.listed), self._ttl_ms, int(restore))
+    async def _open(self, run_id: str, request: OpenRequest, *how: Any, restore: int = 0) -> Any:
+        wanted = (request.owner.name, request.fingerprint, request.key or "", *how)
+        rest = (int(request.listed), self._ttl_ms, restore)
         return await self._link.before_deadline("open", self._link.replica, run_id, *wanted, *rest)
 
-    async def _check(self, copies: Sequence[Copy]) -> None:
-        """Ask how far each log is in Redis; go on from there, write it again, or give it up."""
-        doubtful = {copy.run.id: copy for copy in copies}
-        async for run_id, status, top in ask_for(self._link, list(doubtful)):
-            with suppress(Away):
-                await self._go_on(doubtful[run_id], status, top)
-
     async def _go_on(self, copy: Copy, status: bytes | None, top: Entry | None) -> None:
+        """Go on behind the last entry in Redis, write the log again, or give the run up."""
         run = copy.run
         forgotten = status is None and copy.has_lapsed and copy.sent
         if forgotten or status not in (None, b"running"):
@@ -197,7 +177,7 @@ class Outbox:
     async def _restore(self, copy: Copy) -> None:
         """Write again what Redis has lost, with what was reserved."""
         run, claim = copy.run, copy.claim
-        await self._open(run.id, run, 0, 1, "", restore=True)
+        await self._open(run.id, run.request, 0, 1, "", restore=1)
         if claim.estimate:
             reserved = (run.owner.name, claim.reserved, 0, 0, claim.estimate)
             await self._link.script("reserve", run.id, *reserved)
@@ -223,7 +203,7 @@ class Outbox:
         if sum(len(packed) for _, packed in rest) > CALL_BYTES:
             await self._append([copy])  # Then the end, with the next window.
             return
-        kept = run.kept and run.was_admitted
+        kept = run.request.kept and run.was_admitted
         ttl_ms = int(self._settings.search_retention_s * 1_000) if kept else 0
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         status = "completed" if run.reusable and kept else "failed"

@@ -7,20 +7,18 @@ from typing import Any
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
 from app.runs.entries import Replay
-from app.runs.follower import FollowedRun, Follower
-from app.runs.judge import Judge
-from app.runs.local import LocalRun
+from app.runs.follower import Follower
+from app.runs.judge import end_runs
+from app.runs.local import LocalRun, OpenRequest
 from app.runs.owner import Outbox
 from app.runs.run import Run, new_id
-from app.runs.runs import KEY_MISMATCH, Opened, OpenRequest, Runs, all_ended
+from app.runs.runs import KEY_MISMATCH, Opened, Runs, all_ended
 from app.settings import Settings
 from app.store import COMMAND_S, RENEW_S, Away, Link
 
 AWAY = "Redis, which replicas share, does not answer."
-NAMED_S = 86_400
-"""How long a name is kept; what it stands for counts only while that run is kept."""
-SHARES = 5
-"""How often a joined run may turn out to be ending, before the request is refused."""
+NAMED_S = 86_400  # How long a name is kept; it counts only while its run is kept.
+SHARES = 5  # How often a joined run may turn out to be ending, before the request is refused.
 LAST_WRITES_S = 2.0
 
 
@@ -29,17 +27,14 @@ class ReplicatedRuns(Runs):
 
     def __init__(self, settings: Settings, link: Link, replay: Replay) -> None:
         super().__init__(settings)
-        self._link = link
-        self._limited = bool(
-            settings.budget_client_cny_per_day or settings.budget_total_cny_per_day
-        )
-        self._judge = Judge(settings, link, replay)
+        self._link, self._replay = link, replay
+        self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self.copier = self._outbox = Outbox(settings, link, replay)
         self._follower = Follower(link, replay, self, self._on_message)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
-        steps = (self._renew, self._outbox.write, self._follower.read, self._judge.end_next)
+        steps = (self._renew, self._outbox.write, self._follower.read, self._end_next)
         await self._link.start(stack, *steps)
 
     async def open(self, request: OpenRequest) -> Opened:
@@ -48,8 +43,8 @@ class ReplicatedRuns(Runs):
         What is known here is joined even if Redis is back and was not told of it yet. A key that
         is not known here may belong to another request elsewhere.
         """
-        if (request.key is None or self._with_key(request)) and (known := self._join(request)):
-            return known
+        if run := self._equal(request) if request.key is None else self._with_key(request):
+            return self._opened(run, request)
         skip, refusal = "", self._refusal()
         for _ in range(SHARES):
             run_id = new_id()
@@ -58,35 +53,33 @@ class ReplicatedRuns(Runs):
                     run_id, request, may_begin=refusal is None, skip=skip
                 )
             except Away as exc:
-                if self._limited:
+                settings = self._settings
+                if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
                     raise Overloaded(AWAY) from exc
                 return await super().open(request)
             if verdict == "new":
                 begun = self._begin(request, run_id, claimed=True)
-                return self._opened(begun, request, "miss")
+                return self._opened(begun, request, is_new=True)
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
             if refusal and verdict == "none":
                 raise refusal
-            if run := await self._look_up(found):
-                if run.reusable:
-                    return self._joined(run, request)
+            if joined := await self._look_up(found):
+                if joined.reusable:
+                    return self._opened(joined, request)
                 skip = found
         raise Overloaded("The search that answers this request is ending.")
 
     def name(self, run: Run, name: str) -> None:
-        """Have the run found by a name, on all replicas."""
         if self._by_name.get(name) is not run:
             self._link.post("SET", f"isp:name:{name}", run.id, "EX", NAMED_S)
         super().name(run, name)
 
     def unname(self, run: Run, name: str) -> None:
-        """Have the run not found by this name any more."""
         super().unname(run, name)
         self._link.post_script("unname", name, run.id)
 
     async def find_named(self, owner: Client, name: str) -> Run | None:
-        """The owner's run of this name, from whichever replica."""
         if run := await super().find_named(owner, name):
             return run
         try:
@@ -101,15 +94,7 @@ class ReplicatedRuns(Runs):
             await asyncio.wait({found.log.growth()}, timeout=COMMAND_S)
         return found
 
-    async def cancel(self, run: Run) -> bool:
-        """Stop a run, wherever it is, unless others read it too; whether it stops."""
-        if not isinstance(run, FollowedRun) or run.ended:
-            return self._cancel(run)
-        self._follower.post(run.replica, {"what": "cancel", "run": run.id})
-        await run.finished(COMMAND_S)
-        return run.ended
-
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float = 0) -> None:
         """End the runs here, and follow those elsewhere until the grace ends; then cut these."""
         until = asyncio.get_running_loop().time() + grace_s
         await super().drain(grace_s)
@@ -125,16 +110,13 @@ class ReplicatedRuns(Runs):
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
 
     def _begin(self, request: OpenRequest, run_id: str, *, claimed: bool = False) -> LocalRun:
-        """Begin a run; one that is not `claimed` will be, when Redis is back."""
         run = super()._begin(request, run_id)
         self._outbox.add(run, claimed=claimed)
         return run
 
     async def _look_up(self, run_id: str) -> Run | None:
-        if run := self._runs.get(run_id):
-            return run
         try:
-            return await self._follower.follow(run_id)
+            return self._runs.get(run_id) or await self._follower.follow(run_id)
         except Away as exc:
             raise Overloaded(AWAY) from exc
         except SearchNotFound:
@@ -152,13 +134,18 @@ class ReplicatedRuns(Runs):
                 if known := run.elsewhere.get(replica):
                     run.count_elsewhere(known | {"readers": 0})
             if is_ours:
-                self._judge.dead.put_nowait(replica)
+                self._dead.put_nowait(replica)
         await self._follower.ask_for_quiet()
         await asyncio.sleep(RENEW_S)
 
-    def _on_message(self, message: dict[str, Any]) -> None:
+    async def _end_next(self) -> None:
+        """End the next replica's runs; a step of its own, since many logs take a while to read."""
+        ttl_ms = int(self._settings.search_retention_s * 1_000)
+        await end_runs(self._link, self._replay, await self._dead.get(), ttl_ms=ttl_ms)
+
+    async def _on_message(self, message: dict[str, Any]) -> None:
         run = self._runs.get(message.get("run", ""))
         if run and message["what"] == "readers":
             run.count_elsewhere(message)
         elif run and message["what"] == "cancel":
-            self._cancel(run)
+            await run.cancel()

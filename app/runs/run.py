@@ -4,16 +4,14 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from app.errors import ServiceError, UpstreamProtocol
 from app.models import Client, Event
 from app.results import SearchResult
 from app.runs.log import EventLog, size_of
 
-ID_BYTES = 16
-"""128 random bits: for anonymous callers the id is the capability."""
-
+ID_BYTES = 16  # For anonymous callers the id is the capability.
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
 
 
@@ -28,32 +26,22 @@ class Run:
 
     id: str
     owner: Client
-    fingerprint: str
-    listed: bool
-    """Whether it can be found by its id."""
-    reserve: Callable[..., None]
-    """`Runs.reserve`: takes memory for events, in bytes."""
-    on_end: Callable[[Any], None] = lambda _: None
-    """Called once, after the last events."""
+    listed: bool  # Whether it can be found by its id.
+    reserve: Callable[..., None]  # `Runs.reserve`: takes memory for events, in bytes.
+    on_end: Callable[[Any], None] = lambda _: None  # Called once, after the last events.
     max_bytes: int = 0
-    source: Literal["memory", "redis"] = "memory"
-    """Where its events come from."""
     log: EventLog = field(default_factory=EventLog)
-    cut: bool = False
-    """Whether its readers here are to come back elsewhere, where it goes on."""
+    cut: bool = False  # Whether its readers here are to come back elsewhere, where it goes on.
     error: ServiceError | None = None
     resumable: bool = False
-    background: bool = False
-    """Whether it goes on to its end although every reader leaves."""
-    left_in_background: int = 0
-    """How many requests have left it to itself."""
+    background: bool = False  # Whether it goes on to its end although every reader leaves.
+    left_in_background: int = 0  # How many requests have left it to itself.
     was_admitted: bool = False
-    opens: int = 0
-    """How many requests asked for this run."""
-    readers: int = 0
-    """How many requests hold it."""
-    ended_at: float = 0
-    """By the loop's clock."""
+    opens: int = 0  # How many requests asked for this run.
+    readers: int = 0  # How many requests hold it.
+    ended_at: float = 0  # By the loop's clock.
+
+    source = "memory"  # Where its events come from.
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,22 +51,12 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event is in the log."""
         return self.log.closed
 
     @property
     def reusable(self) -> bool:
         """Whether an equal request may have this run's answer."""
         return self.error is None and not self._stopping
-
-    @property
-    def shared(self) -> bool:
-        """Whether more than one of the requests that asked for it still read it.
-
-        A reader that came back may still hold the connection that broke: that is one request. One
-        in the background counts although its reader has left.
-        """
-        return self.readers + self.left_in_background > 1 and self.opens > 1
 
     @property
     def result(self) -> SearchResult:
@@ -89,6 +67,17 @@ class Run:
         """End it: as failed with `error`, or as cancelled. Nothing if it has ended."""
         raise NotImplementedError
 
+    async def cancel(self) -> bool:
+        """Stop it unless other requests still want it too; whether it stops.
+
+        A reader that came back may still hold the connection that broke: that is one request.
+        """
+        if self.opens > 1 and self.readers + self.left_in_background > 1:
+            self.left_in_background = max(0, self.left_in_background - 1)
+            return False
+        self.stop()
+        return True
+
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
         while not (self.was_admitted or self.ended):
@@ -97,9 +86,9 @@ class Run:
             raise self.error
 
     async def first_event(self, within_s: float | None) -> None:
-        """Wait for the first upstream event, `within_s` seconds at most, and for the admission.
+        """Wait for the first upstream event, so long at most, and for the admission.
 
-        Raises the error if it failed before that event came, and within that time.
+        Raises the error of a failure before that event, and within that time.
         """
         try:
             async with asyncio.timeout(within_s):
@@ -122,7 +111,7 @@ class Run:
         self.background = self.background or background
         if self._linger:
             self._linger.cancel()
-        return Reader(self, background=background)
+        return Reader(self, background)
 
     def leave(self) -> None:
         """Let one reader go."""
@@ -146,13 +135,13 @@ class Run:
             self._finished.set_result(None)
 
 
+@dataclass(eq=False)
 class Reader:
     """One request's hold on a run. Close it whichever way the request ends."""
 
-    def __init__(self, run: Run, *, background: bool) -> None:
-        self.run = run
-        self.background = background
-        self._open = True
+    run: Run
+    background: bool
+    _open: bool = True
 
     def close(self) -> None:
         """Let go; more than once does no harm."""

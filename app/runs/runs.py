@@ -2,56 +2,26 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
 from app.models import Client
-from app.runs.local import Copier, LocalRun, Work
-from app.runs.log import EventLog
+from app.runs.local import Copier, LocalRun, OpenRequest
 from app.runs.run import Reader, Run, new_id
 from app.settings import Settings
 
-ENDING_AT_ONCE = 16
-"""Ends of runs in one turn of the event loop: 20 ms. One a turn took 40 % more CPU a search."""
-
-CacheResult = Literal["miss", "coalesced", "hit"]
-
+ENDING_AT_ONCE = 16  # Ends in one turn of the event loop: 20 ms. One took 40 % more CPU a search.
 KEY_MISMATCH = "This Idempotency-Key was used with another request."
 STORE_FULL = "Searches under way fill SEARCH_STORE_MAX_BYTES."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenRequest:
-    """What a request wants of `Runs.open`."""
-
-    owner: Client
-    fingerprint: str
-    """Equal for requests of one owner that may share one answer."""
-    start: Callable[[str, EventLog], Work]
-    """Makes the work of a new run, given its id and log."""
-    key: str | None = None
-    """The `Idempotency-Key`."""
-    fresh: bool = False
-    """Not answered by a finished run; one under way is joined."""
-    resumable: bool = True
-    """Whether the reader could come back after a break."""
-    background: bool = False
-    """Whether the run needs no reader."""
-    progress_s: float = 0
-    """Silence after which a new run gives a sign of life; 0: never."""
-    listed: bool = True
-    """Whether a new run can be found by its id."""
-    kept: bool = True
-    """Whether a new run stays for a while when it has ended."""
 
 
 class Opened(NamedTuple):
     """A reader, and where its run came from: started for it, joined, or found finished."""
 
     reader: Reader
-    cache: CacheResult
+    cache: Literal["miss", "coalesced", "hit"]
 
 
 class Runs:
@@ -61,10 +31,8 @@ class Runs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._max_bytes = settings.search_store_max_bytes
         self.draining = False
-        self.size_bytes = 0
-        """Memory that all logs take."""
+        self.size_bytes = 0  # Memory that all logs take.
         self._runs: dict[str, LocalRun] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
@@ -73,7 +41,6 @@ class Runs:
 
     @property
     def active(self) -> int:
-        """Runs that have not ended."""
         return len(self._running())
 
     async def open(self, request: OpenRequest) -> Opened:
@@ -84,11 +51,11 @@ class Runs:
             Draining: A new run would be needed, and none is started any more.
             Overloaded: Runs under way fill the store, or replicas share none at the moment.
         """
-        if joined := self._join(request):
-            return joined
+        if run := self._with_key(request) or self._equal(request):
+            return self._opened(run, request)
         if refusal := self._refusal():
             raise refusal
-        return self._opened(self._begin(request, new_id()), request, "miss")
+        return self._opened(self._begin(request, new_id()), request, is_new=True)
 
     async def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
@@ -113,41 +80,28 @@ class Runs:
     async def find_named(self, owner: Client, name: str) -> Run | None:
         """The owner's run of this name, while it is kept."""
         run = self._by_name.get(name)
-        known = run and run.id in self._runs and run.owner.name == owner.name
-        return run if known else None
+        return run if run and run.id in self._runs and run.owner.name == owner.name else None
 
     def get(self, run_id: str) -> LocalRun | None:
         """The run of this process that has this id."""
         return self._runs.get(run_id)
 
-    async def cancel(self, run: Run) -> bool:
-        """Stop a run unless others read it too; whether it stops."""
-        return self._cancel(run)
-
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float = 0) -> None:
         """Start no more runs; give the others `grace_s` seconds, then end them as failed."""
         self.draining = True
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await all_ended(self._running)
-        except TimeoutError:
-            for run in self._running():
-                run.stop(Draining())
-            await all_ended(self._running)
-
-    async def close(self) -> None:
-        """End whatever still runs, at once."""
-        await self.drain(0)
-
-    async def _look_up(self, run_id: str) -> Run | None:
-        return self._runs.get(run_id)
+        for run in self._running():
+            run.stop(Draining())
+        await all_ended(self._running)
 
     def reserve(self, size_bytes: int, *, always: bool = False) -> None:
         """Take memory for events; ended runs make way, the oldest first.
 
         Raises `Overloaded` if there is none, unless it is for last events, which `always` fit.
         """
-        while 0 < self._max_bytes <= self.size_bytes + size_bytes:
+        while 0 < self._settings.search_store_max_bytes <= self.size_bytes + size_bytes:
             if ended := next((run for run in self._runs.values() if run.ended), None):
                 self._forget(ended.id)
             elif always:
@@ -160,20 +114,16 @@ class Runs:
         """Give back the memory of a run that is dropped."""
         self.size_bytes -= run.log.size_bytes
 
-    def _opened(self, run: Run, request: OpenRequest, cache: CacheResult) -> Opened:
+    async def _look_up(self, run_id: str) -> Run | None:
+        return self._runs.get(run_id)
+
+    def _opened(self, run: Run, request: OpenRequest, *, is_new: bool = False) -> Opened:
         if request.key is not None:
             self._by_key[request.owner.name, request.key] = run
         run.opens += 1
         resumable = request.resumable or request.key is not None
-        return Opened(run.read(resumable=resumable, background=request.background), cache)
-
-    def _join(self, request: OpenRequest) -> Opened | None:
-        """Join the run of this process that answers the request, if there is one."""
-        run = self._with_key(request) or self._equal(request)
-        return self._joined(run, request) if run else None
-
-    def _joined(self, run: Run, request: OpenRequest) -> Opened:
-        return self._opened(run, request, "hit" if run.ended else "coalesced")
+        reader = run.read(resumable=resumable, background=request.background)
+        return Opened(reader, "miss" if is_new else "hit" if run.ended else "coalesced")
 
     def _running(self) -> list[LocalRun]:
         return [run for run in self._runs.values() if not run.ended]
@@ -192,53 +142,37 @@ class Runs:
         run = LocalRun(
             id=run_id,
             owner=request.owner,
-            fingerprint=request.fingerprint,
-            key=request.key,
             listed=request.listed,
-            kept=request.kept,
+            request=request,
             max_bytes=self._settings.search_max_bytes,
             linger_s=self._settings.stream_linger_s,
-            progress_s=request.progress_s,
             reserve=self.reserve,
             ending=self._ending,
             on_end=self._keep,
             copier=self.copier,
         )
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
-        run.start(request.start(run.id, run.log))
         return run
 
-    def _cancel(self, run: Run) -> bool:
-        stops = not run.shared
-        if stops:
-            run.stop()
-        elif run.left_in_background:
-            run.left_in_background -= 1
-        return stops
-
-    def _with_key(self, request: OpenRequest) -> Run | None:
-        run = self._by_key.get((request.owner.name, request.key or ""))
-        if run is None or not self._may_share(run):
-            return None
-        if run.fingerprint != request.fingerprint:
+    def _with_key(self, request: OpenRequest) -> LocalRun | None:
+        run = self._reusable(self._by_key.get((request.owner.name, request.key or "")))
+        if run and run.request.fingerprint != request.fingerprint:
             raise IdempotencyMismatch(KEY_MISMATCH)
         return run
 
-    def _equal(self, request: OpenRequest) -> Run | None:
-        run = self._by_fingerprint.get(request.fingerprint)
-        if run is None or not self._may_share(run):
-            return None
-        if not run.ended:
-            return run
-        age_s = asyncio.get_running_loop().time() - run.ended_at
-        return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
+    def _equal(self, request: OpenRequest) -> LocalRun | None:
+        run = self._reusable(self._by_fingerprint.get(request.fingerprint))
+        if run and run.ended:
+            age_s = asyncio.get_running_loop().time() - run.ended_at
+            return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
+        return run
 
-    def _may_share(self, run: Run) -> bool:
-        return run.reusable and run.id in self._runs
+    def _reusable(self, run: Run | None) -> LocalRun | None:
+        return self._runs.get(run.id) if run and run.reusable else None
 
     def _keep(self, run: LocalRun) -> None:
         """Keep an ended run for those that come back for it."""
-        if run.was_admitted and run.kept:
+        if run.was_admitted and run.request.kept:
             kept_s = self._settings.search_retention_s
             asyncio.get_running_loop().call_later(kept_s, self._forget, run.id)
         else:

@@ -3,25 +3,21 @@
 import asyncio
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.settings import SettingsError
 
-CONNECT_S = 3.0
-"""Longest wait for a connection, new or of the pool; who waits for a reply gives up before."""
-UNREACHABLE = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError)
+CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
+UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 def connect(url: str) -> Any:
-    """A client with one connection; its callers bound how long it takes.
+    """A client with one connection, which sends once more what a broken one did not answer.
 
-    It sends a command once more where only the connection was broken, and makes no dictionary of a
-    stream's entry.
+    Its callers bound how long it takes. It makes no dictionary of a stream's entry.
     """
     pool: Any = BlockingConnectionPool.from_url(
         url,
@@ -30,7 +26,7 @@ def connect(url: str) -> Any:
         timeout=CONNECT_S,
         socket_timeout=None,
         socket_connect_timeout=CONNECT_S,
-        retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
+        retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
     )
     client: Any = Redis.from_pool(pool)
     for name in ("XREAD", "XRANGE", "XREVRANGE"):
@@ -46,7 +42,7 @@ async def probe(url: str) -> str:
             return str(memory.get("maxmemory_policy", "noeviction"))
     except ValueError as exc:
         raise SettingsError("REDIS_URL: is no URL that redis-py can read") from exc
-    except (*UNREACHABLE, RedisError) as exc:
+    except (OSError, exceptions.RedisError) as exc:
         scheme, _, rest = url.partition("://")
         place = rest.rpartition("@")[2].partition("?")[0]  # Without user and password.
         reason = " ".join(str(exc).split()) or type(exc).__name__

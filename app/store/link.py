@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha1
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -22,25 +22,20 @@ from app.store.connection import UNREACHABLE, connect, probe
 
 logger = logging.getLogger("app.store")
 
-COMMAND_S = 1.0
-"""Most time of a command, repetition and connecting included."""
+COMMAND_S = 1.0  # Most time of a command, repetition and connecting included.
 SLICE_S, SLICES_MIN = 0.1, 3
 """Parts of it, and how many a command has at least that waited for others: a stall of this process
 uses up one of them, however long it is."""
-ATTEMPTS = 3
-"""How often a script may be late: then nothing was done, and it is Redis that answered."""
-ANSWER_S = 0.2
-"""How long before its caller gives up a script no longer begins."""
-LEASE_MS, RENEW_S = 10_000, 3.0
-"""A replica counts as dead when it has not renewed its lease for so long."""
-AGAIN_S = 0.5
-"""How often it is looked whether Redis is back."""
-GAP_MS = 5_000
-"""Redis was away if no replica gave a sign of life for so long."""
-QUIET_MS = 3_000
-"""After that no replica is judged for one period of renewal: all may have to renew first."""
-POSTS_MAX = 100_000
-POSTS_AT_ONCE = 200
+ATTEMPTS = 3  # How often a script may be late: then nothing was done, and Redis has answered.
+ANSWER_S = 0.2  # How long before its caller gives up a script no longer begins.
+LEASE_MS, RENEW_S = 10_000, 3.0  # A replica whose lease has ended counts as dead.
+AGAIN_S = 0.5  # How often it is looked whether Redis is back.
+GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
+QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
+POSTS_MAX, POSTS_AT_ONCE = 100_000, 200
+
+IS_AWAY = "Redis is away; searches go on here, and are written when it is back"
+MAY_EVICT = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
 
 SCRIPTS = {
     path.stem: path.read_text("utf-8") for path in Path(__file__).parent.glob("scripts/*.lua")
@@ -58,22 +53,17 @@ class Away(Exception):
 class Claim:
     """The money of a run of this process, in units of 1e-9 CNY."""
 
-    estimate: str = ""
-    """What the reserved money was made of, for whoever has to settle it in our place."""
+    estimate: str = ""  # What is reserved, for whoever has to settle it in our place.
     reserved: int = 0
     cost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(NamedTuple):
     """What a renewal of the lease found."""
 
-    is_news: bool
-    """Whether Redis is back, or has lost what was written, or our lease had ended."""
-    lapsed: bool
-    """Whether our lease had ended although Redis was there."""
-    dead: list[tuple[str, bool]]
-    """Replicas that are gone; whether their runs are ours to end."""
+    is_news: bool  # Redis is back, or has lost what was written, or our lease had ended.
+    lapsed: bool  # Our lease had ended although Redis was there.
+    dead: list[tuple[str, bool]]  # Replicas that are gone; whether their runs are ours to end.
 
 
 async def keep_on(step: Callable[[], Awaitable[None]]) -> None:
@@ -92,13 +82,10 @@ class Link:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.replica = secrets.token_hex(8)
-        """New at every start."""
+        self.replica = secrets.token_hex(8)  # New at every start.
         self.up = False
-        self.claims: dict[str, Claim] = {}
-        """By id, those of runs whose end is not written yet."""
-        self._redis = connect(url)
-        self._blocked = connect(url)
+        self.claims: dict[str, Claim] = {}  # By id, of runs whose end is not written yet.
+        self._redis, self._blocked = connect(url), connect(url)
         self._epoch = b""
         self._clock_ms = 0.0
         self._batch: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
@@ -108,13 +95,9 @@ class Link:
         self._posted = asyncio.Event()
 
     async def start(self, stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:
-        """Connect, and repeat these steps until `stack` ends.
-
-        Raises `SettingsError` if Redis does not answer.
-        """
+        """Connect, and repeat these steps until `stack` ends; raises `SettingsError`."""
         if (policy := await probe(self.url)) != "noeviction":
-            what = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
-            logger.warning(what, policy)
+            logger.warning(MAY_EVICT, policy)
         self.up = True
         for client in (self._redis, self._blocked):
             stack.push_async_callback(client.aclose)
@@ -124,10 +107,8 @@ class Link:
 
     async def renew(self) -> Renewal:
         """Give a sign of life; raises `Away`."""
-        args = (self.replica, LEASE_MS, GAP_MS, QUIET_MS)
-        ((now_ms, held, epoch, *dead),) = await self._replies(
-            [("EVAL", SCRIPTS["renew"], 0, *args)]
-        )
+        script = ("EVAL", SCRIPTS["renew"], 0, self.replica, LEASE_MS, GAP_MS, QUIET_MS)
+        ((now_ms, held, epoch, *dead),) = await self._replies([script])
         self._set_clock(0, now_ms * 1_000)
         lapsed = not held and epoch == self._epoch
         is_news = lapsed or epoch != self._epoch or not self.up
@@ -172,7 +153,7 @@ class Link:
             async with asyncio.timeout(block_s + COMMAND_S):
                 command = ("XREAD", "BLOCK", int(block_s * 1_000), *args)
                 return await self._blocked.execute_command(*command)
-        except (*UNREACHABLE, RedisError) as exc:
+        except (OSError, RedisError) as exc:
             raise Away from exc
 
     def post(self, *command: Any) -> None:
@@ -195,8 +176,9 @@ class Link:
         for reply in replies:
             if isinstance(reply, NoScriptError):
                 raise reply
-            if isinstance(reply, UNREACHABLE):
-                self._lose()
+            if isinstance(reply, UNREACHABLE) and self.up:
+                self.up = False
+                logger.warning(IS_AWAY)
             if isinstance(reply, Exception):  # Or it takes no writes (OOM, READONLY).
                 raise Away from reply
         return replies
@@ -231,11 +213,6 @@ class Link:
             for _ in some:
                 self._posts.popleft()
         self._posted.clear()
-
-    def _lose(self) -> None:
-        if self.up:
-            logger.warning("Redis is away; searches go on here, and are written when it is back")
-        self.up = False
 
     def _set_clock(self, seconds: int, micros: int) -> None:
         """Only the clock of Redis counts. The answer took a while: ours is never ahead of it."""
