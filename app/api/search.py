@@ -23,7 +23,7 @@ from app.results import SearchResult
 from app.runs import Reader, Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
-EVENT_NUMBER_MAX = 999_999_999
+EVENT_NUMBER_MAX = 1_000_000_000  # That of the end of a lost search.
 
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)

@@ -1,8 +1,8 @@
 """HTTP/1.1 for `httpx.AsyncClient`, over asyncio, parsed by httptools (llhttp).
 
-Its errors say how far a request got (into the kernel, or the TLS layer, which buffers up to 64 KiB)
-and so whether it can cost money: `ConnectError`, `ConnectTimeout` and `WriteError`, not all of it
-was written; `ReadError` and `RemoteProtocolError`, all of it, or its response had begun.
+Its errors say how far the request got (into the kernel, or TLS, which buffers 64 KiB), and so what
+it may cost. `ConnectError`, `ConnectTimeout`: nothing was sent. `WriteError`: not all of it.
+`ReadError`, `RemoteProtocolError`: all of it, or its response had begun.
 """
 
 import asyncio
