@@ -158,15 +158,15 @@ async def _chunks(
 ) -> AsyncGenerator[bytes, None]:
     """The body as it arrives, counted, until the service begins to shut down."""
     service, settings, headers = call.service, call.service.settings, call.request.headers
+    most_s, idle_s = settings.upload_timeout_s, settings.upload_idle_timeout_s
     most = max_bytes or settings.body_max_bytes or sys.maxsize
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
-    declared = headers.get("content-length", "")
-    _check_size(int(declared) if declared.isdecimal() else 0, most)
+    _check_size(int(headers.get("content-length", 0)), most)
     loop, chunks, n_bytes = asyncio.get_running_loop(), call.request.stream(), 0
-    ends_at = loop.time() + (settings.upload_timeout_s or FOREVER_S)
+    ends_at = loop.time() + (most_s or FOREVER_S)
     while not service.is_draining():
-        idle_at = loop.time() + (settings.upload_idle_timeout_s or FOREVER_S)
+        idle_at = loop.time() + (idle_s or FOREVER_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
                 service.uploads.add(waiting)
@@ -174,7 +174,6 @@ async def _chunks(
         except TimeoutError as exc:
             if service.is_draining():
                 break
-            most_s, idle_s = settings.upload_timeout_s, settings.upload_idle_timeout_s
             rule = f"must arrive within {most_s:g} s, with no pause of {idle_s:g} s"
             raise errors.UploadTimeout(f"The body {rule}.") from exc
         finally:

@@ -111,30 +111,27 @@ async def count(call: Identified) -> Call:
 
 
 async def admit(call: Identified) -> Call:
-    """A call that may start a search, counted; called by routes whose resumed streams are free."""
-    _check_origin(call)
+    """A call that may start a search, counted; called by routes whose resumed streams are free.
+
+    Refuses pages of other origins: a multipart POST needs no preflight, so CORS stops nobody.
+    """
+    headers = call.request.headers
+    if header_of(call.request, "sec-fetch-mode") == "no-cors":
+        # Such a GET has no Origin, and its page chooses what it accepts.
+        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
+    origin, host = headers.get("origin"), headers.get("host", "")
+    # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
+    same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
+    allow = call.service.guards.credentials.allow_origin
+    if origin is not None and not (same_site or allow(origin)):
+        own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
+        if normal_origin(origin) not in {call.client.origin, *own}:
+            raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
     return await count(call)
 
 
 Counted = Annotated[Call, Depends(count)]
 Admitted = Annotated[Call, Depends(admit)]
-
-
-def _check_origin(call: Call) -> None:
-    """Refuse pages of other origins: a multipart POST needs no preflight, so CORS stops nobody."""
-    headers = call.request.headers
-    if header_of(call.request, "sec-fetch-mode") == "no-cors":
-        # Such a GET has no Origin, and its page chooses what it accepts.
-        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
-    origin = headers.get("origin")
-    if origin is None or call.service.guards.credentials.allow_origin(origin):
-        return
-    # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
-    same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
-    host = headers.get("host", "")
-    own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
-    if not same_site and normal_origin(origin) not in {call.client.origin, *own}:
-        raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
 
 
 async def require_event_stream(request: Request) -> None:

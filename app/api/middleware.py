@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,14 +26,13 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its respon
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 HEAD_MAX_BYTES = 65_536
-PEERS_MAX = 1_024  # Addresses of which it is remembered whether they are trusted.
 
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Polled every few seconds by machines: logged at debug level, and found under any name."""
 
 LINGER_S = 2
-"""How long what still arrives of a body is read and dropped, so that the client gets its response:
-closing a socket with unread bytes resets the connection."""
+"""How long the rest of a body is read: closing a socket with unread bytes resets the connection,
+and the client would lose its response."""
 
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -56,13 +54,12 @@ class CloseAfterAnswer:
     def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
         self.app = app
         self.trusted = [ip_network(network) for network in trusted_proxies]
-        self.is_trusted = lru_cache(PEERS_MAX)(self._is_trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        unread, trusted = has_body(Headers(scope=scope)), self.is_trusted(_peer_of(scope))
+        unread, trusted = has_body(Headers(scope=scope)), self._is_trusted(_peer_of(scope))
 
         async def receive_and_note() -> Message:
             nonlocal unread
@@ -78,7 +75,10 @@ class CloseAfterAnswer:
                     headers["Connection"] = "close"
             elif unread and not message.get("more_body"):
                 await send({**message, "more_body": True})
-                await _drop_body(receive_and_note)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        while unread:
+                            await receive_and_note()
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
@@ -86,20 +86,12 @@ class CloseAfterAnswer:
 
     def _is_trusted(self, address: str) -> bool:
         with suppress(ValueError):  # Of a peer without an address.
-            peer = ip_address(address)
-            return any(peer in network for network in self.trusted)
+            return any(ip_address(address) in network for network in self.trusted)
         return False
 
 
 def _peer_of(scope: Scope) -> str:
     return str((scope.get("client") or ("",))[0])
-
-
-async def _drop_body(receive: Receive) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_S):
-            while (await receive()).get("more_body"):
-                pass
 
 
 class RequestContext:
@@ -129,8 +121,7 @@ class RequestContext:
         root_path = scope.get("root_path") or self.root_path
         path = _plain_path(scope["path"], root_path)
         scope = {**scope, "root_path": root_path, "path": path, "state": state}
-        status, started_at = CLIENT_CLOSED_REQUEST, time.perf_counter()
-        stream_end = ""
+        status, started_at, stream_end = CLIENT_CLOSED_REQUEST, time.perf_counter(), ""
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, stream_end

@@ -8,7 +8,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_pascal
 
-from app.errors import ServiceError
+from app.errors import CallerError, ServiceError
 from app.results import SYNTHETIC_EVENTS, ApiModel
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
@@ -19,7 +19,6 @@ OPENAI_TYPES = {
     403: "permission_error",
     429: "rate_limit_error",
 }
-SERVER_ERRORS = 500
 
 Json = dict[str, Any]
 
@@ -150,7 +149,7 @@ class OpenAIError(ApiModel):
     @classmethod
     def of(cls, error: ServiceError) -> Self:
         """The same error with our code; `param` is the first field that was refused."""
-        other = "server_error" if error.status >= SERVER_ERRORS else "invalid_request_error"
+        other = "invalid_request_error" if isinstance(error, CallerError) else "server_error"
         reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
         body = OpenAIErrorBody(
             message=f"{error.detail} {reasons}".rstrip(),

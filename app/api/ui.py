@@ -61,11 +61,10 @@ class ChatRequest(SearchRequest):
         if urls:
             changes["image_url"] = [*self.image_url, *urls]
         elif not self.image_url and not self.previous_response_id:
-            earlier = [as_object(message.get("metadata")) for message in self.messages[:asked]]
-            ids = [
-                one["upstream_response_id"] for one in earlier if one.get("upstream_response_id")
-            ]
-            changes["previous_response_id"] = ids[-1] if ids else None
+            latest_first = reversed(self.messages[:asked])
+            metadata = (as_object(message.get("metadata")) for message in latest_first)
+            ids = (one.get("upstream_response_id") for one in metadata)
+            changes["previous_response_id"] = next(filter(None, ids), None)
         # A later message is never answered by an earlier search, whose id is its answer's.
         if self.trigger == "regenerate-message" or "assistant" in roles:
             changes["fresh"] = True
