@@ -1,5 +1,6 @@
 """What a client asks about itself: a token for a browser, and what it has spent today."""
 
+from dataclasses import asdict
 from datetime import date
 from typing import Literal
 
@@ -55,12 +56,5 @@ async def create_token(call: KeyHolder) -> Token:
 async def get_usage(call: Identified) -> ClientUsage:
     """Get what the calling client has spent today, and may still spend."""
     today = await call.service.guards.budget.spending(call.client.name)
-    account = today.account
-    return ClientUsage(
-        day=today.day,
-        spent=account.spent,
-        reserved=account.reserved,
-        budget=today.budget,
-        left=today.left,
-        searches=account.searches,
-    )
+    money = asdict(today.account)
+    return ClientUsage(day=today.day, budget=today.budget, left=today.left, **money)

@@ -14,7 +14,7 @@ from app.setting_types import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
-PREFETCH_WORDS = ("prefetch", "prerender", "preview")
+PREFETCH = re.compile("prefetch|prerender|preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
 
 BEARER = "A client key or a browser token; not needed with ALLOW_ANONYMOUS."
@@ -105,8 +105,7 @@ async def count(call: Identified) -> Call:
         call.request.state.headers["RateLimit"] = rate.limit_field
         call.request.state.headers["RateLimit-Policy"] = rate.policy_field
         if rate.retry_after_s:
-            detail = "Too many requests by this caller."
-            raise RateLimited(detail, retry_after_s=rate.retry_after_s)
+            raise RateLimited(retry_after_s=rate.retry_after_s)
     return call
 
 
@@ -138,6 +137,5 @@ async def require_event_stream(request: Request) -> None:
     """Keep link previews, prefetching and address bars from starting a search that costs money."""
     if "text/event-stream" not in header_of(request, "accept"):
         raise NotAcceptable("Ask with 'Accept: text/event-stream', as an EventSource does.")
-    purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
-    if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
+    if any(PREFETCH.search(header_of(request, name)) for name in PREFETCH_HEADERS):
         raise NotAcceptable("A prefetch does not start a search.")

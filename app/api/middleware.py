@@ -27,8 +27,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 HEAD_MAX_BYTES = 65_536
 
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Polled every few seconds by machines: logged at debug level, and found under any name."""
+# Polled by machines every few seconds: logged at debug level, and found under any name.
+QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 
 LINGER_S = 2
 """How long the rest of a body is read: closing a socket with unread bytes resets the connection,
@@ -178,10 +178,9 @@ def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
 
 
 def _plain_path(path: str, prefix: str) -> str:
-    """The path with one slash where a client sent two, and with the prefix no more than once.
+    """The path with one slash where a client that joins URLs sent two, and with the prefix once.
 
-    Clients join a base URL that ends in a slash and a path; `uvicorn --root-path` puts the prefix
-    in front of one that the proxy has kept.
+    `uvicorn --root-path` puts the prefix in front of one that the proxy has kept.
     """
     path = re.sub("//+", "/", path)
     return path.removeprefix(prefix) if path.startswith(f"{prefix}{prefix}/") else path
@@ -247,8 +246,7 @@ def _check_head(scope: Scope) -> None:
         raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
     hosts = len(headers.getlist("host"))
     if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
-        rule = "exactly one Host header (RFC 9112 §3.2)"
-        raise errors.MalformedRequest(f"The request must have {rule}.")
+        raise errors.MalformedRequest("There must be exactly one Host header (RFC 9112 §3.2).")
     if "upgrade" in headers and has_body(headers):
         # The server takes what follows the head for the other protocol.
         raise errors.MalformedRequest(

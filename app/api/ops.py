@@ -18,8 +18,6 @@ from app.results import WHEN_KNOWN, ApiModel
 
 RETRY_AFTER_S = "5"  # By then another replica, or the new process, answers.
 
-Status = Literal["ok", "ready", "draining"]
-
 router = APIRouter(tags=["operations"], responses=refusals())
 
 
@@ -28,7 +26,7 @@ class Health(ApiModel):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    status: Status
+    status: Literal["ok", "ready", "draining"]
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""
     note: Annotated[str | None, WHEN_KNOWN] = None
     """What breaks as this process is run, where something does."""
@@ -49,8 +47,7 @@ async def get_readiness(request: Request, response: Response) -> Health:
     if draining:
         response.status_code = 503
         response.headers["Retry-After"] = RETRY_AFTER_S
-    status: Status = "draining" if draining else "ready"
-    return Health(status=status, note=several_workers())
+    return Health(status="draining" if draining else "ready", note=several_workers())
 
 
 @router.get(

@@ -15,8 +15,7 @@ POLICY = (
 )
 """Pictures that were found come from anywhere, everything else from this service."""
 PAGE = {"Content-Security-Policy": POLICY}
-# A module is fetched with CORS, by any page; it holds no secret.
-MODULE = {"Access-Control-Allow-Origin": "*"}
+MODULE = {"Access-Control-Allow-Origin": "*"}  # Fetched with CORS by any page; has no secret.
 # `.ts` is known as a video format.
 TYPES = MODULE | {"Content-Type": "application/typescript; charset=utf-8"}
 PAGE_FILES = ("page.css", "page.js", "examples.js", "words.js", "icon.svg")

@@ -19,7 +19,6 @@ FIELD_ERRORS_MAX = 20  # That are listed; who sends more has another problem.
 REASONS = {"extra_forbidden": "Unknown field.", "missing": "This field is required."}
 """Pydantic's error types whose own message is less clear."""
 
-OPENAI_PATHS = ("/responses", "/completions")
 OPENAI_HINT = " OpenAI clients need a base URL that ends in /v1, and the Responses API."
 """For base URLs that lack `/v1` or have more, and for clients of other APIs."""
 
@@ -76,7 +75,7 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
 async def on_error(request: Request, exc: Exception) -> Response:
     """FastAPI's handler for our errors, its own of parameters, and Starlette's of addresses."""
     scope = request.scope
-    hint = OPENAI_HINT if path_of(scope).endswith(OPENAI_PATHS) else ""
+    hint = OPENAI_HINT if path_of(scope).endswith(("/responses", "/completions")) else ""
     match exc:
         case ServiceError():
             return problem_response(scope, exc)

@@ -60,7 +60,6 @@ router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 ModelName = Annotated[str, Path(description="Its name.")]
-Stream = Annotated[bool, Query(description="Whether to answer with the events.")]
 After = Annotated[int, Query(description="`sequence_number` of the last event that was seen.")]
 Repair = Annotated[
     Literal["openai"] | None,
@@ -102,7 +101,7 @@ async def get_response(
     call: Counted,
     response_id: ResponseId,
     *,
-    stream: Stream = False,
+    stream: Annotated[bool, Query(description="Whether to answer with the events.")] = False,
     starting_after: After = -1,
     repair: Repair = None,
 ) -> Response:

@@ -31,8 +31,6 @@ MEMBERS |= {name: frozenset(names.split()) for name, names in TABLE["objects"].i
 """What is passed on: each member, and the members that objects below it may have."""
 FREE_FORM, FREE_NAMES = TABLE["free_form"].split(), TABLE["free_names"].split()
 TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
-CHOICE_OF_SEVERAL = "allowed_tools"  # The type of a `tool_choice` that is no tool but lists some.
-INPUT_TEXTS = ("input", "instructions")
 NAME_MAX_CHARS = 128
 
 
@@ -135,13 +133,13 @@ class BodyReader:
 
         `path` has the numbers of list items, `place` is without them.
         """
-        if isinstance(value, str) and place.startswith(INPUT_TEXTS):
+        if isinstance(value, str) and place.startswith(("input", "instructions")):
             self.chars += len(value)
         elif isinstance(value, list):
             for number, one in enumerate(value):
                 self.walk(one, f"{path}[{number}]", place)
         elif isinstance(value, dict) and place not in FREE_FORM:
-            if place in TOOL_PLACES and value.get("type") != CHOICE_OF_SEVERAL:
+            if place in TOOL_PLACES and value.get("type") != "allowed_tools":  # It lists some.
                 self.tools.add(str(value.get("type")))
             known = MEMBERS[place.partition(".")[0]]
             for name, inner in value.items():

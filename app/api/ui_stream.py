@@ -43,8 +43,8 @@ class UiMessageStream:
             yield from self._piece(PARTS[event_type], data)
         match event_type:
             case "search.created":
-                model = {"model": data["model"]}
-                yield {"type": "start", "messageId": data["search_id"], "messageMetadata": model}
+                metadata = {"model": data["model"]}
+                yield {"type": "start", "messageId": data["search_id"], "messageMetadata": metadata}
                 yield {"type": "start-step"}
             case "search.progress":
                 progress = {name: data[name] for name in ("phase", "elapsed_s")}
@@ -96,6 +96,5 @@ class UiMessageStream:
         yield {"type": "tool-output-available", **found, **BY_PROVIDER}
         yield {"type": "data-results", "id": call_id, "data": output}
         for match in data["results"]:
-            source_id = f"{call_id}-{match['index']}"
-            source = {"sourceId": source_id, "url": match["url"], "title": match["title"]}
-            yield {"type": "source-url", **source}
+            source = {"url": match["url"], "title": match["title"]}
+            yield {"type": "source-url", "sourceId": f"{call_id}-{match['index']}", **source}
