@@ -37,14 +37,14 @@ def media_type_of(request: Request) -> str:
 
 
 async def read_json(
-    call: Call, memory: MemoryReservation, *, max_bytes: int = 0, max_members: int = MEMBERS_MAX
+    call: Call, memory: MemoryReservation, *, max_members: int = MEMBERS_MAX
 ) -> Json:
-    """Read a JSON object of `max_bytes` at most, or as the settings say."""
+    """Read a JSON object."""
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
     bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
     pieces, n_bytes = list[bytes](), 0
-    async for chunk in _chunks(call, memory, max_bytes):
+    async for chunk in _chunks(call, memory):
         n_bytes += len(chunk)
         pieces.append(bounds.feed(chunk))
     text = b"".join(pieces).removeprefix(BOM_UTF8)
@@ -153,13 +153,11 @@ def _text(name: str, data: bytes) -> str:
         raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
 
 
-async def _chunks(
-    call: Call, memory: MemoryReservation, max_bytes: int = 0
-) -> AsyncGenerator[bytes, None]:
+async def _chunks(call: Call, memory: MemoryReservation) -> AsyncGenerator[bytes, None]:
     """The body as it arrives, counted, until the service begins to shut down."""
     service, settings, headers = call.service, call.service.settings, call.request.headers
     most_s, idle_s = settings.upload_timeout_s, settings.upload_idle_timeout_s
-    most = max_bytes or settings.body_max_bytes or sys.maxsize
+    most = settings.body_max_bytes or sys.maxsize
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
     _check_size(int(headers.get("content-length", 0)), most)
@@ -192,11 +190,11 @@ def _check_size(n_bytes: int, most: int) -> None:
         raise ImageTooLarge(f"A request's body may have {most} bytes.")
 
 
-def validated(model: type[Model], fields: Any, *, strict: bool) -> Model:
+def validated(model: type[Model], fields: Any) -> Model:
     """Make a model of fields, or raise `InvalidRequest`, which names each one that is refused."""
     if len(fields) > FIELDS_MAX:
         raise InvalidRequest(f"At most {FIELDS_MAX} fields.")
     try:
-        return model.model_validate(fields, strict=strict)
+        return model.model_validate(fields)
     except ValidationError as exc:
         raise invalid_fields(exc) from exc

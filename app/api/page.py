@@ -14,12 +14,17 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Pictures that were found come from anywhere, everything else from this service."""
-PAGE = {"Content-Security-Policy": POLICY}
+HTML = {"Content-Security-Policy": POLICY}
 MODULE = {"Access-Control-Allow-Origin": "*"}  # Fetched with CORS by any page; has no secret.
 # `.ts` is known as a video format.
 TYPES = MODULE | {"Content-Type": "application/typescript; charset=utf-8"}
+
+# By address: the file, and its headers.
+CLIENT = {"/client.js": ("client.js", MODULE), "/client.d.ts": ("client.d.ts", TYPES)}
 PAGE_FILES = ("page.css", "page.js", "examples.js", "words.js", "icon.svg")
+PAGE = {"/": ("index.html", HTML)} | {f"/web/{name}": (name, {}) for name in PAGE_FILES}
 DOCS_FILES = ("docs.css", "docs.js", "swagger-ui.css", "swagger-ui-bundle.js")
+DOCS = {"/docs": ("docs.html", HTML)} | {f"/docs/{name}": (name, {}) for name in DOCS_FILES}
 
 # Swagger UI, as a Python package holds it.
 FILES = StaticFiles(
@@ -30,16 +35,9 @@ FILES = StaticFiles(
 def page_router(settings: Settings) -> APIRouter:
     """The files that the settings switch on; the client is always there."""
     router = APIRouter(include_in_schema=False)
-    _add_file(router, "/client.js", "client.js", MODULE)
-    _add_file(router, "/client.d.ts", "client.d.ts", TYPES)
-    if settings.web_page:
-        _add_file(router, "/", "index.html", PAGE)
-        for name in PAGE_FILES:
-            _add_file(router, f"/web/{name}", name, {})
-    if settings.docs:
-        _add_file(router, "/docs", "docs.html", PAGE)
-        for name in DOCS_FILES:
-            _add_file(router, f"/docs/{name}", name, {})
+    served = CLIENT | (PAGE if settings.web_page else {}) | (DOCS if settings.docs else {})
+    for path, (name, headers) in served.items():
+        _add_file(router, path, name, headers)
     return router
 
 

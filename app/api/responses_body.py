@@ -85,7 +85,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     Raises `InvalidRequest` or `ModelNotAllowed`, and what `ImageIntake.prepare_url` raises.
     """
     service, caller, read = call.service, call.client.name, BodyReader()
-    fields: CheckedMembers = validated(ResponsesBody, body, strict=True)
+    fields: CheckedMembers = validated(ResponsesBody, body)
     for name, value in body.items():
         read.walk(value, name, name)
     service.guards.check_tools(read.tools)

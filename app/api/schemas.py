@@ -11,6 +11,8 @@ from pydantic.alias_generators import to_pascal
 from app.errors import CallerError, ServiceError
 from app.results import SYNTHETIC_EVENTS, ApiModel
 
+Json = dict[str, Any]
+
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
 
 OPENAI_TYPES = {
@@ -20,8 +22,6 @@ OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 
-Json = dict[str, Any]
-
 
 def _without_defaults(schema: Json) -> None:
     """Some generators of typed clients require each property that has a default."""
@@ -30,9 +30,9 @@ def _without_defaults(schema: Json) -> None:
 
 
 class RequestModel(BaseModel, extra="forbid", json_schema_extra=_without_defaults):
-    """Base of what is received: unknown fields are refused."""
+    """Base of what is received: unknown fields are refused, and values of another type."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 def _as_url_list(value: object) -> object:
@@ -94,7 +94,7 @@ class SearchRequest(RequestModel):
     """`true`: do not reuse a finished search. Default: false."""
 
 
-class TextFields(SearchRequest):
+class TextFields(SearchRequest, strict=False):
     """The same fields where all values are text: one that was left empty counts as not given."""
 
     @model_validator(mode="before")

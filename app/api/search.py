@@ -170,11 +170,11 @@ async def _read(call: Call, memory: MemoryReservation) -> Fields:
     media_type = bodies.media_type_of(call.request)
     if media_type == JSON:
         sent = await bodies.read_json(call, memory)
-        return bodies.validated(SearchRequest, sent, strict=True), []
+        return bodies.validated(SearchRequest, sent), []
     if media_type == bodies.MULTIPART:
         form = await bodies.read_form(call, memory)
         files = form.pop("image", [])
-        return bodies.validated(TextFields, form, strict=False), files
+        return bodies.validated(TextFields, form), files
     raise MalformedBody(f"The Content-Type must be {JSON} or {bodies.MULTIPART}.")
 
 

@@ -69,7 +69,7 @@ class ChatRequest(SearchRequest):
         if self.trigger == "regenerate-message" or "assistant" in roles:
             changes["fresh"] = True
         known = self.model_dump(include=set(SearchRequest.model_fields))
-        return bodies.validated(SearchRequest, known | changes, strict=True)
+        return bodies.validated(SearchRequest, known | changes)
 
 
 @router.post(
@@ -82,7 +82,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
     async def read(call: Call, memory: MemoryReservation) -> Fields:
         nonlocal chat_id
         sent = await bodies.read_json(call, memory, max_members=HISTORY_MAX_MEMBERS)
-        chat = bodies.validated(ChatRequest, sent, strict=True)
+        chat = bodies.validated(ChatRequest, sent)
         chat_id = chat.id
         return chat.as_search(), []
 
