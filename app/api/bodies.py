@@ -109,7 +109,6 @@ class Form(MultiPartParser):
     complete = False
 
     def on_end(self) -> None:
-        """Note that the closing boundary was there."""
         self.complete = True
 
 

@@ -59,7 +59,7 @@ class CloseAfterAnswer:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        unread, trusted = has_body(Headers(scope=scope)), self._is_trusted(_peer_of(scope))
+        unread, peer = has_body(Headers(scope=scope)), _peer_of(scope)
 
         async def receive_and_note() -> Message:
             nonlocal unread
@@ -71,7 +71,7 @@ class CloseAfterAnswer:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 streamed = headers.get("content-type", "").startswith("text/event-stream")
-                if not streamed and (unread or not trusted):
+                if not streamed and (unread or not self._is_trusted(peer)):
                     headers["Connection"] = "close"
             elif unread and not message.get("more_body"):
                 await send({**message, "more_body": True})
@@ -189,8 +189,7 @@ def _plain_path(path: str, prefix: str) -> str:
 class ErrorResponses:
     """Refuses bad heads, and turns errors that no route handled into responses.
 
-    Starlette's own handler for them stands outside of all middleware, where CORS and the request
-    id are missing.
+    Starlette's own handler stands outside of all middleware, without CORS and the request id.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

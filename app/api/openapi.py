@@ -116,10 +116,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> None:
-    """Have `app.openapi()` contain the models that only references name, and the settings' bounds.
-
-    FastAPI documents this way of extending the document ("Extending OpenAPI").
-    """
+    """Extend `app.openapi()` by models that only references name, and by the settings' bounds."""
     generate = app.openapi
     received = (SearchRequest, SearchForm, schemas.TokenRequest, *requests)
     sent = (Problem, OpenAIError, schemas.StreamEvent, schemas.ResponseEvent)

@@ -72,8 +72,6 @@ STORED = answer(*RATE) | refused(
     *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
 )
 FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
-LISTED = answer() | refused(*IDENTIFIED)
-NAMED = answer() | refused(*IDENTIFIED, RouteNotFound)
 
 
 @router.post("/responses", openapi_extra=body(json=ResponsesBody), responses=CREATED)
@@ -141,13 +139,13 @@ async def list_input_items(
     return await _fetch(call, "GET", response_id, "/input_items", page)
 
 
-@router.get("/models", responses=LISTED)
+@router.get("/models", responses=answer() | refused(*IDENTIFIED))
 async def list_models(call: Identified) -> Models:
     """List the models that may be named here."""
     return Models(data=[Model(id=name) for name in call.service.settings.models])
 
 
-@router.get("/models/{model}", responses=NAMED)
+@router.get("/models/{model}", responses=answer() | refused(*IDENTIFIED, RouteNotFound))
 async def get_model(call: Identified, model: ModelName) -> Model:
     """Get one of the models that may be named here."""
     if model not in call.service.settings.models:
