@@ -43,12 +43,9 @@ async def read_json(
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
     bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
-    pieces, n_bytes = list[bytes](), 0
-    async for chunk in _chunks(call, memory):
-        n_bytes += len(chunk)
-        pieces.append(bounds.feed(chunk))
+    pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory)]
     text = b"".join(pieces).removeprefix(BOM_UTF8)
-    memory.grow(n_bytes)  # What is made of it takes as much again.
+    memory.grow(bounds.n_bytes)  # What is made of it takes as much again.
     try:
         found = from_json(text, allow_inf_nan=False)
     except ValueError as exc:

@@ -16,8 +16,6 @@ from app.api.service import get_service
 from app.errors import Unauthorized
 from app.results import WHEN_KNOWN, ApiModel
 
-RETRY_AFTER_S = "5"  # By then another replica, or the new process, answers.
-
 router = APIRouter(tags=["operations"], responses=refusals())
 
 
@@ -46,7 +44,7 @@ async def get_readiness(request: Request, response: Response) -> Health:
     draining = get_service(request).is_draining()
     if draining:
         response.status_code = 503
-        response.headers["Retry-After"] = RETRY_AFTER_S
+        response.headers["Retry-After"] = "5"  # By then another process answers.
     return Health(status="draining" if draining else "ready", note=several_workers())
 
 

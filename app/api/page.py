@@ -1,5 +1,6 @@
 """The web page, the browser client, and the API page at `/docs`: files, each at its address."""
 
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -37,15 +38,12 @@ def page_router(settings: Settings) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     served = CLIENT | (PAGE if settings.web_page else {}) | (DOCS if settings.docs else {})
     for path, (name, headers) in served.items():
-        _add_file(router, path, name, headers)
+        router.add_api_route(path, partial(get_file, name, headers), methods=["GET", "HEAD"])
     return router
 
 
-def _add_file(router: APIRouter, path: str, name: str, headers: dict[str, str]) -> None:
-    async def get_file(request: Request) -> Response:
-        response = await FILES.get_response(name, request.scope)
-        # Browsers keep the file, but ask for it again by its `ETag`: a new version is used at once.
-        response.headers.update({"Cache-Control": "no-cache"} | headers)
-        return response
-
-    router.add_api_route(path, get_file, methods=["GET", "HEAD"])
+async def get_file(name: str, headers: dict[str, str], request: Request) -> Response:
+    """One of the files. Browsers keep it, but ask again by its `ETag`, and have a new one soon."""
+    response = await FILES.get_response(name, request.scope)
+    response.headers.update({"Cache-Control": "no-cache"} | headers)
+    return response

@@ -22,8 +22,7 @@ from app.api.schemas import Json, OutputTokens, RequestModel
 from app.errors import InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
 
-Place = tuple[Json, str]
-"""An object in a body, and the name of the member that is an image's URL."""
+Place = tuple[Json, str]  # An object in a body, and the name of its member that is an image's URL.
 
 TABLE = tomllib.loads(Path(__file__).with_name("responses_members.toml").read_text("utf-8"))
 MEMBERS = {name: frozenset[str]() for name in TABLE["scalars"].split()}

@@ -24,7 +24,6 @@ from app.runs import Reader, Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0(?=\d))?(\d{1,11})")
 """Of an event: its search, whether it is the end of a lost one, and its number."""
-EVENT_NUMBER_MAX = 999_999_999
 
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
@@ -43,12 +42,11 @@ OPENED = STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound)
 RESUMED = STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
-Fields = tuple[SearchRequest, list[bytes]]
-"""What is asked for, and the image files beside it."""
+Fields = tuple[SearchRequest, list[bytes]]  # What is asked for, and the image files beside it.
 BodyReader = Callable[[Call, MemoryReservation], Awaitable[Fields]]
 SearchId = Annotated[str, Path(description="Id of the search.")]
 After = Annotated[
-    int, Query(ge=0, le=EVENT_NUMBER_MAX, description="How many events were seen already.")
+    int, Query(ge=0, le=999_999_999, description="How many events were seen already.")
 ]
 
 router = APIRouter(tags=["search"])
