@@ -42,10 +42,7 @@ class JsonBounds:
         self._apart_chars, self._is_apart = 0, False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Count the next bytes, and return the text that is to be parsed.
-
-        Raises `ImageTooLarge`, `InvalidRequest` or `MalformedBody` if there is too much of it.
-        """
+        """Count a chunk, and return the text to parse; `CallerError` if there is too much of it."""
         self.n_bytes += len(chunk)
         text = plain = self._unfinished + chunk
         if b"\\" in text:

@@ -30,18 +30,15 @@ HEAD_MAX_BYTES = 65_536
 # Polled by machines every few seconds: logged at debug level, and found under any name.
 QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 
-LINGER_S = 2
-"""How long the rest of a body is read: closing a socket with unread bytes resets the connection,
-and the client would lose its response."""
+LINGER_S = 2  # The rest of a body is read so long: unread bytes would reset the connection.
 
-SECURITY_HEADERS = (
+SECURITY_HEADERS = (  # Responses are data: nothing in them may run, be framed or be kept.
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-"""Responses are data: nothing in them may run, be framed or be kept. Pages set their own."""
 
 
 class CloseAfterAnswer:

@@ -43,7 +43,7 @@ HEADERS = {
     "Server-Timing": "Milliseconds of `intake`, `queue` and `upstream`, as far as they are known.",
     "Retry-After": "Seconds until the same request may succeed.",
 }
-FRAME: Json = {
+FRAME: Json = {  # A server-sent event on the wire (OpenAPI 3.2's `itemSchema`).
     "type": "object",
     "required": ["event", "data"],
     "properties": {
@@ -53,7 +53,6 @@ FRAME: Json = {
         "retry": {"type": "integer"},
     },
 }
-"""A server-sent event on the wire (OpenAPI 3.2's `itemSchema`); typed clients read `schema`."""
 
 
 def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
@@ -62,7 +61,7 @@ def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
 
 
 def events(model: type[BaseModel], /, *headers: str, **more: Any) -> Responses:
-    """A 200 with an event stream; `schema` is the data of any event."""
+    """A 200 with an event stream; `schema`, which typed clients read, is any event's data."""
     content = {"text/event-stream": {"schema": _reference(model), "itemSchema": FRAME}}
     return answer(*headers, description="Events.", content=content, **more)
 

@@ -9,12 +9,11 @@ from starlette.staticfiles import StaticFiles
 
 from app.settings import Settings
 
-POLICY = (
+POLICY = (  # Pictures that were found come from anywhere, everything else from this service.
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' https: http: data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Pictures that were found come from anywhere, everything else from this service."""
 HTML = {"Content-Security-Policy": POLICY}
 MODULE = {"Access-Control-Allow-Origin": "*"}  # Fetched with CORS by any page; has no secret.
 # `.ts` is known as a video format.
@@ -27,8 +26,7 @@ PAGE = {"/": ("index.html", HTML)} | {f"/web/{name}": (name, {}) for name in PAG
 DOCS_FILES = ("docs.css", "docs.js", "swagger-ui.css", "swagger-ui-bundle.js")
 DOCS = {"/docs": ("docs.html", HTML)} | {f"/docs/{name}": (name, {}) for name in DOCS_FILES}
 
-# Swagger UI, as a Python package holds it.
-FILES = StaticFiles(
+FILES = StaticFiles(  # Swagger UI comes in a Python package.
     directory=Path(__file__).parent.parent / "web", packages=[("fastapi_offline", "static")]
 )
 

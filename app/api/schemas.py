@@ -116,7 +116,7 @@ class SearchForm(TextFields):
 class StreamQuery(TextFields):
     """A search as query parameters; others that EventSource clients send have to be known too."""
 
-    access_token: Annotated[str | None, Field(exclude=True)] = None
+    access_token: str | None = None
     """A browser token, where no header can be sent."""
     last_event_id: Annotated[str | None, Field(alias="lastEventId")] = None
     """Same as the header `Last-Event-ID`."""

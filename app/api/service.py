@@ -53,10 +53,7 @@ class Service:
         n_images: int,
         images: str = "image",
     ) -> None:
-        """Refuse what exceeds the settings, or follows up what is not the client's.
-
-        `texts` are by field; `images` names the field that holds the images.
-        """
+        """Refuse what exceeds the settings, or follow-ups of another's; `images` is a field."""
         settings = self.settings
         if n_images > settings.image_max_count:
             raise InvalidRequest.of(images, f"At most {settings.image_max_count} images.")

@@ -52,7 +52,7 @@ class ChatRequest(SearchRequest):
     def as_search(self) -> SearchRequest:
         """The search; without a picture it follows up the chat's last answer."""
         roles = [as_text(message.get("role")) for message in self.messages]
-        asked = len(roles) - roles[::-1].index("user") - 1 if "user" in roles else 0
+        asked = max((number for number, role in enumerate(roles) if role == "user"), default=0)
         asking = self.messages[asked] if self.messages else {}
         parts = [as_object(part) for part in as_list(asking.get("parts"))]
         urls = [as_text(part.get("url")) for part in parts if part.get("type") == "file"]

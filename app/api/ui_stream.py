@@ -11,12 +11,11 @@ from app.upstream.answer import CALL, ITEM_DONE, TEXT_DELTA
 from app.upstream.lenient import Json, as_object, as_text, parse_object
 
 UI_STREAM_HEADERS = {"X-Vercel-AI-UI-Message-Stream": "v1"}
-PARTS = {
+PARTS = {  # The part of a message that an event's text belongs to.
     TEXT_DELTA: "text",
     "response.reasoning_text.delta": "reasoning",
     "response.reasoning_summary_text.delta": "reasoning",
 }
-"""The part of a message that an event's text belongs to."""
 METADATA = ("usage", "cost", "outcome", "warnings", "upstream_response_id")
 """Members of the result that a message keeps; the last one makes follow-up questions possible."""
 BY_PROVIDER: Json = {"providerExecuted": True, "dynamic": True}
