@@ -113,8 +113,7 @@ class RequestContext:
         telemetry.request_id.set(request_id)
         telemetry.timing.set(timing := telemetry.Timing())
         span = self.tracing.begin_request(scope, sent.get("traceparent", ""))
-        own = {"headers": {"X-Request-ID": request_id}, "started": False}
-        state = {**scope.get("state", {}), **own}
+        state = scope.get("state", {}) | {"headers": {"X-Request-ID": request_id}, "started": False}
         root_path = scope.get("root_path") or self.root_path
         path = _plain_path(scope["path"], root_path)
         scope = {**scope, "root_path": root_path, "path": path, "state": state}

@@ -17,13 +17,12 @@ from app.results import Problem
 from app.settings import Settings
 
 Responses = dict[int | str, Json]
-Leaves = tuple[type[ServiceError], ...]
 
 REF = "#/components/schemas/{model}"
 
 ALWAYS = (errors.MalformedRequest, errors.HostNotAllowed, errors.HeadTooLarge, errors.Internal)
 IDENTIFIED = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed, errors.Overloaded)
-STARTED: Leaves = (
+STARTED = (
     *IDENTIFIED,
     *(errors.RateLimited, errors.BudgetExceeded, errors.Draining),
     *(errors.InvalidRequest, errors.ModelNotAllowed, errors.IdempotencyMismatch),
@@ -76,7 +75,7 @@ def body(*, required: bool = True, **media_types: type[BaseModel]) -> Json:
 def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Responses:
     """The errors of an operation by status, in the shape of `model`; and any other as `default`."""
     media_type = PROBLEM if model is Problem else JSON
-    found: dict[int | str, Leaves] = {"default": ()}
+    found: dict[int | str, tuple[type[ServiceError], ...]] = {"default": ()}
     for kind in (*kinds, *ALWAYS):
         found[kind.status] = (*found.get(kind.status, ()), kind)
     return {
