@@ -37,18 +37,15 @@ def media_type_of(request: Request) -> str:
 
 
 async def read_json(
-    call: Call, memory: MemoryReservation, *, max_bytes: int = 0, max_members: int = MEMBERS_MAX
+    call: Call, memory: MemoryReservation, *, max_members: int = MEMBERS_MAX
 ) -> Json:
-    """Read a JSON object of `max_bytes` at most, or as the settings say."""
+    """Read a JSON object."""
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
     bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
-    pieces, n_bytes = list[bytes](), 0
-    async for chunk in _chunks(call, memory, max_bytes):
-        n_bytes += len(chunk)
-        pieces.append(bounds.feed(chunk))
+    pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory)]
     text = b"".join(pieces).removeprefix(BOM_UTF8)
-    memory.grow(n_bytes)  # What is made of it takes as much again.
+    memory.grow(bounds.n_bytes)  # What is made of it takes as much again.
     try:
         found = from_json(text, allow_inf_nan=False)
     except ValueError as exc:
@@ -109,7 +106,6 @@ class Form(MultiPartParser):
     complete = False
 
     def on_end(self) -> None:
-        """Note that the closing boundary was there."""
         self.complete = True
 
 
@@ -153,20 +149,18 @@ def _text(name: str, data: bytes) -> str:
         raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
 
 
-async def _chunks(
-    call: Call, memory: MemoryReservation, max_bytes: int = 0
-) -> AsyncGenerator[bytes, None]:
+async def _chunks(call: Call, memory: MemoryReservation) -> AsyncGenerator[bytes, None]:
     """The body as it arrives, counted, until the service begins to shut down."""
     service, settings, headers = call.service, call.service.settings, call.request.headers
-    most = max_bytes or settings.body_max_bytes or sys.maxsize
+    most_s, idle_s = settings.upload_timeout_s, settings.upload_idle_timeout_s
+    most = settings.body_max_bytes or sys.maxsize
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
-    declared = headers.get("content-length", "")
-    _check_size(int(declared) if declared.isdecimal() else 0, most)
+    _check_size(int(headers.get("content-length", 0)), most)
     loop, chunks, n_bytes = asyncio.get_running_loop(), call.request.stream(), 0
-    ends_at = loop.time() + (settings.upload_timeout_s or FOREVER_S)
+    ends_at = loop.time() + (most_s or FOREVER_S)
     while not service.is_draining():
-        idle_at = loop.time() + (settings.upload_idle_timeout_s or FOREVER_S)
+        idle_at = loop.time() + (idle_s or FOREVER_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
                 service.uploads.add(waiting)
@@ -174,7 +168,6 @@ async def _chunks(
         except TimeoutError as exc:
             if service.is_draining():
                 break
-            most_s, idle_s = settings.upload_timeout_s, settings.upload_idle_timeout_s
             rule = f"must arrive within {most_s:g} s, with no pause of {idle_s:g} s"
             raise errors.UploadTimeout(f"The body {rule}.") from exc
         finally:
@@ -193,11 +186,11 @@ def _check_size(n_bytes: int, most: int) -> None:
         raise ImageTooLarge(f"A request's body may have {most} bytes.")
 
 
-def validated(model: type[Model], fields: Any, *, strict: bool) -> Model:
+def validated(model: type[Model], fields: Any) -> Model:
     """Make a model of fields, or raise `InvalidRequest`, which names each one that is refused."""
     if len(fields) > FIELDS_MAX:
         raise InvalidRequest(f"At most {FIELDS_MAX} fields.")
     try:
-        return model.model_validate(fields, strict=strict)
+        return model.model_validate(fields)
     except ValidationError as exc:
         raise invalid_fields(exc) from exc

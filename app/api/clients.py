@@ -1,5 +1,6 @@
 """What a client asks about itself: a token for a browser, and what it has spent today."""
 
+from dataclasses import asdict
 from datetime import date
 from typing import Literal
 
@@ -13,8 +14,6 @@ from app.api.middleware import has_body
 from app.api.openapi import IDENTIFIED, answer, body, refusals
 from app.api.schemas import TokenRequest
 from app.results import ApiModel, Money, Token
-
-BODY_MAX_BYTES = 4_096
 
 TOKEN_BODY = body(json=TokenRequest, required=False)
 CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
@@ -45,8 +44,8 @@ async def create_token(call: KeyHolder) -> Token:
     fields = {}
     if has_body(call.request.headers):
         with call.service.intake.memory.hold(caller=call.client.name) as memory:
-            fields = await read_json(call, memory, max_bytes=BODY_MAX_BYTES)
-    wanted = validated(TokenRequest, fields, strict=True)
+            fields = await read_json(call, memory)
+    wanted = validated(TokenRequest, fields)
     credentials = call.service.guards.credentials
     return credentials.mint(call.client, origin=wanted.origin, ttl_s=wanted.ttl_s)
 
@@ -55,12 +54,5 @@ async def create_token(call: KeyHolder) -> Token:
 async def get_usage(call: Identified) -> ClientUsage:
     """Get what the calling client has spent today, and may still spend."""
     today = await call.service.guards.budget.spending(call.client.name)
-    account = today.account
-    return ClientUsage(
-        day=today.day,
-        spent=account.spent,
-        reserved=account.reserved,
-        budget=today.budget,
-        left=today.left,
-        searches=account.searches,
-    )
+    money = asdict(today.account)
+    return ClientUsage(day=today.day, budget=today.budget, left=today.left, **money)

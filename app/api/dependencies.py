@@ -14,7 +14,7 @@ from app.setting_types import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
-PREFETCH_WORDS = ("prefetch", "prerender", "preview")
+PREFETCH = re.compile("prefetch|prerender|preview")
 """How Chromium, Safari and Firefox mark requests that no user has made yet."""
 
 BEARER = "A client key or a browser token; not needed with ALLOW_ANONYMOUS."
@@ -102,17 +102,30 @@ KeyHolder = Annotated[Call, Depends(identify_key_holder)]
 async def count(call: Identified) -> Call:
     """A call that costs something; it is counted, and the response says what is left."""
     if rate := await call.service.guards.rate.charge(call.client):
-        call.request.state.headers["RateLimit"] = rate.limit_field
-        call.request.state.headers["RateLimit-Policy"] = rate.policy_field
+        fields = {"RateLimit": rate.limit_field, "RateLimit-Policy": rate.policy_field}
+        call.request.state.headers.update(fields)
         if rate.retry_after_s:
-            detail = "Too many requests by this caller."
-            raise RateLimited(detail, retry_after_s=rate.retry_after_s)
+            raise RateLimited(retry_after_s=rate.retry_after_s)
     return call
 
 
 async def admit(call: Identified) -> Call:
-    """A call that may start a search, counted; called by routes whose resumed streams are free."""
-    _check_origin(call)
+    """A call that may start a search, counted; called by routes whose resumed streams are free.
+
+    Refuses pages of other origins: a multipart POST needs no preflight, so CORS stops nobody.
+    """
+    headers = call.request.headers
+    if header_of(call.request, "sec-fetch-mode") == "no-cors":
+        # Such a GET has no Origin, and its page chooses what it accepts.
+        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
+    origin, host = headers.get("origin"), headers.get("host", "")
+    # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
+    same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
+    allow = call.service.guards.credentials.allow_origin
+    if origin is not None and not (same_site or allow(origin)):
+        own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
+        if normal_origin(origin) not in {call.client.origin, *own}:
+            raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
     return await count(call)
 
 
@@ -120,27 +133,9 @@ Counted = Annotated[Call, Depends(count)]
 Admitted = Annotated[Call, Depends(admit)]
 
 
-def _check_origin(call: Call) -> None:
-    """Refuse pages of other origins: a multipart POST needs no preflight, so CORS stops nobody."""
-    headers = call.request.headers
-    if header_of(call.request, "sec-fetch-mode") == "no-cors":
-        # Such a GET has no Origin, and its page chooses what it accepts.
-        raise OriginNotAllowed("Pages must ask in the mode 'cors', in which browsers send Origin.")
-    origin = headers.get("origin")
-    if origin is None or call.service.guards.credentials.allow_origin(origin):
-        return
-    # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
-    same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
-    host = headers.get("host", "")
-    own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
-    if not same_site and normal_origin(origin) not in {call.client.origin, *own}:
-        raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
-
-
 async def require_event_stream(request: Request) -> None:
     """Keep link previews, prefetching and address bars from starting a search that costs money."""
     if "text/event-stream" not in header_of(request, "accept"):
         raise NotAcceptable("Ask with 'Accept: text/event-stream', as an EventSource does.")
-    purposes = [header_of(request, name) for name in PREFETCH_HEADERS]
-    if any(word in purpose for purpose in purposes for word in PREFETCH_WORDS):
+    if any(PREFETCH.search(header_of(request, name)) for name in PREFETCH_HEADERS):
         raise NotAcceptable("A prefetch does not start a search.")

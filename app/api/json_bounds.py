@@ -34,21 +34,16 @@ class JsonBounds:
 
     def __init__(self, max_members: int = MEMBERS_MAX, *, image_max_bytes: int = 0) -> None:
         self._max_members, self._image_max_bytes = max_members, image_max_bytes
-        self.pairs = 0
-        """Names with their values, in all objects."""
+        self.n_bytes = self.pairs = 0  # All that was fed; names with their values, in all objects.
         self._text_bytes = self._members = self._depth = self._quotes = 0
-        self._string_start: bytes | None = None
-        """How the string that is open begins; `None` outside of strings."""
+        self._string_start: bytes | None = None  # How the string that is open begins, if one is.
         self._unfinished = b""
-        self._apart: list[list[str]] = []
-        """The later parts of each long `data:` URL; in the text a mark and its number stand."""
+        self._apart: list[list[str]] = []  # Later parts of long URLs, for marks in the text.
         self._apart_chars, self._is_apart = 0, False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Count the next bytes, and return the text that is to be parsed.
-
-        Raises `ImageTooLarge`, `InvalidRequest` or `MalformedBody` if there is too much of it.
-        """
+        """Count a chunk, and return the text to parse; `CallerError` if there is too much of it."""
+        self.n_bytes += len(chunk)
         text = plain = self._unfinished + chunk
         if b"\\" in text:
             plain = text.replace(rb"\\", b"..").replace(rb"\"", b"..")

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,23 +26,19 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its respon
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 HEAD_MAX_BYTES = 65_536
-PEERS_MAX = 1_024  # Addresses of which it is remembered whether they are trusted.
 
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Polled every few seconds by machines: logged at debug level, and found under any name."""
+# Polled by machines every few seconds: logged at debug level, and found under any name.
+QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 
-LINGER_S = 2
-"""How long what still arrives of a body is read and dropped, so that the client gets its response:
-closing a socket with unread bytes resets the connection."""
+LINGER_S = 2  # The rest of a body is read so long: unread bytes would reset the connection.
 
-SECURITY_HEADERS = (
+SECURITY_HEADERS = (  # Responses are data: nothing in them may run, be framed or be kept.
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-"""Responses are data: nothing in them may run, be framed or be kept. Pages set their own."""
 
 
 class CloseAfterAnswer:
@@ -56,13 +51,12 @@ class CloseAfterAnswer:
     def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
         self.app = app
         self.trusted = [ip_network(network) for network in trusted_proxies]
-        self.is_trusted = lru_cache(PEERS_MAX)(self._is_trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        unread, trusted = has_body(Headers(scope=scope)), self.is_trusted(_peer_of(scope))
+        unread, peer = has_body(Headers(scope=scope)), _peer_of(scope)
 
         async def receive_and_note() -> Message:
             nonlocal unread
@@ -74,11 +68,14 @@ class CloseAfterAnswer:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 streamed = headers.get("content-type", "").startswith("text/event-stream")
-                if not streamed and (unread or not trusted):
+                if not streamed and (unread or not self._is_trusted(peer)):
                     headers["Connection"] = "close"
             elif unread and not message.get("more_body"):
                 await send({**message, "more_body": True})
-                await _drop_body(receive_and_note)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        while unread:
+                            await receive_and_note()
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
@@ -86,20 +83,12 @@ class CloseAfterAnswer:
 
     def _is_trusted(self, address: str) -> bool:
         with suppress(ValueError):  # Of a peer without an address.
-            peer = ip_address(address)
-            return any(peer in network for network in self.trusted)
+            return any(ip_address(address) in network for network in self.trusted)
         return False
 
 
 def _peer_of(scope: Scope) -> str:
     return str((scope.get("client") or ("",))[0])
-
-
-async def _drop_body(receive: Receive) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_S):
-            while (await receive()).get("more_body"):
-                pass
 
 
 class RequestContext:
@@ -124,13 +113,11 @@ class RequestContext:
         telemetry.request_id.set(request_id)
         telemetry.timing.set(timing := telemetry.Timing())
         span = self.tracing.begin_request(scope, sent.get("traceparent", ""))
-        own = {"headers": {"X-Request-ID": request_id}, "started": False}
-        state = {**scope.get("state", {}), **own}
+        state = scope.get("state", {}) | {"headers": {"X-Request-ID": request_id}, "started": False}
         root_path = scope.get("root_path") or self.root_path
         path = _plain_path(scope["path"], root_path)
         scope = {**scope, "root_path": root_path, "path": path, "state": state}
-        status, started_at = CLIENT_CLOSED_REQUEST, time.perf_counter()
-        stream_end = ""
+        status, started_at, stream_end = CLIENT_CLOSED_REQUEST, time.perf_counter(), ""
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, stream_end
@@ -187,10 +174,9 @@ def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
 
 
 def _plain_path(path: str, prefix: str) -> str:
-    """The path with one slash where a client sent two, and with the prefix no more than once.
+    """The path with one slash where a client that joins URLs sent two, and with the prefix once.
 
-    Clients join a base URL that ends in a slash and a path; `uvicorn --root-path` puts the prefix
-    in front of one that the proxy has kept.
+    `uvicorn --root-path` puts the prefix in front of one that the proxy has kept.
     """
     path = re.sub("//+", "/", path)
     return path.removeprefix(prefix) if path.startswith(f"{prefix}{prefix}/") else path
@@ -199,8 +185,7 @@ def _plain_path(path: str, prefix: str) -> str:
 class ErrorResponses:
     """Refuses bad heads, and turns errors that no route handled into responses.
 
-    Starlette's own handler for them stands outside of all middleware, where CORS and the request
-    id are missing.
+    Starlette's own handler stands outside of all middleware, without CORS and the request id.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -256,8 +241,7 @@ def _check_head(scope: Scope) -> None:
         raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
     hosts = len(headers.getlist("host"))
     if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
-        rule = "exactly one Host header (RFC 9112 §3.2)"
-        raise errors.MalformedRequest(f"The request must have {rule}.")
+        raise errors.MalformedRequest("There must be exactly one Host header (RFC 9112 §3.2).")
     if "upgrade" in headers and has_body(headers):
         # The server takes what follows the head for the other protocol.
         raise errors.MalformedRequest(

@@ -17,13 +17,12 @@ from app.results import Problem
 from app.settings import Settings
 
 Responses = dict[int | str, Json]
-Leaves = tuple[type[ServiceError], ...]
 
 REF = "#/components/schemas/{model}"
 
 ALWAYS = (errors.MalformedRequest, errors.HostNotAllowed, errors.HeadTooLarge, errors.Internal)
 IDENTIFIED = (errors.Unauthorized, errors.TokenExpired, errors.OriginNotAllowed, errors.Overloaded)
-STARTED: Leaves = (
+STARTED = (
     *IDENTIFIED,
     *(errors.RateLimited, errors.BudgetExceeded, errors.Draining),
     *(errors.InvalidRequest, errors.ModelNotAllowed, errors.IdempotencyMismatch),
@@ -43,7 +42,7 @@ HEADERS = {
     "Server-Timing": "Milliseconds of `intake`, `queue` and `upstream`, as far as they are known.",
     "Retry-After": "Seconds until the same request may succeed.",
 }
-FRAME: Json = {
+FRAME: Json = {  # A server-sent event on the wire (OpenAPI 3.2's `itemSchema`).
     "type": "object",
     "required": ["event", "data"],
     "properties": {
@@ -53,7 +52,6 @@ FRAME: Json = {
         "retry": {"type": "integer"},
     },
 }
-"""A server-sent event on the wire (OpenAPI 3.2's `itemSchema`); typed clients read `schema`."""
 
 
 def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
@@ -62,7 +60,7 @@ def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
 
 
 def events(model: type[BaseModel], /, *headers: str, **more: Any) -> Responses:
-    """A 200 with an event stream; `schema` is the data of any event."""
+    """A 200 with an event stream; `schema`, which typed clients read, is any event's data."""
     content = {"text/event-stream": {"schema": _reference(model), "itemSchema": FRAME}}
     return answer(*headers, description="Events.", content=content, **more)
 
@@ -77,7 +75,7 @@ def body(*, required: bool = True, **media_types: type[BaseModel]) -> Json:
 def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Responses:
     """The errors of an operation by status, in the shape of `model`; and any other as `default`."""
     media_type = PROBLEM if model is Problem else JSON
-    found: dict[int | str, Leaves] = {"default": ()}
+    found: dict[int | str, tuple[type[ServiceError], ...]] = {"default": ()}
     for kind in (*kinds, *ALWAYS):
         found[kind.status] = (*found.get(kind.status, ()), kind)
     return {
@@ -116,10 +114,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> None:
-    """Have `app.openapi()` contain the models that only references name, and the settings' bounds.
-
-    FastAPI documents this way of extending the document ("Extending OpenAPI").
-    """
+    """Extend `app.openapi()` by models that only references name, and by the settings' bounds."""
     generate = app.openapi
     received = (SearchRequest, SearchForm, schemas.TokenRequest, *requests)
     sent = (Problem, OpenAIError, schemas.StreamEvent, schemas.ResponseEvent)

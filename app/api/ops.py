@@ -16,10 +16,6 @@ from app.api.service import get_service
 from app.errors import Unauthorized
 from app.results import ApiModel, WhenKnown
 
-RETRY_AFTER_S = "5"  # By then another replica, or the new process, answers.
-
-Status = Literal["ok", "ready", "draining"]
-
 router = APIRouter(tags=["operations"], responses=refusals())
 
 
@@ -28,7 +24,7 @@ class Health(ApiModel):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    status: Status
+    status: Literal["ok", "ready", "draining"]
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""
     note: WhenKnown[str] = None
     """What breaks as this process is run, where something does."""
@@ -48,9 +44,8 @@ async def get_readiness(request: Request, response: Response) -> Health:
     draining = get_service(request).is_draining()
     if draining:
         response.status_code = 503
-        response.headers["Retry-After"] = RETRY_AFTER_S
-    status: Status = "draining" if draining else "ready"
-    return Health(status=status, note=several_workers())
+        response.headers["Retry-After"] = "5"  # By then another process answers.
+    return Health(status="draining" if draining else "ready", note=several_workers())
 
 
 @router.get(

@@ -7,9 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app import telemetry
+from app import errors, telemetry
 from app.api.schemas import OpenAIError
-from app.errors import FieldError, InvalidRequest, MethodNotAllowed, RouteNotFound, ServiceError
+from app.errors import FieldError, InvalidRequest, ServiceError
 from app.results import Problem
 from app.runs import Run
 
@@ -19,7 +19,6 @@ FIELD_ERRORS_MAX = 20  # That are listed; who sends more has another problem.
 REASONS = {"extra_forbidden": "Unknown field.", "missing": "This field is required."}
 """Pydantic's error types whose own message is less clear."""
 
-OPENAI_PATHS = ("/responses", "/completions")
 OPENAI_HINT = " OpenAI clients need a base URL that ends in /v1, and the Responses API."
 """For base URLs that lack `/v1` or have more, and for clients of other APIs."""
 
@@ -38,7 +37,7 @@ def run_of(scope: Scope) -> Run | None:
 def problem_response(scope: Scope, error: ServiceError) -> Response:
     """The response that says what went wrong, in the shape that clients of this path read."""
     scope["state"]["error"] = error
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}  # noqa: PLR2004
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.Unauthorized) else {}
     if error.status in (429, 503):
         headers["Retry-After"] = str(error.wait_s)
     if f"{path_of(scope)}/".startswith("/v1/"):
@@ -62,13 +61,13 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
     """Name each refused field with the reason, never with its value; `skip` parts of the place."""
     # Of ten thousand unknown fields, all that is told about each takes 20 ms.
     lean = {"include_url": False, "include_context": False, "include_input": False}
-    errors = exc.errors(**lean) if isinstance(exc, ValidationError) else exc.errors()
+    found = exc.errors(**lean) if isinstance(exc, ValidationError) else exc.errors()
     fields = [
         FieldError.named(
             ".".join(str(part)[:64] for part in error["loc"][skip:]) or "body",
             REASONS.get(error["type"], error["msg"].removeprefix("Value error, ")),
         )
-        for error in errors[:FIELD_ERRORS_MAX]
+        for error in found[:FIELD_ERRORS_MAX]
     ]
     return InvalidRequest("A field is not valid.", fields=fields)
 
@@ -76,19 +75,19 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
 async def on_error(request: Request, exc: Exception) -> Response:
     """FastAPI's handler for our errors, its own of parameters, and Starlette's of addresses."""
     scope = request.scope
-    hint = OPENAI_HINT if path_of(scope).endswith(OPENAI_PATHS) else ""
+    hint = OPENAI_HINT if path_of(scope).endswith(("/responses", "/completions")) else ""
     match exc:
         case ServiceError():
             return problem_response(scope, exc)
         case RequestValidationError():
             return problem_response(scope, invalid_fields(exc, skip=1))
         case HTTPException(status_code=405):
-            detail = f"This address does not have that method.{hint}"
-            response = problem_response(scope, MethodNotAllowed(detail))
+            refusal = errors.MethodNotAllowed(f"This address does not have that method.{hint}")
+            response = problem_response(scope, refusal)
             # All methods of the address (RFC 9110 §10.2.1): Starlette names those of one route.
             path = getattr(scope.get("route"), "path", "")
             methods = {*(exc.headers or {}).get("Allow", "").split(", ")}
             methods |= {name.upper() for name in request.app.openapi()["paths"].get(path, ())}
             response.headers["Allow"] = ", ".join(sorted(methods))
             return response
-    return problem_response(scope, RouteNotFound(f"There is nothing at this address.{hint}"))
+    return problem_response(scope, errors.RouteNotFound(f"There is nothing at this address.{hint}"))

@@ -14,7 +14,7 @@ from app.upstream.lenient import Json, as_object, as_text, parse_object
 
 CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
 SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
-PARTS = {
+PARTS = {  # The part that an event needs: its announcement, type, and the member that numbers it.
     CONTENT[0]: CONTENT,
     SUMMARY[0]: SUMMARY,
     "response.reasoning_text.delta": CONTENT,
@@ -22,7 +22,6 @@ PARTS = {
     "response.reasoning_summary_text.delta": SUMMARY,
     "response.reasoning_summary_text.done": SUMMARY,
 }
-"""The part that an event needs: how it is announced, its type, and the member that numbers it."""
 
 
 class StreamRepair:

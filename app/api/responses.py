@@ -60,7 +60,6 @@ router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 ModelName = Annotated[str, Path(description="Its name.")]
-Stream = Annotated[bool, Query(description="Whether to answer with the events.")]
 After = Annotated[int, Query(description="`sequence_number` of the last event that was seen.")]
 Repair = Annotated[
     Literal["openai"] | None,
@@ -73,8 +72,6 @@ STORED = answer(*RATE) | refused(
     *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
 )
 FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
-LISTED = answer() | refused(*IDENTIFIED)
-NAMED = answer() | refused(*IDENTIFIED, RouteNotFound)
 
 
 @router.post("/responses", openapi_extra=body(json=ResponsesBody), responses=CREATED)
@@ -102,7 +99,7 @@ async def get_response(
     call: Counted,
     response_id: ResponseId,
     *,
-    stream: Stream = False,
+    stream: Annotated[bool, Query(description="Whether to answer with the events.")] = False,
     starting_after: After = -1,
     repair: Repair = None,
 ) -> Response:
@@ -142,13 +139,13 @@ async def list_input_items(
     return await _fetch(call, "GET", response_id, "/input_items", page)
 
 
-@router.get("/models", responses=LISTED)
+@router.get("/models", responses=answer() | refused(*IDENTIFIED))
 async def list_models(call: Identified) -> Models:
     """List the models that may be named here."""
     return Models(data=[Model(id=name) for name in call.service.settings.models])
 
 
-@router.get("/models/{model}", responses=NAMED)
+@router.get("/models/{model}", responses=answer() | refused(*IDENTIFIED, RouteNotFound))
 async def get_model(call: Identified, model: ModelName) -> Model:
     """Get one of the models that may be named here."""
     if model not in call.service.settings.models:

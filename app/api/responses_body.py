@@ -22,8 +22,7 @@ from app.api.schemas import Json, OutputTokens, RequestModel
 from app.errors import InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
 
-Place = tuple[Json, str]
-"""An object in a body, and the name of the member that is an image's URL."""
+Place = tuple[Json, str]  # An object in a body, and the name of its member that is an image's URL.
 
 TABLE = tomllib.loads(Path(__file__).with_name("responses_members.toml").read_text("utf-8"))
 MEMBERS = {name: frozenset[str]() for name in TABLE["scalars"].split()}
@@ -31,8 +30,6 @@ MEMBERS |= {name: frozenset(names.split()) for name, names in TABLE["objects"].i
 """What is passed on: each member, and the members that objects below it may have."""
 FREE_FORM, FREE_NAMES = TABLE["free_form"].split(), TABLE["free_names"].split()
 TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
-CHOICE_OF_SEVERAL = "allowed_tools"  # The type of a `tool_choice` that is no tool but lists some.
-INPUT_TEXTS = ("input", "instructions")
 NAME_MAX_CHARS = 128
 
 
@@ -87,7 +84,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     Raises `InvalidRequest` or `ModelNotAllowed`, and what `ImageIntake.prepare_url` raises.
     """
     service, caller, read = call.service, call.client.name, BodyReader()
-    fields: CheckedMembers = validated(ResponsesBody, body, strict=True)
+    fields: CheckedMembers = validated(ResponsesBody, body)
     for name, value in body.items():
         read.walk(value, name, name)
     service.guards.check_tools(read.tools)
@@ -135,13 +132,13 @@ class BodyReader:
 
         `path` has the numbers of list items, `place` is without them.
         """
-        if isinstance(value, str) and place.startswith(INPUT_TEXTS):
+        if isinstance(value, str) and place.startswith(("input", "instructions")):
             self.chars += len(value)
         elif isinstance(value, list):
             for number, one in enumerate(value):
                 self.walk(one, f"{path}[{number}]", place)
         elif isinstance(value, dict) and place not in FREE_FORM:
-            if place in TOOL_PLACES and value.get("type") != CHOICE_OF_SEVERAL:
+            if place in TOOL_PLACES and value.get("type") != "allowed_tools":  # It lists some.
                 self.tools.add(str(value.get("type")))
             known = MEMBERS[place.partition(".")[0]]
             for name, inner in value.items():

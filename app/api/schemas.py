@@ -8,8 +8,10 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_pascal
 
-from app.errors import ServiceError
+from app.errors import CallerError, ServiceError
 from app.results import SYNTHETIC_EVENTS, ApiModel
+
+Json = dict[str, Any]
 
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
 
@@ -19,9 +21,6 @@ OPENAI_TYPES = {
     403: "permission_error",
     429: "rate_limit_error",
 }
-SERVER_ERRORS = 500
-
-Json = dict[str, Any]
 
 
 def _without_defaults(schema: Json) -> None:
@@ -31,9 +30,9 @@ def _without_defaults(schema: Json) -> None:
 
 
 class RequestModel(BaseModel, extra="forbid", json_schema_extra=_without_defaults):
-    """Base of what is received: unknown fields are refused."""
+    """Base of what is received: unknown fields are refused, and values of another type."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 def _as_url_list(value: object) -> object:
@@ -95,7 +94,7 @@ class SearchRequest(RequestModel):
     """`true`: do not reuse a finished search. Default: false."""
 
 
-class TextFields(SearchRequest):
+class TextFields(SearchRequest, strict=False):
     """The same fields where all values are text: one that was left empty counts as not given."""
 
     @model_validator(mode="before")
@@ -117,7 +116,7 @@ class SearchForm(TextFields):
 class StreamQuery(TextFields):
     """A search as query parameters; others that EventSource clients send have to be known too."""
 
-    access_token: Annotated[str | None, Field(exclude=True)] = None
+    access_token: str | None = None
     """A browser token, where no header can be sent."""
     last_event_id: Annotated[str | None, Field(alias="lastEventId")] = None
     """Same as the header `Last-Event-ID`."""
@@ -150,7 +149,7 @@ class OpenAIError(ApiModel):
     @classmethod
     def of(cls, error: ServiceError) -> Self:
         """The same error with our code; `param` is the first field that was refused."""
-        other = "server_error" if error.status >= SERVER_ERRORS else "invalid_request_error"
+        other = "invalid_request_error" if isinstance(error, CallerError) else "server_error"
         reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
         body = OpenAIErrorBody(
             message=f"{error.detail} {reasons}".rstrip(),

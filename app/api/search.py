@@ -23,7 +23,6 @@ from app.results import SearchResult
 from app.runs import Reader, Run
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
-EVENT_NUMBER_MAX = 1_000_000_000  # That of the end of a lost search.
 
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
@@ -42,12 +41,11 @@ OPENED = STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound)
 RESUMED = STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
-Fields = tuple[SearchRequest, list[bytes]]
-"""What is asked for, and the image files beside it."""
+Fields = tuple[SearchRequest, list[bytes]]  # What is asked for, and the image files beside it.
 BodyReader = Callable[[Call, MemoryReservation], Awaitable[Fields]]
 SearchId = Annotated[str, Path(description="Id of the search.")]
 After = Annotated[
-    int, Query(ge=0, le=EVENT_NUMBER_MAX, description="How many events were seen already.")
+    int, Query(ge=0, le=1_000_000_000, description="How many events were seen already.")
 ]
 
 router = APIRouter(tags=["search"])
@@ -169,11 +167,11 @@ async def _read(call: Call, memory: MemoryReservation) -> Fields:
     media_type = bodies.media_type_of(call.request)
     if media_type == JSON:
         sent = await bodies.read_json(call, memory)
-        return bodies.validated(SearchRequest, sent, strict=True), []
+        return bodies.validated(SearchRequest, sent), []
     if media_type == bodies.MULTIPART:
         form = await bodies.read_form(call, memory)
         files = form.pop("image", [])
-        return bodies.validated(TextFields, form, strict=False), files
+        return bodies.validated(TextFields, form), files
     raise MalformedBody(f"The Content-Type must be {JSON} or {bodies.MULTIPART}.")
 
 

@@ -27,8 +27,7 @@ class Service:
     runs: Runs
     searches: Searches
     responses: Responses
-    uploads: set[asyncio.Timeout] = field(default_factory=set)
-    """The waits for what is still to come of a body."""
+    uploads: set[asyncio.Timeout] = field(default_factory=set)  # Waits for the rest of bodies.
     copying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def is_draining(self) -> bool:
@@ -54,10 +53,7 @@ class Service:
         n_images: int,
         images: str = "image",
     ) -> None:
-        """Refuse what goes beyond the settings, or follows up what is not the client's.
-
-        `texts` are by field, and `images` is the field that holds the images.
-        """
+        """Refuse what exceeds the settings, or follow-ups of another's; `images` is a field."""
         settings = self.settings
         if n_images > settings.image_max_count:
             raise InvalidRequest.of(images, f"At most {settings.image_max_count} images.")
@@ -67,11 +63,12 @@ class Service:
         if model not in settings.models:
             offered = ", ".join(settings.models)
             raise ModelNotAllowed(f"This model is not offered. Offered are: {offered}.")
-        if follows is not None and not settings.upstream_store:
+        if follows is None:
+            return
+        if not settings.upstream_store:
             reason = "Answers are not kept here, so none can be followed up."
             raise InvalidRequest.of("previous_response_id", reason)
-        if follows is not None:
-            await self.guards.responses.check(follows, client.name)
+        await self.guards.responses.check(follows, client.name)
 
 
 def get_service(request: Request) -> Service:

@@ -52,7 +52,7 @@ class ChatRequest(SearchRequest):
     def as_search(self) -> SearchRequest:
         """The search; without a picture it follows up the chat's last answer."""
         roles = [as_text(message.get("role")) for message in self.messages]
-        asked = len(roles) - roles[::-1].index("user") - 1 if "user" in roles else 0
+        asked = max((number for number, role in enumerate(roles) if role == "user"), default=0)
         asking = self.messages[asked] if self.messages else {}
         parts = [as_object(part) for part in as_list(asking.get("parts"))]
         urls = [as_text(part.get("url")) for part in parts if part.get("type") == "file"]
@@ -61,16 +61,15 @@ class ChatRequest(SearchRequest):
         if urls:
             changes["image_url"] = [*self.image_url, *urls]
         elif not self.image_url and not self.previous_response_id:
-            earlier = [as_object(message.get("metadata")) for message in self.messages[:asked]]
-            ids = [
-                one["upstream_response_id"] for one in earlier if one.get("upstream_response_id")
-            ]
-            changes["previous_response_id"] = ids[-1] if ids else None
+            latest_first = reversed(self.messages[:asked])
+            metadata = (as_object(message.get("metadata")) for message in latest_first)
+            ids = (one.get("upstream_response_id") for one in metadata)
+            changes["previous_response_id"] = next(filter(None, ids), None)
         # A later message is never answered by an earlier search, whose id is its answer's.
         if self.trigger == "regenerate-message" or "assistant" in roles:
             changes["fresh"] = True
         known = self.model_dump(include=set(SearchRequest.model_fields))
-        return bodies.validated(SearchRequest, known | changes, strict=True)
+        return bodies.validated(SearchRequest, known | changes)
 
 
 @router.post(
@@ -83,7 +82,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
     async def read(call: Call, memory: MemoryReservation) -> Fields:
         nonlocal chat_id
         sent = await bodies.read_json(call, memory, max_members=HISTORY_MAX_MEMBERS)
-        chat = bodies.validated(ChatRequest, sent, strict=True)
+        chat = bodies.validated(ChatRequest, sent)
         chat_id = chat.id
         return chat.as_search(), []
 

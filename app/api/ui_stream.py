@@ -11,12 +11,11 @@ from app.upstream.answer import CALL, ITEM_DONE, TEXT_DELTA
 from app.upstream.lenient import Json, as_object, as_text, parse_object
 
 UI_STREAM_HEADERS = {"X-Vercel-AI-UI-Message-Stream": "v1"}
-PARTS = {
+PARTS = {  # The part of a message that an event's text belongs to.
     TEXT_DELTA: "text",
     "response.reasoning_text.delta": "reasoning",
     "response.reasoning_summary_text.delta": "reasoning",
 }
-"""The part of a message that an event's text belongs to."""
 METADATA = ("usage", "cost", "outcome", "warnings", "upstream_response_id")
 """Members of the result that a message keeps; the last one makes follow-up questions possible."""
 BY_PROVIDER: Json = {"providerExecuted": True, "dynamic": True}
@@ -43,8 +42,8 @@ class UiMessageStream:
             yield from self._piece(PARTS[event_type], data)
         match event_type:
             case "search.created":
-                model = {"model": data["model"]}
-                yield {"type": "start", "messageId": data["search_id"], "messageMetadata": model}
+                metadata = {"model": data["model"]}
+                yield {"type": "start", "messageId": data["search_id"], "messageMetadata": metadata}
                 yield {"type": "start-step"}
             case "search.progress":
                 progress = {name: data[name] for name in ("phase", "elapsed_s")}
@@ -96,6 +95,5 @@ class UiMessageStream:
         yield {"type": "tool-output-available", **found, **BY_PROVIDER}
         yield {"type": "data-results", "id": call_id, "data": output}
         for match in data["results"]:
-            source_id = f"{call_id}-{match['index']}"
-            source = {"sourceId": source_id, "url": match["url"], "title": match["title"]}
-            yield {"type": "source-url", **source}
+            source = {"url": match["url"], "title": match["title"]}
+            yield {"type": "source-url", "sourceId": f"{call_id}-{match['index']}", **source}
