@@ -40,7 +40,7 @@ class UseCase:
     runs: Runs
     metrics: telemetry.Metrics
 
-    async def read(self, request: OpenRequest) -> Opened:
+    async def open_run(self, request: OpenRequest) -> Opened:
         """Return a reader, as `Runs.open` does, and count where its run came from."""
         opened = await self.runs.open(request)
         self.metrics.cache.labels(opened.cache).inc()

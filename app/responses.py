@@ -48,7 +48,7 @@ class Responses(UseCase):
             kept=key is not None or request.background,
             background=request.background,
         )
-        return await self.read(wanted)
+        return await self.open_run(wanted)
 
     async def fetch(
         self, client: Client, method: str, response_id: str, tail: str = "", **params: str

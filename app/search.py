@@ -38,7 +38,7 @@ class Searches(UseCase):
             background=background,
             progress_s=self.settings.stream_progress_s,
         )
-        return await self.read(request)
+        return await self.open_run(request)
 
 
 class Search(AnswerWork[SearchSpec]):

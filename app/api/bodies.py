@@ -37,13 +37,13 @@ def media_type_of(request: Request) -> str:
 
 
 async def read_json(
-    call: Call, memory: MemoryReservation, *, max_members: int = MEMBERS_MAX
+    call: Call, memory: MemoryReservation, *, max_bytes: int = 0, max_members: int = MEMBERS_MAX
 ) -> Json:
-    """Read a JSON object."""
+    """Read a JSON object of `max_bytes` at most, or as the settings say."""
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
     bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
-    pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory)]
+    pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory, max_bytes)]
     text = b"".join(pieces).removeprefix(BOM_UTF8)
     memory.grow(bounds.n_bytes)  # What is made of it takes as much again.
     try:
@@ -149,11 +149,13 @@ def _text(name: str, data: bytes) -> str:
         raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
 
 
-async def _chunks(call: Call, memory: MemoryReservation) -> AsyncGenerator[bytes, None]:
+async def _chunks(
+    call: Call, memory: MemoryReservation, max_bytes: int = 0
+) -> AsyncGenerator[bytes, None]:
     """The body as it arrives, counted, until the service begins to shut down."""
     service, settings, headers = call.service, call.service.settings, call.request.headers
     most_s, idle_s = settings.upload_timeout_s, settings.upload_idle_timeout_s
-    most = settings.body_max_bytes or sys.maxsize
+    most = max_bytes or settings.body_max_bytes or sys.maxsize
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
     _check_size(int(headers.get("content-length", 0)), most)

@@ -15,6 +15,8 @@ from app.api.openapi import IDENTIFIED, answer, body, refusals
 from app.api.schemas import TokenRequest
 from app.results import ApiModel, Money, Token
 
+BODY_MAX_BYTES = 4_096
+
 TOKEN_BODY = body(json=TokenRequest, required=False)
 CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
     *(errors.Unauthorized, errors.TokenExpired, errors.Forbidden, errors.RouteNotFound),
@@ -44,7 +46,7 @@ async def create_token(call: KeyHolder) -> Token:
     fields = {}
     if has_body(call.request.headers):
         with call.service.intake.memory.hold(caller=call.client.name) as memory:
-            fields = await read_json(call, memory)
+            fields = await read_json(call, memory, max_bytes=BODY_MAX_BYTES)
     wanted = validated(TokenRequest, fields)
     credentials = call.service.guards.credentials
     return credentials.mint(call.client, origin=wanted.origin, ttl_s=wanted.ttl_s)

@@ -26,7 +26,6 @@ UNFINISHED = re.compile(rb"(\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\
 """An escape or a character whose end may come with the next chunk."""
 UNFINISHED_MAX_BYTES = 5
 PARTS_A_STEP = 32  # About 2 MB.
-MARK = secrets.token_hex()  # No body has it.
 
 
 class JsonBounds:
@@ -40,6 +39,7 @@ class JsonBounds:
         self._unfinished = b""
         self._apart: list[list[str]] = []  # Later parts of long URLs, for marks in the text.
         self._apart_chars, self._is_apart = 0, False
+        self._mark = secrets.token_hex()
 
     def feed(self, chunk: bytes) -> bytes:
         """Count a chunk, and return the text to parse; `CallerError` if there is too much of it."""
@@ -58,7 +58,7 @@ class JsonBounds:
             self._is_apart = len(pieces) == 1
         self._count(pieces)
         if self._string_start and not self._is_apart and DATA_URL.match(self._string_start):
-            text += f"{MARK}{len(self._apart)}".encode()
+            text += f"{self._mark}{len(self._apart)}".encode()
             self._apart.append([])
             self._apart_chars, self._is_apart = 0, True
         return text
@@ -67,10 +67,10 @@ class JsonBounds:
         """Complete the strings of what was parsed, in steps, since each takes milliseconds."""
         places: Any = found.items() if isinstance(found, dict) else ()
         for place, value in enumerate(found) if isinstance(found, list) else places:
-            if isinstance(place, str) and MARK in place:
+            if isinstance(place, str) and self._mark in place:
                 raise InvalidRequest("A name in the JSON body is too long.")
-            if isinstance(value, str) and MARK in value:
-                text, _, number = value.partition(MARK)
+            if isinstance(value, str) and self._mark in value:
+                text, _, number = value.partition(self._mark)
                 parts, self._apart[int(number)] = self._apart[int(number)], []
                 while parts:
                     text += "".join(parts[:PARTS_A_STEP])  # CPython makes `text` longer in place.

@@ -32,13 +32,13 @@ QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 
 LINGER_S = 2  # The rest of a body is read so long: unread bytes would reset the connection.
 
-SECURITY_HEADERS = (  # Responses are data: nothing in them may run, be framed or be kept.
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
+SECURITY_HEADERS = {  # Responses are data: nothing in them may run, be framed or be kept.
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
 
 
 class CloseAfterAnswer:
@@ -163,14 +163,15 @@ class RequestContext:
 
 def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
     """Add the headers that every response has; whether an event stream begins."""
-    added = scope["state"]["headers"] | ({"Server-Timing": timing} if timing else {})
+    headers = MutableHeaders(scope=message)
+    headers.update(scope["state"]["headers"])
+    if timing:
+        headers["Server-Timing"] = timing
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
     if run := run_of(scope):
-        added["X-Search-ID"] = run.id
-    given = dict(message["headers"])
-    encoded = ((name.lower().encode(), value.encode("latin-1")) for name, value in added.items())
-    defaults = (one for one in SECURITY_HEADERS if one[0] not in given)
-    message["headers"] = [*message["headers"], *encoded, *defaults]
-    return given.get(b"content-type") == b"text/event-stream"
+        headers["X-Search-ID"] = run.id
+    return headers.get("content-type") == "text/event-stream"
 
 
 def _plain_path(path: str, prefix: str) -> str:

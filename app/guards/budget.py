@@ -117,7 +117,8 @@ class SharedBudget(Budget):
         claim = self._link.claims[run_id]
         amount, limits = units(estimate.amount or NOTHING), (self._per_client, self._total)
         known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
-        args = (run_id, client, amount, *map(units, limits), text := json_bytes(known).decode())
+        text = json_bytes(known).decode()
+        args = (run_id, client, amount, *map(units, limits), text)
         try:
             verdict, *wait_s = await self._link.script("reserve", *args)
         except Away as exc:

@@ -35,8 +35,12 @@ TOKEN_PRICES: dict[str, dict[str, list[tuple[str, str, int | None]]]] = {
 """Per million tokens in and out, up to so many input tokens, by series: in CNY, the international
 ones in USD. From third parties' copies of the vendor's price list, read on 2026-11-22 (qwen3.8-max
 on 2026-11-28)."""
-TOOL_FEES = dict.fromkeys((MAINLAND, "us-east-1", "eu-central-1"), Decimal(48))
-TOOL_FEES[INTERNATIONAL] = Decimal("58.713905")
+TOOL_FEES = {
+    MAINLAND: Decimal(48),
+    "us-east-1": Decimal(48),
+    "eu-central-1": Decimal(48),
+    INTERNATIONAL: Decimal("58.713905"),
+}
 """CNY per 1,000 calls of `image_search`: mainland and global deployments, then the international
 one. From the vendor's page of the tool, read on 2026-11-22."""
 SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")  # A snapshot costs what its series costs.

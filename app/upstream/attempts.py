@@ -25,7 +25,10 @@ CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
 
 
 class CallDeadlines:
-    """The deadlines of one attempt, which begins now; `with deadlines:` bounds the wait inside."""
+    """The deadlines of one attempt, which begins now; `with deadlines:` bounds the wait inside.
+
+    Raises `UpstreamTimeout` at the end of the block, if the wait was too long; it names the phase.
+    """
 
     def __init__(self, settings: Settings, *, streamed: bool) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()

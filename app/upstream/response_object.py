@@ -36,7 +36,10 @@ def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
 
 
 def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: Any) -> Event:
-    """The `response.failed` that ends these events; without an error the answer was cancelled."""
+    """The `response.failed` that ends these events; without an error the answer was cancelled.
+
+    `defaults` are the members `id`, `created_at` and `model`, where no event has them.
+    """
     response = response_so_far(events, **defaults)
     response["status"] = "failed" if error else "cancelled"
     response["error"] = {"code": error.code, "message": error.detail} if error else None

@@ -53,7 +53,10 @@ async def killed_and_followed(replicas: Three, number: int) -> float:
     for seen in (str(len(log)), "400"):
         (told,) = await second.follow(search_id, after=seen)
         assert told.event == "search.failed"
-        assert await first.follow(search_id, after=told.id.partition(":")[2]) == []
+        told_number = told.id.partition(":")[2]
+        assert await first.follow(search_id, after=told_number) == []
+        url = f"/search/{search_id}/stream"
+        assert (await first.http.get(url, params={"after": told_number})).status_code == 204
 
     again = await first.start(prompt)
     assert again != search_id
