@@ -137,7 +137,9 @@ async def test_who_exhausts_the_memory_is_not_told_to_try_again() -> None:
     body = b'{"image_url": "data:image/png;base64,' + b"x" * 27_000_000 + b'"}'
     async with shipped(**ANONYMOUS) as (process, http):
         assert (await http.post("/search", json=ASKED)).status_code == 200
-        most = size_of(process.pid) + 24_000_000
+        # Enough for the body as it comes, and too little for what is made of it: so one large
+        # allocation fails, and not any small one, that of the response among them.
+        most = size_of(process.pid) + 55_000_000
         before = resource.prlimit(process.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
         kind = {"Content-Type": "application/json"}
         failed = await http.post("/search", content=body, headers=kind)
