@@ -133,14 +133,15 @@ async def nothing_is_reserved(replicas: Three) -> bool:
     return float((await replicas.usage())["reserved"]) == 0
 
 
-async def test_what_redis_did_for_a_request_that_was_refused_is_undone() -> None:
+@pytest.mark.parametrize("answer", ["new", "ok"], ids=["claimed", "reserved"])
+async def test_what_redis_did_for_a_request_that_was_refused_is_undone(answer: str) -> None:
     """It is executed in time, and the answer is late."""
     async with asyncio.timeout(100), redis_server() as redis, late_answers(redis) as late:
         url = f"redis://127.0.0.1:{late.port}/0"
         async with three(count=1, knobs=PACED, url=url, BUDGET_TOTAL_CNY_PER_DAY="5") as replicas:
             (replica,) = replicas.replicas
             await eventually(lambda: both_up(replicas))
-            late.held_back = b"$3\r\nnew\r\n"
+            late.held_back = f"${len(answer)}\r\n{answer}\r\n".encode()
             answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
             assert {status for status, _ in answers} == {503}
             assert max(took_s for _, took_s in answers) < LONGEST_ANSWER_S
@@ -151,6 +152,7 @@ async def test_what_redis_did_for_a_request_that_was_refused_is_undone() -> None
                 return not await redis.ask("KEYS", "isp:fp:*")
 
             await eventually(nothing_is_claimed)
+            await eventually(lambda: nothing_is_reserved(replicas))
             assert (await asked(replica, "At once 0"))[0] == 200
             assert replicas.record.total == 1
 
