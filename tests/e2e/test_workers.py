@@ -1,5 +1,6 @@
 """`WORKERS`: several processes on one address; and what two services on one Redis share."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -86,7 +87,12 @@ async def test_workers_do_not_outlive_the_process_that_started_them() -> None:
         await have_started(process, picture_workers=2)
         workers = children_of(process.pid)
         process.signal(signal.SIGKILL)
-        await until(lambda: not alive(workers))
+        try:
+            async with asyncio.timeout(30):
+                await until(lambda: not alive(workers))
+        finally:
+            for left in alive(workers):
+                os.kill(left, signal.SIGKILL)
 
 
 KEYED, FRESH = {"Idempotency-Key": "order-1"}, {"Cache-Control": "no-cache"}
