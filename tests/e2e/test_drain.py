@@ -46,7 +46,7 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         upstream, process = await enter(processes(SHUTDOWN_GRACE_S="2"))
-        http = await enter(httpx.AsyncClient(base_url=process.url))
+        http = await enter(httpx.AsyncClient(base_url=process.url, timeout=60))
         # First, so that the upstream has it long before the shutdown.
         v1 = {"model": "qwen3.7-plus", "input": "[sim hang]"}
         v1_waiting = asyncio.create_task(http.post("/v1/responses", json=v1))
