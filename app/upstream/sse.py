@@ -9,14 +9,11 @@ Deliberate differences from the standard:
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
 HTTP_STATUS = re.compile(rb":HTTP_STATUS/(\d{3})")
-USUAL_BLOCK = re.compile(  # Nearly every block of DashScope's; the others are read by line.
-    rb"(?:id:[^\n]*\n)?event: ?([\w.]+)\n(?::HTTP_STATUS/(\d{3})\n)?data: ?([^\n]*)\n\n"
-)
 FIELDS = (b":", b"data", b"event", b"id", b"retry")  # How an event stream begins, unlike a page.
 
 
@@ -28,11 +25,8 @@ class Frame(NamedTuple):
     http_status: int | None = None
 
 
-@dataclass(eq=False)
 class EventTooLarge(Exception):
     """An event exceeds the limit."""
-
-    before: list[Frame]  # Those that ended before it.
 
 
 class Decoder:
@@ -48,19 +42,22 @@ class Decoder:
         """What has come of an event that has not ended."""
         return bytes(self._pending)
 
-    def feed(self, chunk: bytes) -> list[Frame]:
-        """The frames that `chunk` completes; raises `EventTooLarge` if one event is."""
-        if self._after_cr or chunk.find(b"\r") >= 0:
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """Yield the frames that `chunk` completes; raises `EventTooLarge` if one event is."""
+        if self._after_cr or b"\r" in chunk:
             chunk = self._with_line_feeds(chunk)
-        if self._pending:
-            scanned = len(self._pending) - 1
-            self._pending += chunk
-            unended = self._pending.find(b"\n\n", scanned) < 0
-            if unended and len(self._pending) <= self._max_event_bytes:
-                return []
-            chunk = self.rest
-            self._pending.clear()
-        return self._split(chunk)
+        scanned = max(len(self._pending) - 1, 0)
+        self._pending += chunk
+        if self._pending.find(b"\n\n", scanned) >= 0:
+            *blocks, rest = self.rest.split(b"\n\n")
+            self._pending[:] = rest
+            for block in blocks:
+                if len(block) > self._max_event_bytes:
+                    raise EventTooLarge
+                if frame := _read_block(block):
+                    yield frame
+        if len(self._pending) > self._max_event_bytes:
+            raise EventTooLarge
 
     def end(self) -> list[Frame]:
         """The frame of a last block that lacks its blank line, if there is one."""
@@ -76,25 +73,6 @@ class Decoder:
             chunk = chunk.removeprefix(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-    def _split(self, text: bytes) -> list[Frame]:
-        """The frames of the complete blocks in `text`; the rest is kept."""
-        frames: list[Frame] = []
-        start = 0
-        while True:
-            usual = USUAL_BLOCK.match(text, start)
-            end = usual.end() - 2 if usual else text.find(b"\n\n", start)
-            if (end if end >= 0 else len(text)) > start + self._max_event_bytes:
-                raise EventTooLarge(frames)
-            if usual:
-                name, status, data = usual.groups()
-                frames.append(Frame(name.decode(), data, int(status) if status else None))
-            elif end < 0:
-                self._pending += text[start:]
-                return frames
-            elif frame := _read_block(text[start:end]):
-                frames.append(frame)
-            start = end + 2
 
 
 def _read_block(block: bytes) -> Frame | None:

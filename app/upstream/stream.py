@@ -31,12 +31,7 @@ class EventStreamReader:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes, up to the one that ends the answer."""
-        try:
-            return self._read(self._decoder.feed(chunk))
-        except EventTooLarge as exc:
-            events = self._read(exc.before)
-            self._fail(UpstreamProtocol("The upstream sent an event over the limit."))
-            return events
+        return self._read(self._decoder.feed(chunk))
 
     def end(self, cause: Exception | None = None) -> list[Event]:
         """The event of a last block that lacks its blank line, if its data is complete."""
@@ -59,35 +54,36 @@ class EventStreamReader:
 
     def _read(self, frames: Iterable[Frame]) -> list[Event]:
         events: list[Event] = []
-        for name, content, http_status in frames:
-            if self.over:
-                break
-            data = redacted(content, self._secret)
-            usual = name.startswith(RESPONSE) and name.isprintable() and name not in TERMINAL_EVENTS
-            event = Event(name, data) if usual and data else self._unusual(name, data, http_status)
-            if event:
-                events.append(event)
-                self._started = True
+        try:
+            for frame in frames:
+                if event := self._event(*frame):
+                    events.append(event)
+                    self._started = True
+                if self.over:
+                    break
+        except EventTooLarge:
+            self._fail(UpstreamProtocol("The upstream sent an event over the limit."))
         return events
 
-    def _unusual(self, name: str, data: bytes, http_status: int | None) -> Event | None:
-        """The event of a frame that may end the answer, or be none."""
+    def _event(self, name: str, data: bytes, http_status: int | None) -> Event | None:
+        """The event of a frame, unless it is none or reports a failure."""
+        data = redacted(data, self._secret)
         if data.strip() in NOTHING:
             return None
-        content = parse_object(data)
+        decoded = not name or name in TERMINAL_EVENTS
+        content = parse_object(data) if decoded else None
         name = name or as_text((content or {}).get("type"))
-        terminal = name in TERMINAL_EVENTS
         refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith(RESPONSE)
-        failed = (terminal or not name) and failures.is_failure(content or {})
+        failed = content is not None and failures.is_failure(content)
         if name in (failures.FAILED, ERROR) or refused or failed:
             headers, status = self._headers, http_status or HTTP_OK
             self._fail(failures.failure_in_event(name, data, headers, http_status=status))
         elif not name or name.startswith(SYNTHETIC_PREFIX) or not name.isprintable():
             self._fail(UpstreamProtocol("The upstream sent an event without a valid name."))
-        elif terminal and content is None:
+        elif decoded and content is None:
             self._fail(UpstreamProtocol("The upstream's terminal event is not JSON."))
         else:
-            self.over = terminal
+            self.over = name in TERMINAL_EVENTS
             return Event(name, data)
         return None
 

@@ -82,9 +82,9 @@ def test_an_empty_chunk_between_cr_and_lf_ends_no_line() -> None:
 
 def test_an_event_over_the_limit_is_refused_before_it_has_ended() -> None:
     decoder = Decoder(100)
-    decoder.feed(b"data:" + b"x" * 95)
+    assert list(decoder.feed(b"data:" + b"x" * 95)) == []
     with pytest.raises(EventTooLarge):
-        decoder.feed(b"x")
+        list(decoder.feed(b"x"))
 
 
 @settings(max_examples=150, deadline=None)
