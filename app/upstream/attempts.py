@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from math import inf
 
-from app.errors import Billed, ServiceError, UpstreamRateLimited, UpstreamTimeout
+from app.errors import ServiceError, UpstreamRateLimited
 from app.models import UpstreamCall
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -25,60 +25,37 @@ CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
 
 
 class CallDeadlines:
-    """The deadlines of one attempt, which begins now; `with deadlines:` bounds the wait inside.
+    """The deadlines of one attempt, which begins now: `timeout`, to be entered around it.
 
-    Raises `UpstreamTimeout` at the end of the block, if the wait was too long; it names the phase.
+    Paused while events are handed on, since the caller's own waits are not bounded here.
     """
 
     def __init__(self, settings: Settings, *, streamed: bool) -> None:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-        now = self._loop.time()
+        self._clock = asyncio.get_running_loop().time
+        now = self._clock()
         first_event_s = settings.upstream_first_event_timeout_s if streamed else 0
         self._first_by = now + (first_event_s or inf)
         self._idle_s = settings.upstream_idle_timeout_s or inf
         self._total_by = now + (settings.upstream_total_timeout_s or inf)
-        self._phase = "first event"
-        self._due = self._fires_at = inf
-        self._timer: asyncio.TimerHandle | None = None
-        self._expired = False
+        self._has_begun = False
+        self.timeout = asyncio.timeout_at(min(self._first_by, self._total_by))
 
-    def first_event(self) -> None:
-        """The first event has come: from now on, silence is bounded."""
-        self._phase = "idle"
+    @property
+    def phase(self) -> str:
+        """The phase whose deadline is the next one."""
+        if self.timeout.when() == self._total_by:
+            return "total"
+        return "idle" if self._has_begun else "first event"
 
-    def close(self) -> None:
-        """Stop the timer."""
-        if self._timer:
-            self._timer.cancel()
+    def pause(self) -> None:
+        """Events have come: from now on, silence is bounded, but no wait before `resume`."""
+        self._has_begun = True
+        self.timeout.reschedule(None)
 
-    def __enter__(self) -> None:
-        due = self._loop.time() + self._idle_s if self._phase == "idle" else self._first_by
-        self._due = min(due, self._total_by)
-        # One timer, moved to an earlier time only: `asyncio.timeout` takes 8 µs an event against 1.
-        if self._due < self._fires_at:
-            self._set_timer()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        phase = "total" if self._due == self._total_by else self._phase
-        self._due = inf
-        if self._expired and self._task:
-            self._expired = False
-            # A cancellation by somebody else goes on.
-            if not self._task.uncancel() and kind is asyncio.CancelledError:
-                raise timed_out(phase)
-
-    def _set_timer(self) -> None:
-        self.close()
-        self._fires_at = self._due
-        self._timer = self._loop.call_at(self._due, self._check)
-
-    def _check(self) -> None:
-        self._fires_at = inf
-        if self._task and self._loop.time() >= self._due:
-            self._expired = True
-            self._task.cancel()
-        elif self._due < inf:
-            self._set_timer()
+    def resume(self) -> None:
+        """Bound the next wait."""
+        due = self._clock() + self._idle_s if self._has_begun else self._first_by
+        self.timeout.reschedule(min(due, self._total_by))
 
 
 class Attempts:
@@ -95,9 +72,9 @@ class Attempts:
         """Around one attempt: counts it, if its request was written, and logs its failure."""
         self._number += 1
         self.call.written = refused = False
-        result, deadlines = "internal", CallDeadlines(self._settings, streamed=streamed)
+        result = "internal"
         try:
-            yield deadlines
+            yield CallDeadlines(self._settings, streamed=streamed)
             result = "ok"
         except ServiceError as error:
             result, refused = error.code, error.upstream is not None
@@ -108,7 +85,6 @@ class Attempts:
             result = "cancelled"
             raise
         finally:
-            deadlines.close()
             if refused or self.call.written:
                 self._metrics.upstream_calls.labels(result).inc()
 
@@ -126,11 +102,6 @@ class Attempts:
         _log("upstream call is retried", error, **known)
         self.call.span.add_event("retry", {"error.type": error.code, **known})
         await asyncio.sleep(wait_s)
-
-
-def timed_out(phase: str, *, billed: Billed = "maybe") -> ServiceError:
-    """The error of a phase: `connect`, `first event`, `idle` or `total`."""
-    return UpstreamTimeout(f"The upstream exceeded the {phase} time-out.", billed=billed)
 
 
 def _wait_s(error: ServiceError, attempt: int) -> float:

@@ -1,8 +1,9 @@
 """The calls to DashScope's Responses API: streamed, in one piece, and look-ups."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
@@ -10,19 +11,19 @@ from typing import Any, cast
 import httpx
 
 from app import errors
-from app.errors import ServiceError
+from app.errors import Billed, ServiceError
 from app.models import Event, UpstreamCall
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.attempts import Attempts, CallDeadlines, timed_out
+from app.upstream.attempts import Attempts, CallDeadlines
 from app.upstream.failures import failure_in_body, failure_in_response
 from app.upstream.stream import EventStreamReader, redacted
 from app.upstream.transport import KEEPALIVE_S, Transport
 
 WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
 REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
+REFUSAL_S = 5.0  # How long it may take to come.
 STREAM, JSON = "text/event-stream", "application/json"
-Stored = tuple[str, httpx.URL] | None  # Method and address, where a stored response is meant.
 
 
 class UpstreamClient:
@@ -30,18 +31,18 @@ class UpstreamClient:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
+        self._max_event_bytes = settings.upstream_max_event_bytes
         key = settings.dashscope_api_key.get_secret_value()
         self._secret = key.encode()
-        self._url = httpx.URL(f"{settings.base_url}/responses")
-        self._headers = {
-            "Accept-Encoding": "identity",
-            "Authorization": f"Bearer {key}",
-            "Content-Type": JSON,
-            "Host": self._url.netloc.decode("ascii"),
-            "User-Agent": "imagesearch-proxy",
-        }
-        self._timeouts_s = {"connect": settings.upstream_connect_timeout_s or None}
         self._http = httpx.AsyncClient(
+            base_url=settings.base_url,
+            headers={
+                "Accept-Encoding": "identity",
+                "Authorization": f"Bearer {key}",
+                "Content-Type": JSON,
+                "User-Agent": "imagesearch-proxy",
+            },
+            timeout=httpx.Timeout(None, connect=settings.upstream_connect_timeout_s or None),
             transport=_transport(settings),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=False,
@@ -57,18 +58,23 @@ class UpstreamClient:
         The payload, the parts of a JSON text, is emptied at the first event.
         """
         attempts = Attempts(call, self._settings, self._metrics)
-        max_event_bytes = self._settings.upstream_max_event_bytes
+        request = self._post(payload, call, accept=STREAM)
         while True:
             try:
-                async with self._attempt(attempts, payload, STREAM) as (response, deadlines):
-                    reader = EventStreamReader(response.headers, self._secret, max_event_bytes)
-                    async with aclosing(_chunks(response)) as chunks:
-                        while not reader.over:
-                            if events := await _next_events(reader, chunks, deadlines):
-                                if payload:
-                                    payload.clear()  # Images are large.
-                                    deadlines.first_event()
-                                yield events
+                async with (
+                    self._attempt(attempts, request) as (response, deadlines),
+                    aclosing(_chunks(response)) as chunks,
+                ):
+                    reader = EventStreamReader(
+                        response.headers, self._secret, self._max_event_bytes
+                    )
+                    while not reader.over:
+                        deadlines.resume()
+                        events = await _next_events(reader, chunks)
+                        if events:
+                            payload.clear()  # Images are large.
+                            deadlines.pause()
+                            yield events
                     if reader.error:
                         raise reader.error
                     response.extensions.get("expect_end", bool)()
@@ -81,87 +87,89 @@ class UpstreamClient:
     async def create(self, payload: Sequence[bytes], call: UpstreamCall) -> bytes:
         """The answer, as JSON text, to a payload that asks for no stream."""
         attempts = Attempts(call, self._settings, self._metrics)
+        request = self._post(payload, call, accept=JSON)
         while True:
             try:
-                return await self._answer(attempts, payload)
+                return await self._answer(attempts, request)
             except ServiceError as error:
                 await attempts.wait_or_raise(error)
 
     async def fetch(self, method: str, path: str, params: Mapping[str, str]) -> bytes:
         """Ask about a stored response: JSON text, or `SearchNotFound`. Not retried."""
-        attempts = Attempts(UpstreamCall(), self._settings, self._metrics)
-        url = httpx.URL(self._settings.base_url + path, params=params)
-        return await self._answer(attempts, (), stored=(method, url))
+        call = UpstreamCall()
+        headers, body = {"Content-Length": "0"}, RequestBody((), call)
+        request = self._http.build_request(
+            method, path, params=params, headers=headers, content=body
+        )
+        attempts = Attempts(call, self._settings, self._metrics)
+        return await self._answer(attempts, request, stored=True)
+
+    def _post(self, payload: Sequence[bytes], call: UpstreamCall, *, accept: str) -> httpx.Request:
+        """A request for an answer; it can be sent again."""
+        headers = {"Accept": accept, "Content-Length": str(sum(map(len, payload)))}
+        body = RequestBody(payload, call)
+        return self._http.build_request("POST", "/responses", headers=headers, content=body)
 
     async def _answer(
-        self, attempts: Attempts, payload: Sequence[bytes], stored: Stored = None
+        self, attempts: Attempts, request: httpx.Request, *, stored: bool = False
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
         limit_bytes = self._settings.search_max_bytes
-        async with self._attempt(attempts, payload, JSON, stored) as (response, deadlines):
-            deadlines.first_event()
-            answer = await self._body(response, deadlines, limit_bytes)
+        async with self._attempt(attempts, request, stored=stored) as (response, _):
+            try:
+                answer = await self._body(response, limit_bytes)
+            except httpx.TransportError as exc:
+                raise errors.UpstreamInterrupted("The upstream's answer ended early.") from exc
             if 0 < limit_bytes < len(answer):
                 raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
-            if error := failure_in_body(response.headers, answer, stored=bool(stored)):
+            if error := failure_in_body(response.headers, answer, stored=stored):
                 raise error
             return answer
 
     @asynccontextmanager
     async def _attempt(
-        self, attempts: Attempts, payload: Sequence[bytes], accept: str, stored: Stored = None
+        self, attempts: Attempts, request: httpx.Request, *, stored: bool = False
     ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
-        """Send a request, by default for an answer; its response, if it is good."""
-        method, url = stored or ("POST", self._url)
-        about_body = {"Accept": accept, "Content-Length": str(sum(map(len, payload)))}
-        # Not built by the client, which merges URL and headers anew each time: 5 % of a search.
-        request = httpx.Request(
-            method,
-            url,
-            headers=self._headers | about_body,
-            stream=RequestBody(payload, attempts.call),
-            extensions={"timeout": self._timeouts_s},
-        )
-        with attempts.attempt(streamed=bool(stored) or accept == STREAM) as deadlines:
+        """Send a request; its response, if it is good. An answer in one piece may take long."""
+        streamed = request.headers["accept"] == STREAM
+        with attempts.attempt(streamed=streamed or stored) as deadlines:
             try:
-                with deadlines:
-                    response = await self._http.send(request, stream=True)
-            except httpx.TransportError as exc:
-                raise _unanswered(exc, written=attempts.call.written) from exc
-            except ServiceError as timeout:
-                timeout.billed = "maybe" if attempts.call.written else "no"
-                raise
-            async with aclosing(response):
-                media_type = response.headers.get("content-type", "").lower()
-                odd = accept == STREAM and not media_type.startswith(STREAM)
-                if odd or not response.is_success:
-                    refusal = await self._body(response, deadlines, REFUSAL_MAX_BYTES)
+                async with (
+                    deadlines.timeout,
+                    aclosing(await self._http.send(request, stream=True)) as response,
+                ):
                     status, headers = response.status_code, response.headers
-                    raise failure_in_response(status, headers, refusal, stored=bool(stored))
-                yield response, deadlines
+                    media_type = headers.get("content-type", "").lower()
+                    if not response.is_success or (streamed and not media_type.startswith(STREAM)):
+                        refusal = await self._refusal(response)
+                        raise failure_in_response(status, headers, refusal, stored=stored)
+                    attempts.call.written = True  # Whatever was sent: it is being served.
+                    yield response, deadlines
+            except TimeoutError as exc:
+                billed: Billed = "maybe" if attempts.call.written else "no"
+                raise _timed_out(deadlines.phase, billed) from exc
+            except httpx.TransportError as exc:  # Before the response; a body's are dealt with.
+                raise _unanswered(exc, written=attempts.call.written) from exc
 
-    async def _body(
-        self, response: httpx.Response, deadlines: CallDeadlines, limit_bytes: int
-    ) -> bytes:
-        """A body, until it exceeds the limit (0: none). Of a refusal, a part may say enough."""
-        body, chunks = bytearray(), _chunks(response)
-        try:
-            while not 0 < limit_bytes < len(body):
-                with deadlines:
-                    body += await anext(chunks)
-        except StopAsyncIteration:
-            pass
-        except errors.UpstreamTimeout:
-            if response.is_success:
-                raise
-        except httpx.TransportError as exc:
-            if response.is_success:
-                raise errors.UpstreamInterrupted("The upstream's answer ended early.") from exc
+    async def _refusal(self, response: httpx.Response) -> bytes:
+        """The body of a refusal; where it does not come, the status says enough."""
+        with suppress(TimeoutError, httpx.TransportError):
+            async with asyncio.timeout(REFUSAL_S):
+                return await self._body(response, REFUSAL_MAX_BYTES)
+        return b""
+
+    async def _body(self, response: httpx.Response, limit_bytes: int) -> bytes:
+        """A body, until it exceeds the limit (0: none)."""
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if 0 < limit_bytes < len(body):
+                break
         return redacted(bytes(body), self._secret)
 
 
 @dataclass(frozen=True, slots=True)
-class RequestBody(httpx.AsyncByteStream):
+class RequestBody:
     """A payload as httpx sends it; it can be sent again. Notes when all of it was written."""
 
     payload: Sequence[bytes]
@@ -182,13 +190,10 @@ def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     return chunks
 
 
-async def _next_events(
-    reader: EventStreamReader, chunks: AsyncIterator[bytes], deadlines: CallDeadlines
-) -> list[Event]:
+async def _next_events(reader: EventStreamReader, chunks: AsyncIterator[bytes]) -> list[Event]:
     """The events in what arrives next."""
     try:
-        with deadlines:
-            chunk = await anext(chunks, b"")
+        chunk = await anext(chunks, b"")
     except httpx.TransportError as exc:
         return reader.end(exc)
     return reader.feed(chunk) if chunk else reader.end()
@@ -197,12 +202,17 @@ async def _next_events(
 def _unanswered(exc: httpx.TransportError, *, written: bool) -> ServiceError:
     """The error of a request that got no response."""
     if isinstance(exc, httpx.ConnectTimeout):
-        return timed_out("connect", billed="no")
+        return _timed_out("connect", "no")
     if isinstance(exc, httpx.RemoteProtocolError) and written:
         return errors.UpstreamProtocol("The upstream's answer is not HTTP.")
     unsent = isinstance(exc, httpx.ConnectError | httpx.ProxyError | httpx.WriteError)
     detail = "The connection to the upstream failed before it answered."
     return errors.UpstreamUnavailable(detail, billed="maybe" if written and not unsent else "no")
+
+
+def _timed_out(phase: str, billed: Billed) -> ServiceError:
+    """The error of a phase: `connect`, `first event`, `idle` or `total`."""
+    return errors.UpstreamTimeout(f"The upstream exceeded the {phase} time-out.", billed=billed)
 
 
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:
