@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
@@ -116,10 +116,7 @@ class UpstreamClient:
         """The body of an answer in one piece, unless it reports a failure."""
         limit_bytes = self._settings.search_max_bytes
         async with self._attempt(attempts, request, stored=stored) as (response, _):
-            try:
-                answer = await self._body(response, limit_bytes)
-            except httpx.TransportError as exc:
-                raise errors.UpstreamInterrupted("The upstream's answer ended early.") from exc
+            answer = await self._body(response, limit_bytes)
             if 0 < limit_bytes < len(answer):
                 raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
             if error := failure_in_body(response.headers, answer, stored=stored):
@@ -148,23 +145,29 @@ class UpstreamClient:
             except TimeoutError as exc:
                 billed: Billed = "maybe" if attempts.call.written else "no"
                 raise _timed_out(deadlines.phase, billed) from exc
-            except httpx.TransportError as exc:  # Before the response; a body's are dealt with.
+            except httpx.TransportError as exc:  # Before there was a response.
                 raise _unanswered(exc, written=attempts.call.written) from exc
 
     async def _refusal(self, response: httpx.Response) -> bytes:
-        """The body of a refusal; where it does not come, the status says enough."""
-        with suppress(TimeoutError, httpx.TransportError):
+        """The body of a refusal; where it does not come, a bad status says enough."""
+        try:
             async with asyncio.timeout(REFUSAL_S):
                 return await self._body(response, REFUSAL_MAX_BYTES)
-        return b""
+        except (TimeoutError, errors.UpstreamInterrupted):
+            if response.is_success:
+                raise
+            return b""
 
     async def _body(self, response: httpx.Response, limit_bytes: int) -> bytes:
         """A body, until it exceeds the limit (0: none)."""
         body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if 0 < limit_bytes < len(body):
-                break
+        try:
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if 0 < limit_bytes < len(body):
+                    break
+        except httpx.TransportError as exc:
+            raise errors.UpstreamInterrupted("The upstream's answer ended early.") from exc
         return redacted(bytes(body), self._secret)
 
 
