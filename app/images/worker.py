@@ -4,7 +4,6 @@ Run as `python -m app.images.worker MEMORY_BYTES TIMEOUT_S MAX_PIXELS MAX_SIDE`;
 """
 
 import contextlib
-import fcntl
 import os
 import resource
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 from app.images.messages import ANSWER, REQUEST, Code
 
 NICENESS = 5  # The event loop goes first.
-ALARM_AFTER_S = 2  # The alarm comes after the service's own deadline, should the service hang.
+ALARM_AFTER_S = 2  # Behind the service's own deadline, should the service hang or be killed.
 PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}  # First to be killed; see sched(7).
 
 
@@ -30,7 +29,7 @@ def main() -> None:
     service.sendall(ANSWER.pack(Code.READY, 0))
     while len(head := sys.stdin.buffer.read(REQUEST.size)) == REQUEST.size:
         file = sys.stdin.buffer.read(*REQUEST.unpack(head))
-        die_with_service(on=True, timeout_s=timeout_s)
+        signal.alarm(timeout_s + ALARM_AFTER_S if timeout_s else 0)  # Ends C code too.
         try:
             code, content = prepare(file, max_pixels, max_side)
         except MemoryError:
@@ -38,7 +37,7 @@ def main() -> None:
         except Exception as exc:  # noqa: BLE001 - decoders raise anything
             code, content = Code.UNREADABLE, f"{type(exc).__name__}: {exc}".encode()[:300]
         del file
-        die_with_service(on=False)
+        signal.alarm(0)
         service.sendall(ANSWER.pack(code, len(content)) + content)
 
 
@@ -53,16 +52,7 @@ def restrict(memory_bytes: int) -> None:
                 Path("/proc/self", name).write_text(value, encoding="ascii")
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     os.dup2(1, 2)  # What C libraries print of a picture is no line of the service's log.
-
-
-def die_with_service(*, on: bool, timeout_s: int = 0) -> None:
-    """Let SIGIO end this process when the service goes, and SIGALRM when the time is up."""
-    # By their default action, in the middle of C code too. Off while requests may come.
-    flags = fcntl.fcntl(0, fcntl.F_GETFL)
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
-    signal.alarm(timeout_s + ALARM_AFTER_S if timeout_s else 0)
 
 
 if __name__ == "__main__":
