@@ -16,7 +16,7 @@ from app.api.problems import JSON
 from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import Json, OpenAIError, ResponseEvent
-from app.api.sse import NOTICED_TURNS, EventStream, First, frame, unless_disconnected
+from app.api.sse import EventStream, First, frame, unless_disconnected
 from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
 from app.models import json_bytes
 from app.responses import name_of
@@ -158,7 +158,7 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
     service = call.service
     with service.intake.memory.hold(caller=call.client.name) as memory:
         fields = await read_json(call, memory)
-        async with unless_disconnected(call.request.receive, turns=NOTICED_TURNS):
+        async with unless_disconnected(call.request.receive):
             wanted = await prepare_request(call, fields)
         telemetry.lap("intake")
         opened = await service.responses.open(call.client, wanted, memory=memory, key=key)

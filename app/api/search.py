@@ -15,7 +15,7 @@ from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey, Identifi
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.schemas import SearchForm, SearchRequest, StreamEvent, StreamQuery, TextFields
-from app.api.sse import NOTICED_TURNS, EventStream, First, search_encoder, unless_disconnected
+from app.api.sse import EventStream, First, search_encoder, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import SearchSpec
@@ -144,7 +144,7 @@ async def open_search(
     service, request = call.service, call.request
     with service.intake.memory.hold(caller=call.client.name) as memory:
         fields, files = (query, []) if query else await (read or _read)(call, memory)
-        async with unless_disconnected(request.receive, turns=NOTICED_TURNS):
+        async with unless_disconnected(request.receive):
             spec = await _prepare(call, fields, files)
         telemetry.lap("intake")
         # EventSource libraries send this header too, but by GET only.
