@@ -17,7 +17,7 @@ from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import Json, OpenAIError, ResponseEvent
 from app.api.sse import EventStream, First, frame, unless_disconnected
-from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
+from app.errors import InvalidRequest, RateLimited, RouteNotFound, SearchNotFound
 from app.models import json_bytes
 from app.responses import name_of
 from app.results import ApiModel
@@ -69,7 +69,7 @@ RATE = ("RateLimit", "RateLimit-Policy")
 CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE, model=ResponseObject)
 CREATED |= refused(*UPLOADED, *UPSTREAM)
 STORED = answer(*RATE) | refused(
-    *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
+    *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, *UPSTREAM)
 )
 FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
 
