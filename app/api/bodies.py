@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -55,21 +54,10 @@ async def read_form(call: Call, memory: MemoryReservation) -> Json:
     """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory."""
     media_type = call.request.headers["content-type"]
     file_max_bytes = call.service.settings.image_max_bytes or sys.maxsize
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        boundary = parse_options_header(media_type)[1].get(b"boundary", b"")
-        # The parser refuses what may stand before the first boundary (RFC 2046 §5.1.1): it becomes
-        # a part of its own, which is dropped.
-        yield b'--%b\r\nContent-Disposition: form-data; name="preamble"\r\n\r\n\r\n' % boundary
-        async for chunk in _chunks(call, memory):
-            yield chunk
-        if not parser.complete:
-            raise MultiPartException("The body ends before its closing boundary.")
-
     # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
     parser = Form(
         Headers({"content-type": f"{media_type}; charset=latin-1"}),
-        stream(),
+        _chunks(call, memory),
         max_files=PARTS_MAX,
         max_fields=PARTS_MAX,
         max_part_size=file_max_bytes,
@@ -77,10 +65,12 @@ async def read_form(call: Call, memory: MemoryReservation) -> Json:
     try:
         form = await parser.parse()
     except MultiPartException as exc:
-        raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
+        raise MalformedBody("The body is not valid multipart/form-data.") from exc
     async with call.service.copying:  # So only one form at a time is in memory twice.
         try:
-            return await _fields(form.multi_items()[1:], file_max_bytes)
+            if not parser.complete:
+                raise MalformedBody("The multipart body ends before its closing boundary.")
+            return await _fields(form.multi_items(), file_max_bytes)
         finally:
             await form.close()
 

@@ -106,26 +106,24 @@ LABELS = (
     b"; filename*=UTF-8''a%20b.png",
     b"\r\nContent-Transfer-Encoding: binary",
 )
-PREAMBLES = (b"", b"\r\n", b"This is a multipart message.\r\n", b"-" * 100_000 + b"\r\n--\r\n")
 
 
-@pytest.mark.parametrize("preamble", PREAMBLES, ids=len)
+@pytest.mark.parametrize("blanks", [b"", b"\r\n"], ids=len)
 async def test_a_file_is_a_file_however_its_part_is_labelled(
-    preamble: bytes, service: Running
+    blanks: bytes, service: Running
 ) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     for label in LABELS:
         head = b'--b\r\nContent-Disposition: form-data; name="image"' + label + b"\r\n\r\n"
-        body = preamble + head + png() + b"\r\n--b--\r\n"
+        body = blanks + head + png() + b"\r\n--b--\r\n"
         for content in (body, in_pieces(body)):
             answer = await service.http.post("/search", content=content, headers=headers)
             assert answer.status_code == 200, (label, answer.text)
 
 
 async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
-    size = 1_000 if len(body) > 10_000 else 7
-    for at in range(0, len(body), size):
-        yield body[at : at + size]
+    for at in range(0, len(body), 7):
+        yield body[at : at + 7]
 
 
 async def test_what_event_source_libraries_add_pays_nothing_twice() -> None:
