@@ -155,13 +155,12 @@ async def get_model(call: Identified, model: ModelName) -> Model:
 
 async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
     """Read the body and begin the call, streamed or not; nothing of the body is held afterwards."""
-    service = call.service
-    with service.intake.memory.hold(caller=call.client.name) as memory:
+    with call.hold_memory() as memory:
         fields = await read_json(call, memory)
         async with unless_disconnected(call.request.receive):
             wanted = await prepare_request(call, fields)
         telemetry.lap("intake")
-        opened = await service.responses.open(call.client, wanted, memory=memory, key=key)
+        opened = await call.service.responses.open(call.client, wanted, memory=memory, key=key)
     call.request.state.headers["X-Cache"] = opened.cache
     return opened.reader, wanted.stream
 
