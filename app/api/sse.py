@@ -1,7 +1,6 @@
 """Server-sent events out: a run's log as the bytes of an event stream (WHATWG HTML §9.2)."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 
@@ -11,14 +10,12 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.service import Service
-from app.errors import Draining, ServiceError
+from app.errors import ServiceError
 from app.models import Event
 from app.runs import Reader, Run
 
-# How long a browser waits before it reconnects:
-RETRY_MS = 2_000  # After a break.
-DRAIN_RETRY_MS = (1_000, 10_000)  # After a shutdown; spread, so that not all come back at once.
-CUT_MS = 100  # Where another replica goes on with the search.
+RETRY_MS = 2_000  # How long a browser waits before it reconnects after a break,
+CUT_MS = 100  # and where another replica goes on with the search.
 
 PIECE_BYTES = 8_192  # Of one `send`, about; it bounds what a stalled reader keeps in memory.
 
@@ -69,10 +66,7 @@ def search_encoder(run: Run, after: int) -> Encoder:
         if is_last and run.cut:
             return (b"retry: %d\n\n" % CUT_MS,)
         last_lines = b"id: %b:%d\n" % (run_id, run.log.last_number if is_last else number)
-        if event.type == "search.failed" and isinstance(run.error, Draining):
-            retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-            last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
-        elif number == after + 1:
+        if number == after + 1:
             last_lines = b"retry: %d\n%b" % (RETRY_MS, last_lines)
         return frame(event, last_lines)
 
