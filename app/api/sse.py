@@ -85,19 +85,18 @@ async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
             pass
         leaving.reschedule(0)
 
+    leaving, watching = asyncio.timeout(None), asyncio.create_task(watch())
     try:
-        async with asyncio.timeout(None) as leaving:
-            watching = asyncio.create_task(watch())
-            try:
-                for _ in range(NOTICED_TURNS):
-                    await asyncio.sleep(0)
-                yield
-            finally:
-                watching.cancel()
+        async with leaving:
+            for _ in range(NOTICED_TURNS):
+                await asyncio.sleep(0)
+            yield
     except TimeoutError:
         if leaving.expired():
             raise ClientDisconnect from None
         raise
+    finally:
+        watching.cancel()
 
 
 class EventStream(StreamingResponse):
