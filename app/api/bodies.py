@@ -90,8 +90,6 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
     for latin_1_name, part in parts:
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
-        if name != "image_url" and isinstance(part, str) and len(part) > TEXT_MAX_BYTES:
-            raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
         data = await _content(part) if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":
             if len(data) > file_max_bytes:
@@ -102,6 +100,8 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
             raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
         elif name == "image_url":
             fields.setdefault(name, []).append(_text(name, data))
+        elif len(data) > TEXT_MAX_BYTES:
+            raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
         elif name in fields:
             raise InvalidRequest.of(name, "Was given more than once.")
         else:
