@@ -2,21 +2,18 @@
 
 import asyncio
 import sys
-from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator
 from io import BytesIO
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app import errors
 from app.api.dependencies import Call
-from app.api.json_bounds import MEMBERS_MAX, TEXT_MAX_BYTES, JsonBounds
+from app.api.json_bounds import MEMBERS_MAX, TEXT_MAX_BYTES, check_text, parse_json
 from app.api.problems import JSON, invalid_fields
 from app.api.schemas import Json
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
@@ -27,7 +24,6 @@ Model = TypeVar("Model", bound=BaseModel)
 MULTIPART = "multipart/form-data"
 FOREVER_S = 31_536_000
 STEP_BYTES = 1 << 20  # Copied in less than a millisecond.
-FIELDS_MAX = 100  # To say of thousands what is wrong with each would take a while.
 PARTS_MAX = 512  # Files, and fields, that are parsed; how many are allowed is checked later.
 
 
@@ -42,48 +38,26 @@ async def read_json(
     """Read a JSON object of `max_bytes` at most, or as the settings say."""
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
-    pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory, max_bytes)]
-    text = b"".join(pieces).removeprefix(BOM_UTF8)
-    memory.grow(bounds.n_bytes)  # What is made of it takes as much again.
-    try:
-        found = from_json(text, allow_inf_nan=False)
-    except ValueError as exc:
-        raise MalformedBody("The body is not valid JSON.") from exc
+    buffer, escapes = BytesIO(), 0
+    async for chunk in _chunks(call, memory, max_bytes):
+        escapes += chunk.count(b"\\") + chunk.count(b"%")
+        check_text(escapes)
+        buffer.write(chunk)
+    memory.grow(buffer.tell())  # What is made of it takes as much again.
+    found = await parse_json(buffer.getvalue(), max_members)
     if not isinstance(found, dict):
         raise MalformedBody("The JSON body must be an object.")
-    if _pairs(found) != bounds.pairs:  # Two readers may take either value.
-        raise MalformedBody("A name stands twice in an object of the JSON body.")
-    for _ in bounds.put_back(found):
-        await asyncio.sleep(0)
     return found
-
-
-def _pairs(value: object) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_pairs, value.values()))
-    return sum(map(_pairs, value)) if isinstance(value, list) else 0
 
 
 async def read_form(call: Call, memory: MemoryReservation) -> Json:
     """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory."""
     media_type = call.request.headers["content-type"]
     file_max_bytes = call.service.settings.image_max_bytes or sys.maxsize
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        boundary = parse_options_header(media_type)[1].get(b"boundary", b"")
-        # The parser refuses what may stand before the first boundary (RFC 2046 §5.1.1): it becomes
-        # a part of its own, which is dropped.
-        yield b'--%b\r\nContent-Disposition: form-data; name="preamble"\r\n\r\n\r\n' % boundary
-        async for chunk in _chunks(call, memory):
-            yield chunk
-        if not parser.complete:
-            raise MultiPartException("The body ends before its closing boundary.")
-
     # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
     parser = Form(
         Headers({"content-type": f"{media_type}; charset=latin-1"}),
-        stream(),
+        _chunks(call, memory),
         max_files=PARTS_MAX,
         max_fields=PARTS_MAX,
         max_part_size=file_max_bytes,
@@ -91,10 +65,12 @@ async def read_form(call: Call, memory: MemoryReservation) -> Json:
     try:
         form = await parser.parse()
     except MultiPartException as exc:
-        raise MalformedBody("The body is not valid, complete multipart/form-data.") from exc
+        raise MalformedBody("The body is not valid multipart/form-data.") from exc
     async with call.service.copying:  # So only one form at a time is in memory twice.
         try:
-            return await _fields(form.multi_items()[1:], file_max_bytes)
+            if not parser.complete:
+                raise MalformedBody("The multipart body ends before its closing boundary.")
+            return await _fields(form.multi_items(), file_max_bytes)
         finally:
             await form.close()
 
@@ -114,8 +90,6 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
     for latin_1_name, part in parts:
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
-        if name != "image_url" and isinstance(part, str) and len(part) > TEXT_MAX_BYTES:
-            raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
         data = await _content(part) if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":
             if len(data) > file_max_bytes:
@@ -126,6 +100,8 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
             raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
         elif name == "image_url":
             fields.setdefault(name, []).append(_text(name, data))
+        elif len(data) > TEXT_MAX_BYTES:
+            raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
         elif name in fields:
             raise InvalidRequest.of(name, "Was given more than once.")
         else:
@@ -190,8 +166,6 @@ def _check_size(n_bytes: int, most: int) -> None:
 
 def validated(model: type[Model], fields: Any) -> Model:
     """Make a model of fields, or raise `InvalidRequest`, which names each one that is refused."""
-    if len(fields) > FIELDS_MAX:
-        raise InvalidRequest(f"At most {FIELDS_MAX} fields.")
     try:
         return model.model_validate(fields)
     except ValidationError as exc:

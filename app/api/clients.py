@@ -45,7 +45,7 @@ async def create_token(call: KeyHolder) -> Token:
     """Make a browser token for the client whose key is shown."""
     fields = {}
     if has_body(call.request.headers):
-        with call.service.intake.memory.hold(caller=call.client.name) as memory:
+        with call.hold_memory() as memory:
             fields = await read_json(call, memory, max_bytes=BODY_MAX_BYTES)
     wanted = validated(TokenRequest, fields)
     credentials = call.service.guards.credentials

@@ -10,6 +10,7 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 from app.api.service import Service, get_service
 from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
 from app.guards import Identity
+from app.images.memory import MemoryReservation
 from app.setting_types import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
@@ -53,6 +54,10 @@ class Call:
     request: Request
     service: Service
     client: Identity
+
+    def hold_memory(self) -> MemoryReservation:
+        """The memory that the body and its images take, which `with` releases at the end."""
+        return self.service.intake.memory.hold(caller=self.client.name)
 
     def preferred_wait_s(self) -> int | None:
         """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""

@@ -90,7 +90,7 @@ def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Re
 
 
 def _narrowed(model: type[BaseModel], codes: list[str]) -> Json:
-    members: Json = {"code": {"type": "string", "enum": list(dict.fromkeys(codes))}}
+    members: Json = {"code": {"type": "string", "enum": codes}}
     if model is OpenAIError:
         members = {"error": {"type": "object", "properties": members}}
     reference = _reference(model)

@@ -16,8 +16,8 @@ from app.api.problems import JSON
 from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import Json, OpenAIError, ResponseEvent
-from app.api.sse import NOTICED_TURNS, EventStream, First, frame, unless_disconnected
-from app.errors import InvalidRequest, Overloaded, RateLimited, RouteNotFound, SearchNotFound
+from app.api.sse import EventStream, First, frame, unless_disconnected
+from app.errors import InvalidRequest, RateLimited, RouteNotFound, SearchNotFound
 from app.models import json_bytes
 from app.responses import name_of
 from app.results import ApiModel
@@ -69,7 +69,7 @@ RATE = ("RateLimit", "RateLimit-Policy")
 CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE, model=ResponseObject)
 CREATED |= refused(*UPLOADED, *UPSTREAM)
 STORED = answer(*RATE) | refused(
-    *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, Overloaded, *UPSTREAM)
+    *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, *UPSTREAM)
 )
 FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
 
@@ -88,7 +88,7 @@ async def create_response(
         async with unless_disconnected(call.request.receive):
             await (run.first_event(None) if reader.background else run.finished())
     if reader.background:
-        return _json(_so_far(run))
+        return _so_far(run)
     if run.error:
         raise run.error
     return _json(run.log.events[-1].data)
@@ -111,7 +111,7 @@ async def get_response(
         call.service.metrics.resumes.labels(run.source).inc()
         after = events_until(run.log.events, starting_after)
         return _stream(call, run.read(resumable=False), repair, after=after)
-    return _json(_so_far(run)) if run else await _fetch(call, "GET", response_id)
+    return _so_far(run) if run else await _fetch(call, "GET", response_id)
 
 
 @router.post("/responses/{response_id}/cancel", responses=STORED, response_model=ResponseObject)
@@ -122,7 +122,7 @@ async def cancel_response(call: Counted, response_id: ResponseId) -> Response:
         raise SearchNotFound("No such response, or it has ended.")
     if await run.cancel():
         await run.finished()
-    return _json(_so_far(run))
+    return _so_far(run)
 
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
@@ -136,7 +136,8 @@ async def list_input_items(
     call: Counted, response_id: ResponseId, page: Annotated[Page, Query()]
 ) -> Response:
     """List the items that a response was made from."""
-    return await _fetch(call, "GET", response_id, "/input_items", page)
+    params = page.model_dump(exclude_none=True)
+    return await _fetch(call, "GET", response_id, "/input_items", **params)
 
 
 @router.get("/models", responses=answer() | refused(*IDENTIFIED))
@@ -155,13 +156,12 @@ async def get_model(call: Identified, model: ModelName) -> Model:
 
 async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
     """Read the body and begin the call, streamed or not; nothing of the body is held afterwards."""
-    service = call.service
-    with service.intake.memory.hold(caller=call.client.name) as memory:
+    with call.hold_memory() as memory:
         fields = await read_json(call, memory)
-        async with unless_disconnected(call.request.receive, turns=NOTICED_TURNS):
+        async with unless_disconnected(call.request.receive):
             wanted = await prepare_request(call, fields)
         telemetry.lap("intake")
-        opened = await service.responses.open(call.client, wanted, memory=memory, key=key)
+        opened = await call.service.responses.open(call.client, wanted, memory=memory, key=key)
     call.request.state.headers["X-Cache"] = opened.cache
     return opened.reader, wanted.stream
 
@@ -177,16 +177,15 @@ def _stream(
 
 
 async def _fetch(
-    call: Call, method: str, response_id: str, tail: str = "", page: Page | None = None
+    call: Call, method: str, response_id: str, tail: str = "", **params: str
 ) -> Response:
-    params = page.model_dump(exclude_none=True) if page else {}
-    ask = call.service.responses.fetch
+    fetch = call.service.responses.fetch
     async with unless_disconnected(call.request.receive):
-        return _json(await ask(call.client, method, response_id, tail, **params))
+        return _json(await fetch(call.client, method, response_id, tail, **params))
 
 
-def _so_far(run: Run) -> bytes:
-    return json_bytes(response_so_far(run.log.events))
+def _so_far(run: Run) -> Response:
+    return _json(json_bytes(response_so_far(run.log.events)))
 
 
 def _json(text: bytes) -> Response:

@@ -1,7 +1,9 @@
 """Models of what is received and, for OpenAPI, of events."""
 
+import tomllib
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
@@ -160,41 +162,27 @@ class OpenAIError(ApiModel):
         return cls(error=body)
 
 
-MEMBERS: Json = {
-    "response": (Json, Field(description="The response so far, as in OpenAI's API.")),
-    "output_index": (int, Field(description="Number of the output item, from 0.")),
-    "item": (Json, Field(description="The item: a message, reasoning, or a call of a tool.")),
-    "part": (Json, Field(description="The part of the item's content.")),
-    "delta": (str, Field(description="The next piece of the text.")),
-    "text": (str, Field(description="The whole text.")),
-}
-UPSTREAM_EVENTS = {
-    "response": "created in_progress completed incomplete failed",
-    "output_index item": "output_item.added output_item.done",
-    "output_index part": "content_part.added content_part.done",
-    "output_index delta": "output_text.delta reasoning_text.delta reasoning_summary_text.delta",
-    "output_index text": "output_text.done reasoning_text.done reasoning_summary_text.done",
-}
-"""The upstream's `response.*` events that are documented or were seen, by the members to rely on.
-Others are relayed as well; none is listed for those, since a member of the union that fits any
-event would keep typed clients from telling events apart."""
+TABLE = tomllib.loads(Path(__file__).with_name("response_events.toml").read_text("utf-8"))
+TYPES: Json = {"object": Json, "integer": int, "string": str}
 
 
 def _upstream_event(name: str, members: str) -> type[BaseModel]:
     """The model of an event: `ResponseOutputTextDelta` for `response.output_text.delta`."""
     fields: Json = {"type": (Literal[name], Field(description="Name of the event."))}
+    for member in members.split():
+        description, json_type = TABLE["members"][member]
+        fields[member] = TYPES[json_type], Field(description=description)
     model: type[BaseModel] = pydantic.create_model(
         to_pascal(name.replace(".", "_")),
         __doc__="An event of the Responses API, relayed as it came.",
         **fields,
-        **{member: MEMBERS[member] for member in members.split()},
     )
     return model
 
 
 RELAYED = tuple(
     _upstream_event(f"response.{name}", members)
-    for members, names in UPSTREAM_EVENTS.items()
+    for members, names in TABLE["events"].items()
     for name in names.split()
 )
 EVENTS = (*SYNTHETIC_EVENTS, *RELAYED)

@@ -1,7 +1,6 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
 import re
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
 from typing import Annotated
@@ -15,7 +14,7 @@ from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey, Identifi
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.schemas import SearchForm, SearchRequest, StreamEvent, StreamQuery, TextFields
-from app.api.sse import NOTICED_TURNS, EventStream, First, search_encoder, unless_disconnected
+from app.api.sse import EventStream, First, search_encoder, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import SearchSpec
@@ -41,8 +40,6 @@ OPENED = STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound)
 RESUMED = STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
-Fields = tuple[SearchRequest, list[bytes]]  # What is asked for, and the image files beside it.
-BodyReader = Callable[[Call, MemoryReservation], Awaitable[Fields]]
 SearchId = Annotated[str, Path(description="Id of the search.")]
 After = Annotated[
     int, Query(ge=0, le=1_000_000_000, description="How many events were seen already.")
@@ -58,7 +55,7 @@ async def create_search(
     """Search by image, and wait for the end, or with `background` only for the start."""
     receive, headers = call.request.receive, call.request.state.headers
     wait_s = call.preferred_wait_s()
-    with closing(await open_search(call, key, resumable=False)) as reader:
+    with closing(await _open_body(call, key, resumable=False)) as reader:
         run = reader.run
         async with unless_disconnected(receive):
             if reader.background:
@@ -83,7 +80,7 @@ async def stream_search(
     """Search by image, and follow the events; an early failure has its own status."""
     if last_event_id:
         return await _resume(call, last_event_id)
-    reader = await open_search(await dependencies.admit(call), key)
+    reader = await _open_body(await dependencies.admit(call), key)
     first = partial(reader.run.first_event, call.service.settings.stream_commit_s)
     return _stream(call, reader, first=first)
 
@@ -104,7 +101,9 @@ async def open_search_stream(
     """Do the same for `EventSource`, which can read no other status than 200."""
     if event_id := last_event_id or fields.last_event_id:
         return await _resume(call, event_id)
-    reader = await open_search(await dependencies.admit(call), key, query=fields)
+    await dependencies.admit(call)
+    with call.hold_memory() as memory:
+        reader = await open_search(call, key, fields, [], memory=memory)
     return _stream(call, reader, first=reader.run.admitted)
 
 
@@ -135,44 +134,45 @@ async def cancel_search(call: Identified, search_id: SearchId) -> SearchResult:
 async def open_search(
     call: Call,
     key: str | None,
+    fields: SearchRequest,
+    files: list[bytes],
     *,
-    query: StreamQuery | None = None,
-    read: BodyReader | None = None,
+    memory: MemoryReservation,
     resumable: bool = True,
 ) -> Reader:
-    """Open the search of a query, or of the body; nothing of that is held here afterwards."""
-    service, request = call.service, call.request
-    with service.intake.memory.hold(caller=call.client.name) as memory:
-        fields, files = (query, []) if query else await (read or _read)(call, memory)
-        async with unless_disconnected(request.receive, turns=NOTICED_TURNS):
-            spec = await _prepare(call, fields, files)
-        telemetry.lap("intake")
-        # EventSource libraries send this header too, but by GET only.
-        no_cache = not query and "no-cache" in dependencies.header_of(request, "cache-control")
-        opened = await service.searches.open(
-            call.client,
-            spec,
-            memory=memory,
-            key=key,
-            fresh=bool(fields.fresh) or no_cache,
-            resumable=resumable,
-            background=bool(fields.background) or call.preferred_wait_s() is not None,
-        )
+    """Open the search for what is asked; whoever calls it holds nothing of that afterwards."""
+    request = call.request
+    async with unless_disconnected(request.receive):
+        spec = await _prepare(call, fields, files)
+    telemetry.lap("intake")
+    # EventSource libraries send this header too, but by GET only.
+    no_cache = "no-cache" in dependencies.header_of(request, "cache-control")
+    opened = await call.service.searches.open(
+        call.client,
+        spec,
+        memory=memory,
+        key=key,
+        fresh=bool(fields.fresh) or (no_cache and request.method == "POST"),
+        resumable=resumable,
+        background=bool(fields.background) or call.preferred_wait_s() is not None,
+    )
     request.state.run = opened.reader.run
     request.state.headers["X-Cache"] = opened.cache
     return opened.reader
 
 
-async def _read(call: Call, memory: MemoryReservation) -> Fields:
-    media_type = bodies.media_type_of(call.request)
-    if media_type == JSON:
-        sent = await bodies.read_json(call, memory)
-        return bodies.validated(SearchRequest, sent), []
-    if media_type == bodies.MULTIPART:
-        form = await bodies.read_form(call, memory)
-        files = form.pop("image", [])
-        return bodies.validated(TextFields, form), files
-    raise MalformedBody(f"The Content-Type must be {JSON} or {bodies.MULTIPART}.")
+async def _open_body(call: Call, key: str | None, *, resumable: bool = True) -> Reader:
+    media_type, files = bodies.media_type_of(call.request), list[bytes]()
+    with call.hold_memory() as memory:
+        if media_type == JSON:
+            fields = bodies.validated(SearchRequest, await bodies.read_json(call, memory))
+        elif media_type == bodies.MULTIPART:
+            form = await bodies.read_form(call, memory)
+            files = form.pop("image", [])
+            fields = bodies.validated(TextFields, form)
+        else:
+            raise MalformedBody(f"The Content-Type must be {JSON} or {bodies.MULTIPART}.")
+        return await open_search(call, key, fields, files, memory=memory, resumable=resumable)
 
 
 async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> SearchSpec:

@@ -1,24 +1,21 @@
 """Server-sent events out: a run's log as the bytes of an event stream (WHATWG HTML §9.2)."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from sse_starlette import ServerSentEvent
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.service import Service
-from app.errors import Draining, ServiceError
+from app.errors import ServiceError
 from app.models import Event
 from app.runs import Reader, Run
 
-# How long a browser waits before it reconnects:
-RETRY_MS = 2_000  # After a break.
-DRAIN_RETRY_MS = (1_000, 10_000)  # After a shutdown; spread, so that not all come back at once.
-CUT_MS = 100  # Where another replica goes on with the search.
+RETRY_MS = 2_000  # How long a browser waits before it reconnects after a break,
+CUT_MS = 100  # and where another replica goes on with the search.
 
 PIECE_BYTES = 8_192  # Of one `send`, about; it bounds what a stalled reader keeps in memory.
 
@@ -31,7 +28,7 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
-NOTICED_TURNS = 3
+NOTICED_TURNS = 4
 """Turns of the event loop until a connection that is closed already has been noticed."""
 First = Callable[[], Awaitable[None]] | None  # What a stream's head waits for.
 Encoder = Callable[[Event, int], Iterable[bytes]]
@@ -69,10 +66,7 @@ def search_encoder(run: Run, after: int) -> Encoder:
         if is_last and run.cut:
             return (b"retry: %d\n\n" % CUT_MS,)
         last_lines = b"id: %b:%d\n" % (run_id, run.log.last_number if is_last else number)
-        if event.type == "search.failed" and isinstance(run.error, Draining):
-            retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
-            last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
-        elif number == after + 1:
+        if number == after + 1:
             last_lines = b"retry: %d\n%b" % (RETRY_MS, last_lines)
         return frame(event, last_lines)
 
@@ -80,34 +74,32 @@ def search_encoder(run: Run, after: int) -> Encoder:
 
 
 @asynccontextmanager
-async def unless_disconnected(receive: Receive, *, turns: int = 0) -> AsyncIterator[None]:
+async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
     """If the client leaves, cancel what is inside and raise `ClientDisconnect`.
 
-    The body must have been read. So many `turns` of the event loop come first.
+    The body must have been read.
     """
-    task, has_left = asyncio.current_task(), False
 
     async def watch() -> None:
-        nonlocal has_left
         while (await receive())["type"] != "http.disconnect":
             pass
-        has_left = bool(task and task.cancel())
+        leaving.reschedule(0)
 
-    watching = asyncio.create_task(watch())
+    leaving, watching = asyncio.timeout(None), asyncio.create_task(watch())
     try:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        yield
-    except asyncio.CancelledError:
-        # A cancellation by somebody else goes on.
-        if has_left and task and not task.uncancel():
+        async with leaving:
+            for _ in range(NOTICED_TURNS):
+                await asyncio.sleep(0)
+            yield
+    except TimeoutError:
+        if leaving.expired():
             raise ClientDisconnect from None
         raise
     finally:
         watching.cancel()
 
 
-class EventStream(Response):
+class EventStream(StreamingResponse):
     """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
 
     The head waits for `first`, whose failure has a status of its own. A comment is sent after
@@ -128,8 +120,7 @@ class EventStream(Response):
         headers: dict[str, str] | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self.status_code, self.background = status_code, None
-        self.init_headers(STREAM_HEADERS | (headers or {}))
+        super().__init__(self._pieces(), status_code, STREAM_HEADERS | (headers or {}))
         self._service, self._reader, self._log = service, reader, reader.run.log
         self._encode, self._first, self._after, self._on_end = encode, first, after, on_end
         default_s = service.settings.stream_heartbeat_s
@@ -138,65 +129,46 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
-        # In a task of its own: waking up this one passes through each middleware's frame.
-        following = asyncio.create_task(self._follow(send))
-        try:
+        with closing(self._reader):
             async with unless_disconnected(receive):
-                await following
-        except ServiceError:
-            self._on_end()
-            raise
-        finally:
-            self._reader.close()
-
-    async def _follow(self, send: Send) -> None:
-        if self._first:
-            await self._first()
-        head = {"status": self.status_code, "headers": self.raw_headers}
-        with self._service.metrics.streams_open.track_inprogress():
-            await send({"type": "http.response.start", **head})
-            await self._send_events(send)
-            await send({"type": "http.response.body"})
+                try:
+                    if self._first:
+                        await self._first()
+                except ServiceError:
+                    self._on_end()
+                    raise
+                with self._service.metrics.streams_open.track_inprogress():
+                    await self.stream_response(send)
         self._on_end()
 
-    async def _send_events(self, send: Send) -> None:
-        async def send_piece(piece: bytes) -> None:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-
+    async def _pieces(self) -> AsyncIterator[bytes]:
         log = self._log
         while not log.closed or self._after < len(log.events):
             for piece in self._new():
-                await send_piece(piece)
-                piece = b""  # noqa: PLW2901 - or it would be held until the next one
+                yield piece
             if log.closed or self._after < len(log.events):
                 continue
             growth = log.growth()
             while self._heartbeat_s and not growth.done():
                 if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                    await send_piece(KEEP_ALIVE)
+                    yield KEEP_ALIVE
             await growth
-        for piece in self._overtaken():
-            await send_piece(piece)
-
-    def _overtaken(self) -> Iterable[bytes]:
-        """The last event, for a reader whose number is beyond it, so that it has not got it."""
-        events = self._log.events
-        missed = events and events[-1] is not self._last
-        if missed and (self._log.lost or self._after > len(events)):
-            return self._encode(events[-1], len(events))
-        return ()
+        # The last event, for a reader whose number is beyond it, so that it has not got it.
+        missed = log.events and log.events[-1] is not self._last
+        if missed and (log.lost or self._after > len(log.events)):
+            for piece in self._encode(log.events[-1], len(log.events)):
+                yield piece
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        events, parts, n_bytes = self._log.events, list[bytes](), 0
-        while self._after < len(events):
-            self._last = events[self._after]
+        piece = bytearray()
+        while self._after < len(self._log.events):
+            self._last = self._log.events[self._after]
             self._after += 1
             for part in self._encode(self._last, self._after):
-                parts.append(part)
-                n_bytes += len(part)
-                if n_bytes >= PIECE_BYTES:
-                    yield b"".join(parts)
-                    parts, n_bytes = [], 0
-        if parts:
-            yield b"".join(parts)
+                piece += part
+                if len(piece) >= PIECE_BYTES:
+                    yield bytes(piece)
+                    piece.clear()
+        if piece:
+            yield bytes(piece)

@@ -11,10 +11,9 @@ from app.api import bodies
 from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey
 from app.api.openapi import FRAME, IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
 from app.api.schemas import Json, SearchRequest
-from app.api.search import STARTED_HEADERS, Fields, open_search, stream_location
+from app.api.search import STARTED_HEADERS, open_search, stream_location
 from app.api.sse import EventStream, First
 from app.api.ui_stream import UI_STREAM_HEADERS, UiMessageStream
-from app.images.memory import MemoryReservation
 from app.runs import Reader
 from app.setting_types import ANONYMOUS
 from app.upstream.lenient import as_list, as_object, as_text
@@ -77,18 +76,12 @@ class ChatRequest(SearchRequest):
 )
 async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Response:
     """Search with the last message of a chat, and follow the answer as a UI message stream."""
-    chat_id = ""
-
-    async def read(call: Call, memory: MemoryReservation) -> Fields:
-        nonlocal chat_id
+    with call.hold_memory() as memory:
         sent = await bodies.read_json(call, memory, max_members=HISTORY_MAX_MEMBERS)
         chat = bodies.validated(ChatRequest, sent)
-        chat_id = chat.id
-        return chat.as_search(), []
-
-    reader = await open_search(call, key, read=read)
-    place = name_of(call, chat_id)
-    if call.client.name != ANONYMOUS or len(chat_id) >= GUESSABLE_CHARS:
+        reader = await open_search(call, key, chat.as_search(), [], memory=memory)
+    place = name_of(call, chat.id)
+    if call.client.name != ANONYMOUS or len(chat.id) >= GUESSABLE_CHARS:
         call.service.runs.name(reader.run, place)
     first = partial(reader.run.first_event, call.service.settings.stream_commit_s)
     return _stream(call, reader, place, first)

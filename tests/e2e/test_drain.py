@@ -82,7 +82,7 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
             names = events_of(whole_frames(stream))
             assert [name for name in names if name in TERMINAL] == names[-1:]
         assert {events_of(stream)[-1] for stream in finished} == {b"search.completed"}
-        check_invited_back(broken)
+        check_told_of_the_shutdown(broken)
         assert (await waiting).json()["code"] == "draining"
         # The call that was stopped may have been billed, so no SDK shall repeat it by itself.
         stopped = await v1_waiting
@@ -93,17 +93,12 @@ async def test_a_drain_under_load_cuts_nobody() -> None:
         assert b'"draining"' in last
 
 
-def check_invited_back(streams: list[bytes]) -> None:
-    """Each ends as failed by the shutdown, with a time to come back that is not everybody's."""
-    pauses_ms = set()
+def check_told_of_the_shutdown(streams: list[bytes]) -> None:
     for stream in streams:
         last = stream.strip().rpartition(b"\n\n")[2].decode()
         fields = dict(re.findall(r"^(\w+): (.*)$", last, re.MULTILINE))
         error = json.loads(fields["data"])["error"]
         assert (fields["event"], error["code"]) == ("search.failed", "draining")
-        pauses_ms.add(int(fields["retry"]))
-    assert len(pauses_ms) > len(streams) // 2
-    assert 1_000 <= min(pauses_ms) <= max(pauses_ms) <= 10_000
 
 
 async def test_a_second_signal_ends_the_grace_and_still_cuts_nobody() -> None:
@@ -114,6 +109,6 @@ async def test_a_second_signal_ends_the_grace_and_still_cuts_nobody() -> None:
         process.signal(signal.SIGTERM)
         await wait_until_draining(http)
         process.signal(signal.SIGTERM)
-        check_invited_back([await wire.rest()])
+        check_told_of_the_shutdown([await wire.rest()])
         assert await process.ended() == 0, process.said
         assert "Traceback" not in process.said

@@ -53,7 +53,7 @@ BASES = {
     "pydantic_settings.BaseSettings",
     "pydantic_settings.PydanticBaseSettingsSource",
     "starlette.formparsers.MultiPartParser",
-    "starlette.responses.Response",
+    "starlette.responses.StreamingResponse",
     "uvicorn.Server",
 }
 """Documented to be derived from; of `uvicorn.Server` and the parser one method is used."""
