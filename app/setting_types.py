@@ -6,10 +6,12 @@ Every function raises `ValueError` with one sentence that holds nothing of the v
 import math
 import re
 import ssl
+import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ByteSize, Field, SecretStr
@@ -64,11 +66,15 @@ class Rate(NamedTuple):
 
 
 class PriceTier(BaseModel, frozen=True, extra="forbid"):
-    """CNY per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
+    """Money per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
 
     input: Money
     output: Money
     up_to: Annotated[int, Field(gt=0)] | None = None
+
+    def times(self, factor: Decimal) -> "PriceTier":
+        """The tier in another currency."""
+        return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 
 def _rising(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
@@ -94,6 +100,22 @@ class PriceTable(BaseModel, frozen=True, extra="allow"):
     @property
     def models(self) -> dict[str, tuple[PriceTier, ...]]:
         return self.__pydantic_extra__
+
+
+class Vendor(BaseModel, frozen=True):
+    """What `dashscope.toml` says, which explains it."""
+
+    models: Annotated[tuple[str, ...], BeforeValidator(str.split)]
+    in_usd: Words
+    hosts: dict[str, str]
+    prices: dict[str, PriceTable]
+
+
+VENDOR = Vendor.model_validate(
+    tomllib.loads(
+        Path(__file__).with_name("dashscope.toml").read_text("utf-8"), parse_float=Decimal
+    )
+)
 
 
 def parse_prices(text: str) -> PriceTable:
