@@ -12,7 +12,7 @@ from app.main import app, installed_version
 from app.server import DrainingServer, listen, run_workers, url_of
 from app.settings import Settings, SettingsError
 from app.store import probe
-from app.telemetry import configure_logging
+from app.telemetry import logging_to_stdout
 
 logger = logging.getLogger("app.server")
 
@@ -50,16 +50,13 @@ def serve(inherited: int | None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE)
-    log = configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
-    try:
+    with logging_to_stdout(level=settings.log_level, as_json=settings.log_format == "json"):
         if not is_worker:
             logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
         if settings.workers > 1 and not is_worker:
             return run_workers(settings, listener)
         server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)
         server.run(sockets=[listener])
-    finally:
-        log.finish()
     return 0 if server.started else 1
 
 
