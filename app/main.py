@@ -60,7 +60,7 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
         for warning in check.warnings(settings):
             logger.warning(warning)
         with exporting(tracing, app.version):
-            async with running_service(settings, metrics, upstream) as app.state.service:
+            async with running_service(settings, metrics, upstream, tracing) as app.state.service:
                 app.openapi()  # Takes a moment, in which no request is to wait.
                 yield
 
@@ -112,7 +112,7 @@ def add_middleware(
 
 @asynccontextmanager
 async def running_service(
-    settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient
+    settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient, tracing: Tracing
 ) -> AsyncIterator[Service]:
     """Open what needs an event loop, and close it again when all searches have ended."""
     url = settings.redis_url.get_secret_value()
@@ -120,8 +120,7 @@ async def running_service(
     guards = Guards(settings, metrics=metrics, link=link)
     runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
-    searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
-    answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
+    parts = (settings, guards, upstream, runs, metrics, tracing)
     metrics.watch(metrics.runs_active, lambda: runs.active)
     metrics.watch(metrics.store_bytes, lambda: runs.size_bytes)
     async with AsyncExitStack() as stack:
@@ -135,7 +134,7 @@ async def running_service(
         await intake.start()
         freshening = asyncio.create_task(metrics.keep_fresh())
         stack.callback(freshening.cancel)
-        yield Service(settings, metrics, guards, intake, runs, searches, answers)
+        yield Service(settings, metrics, guards, intake, runs, Searches(*parts), Responses(*parts))
 
 
 def installed_version() -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from app.answer_work import AnswerWork, UseCase
 from app.errors import ServiceError
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, SearchSpec
+from app.models import Client, Event, ResponsesRequest, SearchSpec
 from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchFailed
 from app.runs import Opened, OpenRequest
 from app.upstream.answer import phase
@@ -28,20 +28,29 @@ class Searches(UseCase):
         background: bool = False,
     ) -> Opened:
         """Return a reader, as `Runs.open` does; a new search keeps its part of `memory`."""
-        request = OpenRequest(
+        asked = ResponsesRequest(
+            payload=build_payload(spec, store=self.settings.upstream_store),
+            model=spec.model,
+            image_count=len(spec.images),
+            input_chars=len(spec.prompt) + len(spec.instructions or ""),
+            max_output_tokens=spec.max_output_tokens,
+            previous_response_id=spec.previous_response_id,
+            prompt=spec.prompt,
+        )
+        wanted = OpenRequest(
             owner=client,
             fingerprint=spec.fingerprint(client),
-            start=partial(Search, self, client, [spec], memory=memory),
+            start=partial(Search, self, client, asked, memory),
             key=key,
             fresh=fresh,
             resumable=resumable,
             background=background,
             progress_s=self.settings.stream_progress_s,
         )
-        return await self.open_run(request)
+        return await self.open_run(wanted)
 
 
-class Search(AnswerWork[SearchSpec]):
+class Search(AnswerWork):
     """The work of one search's run: our events beside the upstream's."""
 
     def beginning(self) -> list[Event]:
@@ -49,8 +58,7 @@ class Search(AnswerWork[SearchSpec]):
         return [created.as_event()]
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        payload = build_payload(self.unsent.pop(), store=self.case.settings.upstream_store)
-        return self.case.upstream.stream(payload, self.call)
+        return self.case.upstream.stream(self.request.payload, self.call)
 
     def events_after(self, event: Event) -> Iterator[Event]:
         """What a call of the tool found, and the phase that begins."""

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from app.models import ResponsesRequest, SearchSpec
+from app.models import ResponsesRequest
 from app.results import Cost, Usage
 from app.setting_types import VENDOR, parse_prices
 from app.settings import Settings
@@ -57,7 +57,7 @@ class Prices:
         tokens, tools = tokens.scaleb(-6), (usage.image_search_calls * self._fee).scaleb(-3)
         return Cost(total=tokens + tools, tokens=tokens, tools=tools, estimated=estimated)
 
-    def estimate(self, request: SearchSpec | ResponsesRequest, *, earlier_tokens: int) -> Estimate:
+    def estimate(self, request: ResponsesRequest, *, earlier_tokens: int) -> Estimate:
         """What to reserve; `earlier_tokens` are those of the answer that is followed up."""
         thinks = request.model.startswith(THINKS_LONG)
         usual = THINKING_OUTPUT_TOKENS if thinks else ESTIMATED_OUTPUT_TOKENS
