@@ -189,6 +189,10 @@ class Settings(BaseSettings):
         return types.Rate(int(limit), types.WINDOWS_S[window]) if int(limit) else None
 
     @property
+    def has_budgets(self) -> bool:
+        return bool(self.budget_client_cny_per_day or self.budget_total_cny_per_day)
+
+    @property
     def price_table(self) -> types.PriceTable:
         return types.parse_prices(self.prices)
 
