@@ -54,7 +54,8 @@ def serve(inherited: int | None) -> int:
         if not is_worker:
             logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
         if settings.workers > 1 and not is_worker:
-            return run_workers(settings, listener)
+            run_workers(settings, listener)
+            return 0
         server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)
         server.run(sockets=[listener])
     return 0 if server.started else 1
