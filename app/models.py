@@ -37,6 +37,7 @@ class Client:
 
     name: str
     rate_limit_key: str
+    origin: str | None = None  # That its token is bound to.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +53,12 @@ class ImageInput:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchSpec:
-    """A validated search. `max_output_tokens` counts tokens; `None` leaves a choice upstream."""
-
-    images: tuple[ImageInput, ...]
-    prompt: str = field(repr=False)
-    model: str
-    instructions: str | None = field(default=None, repr=False)
-    previous_response_id: str | None = None
-    max_output_tokens: int | None = None
-    thinking: bool = True
-
-    def fingerprint(self, client: Client) -> str:
-        """Equal for requests of one client that may share one answer."""
-        texts = (self.prompt, self.model, self.instructions, self.previous_response_id)
-        options = (self.max_output_tokens, self.thinking)
-        images = [image.digest for image in self.images]
-        return digest_of(client.name, images, *texts, *options)
-
-
-@dataclass(frozen=True, slots=True)
 class ResponsesRequest:
     """A validated request to the Responses API.
 
     `payload` has the parts of the JSON text that is sent upstream; it is emptied when they are not
     needed any more. `input_chars` counts the characters of `instructions` and `input` without its
-    pictures; `digest` is equal for equal requests; `prompt` is a search's.
+    pictures; `digest` is equal for requests that may share one answer; `prompt` is a search's.
     """
 
     payload: list[bytes] = field(repr=False)

@@ -6,11 +6,10 @@ from functools import partial
 from app.answer_work import AnswerWork, UseCase
 from app.errors import ServiceError
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, ResponsesRequest, SearchSpec
+from app.models import Client, Event, ResponsesRequest, digest_of
 from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchFailed
 from app.runs import Opened, OpenRequest
 from app.upstream.answer import phase
-from app.upstream.payload import build_payload
 
 
 class Searches(UseCase):
@@ -19,7 +18,7 @@ class Searches(UseCase):
     async def open(
         self,
         client: Client,
-        spec: SearchSpec,
+        request: ResponsesRequest,
         *,
         memory: MemoryReservation,
         key: str | None = None,
@@ -28,19 +27,10 @@ class Searches(UseCase):
         background: bool = False,
     ) -> Opened:
         """Return a reader, as `Runs.open` does; a new search keeps its part of `memory`."""
-        asked = ResponsesRequest(
-            payload=build_payload(spec, store=self.settings.upstream_store),
-            model=spec.model,
-            image_count=len(spec.images),
-            input_chars=len(spec.prompt) + len(spec.instructions or ""),
-            max_output_tokens=spec.max_output_tokens,
-            previous_response_id=spec.previous_response_id,
-            prompt=spec.prompt,
-        )
         wanted = OpenRequest(
             owner=client,
-            fingerprint=spec.fingerprint(client),
-            start=partial(Search, self, client, asked, memory),
+            fingerprint=digest_of(client.name, request.digest),
+            start=partial(Search, self, client, request, memory),
             key=key,
             fresh=fresh,
             resumable=resumable,

@@ -77,17 +77,10 @@ class PriceTier(BaseModel, frozen=True, extra="forbid"):
         return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 
-def _rising(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
-    bounds = [tier.up_to or math.inf for tier in tiers]
-    if not bounds or bounds != sorted(set(bounds)):
-        raise ValueError("up_to must rise")
-    return tiers
-
-
 Tiers = Annotated[
     tuple[PriceTier, ...],
     BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
-    AfterValidator(_rising),
+    AfterValidator(lambda rows: tuple(sorted(rows, key=lambda row: row.up_to or math.inf))),
 ]
 
 
@@ -124,7 +117,7 @@ def parse_prices(text: str) -> PriceTable:
         return PriceTable.model_validate_json(text or "{}")
     except ValueError as exc:
         example = '{"a-model": {"input": 2, "output": 8}}'
-        raise ValueError(f"must be JSON like {example}, or tiers of rising up_to") from exc
+        raise ValueError(f"must be JSON like {example}, or lists of tiers") from exc
 
 
 def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 
 from app.api.service import Service, get_service
 from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
-from app.guards import Identity
+from app.models import Client
 from app.setting_types import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
@@ -52,7 +52,7 @@ class Call:
 
     request: Request
     service: Service
-    client: Identity
+    client: Client
 
     def preferred_wait_s(self) -> int | None:
         """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
