@@ -91,7 +91,10 @@ class AnswerWork:
                     async for batch in batches:
                         if not opened:
                             opened = True
-                            self._note_opening()
+                            self.memory.release()
+                            self._span.first_event()
+                            telemetry.lap("upstream")
+                            self.case.metrics.first_event_s.observe(self.elapsed_s)
                         yield [one for event in batch for one in (event, *self.events_after(event))]
             except ServiceError as exc:
                 error = exc
@@ -145,12 +148,6 @@ class AnswerWork:
     def forget(self) -> None:
         """Drop what has come, where it cannot be shown; what it cost is settled already."""
         self.answer, self.log = AnswerBuilder(), EventLog()
-
-    def _note_opening(self) -> None:
-        self.memory.release()
-        self._span.first_event()
-        telemetry.lap("upstream")
-        self.case.metrics.first_event_s.observe(self.elapsed_s)
 
     def _cost(self, error: ServiceError | None) -> Cost | None:
         """What is charged: the usage that was reported, else what may have been billed."""

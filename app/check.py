@@ -13,6 +13,7 @@ from app import errors
 from app.api.ops import several_workers
 from app.errors import ServiceError
 from app.guards.prices import Prices
+from app.results import Usage
 from app.setting_types import TOOL_FEE
 from app.settings import SECRETS, Settings, SettingsError, dotenv_variables, load
 from app.telemetry import Metrics
@@ -105,6 +106,6 @@ def _findings(settings: Settings, names: set[str], error: ServiceError | None) -
             state = "wrong" if isinstance(error, NO_ANSWER) else "unknown"
             yield "upstream", state, f"{address}: {error.detail}"
     prices = Prices(settings)
-    unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
+    unpriced = ", ".join(sorted(one for one in wanted if not prices.cost_of(one, Usage())))
     state = "right" if not unpriced else "wrong" if settings.has_budgets else "unknown"
     yield "prices", state, f"set PRICES for {unpriced}" if unpriced else "known"

@@ -121,13 +121,18 @@ async def running_service(
     runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
     parts = (settings, guards, upstream, runs, metrics, tracing)
-    metrics.watch(metrics.runs_active, lambda: runs.active)
-    metrics.watch(metrics.store_bytes, lambda: runs.size_bytes)
+
+    def refresh() -> None:
+        metrics.runs_active.set(runs.active)
+        metrics.store_bytes.set(runs.size_bytes)
+        if link:
+            metrics.redis_up.set(link.up)
+
+    metrics.refresh = refresh
     async with AsyncExitStack() as stack:
         stack.push_async_callback(upstream.aclose)
         if link and isinstance(runs, ReplicatedRuns):
             metrics.registry.register(metrics.redis_up)
-            metrics.watch(metrics.redis_up, lambda: link.up)
             await runs.start(stack)
         stack.push_async_callback(runs.drain)
         stack.push_async_callback(intake.close)

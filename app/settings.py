@@ -46,8 +46,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # Port to listen on; 0 takes a free one.
     # Path prefix under which a proxy in front serves this service, such as `/images`.
     root_path: Annotated[str, Field(pattern=r"^(/[^/\s?#]+)*$")] = ""
-    # Token that `/metrics` asks for (`Authorization: Bearer`); empty: open.
-    metrics_token: SecretStr = NOT_SET
+    metrics_token: SecretStr = NOT_SET  # Token (`Bearer`) that `/metrics` asks for; empty: open.
     shutdown_grace_s: Seconds = 20  # How long searches under way may go on at shutdown.
     trusted_proxies: types.Networks = ()  # Comma-separated CIDRs whose `X-Forwarded-For` counts.
     log_level: types.LogLevel = "info"  # Least level that is logged.
@@ -95,10 +94,8 @@ class Settings(BaseSettings):
     prompt_max_chars: Count = 8_000  # Longest prompt, and longest instructions, in characters.
 
     stream_commit_s: Seconds = 2  # How long a stream's status waits for the first upstream event.
-    # Silence after which `search.progress` is sent; 0: comment lines instead.
-    stream_progress_s: Seconds = 5
-    # Silence after which a comment line is sent where progress events are not.
-    stream_heartbeat_s: Seconds = 15
+    stream_progress_s: Seconds = 5  # Silence before a `search.progress`; 0: comment lines instead.
+    stream_heartbeat_s: Seconds = 15  # Silence before a comment line, where no progress is sent.
     stream_linger_s: Seconds = 30  # How long a search goes on when its last reader has left.
     # A reader that takes nothing for this long is dropped; it can resume.
     stream_send_timeout_s: Seconds = 30
@@ -107,12 +104,10 @@ class Settings(BaseSettings):
     cache_ttl_s: Seconds = 300  # How long an equal request is answered from a finished search.
     search_max_bytes: Size = 33_554_432  # Most bytes of one search's events.
     search_store_max_bytes: Size = 268_435_456  # Most bytes of all searches' events.
-    # How long an upstream response can be followed up by its client.
-    response_owner_ttl_s: Seconds = 604_800
+    response_owner_ttl_s: Seconds = 604_800  # How long a client can follow up its responses.
     # Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory.
     redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
-    # Processes that serve, on one address; more than 1 need `REDIS_URL`.
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    workers: Annotated[int, Field(ge=1, le=256)] = 1  # Processes; more than 1 need `REDIS_URL`.
 
     # Signs browser tokens; comma-separated: the first signs, all verify.
     client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET

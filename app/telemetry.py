@@ -111,15 +111,11 @@ class Metrics:
                 self.rejected.labels(kind.code)
         for end in ("ended", "left", "cut"):
             self.streams.labels(end)
-        self._read: dict[Gauge, Callable[[], float]] = {}
-
-    def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
-        """Have a gauge show what `read` returns."""
-        self._read[gauge] = read
+        self.refresh: Callable[[], None] = lambda: None  # Sets the gauges of what has a state.
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format; of several processes, those of all."""
-        self._refresh()
+        self.refresh()
         registry = self.registry
         if SHARED_FOLDER in os.environ:
             registry = CollectorRegistry()
@@ -127,14 +123,10 @@ class Metrics:
         return generate_latest(registry)
 
     async def keep_fresh(self) -> None:
-        """Have what is watched in the metrics that another process shows."""
+        """Refresh the metrics that another process shows."""
         while SHARED_FOLDER in os.environ:
-            self._refresh()
+            self.refresh()
             await asyncio.sleep(REFRESH_S)
-
-    def _refresh(self) -> None:
-        for gauge, read in self._read.items():
-            gauge.set(read())
 
 
 class TextFormatter(logging.Formatter):

@@ -42,10 +42,6 @@ class Prices:
             for model, tiers in public.models.items()
         } | given.models
 
-    def known(self, model: str) -> bool:
-        """Whether this model's answers have a price."""
-        return self.cost_of(model, Usage()) is not None
-
     def cost_of(self, model: str, usage: Usage, *, estimated: bool = False) -> Cost | None:
         """Cost of an answer, by the tier of all its input; `None` if a price is not known."""
         tiers = self._models.get(model) or self._models.get(SNAPSHOT.sub("", model))
