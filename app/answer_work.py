@@ -20,7 +20,7 @@ from app.results import Cost, Problem, SearchProgress, SearchResult, SearchResul
 from app.runs import EventLog, Opened, OpenRequest, Runs
 from app.settings import Settings
 from app.tracing import CallSpan, Tracing
-from app.upstream.answer import TERMINAL_EVENTS, AnswerBuilder, seen_so_far
+from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, seen_so_far
 from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger("app.search")
@@ -95,7 +95,12 @@ class AnswerWork:
                             self._span.first_event()
                             telemetry.lap("upstream")
                             self.case.metrics.first_event_s.observe(self.elapsed_s)
-                        yield [one for event in batch for one in (event, *self.events_after(event))]
+                        events: list[Event] = []
+                        for event in batch:
+                            events.append(event)
+                            if not event.type.endswith(DELTA):  # Nine of ten are.
+                                events += self.events_after(event)
+                        yield events
             except ServiceError as exc:
                 error = exc
                 raise
@@ -111,7 +116,7 @@ class AnswerWork:
         raise NotImplementedError
 
     def events_after(self, event: Event) -> Iterable[Event]:
-        """Take in an event of the upstream; our own events that follow it."""
+        """Take in an event of the upstream that is no delta; our own events that follow it."""
         raise NotImplementedError
 
     def add(self, event: Event) -> SearchResults | None:
