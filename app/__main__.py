@@ -43,7 +43,7 @@ def serve(inherited: int | None) -> int:
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
-    # Events are many and hold no reference cycles: to look for some as often costs 7 % of a relay.
+    # Events are many and hold no reference cycles: looking for some takes an eighth of a relay.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with logging_to_stdout(level=settings.log_level, as_json=settings.log_format == "json"):
