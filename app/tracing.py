@@ -51,13 +51,13 @@ class Tracing:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self.tracer.start_span(
             method if method in METHODS else "HTTP",
-            PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None,
+            PROPAGATOR.extract({"traceparent": traceparent}),
             SpanKind.SERVER,
             {"http.request.method": method, "url.scheme": scope["scheme"]},
         )
-        if (own := span.get_span_context()).is_valid:
-            context.attach(trace.set_span_in_context(span))
-            telemetry.trace_id.set(trace.format_trace_id(own.trace_id))
+        context.attach(trace.set_span_in_context(span))
+        own = span.get_span_context()
+        telemetry.trace_id.set(trace.format_trace_id(own.trace_id) if own.is_valid else "")
         return span
 
 

@@ -20,6 +20,7 @@ from app.store import Away, Link
 DAY_S = 86_400
 UNITS_PER_CNY = 1_000_000_000
 AWAY = "Redis, which keeps the budgets, does not answer."
+DAYS_KEPT = 3  # So that a clock that jumps and comes back finds its day as it was.
 NOTHING = Decimal(0)
 ALL = ""  # The account of all clients together; no client has this name.
 
@@ -62,7 +63,7 @@ class Budget:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
         self.limited = settings.has_budgets
-        self._day, self._by_client = 0, defaultdict[str, Account](Account)
+        self._days: dict[int, defaultdict[str, Account]] = {}
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
         """Reserve money for a search; `BudgetExceeded` says how long it is to UTC midnight."""
@@ -97,10 +98,11 @@ class Budget:
         return datetime.now(UTC).date(), today.get(client, Account()), today[ALL]
 
     def _today(self) -> defaultdict[str, Account]:
-        day = int(time.time() // DAY_S)
-        if day != self._day:
-            self._day, self._by_client = day, defaultdict(Account)
-        return self._by_client
+        number = int(time.time() // DAY_S)
+        today = self._days.setdefault(number, defaultdict(Account))
+        for day in sorted(self._days, key=lambda day: abs(day - number))[DAYS_KEPT:]:
+            del self._days[day]
+        return today
 
 
 class SharedBudget(Budget):
