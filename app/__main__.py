@@ -12,13 +12,9 @@ from app.main import app, installed_version
 from app.server import DrainingServer, listen, run_workers, url_of
 from app.settings import Settings, SettingsError
 from app.store import probe
-from app.telemetry import configure_logging
+from app.telemetry import logging_to_stdout
 
 logger = logging.getLogger("app.server")
-
-GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
-"""Events are many and live long, but hold no reference cycles: with Python's 700, 10 and 10 an
-eighth of the cost of relaying one is garbage collection."""
 
 
 def main() -> int:
@@ -47,19 +43,17 @@ def serve(inherited: int | None) -> int:
     except SettingsError as exc:
         sys.stderr.write(f"imagesearch-proxy cannot start: {exc}\n")
         return 2
-    gc.collect()
+    # Events are many and hold no reference cycles: looking for some takes an eighth of a relay.
     gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG, GC_MIDDLE)
-    log = configure_logging(level=settings.log_level, as_json=settings.log_format == "json")
-    try:
+    gc.set_threshold(20_000, 20, 50)
+    with logging_to_stdout(level=settings.log_level, as_json=settings.log_format == "json"):
         if not is_worker:
             logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
         if settings.workers > 1 and not is_worker:
-            return run_workers(settings, listener)
+            run_workers(settings, listener)
+            return 0
         server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)
         server.run(sockets=[listener])
-    finally:
-        log.finish()
     return 0 if server.started else 1
 
 

@@ -9,24 +9,21 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import KW_ONLY, dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass
 
 from app import telemetry
 from app.errors import OwnError, ServiceError
 from app.guards import Guards, Permit
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, Phase, ResponsesRequest, SearchSpec, Status, UpstreamCall
+from app.models import Client, Event, Phase, ResponsesRequest, Status, UpstreamCall
 from app.results import Cost, Problem, SearchProgress, SearchResult, SearchResults, Usage
 from app.runs import EventLog, Opened, OpenRequest, Runs
 from app.settings import Settings
-from app.tracing import CallSpan
+from app.tracing import CallSpan, Tracing
 from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, seen_so_far
 from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger("app.search")
-
-Request = TypeVar("Request", bound=SearchSpec | ResponsesRequest)
 
 
 @dataclass(frozen=True)
@@ -34,21 +31,21 @@ class UseCase:
     """What a use case works with."""
 
     settings: Settings
-    _: KW_ONLY
     guards: Guards
     upstream: UpstreamClient
     runs: Runs
     metrics: telemetry.Metrics
+    tracing: Tracing
 
-    async def open_run(self, request: OpenRequest) -> Opened:
+    async def open_run(self, wanted: OpenRequest) -> Opened:
         """Return a reader, as `Runs.open` does, and count where its run came from."""
-        opened = await self.runs.open(request)
+        opened = await self.runs.open(wanted)
         self.metrics.cache.labels(opened.cache).inc()
         return opened
 
 
 @dataclass(eq=False)
-class AnswerWork(Generic[Request]):
+class AnswerWork:
     """The work of one run: an answer of the upstream, from the admission to its record.
 
     It keeps the request's part of `memory` until the first event, or the end. A use case says what
@@ -57,23 +54,20 @@ class AnswerWork(Generic[Request]):
 
     case: UseCase
     client: Client
-    unsent: list[Request]  # One, popped when it is sent: its images are freed meanwhile.
+    request: ResponsesRequest
+    memory: MemoryReservation
     run_id: str
     log: EventLog
-    _: KW_ONLY
-    memory: MemoryReservation
 
     def __post_init__(self) -> None:
-        request = self.unsent[0]
-        self.memory = self.memory.derive(request.size_bytes)
-        self.model = request.model
+        self.memory = self.memory.derive(sum(map(len, self.request.payload)))
+        self.model = self.request.model
         self.call = UpstreamCall()
         self.created_at = int(time.time())
         self.phase: Phase = "waiting"
         self._clock = asyncio.get_running_loop().time
         self._started_at = self._clock()
-        self._prompt = request.prompt if isinstance(request, SearchSpec) else None
-        self._estimate = self.case.guards.estimate(request)
+        self._estimate = self.case.guards.estimate(self.request)
         self.answer = AnswerBuilder()
         self._permit: Permit | None = None
         self._final: SearchResult | None = None
@@ -88,7 +82,7 @@ class AnswerWork(Generic[Request]):
         async with self.case.guards.admit(self.client, self._estimate, self.run_id) as permit:
             self._permit = permit
             telemetry.lap("queue")
-            self._span = CallSpan(self.unsent[0], self.call)
+            self._span = CallSpan(self.case.tracing.tracer, self.request, self.call)
             error: ServiceError | None = None
             opened = False
             try:
@@ -97,8 +91,16 @@ class AnswerWork(Generic[Request]):
                     async for batch in batches:
                         if not opened:
                             opened = True
-                            self._note_opening()
-                        yield self._relayed(batch)
+                            self.memory.release()
+                            self._span.first_event()
+                            telemetry.lap("upstream")
+                            self.case.metrics.first_event_s.observe(self.elapsed_s)
+                        events: list[Event] = []
+                        for event in batch:
+                            events.append(event)
+                            if not event.type.endswith(DELTA):  # Nine of ten are.
+                                events += self.events_after(event)
+                        yield events
             except ServiceError as exc:
                 error = exc
                 raise
@@ -138,6 +140,7 @@ class AnswerWork(Generic[Request]):
     def finish(self, error: ServiceError | None, *, cancelled: bool) -> SearchResult:
         """Make the final result, count it and log it."""
         self.memory.release()
+        self.request.payload.clear()
         if isinstance(error, OwnError) and self.call.written:
             error.billed = "maybe"
         recorded = self._final is not None
@@ -150,21 +153,6 @@ class AnswerWork(Generic[Request]):
     def forget(self) -> None:
         """Drop what has come, where it cannot be shown; what it cost is settled already."""
         self.answer, self.log = AnswerBuilder(), EventLog()
-
-    def _relayed(self, batch: Sequence[Event]) -> list[Event]:
-        """The events, with ours among them. Nine of ten are deltas, which are only passed on."""
-        events: list[Event] = []
-        for event in batch:
-            events.append(event)
-            if not event.type.endswith(DELTA):
-                events += self.events_after(event)
-        return events
-
-    def _note_opening(self) -> None:
-        self.memory.release()
-        self._span.first_event()
-        telemetry.lap("upstream")
-        self.case.metrics.first_event_s.observe(self.elapsed_s)
 
     def _cost(self, error: ServiceError | None) -> Cost | None:
         """What is charged: the usage that was reported, else what may have been billed."""
@@ -211,6 +199,6 @@ class AnswerWork(Generic[Request]):
             "cost_cny": final.cost and str(final.cost.total),
             "duration_s": round(self.elapsed_s, 3),
         }
-        if self.case.settings.log_prompts and self._prompt is not None:
-            fields["prompt"] = self._prompt
+        if self.case.settings.log_prompts and self.request.prompt is not None:
+            fields["prompt"] = self.request.prompt
         logger.info("search ended", extra={"fields": fields})

@@ -13,6 +13,7 @@ from app import errors
 from app.api.ops import several_workers
 from app.errors import ServiceError
 from app.guards.prices import Prices
+from app.results import Usage
 from app.setting_types import TOOL_FEE
 from app.settings import SECRETS, Settings, SettingsError, dotenv_variables, load
 from app.telemetry import Metrics
@@ -56,9 +57,9 @@ def warnings(settings: Settings) -> Iterator[str]:
             yield f"CLIENT_KEYS: the key of {client} has less than {least}"
     if 0 < settings.body_max_bytes < settings.image_max_bytes:
         yield "BODY_MAX_BYTES: less than IMAGE_MAX_BYTES, so no such image can be uploaded"
-    if _has_budgets(settings) and not settings.redis_url:
+    if settings.has_budgets and not settings.redis_url:
         yield "budgets are kept in memory: per process, and anew at a restart"
-    if _has_budgets(settings) and set(settings.tools_allowed) - {TOOL_FEE}:
+    if settings.has_budgets and set(settings.tools_allowed) - {TOOL_FEE}:
         yield "TOOLS_ALLOWED: only the fee of image_search counts to budgets"
     if note := several_workers():
         yield note
@@ -89,31 +90,22 @@ async def _models(settings: Settings) -> tuple[set[str], ServiceError | None]:
 
 
 def _findings(settings: Settings, names: set[str], error: ServiceError | None) -> Iterator[Finding]:
-    state = "wrong" if isinstance(error, NO_ANSWER) else "right"
-    said = error.detail if error else "It answers."
-    yield "region", state, f"{settings.dashscope_region}: {settings.base_url}. {said}"
-    workspace, proxy = settings.dashscope_workspace_id, settings.upstream_proxy.get_secret_value()
-    yield "workspace", state if workspace else "right", workspace or "none"
-    yield "proxy", state if proxy else "right", urlsplit(proxy).hostname or "none"
-
+    proxy = urlsplit(settings.upstream_proxy.get_secret_value()).hostname
+    address = f"{settings.base_url}, by the proxy {proxy}" if proxy else settings.base_url
     wanted = {settings.model, *settings.allowed_models}
     missing = ", ".join(sorted(wanted - names))
-    if isinstance(error, errors.UpstreamAuthFailed):
-        yield "key", "wrong", "is refused; a key works in its own region only"
-    else:
-        yield ("key", "unknown", "could not be tried") if error else ("key", "right", "is accepted")
-    if not names:
-        yield "model", "unknown", "could not be tried"
-    elif missing:
-        yield "model", "wrong", f"not among the {len(names)} that are offered: {missing}"
-    else:
-        yield "model", "right", f"offered: {', '.join(sorted(wanted))}"
-
+    match error:
+        case None:
+            yield "upstream", "right", f"{address}: answers"
+            yield "key", "right", "is accepted"
+            yield "models", "wrong" if missing else "right", f"not offered: {missing or 'none'}"
+        case errors.UpstreamAuthFailed():
+            yield "upstream", "right", f"{address}: answers"
+            yield "key", "wrong", "is refused; a key works in its own region only"
+        case _:
+            state = "wrong" if isinstance(error, NO_ANSWER) else "unknown"
+            yield "upstream", state, f"{address}: {error.detail}"
     prices = Prices(settings)
-    unpriced = ", ".join(sorted(model for model in wanted if not prices.known(model)))
-    state = "right" if not unpriced else "wrong" if _has_budgets(settings) else "unknown"
+    unpriced = ", ".join(sorted(one for one in wanted if not prices.cost_of(one, Usage())))
+    state = "right" if not unpriced else "wrong" if settings.has_budgets else "unknown"
     yield "prices", state, f"set PRICES for {unpriced}" if unpriced else "known"
-
-
-def _has_budgets(settings: Settings) -> bool:
-    return bool(settings.budget_client_cny_per_day or settings.budget_total_cny_per_day)

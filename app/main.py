@@ -60,7 +60,7 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
         for warning in check.warnings(settings):
             logger.warning(warning)
         with exporting(tracing, app.version):
-            async with running_service(settings, metrics, upstream) as app.state.service:
+            async with running_service(settings, metrics, upstream, tracing) as app.state.service:
                 app.openapi()  # Takes a moment, in which no request is to wait.
                 yield
 
@@ -112,7 +112,7 @@ def add_middleware(
 
 @asynccontextmanager
 async def running_service(
-    settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient
+    settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient, tracing: Tracing
 ) -> AsyncIterator[Service]:
     """Open what needs an event loop, and close it again when all searches have ended."""
     url = settings.redis_url.get_secret_value()
@@ -120,22 +120,26 @@ async def running_service(
     guards = Guards(settings, metrics=metrics, link=link)
     runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
-    searches = Searches(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
-    answers = Responses(settings, guards=guards, upstream=upstream, runs=runs, metrics=metrics)
-    metrics.watch(metrics.runs_active, lambda: runs.active)
-    metrics.watch(metrics.store_bytes, lambda: runs.size_bytes)
+    parts = (settings, guards, upstream, runs, metrics, tracing)
+
+    def refresh() -> None:
+        metrics.runs_active.set(runs.active)
+        metrics.store_bytes.set(runs.size_bytes)
+        if link:
+            metrics.redis_up.set(link.up)
+
+    metrics.refresh = refresh
     async with AsyncExitStack() as stack:
         stack.push_async_callback(upstream.aclose)
         if link and isinstance(runs, ReplicatedRuns):
             metrics.registry.register(metrics.redis_up)
-            metrics.watch(metrics.redis_up, lambda: link.up)
             await runs.start(stack)
         stack.push_async_callback(runs.drain)
         stack.push_async_callback(intake.close)
         await intake.start()
         freshening = asyncio.create_task(metrics.keep_fresh())
         stack.callback(freshening.cancel)
-        yield Service(settings, metrics, guards, intake, runs, searches, answers)
+        yield Service(settings, metrics, guards, intake, runs, Searches(*parts), Responses(*parts))
 
 
 def installed_version() -> str:

@@ -37,6 +37,7 @@ class Client:
 
     name: str
     rate_limit_key: str
+    origin: str | None = None  # That its token is bound to.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +53,24 @@ class ImageInput:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchSpec:
-    """A validated search. `max_output_tokens` counts tokens; `None` leaves a choice upstream."""
-
-    images: tuple[ImageInput, ...]
-    prompt: str = field(repr=False)
-    model: str
-    instructions: str | None = field(default=None, repr=False)
-    previous_response_id: str | None = None
-    max_output_tokens: int | None = None
-    thinking: bool = True
-
-    @property
-    def size_bytes(self) -> int:
-        """What the images take in memory and on the wire."""
-        return sum(len(image.url) for image in self.images)
-
-    @property
-    def image_count(self) -> int:
-        return len(self.images)
-
-    @property
-    def input_chars(self) -> int:
-        """Length of the texts that become input tokens."""
-        return len(self.prompt) + len(self.instructions or "")
-
-    def fingerprint(self, client: Client) -> str:
-        """Equal for requests of one client that may share one answer."""
-        texts = (self.prompt, self.model, self.instructions, self.previous_response_id)
-        options = (self.max_output_tokens, self.thinking)
-        images = [image.digest for image in self.images]
-        return digest_of(client.name, images, *texts, *options)
-
-
-@dataclass(frozen=True, slots=True)
 class ResponsesRequest:
-    """A validated request to the Responses API, as the JSON text that is sent upstream.
+    """A validated request to the Responses API.
 
-    `input_chars` counts the characters of `instructions` and `input` without its pictures;
-    `digest` is equal for equal requests.
+    `payload` has the parts of the JSON text that is sent upstream; it is emptied when they are not
+    needed any more. `input_chars` counts the characters of `instructions` and `input` without its
+    pictures; `digest` is equal for requests that may share one answer; `prompt` is a search's.
     """
 
-    payload: bytes = field(repr=False)
+    payload: list[bytes] = field(repr=False)
     model: str
-    stream: bool
+    stream: bool = True
     background: bool = False
     image_count: int = 0
     input_chars: int = 0
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
     digest: str = ""
-
-    @property
-    def size_bytes(self) -> int:
-        """What the request takes in memory and on the wire."""
-        return len(self.payload)
+    prompt: str | None = field(default=None, repr=False)
 
 
 class Event(NamedTuple):

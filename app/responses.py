@@ -41,7 +41,7 @@ class Responses(UseCase):
         wanted = OpenRequest(
             owner=client,
             fingerprint=digest_of("/v1", repeatable),
-            start=partial(ResponsesCall, self, client, [request], memory=memory),
+            start=partial(ResponsesCall, self, client, request, memory),
             key=key,
             resumable=False,
             listed=False,
@@ -62,15 +62,16 @@ class Responses(UseCase):
             return await self.upstream.fetch(method, f"/responses/{response_id}{tail}", params)
 
 
-class ResponsesCall(AnswerWork[ResponsesRequest]):
+class ResponsesCall(AnswerWork):
     """The work of one such call's run."""
 
-    _streams = False
+    @property
+    def _streams(self) -> bool:
+        return self.request.stream or self.request.background
 
     async def ask(self) -> AsyncGenerator[Sequence[Event], None]:
         """The upstream's events, or one with its whole answer."""
-        self._streams = self.unsent[0].stream or self.unsent[0].background
-        payload, upstream = [self.unsent.pop().payload], self.case.upstream
+        payload, upstream = self.request.payload, self.case.upstream
         try:
             if not self._streams:
                 yield [Event(BODY, await upstream.create(payload, self.call))]
@@ -85,10 +86,11 @@ class ResponsesCall(AnswerWork[ResponsesRequest]):
         """Nothing: the events are relayed as they are."""
         if event.type == BODY:
             event = Event("response.completed", b'{"response":%b}' % event.data)
+        known = self.answer.response_id
         self.add(event)
-        run = self.case.runs.get(self.run_id)
-        if run and self._streams and self.answer.response_id:
-            self.case.runs.name(run, name_of(self.answer.response_id))
+        brought, run = self.answer.response_id, self.case.runs.get(self.run_id)
+        if run and brought and brought != known and self._streams:
+            self.case.runs.name(run, name_of(brought))
         return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:

@@ -4,7 +4,7 @@ Each type is written once: these models validate, serialize and document. Money 
 """
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -106,14 +106,8 @@ class Problem(ApiModel):
     """What had been found before the failure: it was paid for."""
 
     @classmethod
-    def of(
-        cls,
-        error: ServiceError,
-        *,
-        request_id: str,
-        search_id: str | None = None,
-        result: "SearchResult | None" = None,
-    ) -> Self:
+    def of(cls, error: ServiceError, **about: Any) -> Self:
+        """What the error says; `about` is the request: `request_id`, `search_id`, `result`."""
         return cls(
             type=f"urn:imagesearch:{error.code}",
             title=error.title,
@@ -123,11 +117,9 @@ class Problem(ApiModel):
             retryable=error.retryable,
             billed=error.billed,
             retry_after=error.wait_s,
-            request_id=request_id,
-            search_id=search_id,
             errors=list(error.fields) or None,
             upstream=error.upstream,
-            result=result,
+            **about,
         )
 
 

@@ -6,11 +6,10 @@ from functools import partial
 from app.answer_work import AnswerWork, UseCase
 from app.errors import ServiceError
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, SearchSpec
+from app.models import Client, Event, ResponsesRequest, digest_of
 from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchFailed
 from app.runs import Opened, OpenRequest
 from app.upstream.answer import phase
-from app.upstream.payload import build_payload
 
 
 class Searches(UseCase):
@@ -19,7 +18,7 @@ class Searches(UseCase):
     async def open(
         self,
         client: Client,
-        spec: SearchSpec,
+        request: ResponsesRequest,
         *,
         memory: MemoryReservation,
         key: str | None = None,
@@ -28,20 +27,20 @@ class Searches(UseCase):
         background: bool = False,
     ) -> Opened:
         """Return a reader, as `Runs.open` does; a new search keeps its part of `memory`."""
-        request = OpenRequest(
+        wanted = OpenRequest(
             owner=client,
-            fingerprint=spec.fingerprint(client),
-            start=partial(Search, self, client, [spec], memory=memory),
+            fingerprint=digest_of(client.name, request.digest),
+            start=partial(Search, self, client, request, memory),
             key=key,
             fresh=fresh,
             resumable=resumable,
             background=background,
             progress_s=self.settings.stream_progress_s,
         )
-        return await self.open_run(request)
+        return await self.open_run(wanted)
 
 
-class Search(AnswerWork[SearchSpec]):
+class Search(AnswerWork):
     """The work of one search's run: our events beside the upstream's."""
 
     def beginning(self) -> list[Event]:
@@ -49,8 +48,7 @@ class Search(AnswerWork[SearchSpec]):
         return [created.as_event()]
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        payload = build_payload(self.unsent.pop(), store=self.case.settings.upstream_store)
-        return self.case.upstream.stream(payload, self.call)
+        return self.case.upstream.stream(self.request.payload, self.call)
 
     def events_after(self, event: Event) -> Iterator[Event]:
         """What a call of the tool found, and the phase that begins."""

@@ -6,10 +6,12 @@ Every function raises `ValueError` with one sentence that holds nothing of the v
 import math
 import re
 import ssl
+import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ByteSize, Field, SecretStr
@@ -64,24 +66,21 @@ class Rate(NamedTuple):
 
 
 class PriceTier(BaseModel, frozen=True, extra="forbid"):
-    """CNY per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
+    """Money per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
 
     input: Money
     output: Money
     up_to: Annotated[int, Field(gt=0)] | None = None
 
-
-def _rising(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
-    bounds = [tier.up_to or math.inf for tier in tiers]
-    if not bounds or bounds != sorted(set(bounds)):
-        raise ValueError("up_to must rise")
-    return tiers
+    def times(self, factor: Decimal) -> "PriceTier":
+        """The tier in another currency."""
+        return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 
 Tiers = Annotated[
     tuple[PriceTier, ...],
     BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
-    AfterValidator(_rising),
+    AfterValidator(lambda rows: tuple(sorted(rows, key=lambda row: row.up_to or math.inf))),
 ]
 
 
@@ -96,13 +95,29 @@ class PriceTable(BaseModel, frozen=True, extra="allow"):
         return self.__pydantic_extra__
 
 
+class Vendor(BaseModel, frozen=True):
+    """What `dashscope.toml` says, which explains it."""
+
+    models: Annotated[tuple[str, ...], BeforeValidator(str.split)]
+    in_usd: Words
+    hosts: dict[str, str]
+    prices: dict[str, PriceTable]
+
+
+VENDOR = Vendor.model_validate(
+    tomllib.loads(
+        Path(__file__).with_name("dashscope.toml").read_text("utf-8"), parse_float=Decimal
+    )
+)
+
+
 def parse_prices(text: str) -> PriceTable:
     """Prices by model from JSON: one object of `input` and `output`, or a list of tiers."""
     try:
         return PriceTable.model_validate_json(text or "{}")
     except ValueError as exc:
         example = '{"a-model": {"input": 2, "output": 8}}'
-        raise ValueError(f"must be JSON like {example}, or tiers of rising up_to") from exc
+        raise ValueError(f"must be JSON like {example}, or lists of tiers") from exc
 
 
 def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:

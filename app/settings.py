@@ -15,29 +15,10 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from app import setting_types as types
-from app.setting_types import Count, LogFormat, LogLevel, Money, Seconds, Size, Words, checked
+from app.setting_types import VENDOR, Count, Money, Seconds, Size, Words, checked
 
 SECRETS_DIR = Path("/run/secrets")
 NOT_SET = SecretStr("")
-
-IMAGE_SEARCH_MODELS = (
-    *("qwen3.8-max", "qwen3.8-flash", "qwen3.8-27b"),
-    *("qwen3.7-max", "qwen3.7-max-2026-06-08", "qwen3.7-plus", "qwen3.7-plus-2026-05-26"),
-    *("qwen3.7-flash", "qwen3.7-flash-2026-07-15"),
-    *("qwen3.6-plus", "qwen3.6-plus-2026-04-02", "qwen3.6-flash", "qwen3.6-flash-2026-04-16"),
-    *("qwen3.6-35b-a3b", "qwen3.5-plus", "qwen3.5-plus-2026-04-20", "qwen3.5-plus-2026-02-15"),
-    *("qwen3.5-flash", "qwen3.5-flash-2026-02-23", "qwen3.5-397b-a17b", "qwen3.5-122b-a10b"),
-    *("qwen3.5-27b", "qwen3.5-35b-a3b"),
-)
-"""Models that DashScope documents, or was seen, to run `image_search` (as of 2026-11)."""
-
-SHARED_HOSTS = {
-    "cn-beijing": "dashscope.aliyuncs.com",
-    "ap-southeast-1": "dashscope-intl.aliyuncs.com",
-    "us-east-1": "dashscope-us.aliyuncs.com",
-    "cn-hongkong": "cn-hongkong.dashscope.aliyuncs.com",
-}
-"""Hosts that need no workspace id; the other regions have none."""
 
 OPEN_RELAY = """nobody may search yet, and an open relay spends its owner's money; set \
 CLIENT_KEYS=web:<a long random key>, or CLIENT_TOKEN_SECRET=<32 random characters or more>, \
@@ -57,134 +38,108 @@ class Settings(BaseSettings):
         extra="ignore",
         env_ignore_empty=True,
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
-        use_attribute_docstrings=True,
         validate_default=True,
     )
 
+    # Address to listen on; `::` for all, those of IPv4 too.
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%-]+$")] = "127.0.0.1"
-    """Address to listen on; `::` for all, those of IPv4 too."""
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # Port to listen on; 0 takes a free one.
+    # Path prefix under which a proxy in front serves this service, such as `/images`.
     root_path: Annotated[str, Field(pattern=r"^(/[^/\s?#]+)*$")] = ""
-    """Path prefix under which a proxy in front serves this service, such as `/images`."""
-    metrics_token: SecretStr = NOT_SET
-    """Token that `/metrics` asks for (`Authorization: Bearer`); empty: open."""
-    shutdown_grace_s: Seconds = 20
-    """How long searches under way may go on at shutdown."""
-    trusted_proxies: types.Networks = ()
-    """Comma-separated CIDRs whose `X-Forwarded-For` is believed."""
-    log_level: LogLevel = Field("info", description="Least level that is logged.")
-    log_format: LogFormat = Field("json", description="One JSON object a line, or plain text.")
-    log_prompts: bool = Field(False, description="Log the prompt of each search when it ends.")
-    docs: bool = Field(False, description="Serve the interactive API page at `/docs`.")
-    web_page: bool = Field(True, description="Serve the web page at `/`.")
+    metrics_token: SecretStr = NOT_SET  # Token (`Bearer`) that `/metrics` asks for; empty: open.
+    shutdown_grace_s: Seconds = 20  # How long searches under way may go on at shutdown.
+    trusted_proxies: types.Networks = ()  # Comma-separated CIDRs whose `X-Forwarded-For` counts.
+    log_level: types.LogLevel = "info"  # Least level that is logged.
+    log_format: types.LogFormat = "json"  # One JSON object a line, or plain text.
+    log_prompts: bool = False  # Log the prompt of each search when it ends.
+    docs: bool = False  # Serve the interactive API page at `/docs`.
+    web_page: bool = True  # Serve the web page at `/`.
 
+    # The key for DashScope. It never leaves the server.
     dashscope_api_key: Annotated[SecretStr, checked(types.check_upstream_key)] = NOT_SET
-    """The key for DashScope. It never leaves the server."""
+    # Base URL of the Responses API; wins over workspace and region.
     dashscope_base_url: Annotated[str, checked(types.check_url, types.BASE_URL)] = ""
-    """Base URL of the Responses API; wins over workspace and region."""
+    # Workspace, such as `ws-0123456789abcdef`.
     dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
-    """Workspace, such as `ws-0123456789abcdef`."""
+    # Region of workspace and key.
     dashscope_region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = "cn-beijing"
-    """Region of workspace and key."""
-    allowed_models: Words = ()
-    """Comma-separated models callers may name; empty: the documented list."""
-    model: str = Field("qwen3.7-plus", description="Model of requests that name none.")
+    allowed_models: Words = ()  # Comma-separated models callers may name; empty: all documented.
+    model: str = "qwen3.7-plus"  # Model of requests that name none.
+    # Proxy for calls to the upstream: an `http`, `https` or `socks5` URL.
     upstream_proxy: Annotated[SecretStr, checked(types.check_url, types.PROXY_URL)] = NOT_SET
-    """Proxy for calls to the upstream: an `http`, `https` or `socks5` URL."""
+    # File of certificates (PEM) that the upstream's is checked with; empty: the public ones.
     upstream_ca_file: Annotated[str, checked(types.check_ca_file)] = ""
-    """File of certificates (PEM) that the upstream's is checked with; empty: the public ones."""
-    upstream_connect_timeout_s: Seconds = Field(5, description="Longest wait for a connection.")
-    upstream_first_event_timeout_s: Seconds = 60
-    """Longest wait for the first event of an answer."""
-    upstream_idle_timeout_s: Seconds = Field(180, description="Longest silence inside an answer.")
-    upstream_total_timeout_s: Seconds = 310
-    """Longest answer; the upstream's own limit is 300."""
+    upstream_connect_timeout_s: Seconds = 5  # Longest wait for a connection.
+    upstream_first_event_timeout_s: Seconds = 60  # Longest wait for the first event of an answer.
+    upstream_idle_timeout_s: Seconds = 180  # Longest silence inside an answer.
+    upstream_total_timeout_s: Seconds = 310  # Longest answer; the upstream's own limit is 300.
+    # Most retries of a call that cannot have been billed.
     upstream_retries: Annotated[int, Field(ge=0, le=10)] = 2
-    """Most retries of a call that cannot have been billed."""
-    upstream_retry_total_s: Seconds = 20
-    """No retry begins later than this after the first attempt."""
+    upstream_retry_total_s: Seconds = 20  # No retry begins later than this after the first attempt.
+    # Largest single event accepted from the upstream.
     upstream_max_event_bytes: Annotated[Size, Field(ge=65_536)] = 4_194_304
-    """Largest single event accepted from the upstream."""
-    upstream_store: bool = True
-    """Let the upstream keep answers; `false` refuses `previous_response_id`."""
+    upstream_store: bool = True  # Upstream keeps answers; `false` refuses `previous_response_id`.
 
-    image_max_bytes: Size = Field(20_971_520, description="Largest image file accepted.")
-    body_max_bytes: Size = Field(62_914_560, description="Largest request body accepted.")
-    image_max_pixels: Count = Field(120_000_000, description="Most pixels of one image.")
-    image_max_count: int = Field(8, ge=1, le=250, description="Most images in one request.")
-    image_max_side: Count = 2_048
-    """Longer side in pixels to which larger images are scaled down."""
-    image_workers: Count = Field(2, description="Processes that decode images.")
-    image_timeout_s: Seconds = Field(20, description="Longest time to decode one image.")
-    image_worker_memory_bytes: Size = 1_073_741_824
-    """Most memory of one process that decodes images."""
-    image_inflight_max_bytes: Size = 268_435_456
-    """Memory for uploads and images in work, all together."""
-    upload_idle_timeout_s: Seconds = Field(15, description="Longest silence inside a request body.")
-    upload_timeout_s: Seconds = Field(120, description="Longest time for a whole request body.")
-    prompt_max_chars: Count = 8_000
-    """Longest prompt, and longest instructions, in characters."""
+    image_max_bytes: Size = 20_971_520  # Largest image file accepted.
+    body_max_bytes: Size = 62_914_560  # Largest request body accepted.
+    image_max_pixels: Count = 120_000_000  # Most pixels of one image.
+    image_max_count: Annotated[int, Field(ge=1, le=250)] = 8  # Most images in one request.
+    image_max_side: Count = 2_048  # Longer side in pixels to which larger images are scaled down.
+    image_workers: Count = 2  # Processes that decode images.
+    image_timeout_s: Seconds = 20  # Longest time to decode one image.
+    image_worker_memory_bytes: Size = 1_073_741_824  # Most memory of a process that decodes images.
+    image_inflight_max_bytes: Size = 268_435_456  # Memory of all uploads and images in work.
+    upload_idle_timeout_s: Seconds = 15  # Longest silence inside a request body.
+    upload_timeout_s: Seconds = 120  # Longest time for a whole request body.
+    prompt_max_chars: Count = 8_000  # Longest prompt, and longest instructions, in characters.
 
-    stream_commit_s: Seconds = 2
-    """How long a stream's status waits for the first upstream event."""
-    stream_progress_s: Seconds = 5
-    """Silence after which `search.progress` is sent; 0: comment lines instead."""
-    stream_heartbeat_s: Seconds = 15
-    """Silence after which a comment line is sent where progress events are not."""
-    stream_linger_s: Seconds = 30
-    """How long a search goes on when its last reader has left."""
+    stream_commit_s: Seconds = 2  # How long a stream's status waits for the first upstream event.
+    stream_progress_s: Seconds = 5  # Silence before a `search.progress`; 0: comment lines instead.
+    stream_heartbeat_s: Seconds = 15  # Silence before a comment line, where no progress is sent.
+    stream_linger_s: Seconds = 30  # How long a search goes on when its last reader has left.
+    # A reader that takes nothing for this long is dropped; it can resume.
     stream_send_timeout_s: Seconds = 30
-    """A reader that takes nothing for this long is dropped; it can resume."""
 
-    search_retention_s: Seconds = 600
-    """How long an ended search can be read again."""
-    cache_ttl_s: Seconds = 300
-    """How long an equal request is answered from a finished search."""
-    search_max_bytes: Size = Field(33_554_432, description="Most bytes of one search's events.")
-    search_store_max_bytes: Size = 268_435_456
-    """Most bytes of all searches' events."""
-    response_owner_ttl_s: Seconds = 604_800
-    """How long an upstream response can be followed up by its client."""
+    search_retention_s: Seconds = 600  # How long an ended search can be read again.
+    cache_ttl_s: Seconds = 300  # How long an equal request is answered from a finished search.
+    search_max_bytes: Size = 33_554_432  # Most bytes of one search's events.
+    search_store_max_bytes: Size = 268_435_456  # Most bytes of all searches' events.
+    response_owner_ttl_s: Seconds = 604_800  # How long a client can follow up its responses.
+    # Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory.
     redis_url: Annotated[SecretStr, checked(types.check_redis_url)] = NOT_SET
-    """Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory."""
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes that serve, on one address; more than 1 need `REDIS_URL`."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1  # Processes; more than 1 need `REDIS_URL`.
 
+    # Signs browser tokens; comma-separated: the first signs, all verify.
     client_token_secret: Annotated[SecretStr, checked(types.parse_token_secrets)] = NOT_SET
-    """Signs browser tokens; comma-separated: the first signs, all verify."""
+    # Longest life of a browser token, in seconds.
     client_token_ttl_s: Annotated[int, Field(ge=1, le=types.YEAR_S)] = 900
-    """Longest life of a browser token, in seconds."""
-    allow_anonymous: bool = Field(False, description="Serve callers without a key.")
+    allow_anonymous: bool = False  # Serve callers without a key.
+    # Who may search: `name:key`, comma-separated.
     client_keys: Annotated[SecretStr, checked(types.parse_client_keys)] = NOT_SET
-    """Who may search: `name:key`, comma-separated."""
+    # Comma-separated names that `Host` may have; empty: any, or local ones if anonymous.
     allowed_hosts: types.Hosts = ()
-    """Comma-separated names that `Host` may have; empty: any, or local ones if anonymous."""
-    cors_origins: types.Origins = ()
-    """Comma-separated origins whose pages may search, or `*`."""
+    cors_origins: types.Origins = ()  # Comma-separated origins whose pages may search, or `*`.
+    # Requests a caller may make; 0: any number.
     rate_limit: Annotated[str, Field(pattern=types.RATE)] = "60/minute"
-    """Requests a caller may make; 0: any number."""
-    capacity: Count = Field(200, description="Most searches under way at once.")
-    capacity_wait_s: Seconds = Field(1, description="Longest wait for a free place.")
-    budget_client_cny_per_day: Money = Decimal(0)
-    """Most that one client may spend in a UTC day, in CNY."""
-    budget_total_cny_per_day: Money = Decimal(0)
-    """Most that all together may spend in a UTC day, in CNY."""
-    tools_allowed: Words = ("image_search",)
-    """Comma-separated tools that `/v1` callers may name."""
+    capacity: Count = 200  # Most searches under way at once.
+    capacity_wait_s: Seconds = 1  # Longest wait for a free place.
+    budget_client_cny_per_day: Money = Decimal(0)  # Most that a client may spend a UTC day, in CNY.
+    budget_total_cny_per_day: Money = Decimal(0)  # Most that all may spend a UTC day, in CNY.
+    tools_allowed: Words = ("image_search",)  # Comma-separated tools that `/v1` callers may name.
+    # Prices in JSON, over the built-in table.
     prices: Annotated[str, checked(types.parse_prices)] = ""
-    """Prices in JSON, over the built-in table."""
+    # CNY for one USD, for built-in prices that are in USD.
     cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
-    """CNY for one USD, for built-in prices that are in USD."""
 
     @field_validator("dashscope_region", "model", "search_max_bytes", "workers", "client_keys")
     @classmethod
     def _agrees_with_others(cls, value: Any, info: ValidationInfo) -> Any:
         others = info.data  # Without those that were refused, which are reported by themselves.
         match info.field_name:
-            case "dashscope_region" if value not in SHARED_HOSTS:
+            case "dashscope_region" if value not in VENDOR.hosts:
                 if not (others.get("dashscope_base_url") or others.get("dashscope_workspace_id")):
                     raise ValueError("this region has no shared host; set DASHSCOPE_WORKSPACE_ID")
-            case "model" if value not in (others.get("allowed_models") or IMAGE_SEARCH_MODELS):
+            case "model" if value not in (others.get("allowed_models") or VENDOR.models):
                 raise ValueError("must be one of ALLOWED_MODELS, or without those a documented one")
             case "search_max_bytes" if value > 0:
                 # A list of results stands four times in a log.
@@ -202,7 +157,7 @@ class Settings(BaseSettings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        return self.allowed_models or IMAGE_SEARCH_MODELS
+        return self.allowed_models or VENDOR.models
 
     @property
     def base_url(self) -> str:
@@ -210,7 +165,7 @@ class Settings(BaseSettings):
         if self.dashscope_base_url:
             return self.dashscope_base_url.rstrip("/")
         region, workspace = self.dashscope_region, self.dashscope_workspace_id
-        host = f"{workspace}.{region}.maas.aliyuncs.com" if workspace else SHARED_HOSTS[region]
+        host = f"{workspace}.{region}.maas.aliyuncs.com" if workspace else VENDOR.hosts[region]
         return f"https://{host}/compatible-mode/v1"
 
     @property
@@ -227,6 +182,10 @@ class Settings(BaseSettings):
         """The rate of one caller; `None` is no limit."""
         limit, _, window = self.rate_limit.partition("/")
         return types.Rate(int(limit), types.WINDOWS_S[window]) if int(limit) else None
+
+    @property
+    def has_budgets(self) -> bool:
+        return bool(self.budget_client_cny_per_day or self.budget_total_cny_per_day)
 
     @property
     def price_table(self) -> types.PriceTable:

@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
 from queue import Full, Queue
 from threading import Thread
 from typing import Any
@@ -37,9 +38,10 @@ REFUSALS = (CallerError, Overloaded, Draining)
 QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
-LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
-REST_S = 0.02  # Of the thread that writes: to wake it for each line takes the event loop's time.
-LAST_LINES_S = 1  # How long the last lines may take at the end of the process.
+TEXT_MAX_CHARS, TRACE_MAX_CHARS = 1_200, 4_000
+"""Of a text in a line of the log, which so has 8 KiB at most, whatever a caller sent."""
+QUEUE_MAX_LINES = 2_048  # Of the log, that wait to be written: at most 16 MiB.
+LAST_WORK_S = 1
 
 dropped = Counter(
     "imagesearch_log_dropped_total", "Log lines dropped, as nobody read them.", registry=None
@@ -109,15 +111,11 @@ class Metrics:
                 self.rejected.labels(kind.code)
         for end in ("ended", "left", "cut"):
             self.streams.labels(end)
-        self._read: dict[Gauge, Callable[[], float]] = {}
-
-    def watch(self, gauge: Gauge, read: Callable[[], float]) -> None:
-        """Have a gauge show what `read` returns."""
-        self._read[gauge] = read
+        self.refresh: Callable[[], None] = lambda: None  # Sets the gauges of what has a state.
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format; of several processes, those of all."""
-        self._refresh()
+        self.refresh()
         registry = self.registry
         if SHARED_FOLDER in os.environ:
             registry = CollectorRegistry()
@@ -125,17 +123,25 @@ class Metrics:
         return generate_latest(registry)
 
     async def keep_fresh(self) -> None:
-        """Have what is watched in the metrics that another process shows."""
+        """Refresh the metrics that another process shows."""
         while SHARED_FOLDER in os.environ:
-            self._refresh()
+            self.refresh()
             await asyncio.sleep(REFRESH_S)
 
-    def _refresh(self) -> None:
-        for gauge, read in self._read.items():
-            gauge.set(read())
+
+class TextFormatter(logging.Formatter):
+    """A line for reading; the fields are JSON, so that no value breaks the line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """The line before any trace."""
+        return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The trace."""
+        return _shortened(super().formatException(ei), TRACE_MAX_CHARS)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(TextFormatter):
     """One JSON object a line: time, level, logger, event, context, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -144,7 +150,7 @@ class JsonFormatter(logging.Formatter):
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _shortened(record.getMessage()),
             **_fields(record),
         }
         if record.exc_info:
@@ -152,94 +158,69 @@ class JsonFormatter(logging.Formatter):
         return _json(line)
 
 
-class TextFormatter(logging.Formatter):
-    """The same for reading; the fields are JSON, so that no value breaks the line."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        """The line before any trace."""
-        return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
-
-
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """The context that is set, and the record's own fields."""
     context = (request_id, search_id, trace_id)
-    known = {one.name: one.get() for one in context if one.get()}
-    return known | getattr(record, "fields", {})
+    known = {one.name: one.get() for one in context if one.get()} | getattr(record, "fields", {})
+    return {name: _shortened(one) if isinstance(one, str) else one for name, one in known.items()}
 
 
 def _json(fields: dict[str, Any]) -> str:
-    """The fields as JSON; where that is too long for a line, the longest texts are shortened."""
-    most_bytes = LINE_MAX_BYTES
-    while len(_utf8(text := json.dumps(fields, ensure_ascii=False, default=str))) > LINE_MAX_BYTES:
-        most_bytes //= 2
-        fields = {
-            name: _shortened(str(value), most_bytes) if isinstance(value, str | dict) else value
-            for name, value in fields.items()
-        }
-    return text
+    return json.dumps(fields, ensure_ascii=False, default=str)
 
 
-def _utf8(text: str) -> bytes:
-    return text.encode(errors="backslashreplace")
+def _shortened(text: str, max_chars: int = TEXT_MAX_CHARS) -> str:
+    """The text, or its beginning and end where it is too long for a line."""
+    half = max_chars // 2
+    return text if len(text) <= max_chars else f"{text[:half]}…{text[-half:]}"
 
 
-def _shortened(text: str, most_bytes: int) -> str:
-    """The text, or its beginning and end, in so many bytes of UTF-8."""
-    data = _utf8(text)
-    if len(data) <= most_bytes:
-        return text
-    half = max(1, most_bytes // 2 - 2)
-    return f"{data[:half].decode(errors='ignore')}…{data[-half:].decode(errors='ignore')}"
+class LogQueue(QueueHandler):
+    """Formats records where they are logged, whose context they need; drops what finds no room."""
 
-
-class LogQueue(logging.Handler):
-    """Formats lines where they are logged, whose context they need; a thread writes them to stdout.
-
-    A pipe that nobody reads must not stop the event loop: what finds the queue full is dropped.
-    """
-
-    def __init__(self, formatter: logging.Formatter) -> None:
-        super().__init__()
-        self.setFormatter(formatter)
-        self._lines: Queue[bytes | None] = Queue(QUEUE_MAX_LINES)
-        self._writer = Thread(target=self._write, daemon=True)
-        self._writer.start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._lines.put_nowait(_utf8(_shortened(self.format(record), LINE_MAX_BYTES)))
-        except Full:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Count a dropped line; else it is a record that cannot be formatted."""
+        if sys.exc_info()[0] is Full:
             dropped.inc()
-        except Exception:  # noqa: BLE001 - a record that cannot be formatted, as logging has it
-            self.handleError(record)
-
-    def finish(self) -> None:
-        """Let the last lines be written; a pipe that nobody reads does not hold up the exit."""
-        with suppress(Full):
-            self._lines.put_nowait(None)
-        self._writer.join(LAST_LINES_S)
-
-    def _write(self) -> None:
-        # Without a buffer, whose lock a stalled write would hold at the exit.
-        while (text := self._lines.get()) is not None:
-            line = text + b"\n"
-            try:
-                while line:
-                    line = line[os.write(sys.stdout.fileno(), line) :]
-            except OSError:
-                dropped.inc()
-            if self._lines.empty():
-                time.sleep(REST_S)
+        else:
+            super().handleError(record)
 
 
-def configure_logging(*, level: str, as_json: bool) -> LogQueue:
-    """Send the logs of the service and the server to stdout, in one form. `finish` it last."""
+class LogWriter(QueueListener):
+    """Writes lines to stdout in a thread: a pipe that nobody reads must not stop the event loop."""
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Write one, without a buffer or a lock, which a stalled write would hold at the exit."""
+        line = f"{record.msg}\n".encode(errors="backslashreplace")
+        try:
+            while line:
+                line = line[os.write(sys.stdout.fileno(), line) :]
+        except OSError:
+            dropped.inc()
+
+
+@contextmanager
+def logging_to_stdout(*, level: str, as_json: bool) -> Iterator[None]:
+    """Send the logs of the service and the server to stdout, in one form."""
     text = TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handler = LogQueue(JsonFormatter() if as_json else text)
+    lines = Queue[logging.LogRecord](QUEUE_MAX_LINES)
+    handler = LogQueue(lines)
+    handler.setFormatter(JsonFormatter() if as_json else text)
+    LogWriter(lines).start()
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    return handler
+    try:
+        yield
+    finally:
+        wait_briefly(lines.join)
+
+
+def wait_briefly(work: Callable[[], object]) -> None:
+    """Give it a moment at the end of the process, which a stalled pipe or peer does not hold up."""
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(LAST_WORK_S)
 
 
 def keep_queries_out() -> None:

@@ -11,23 +11,18 @@ import os
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, TracerProvider
+from opentelemetry import context, trace
+from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from app import telemetry
-from app.models import Event, ResponsesRequest, SearchSpec, UpstreamCall
+from app.models import Event, ResponsesRequest, UpstreamCall
 from app.results import SearchResult, SearchResults
 from app.settings import dotenv_variables
 from app.upstream.answer import CALL, ITEM_ADDED
-
-if TYPE_CHECKING:  # Of the extra `otel`.
-    from opentelemetry.sdk import trace as sdk
 
 logger = logging.getLogger(__name__)
 
@@ -43,52 +38,31 @@ TOOL: Known = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "ima
 FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
-TIMEOUT_S = 3  # Longest export, repetitions included, unless the environment says otherwise.
-STOP_S = 1  # How long the last spans may take at the end of the process.
-
-
-class Parent(NamedTuple):
-    """A span, and what makes those under it."""
-
-    tracer: Tracer
-    span: Span
-
-    def begin(self, name: str, kind: SpanKind, attributes: Known) -> Span:
-        context = trace.set_span_in_context(self.span)
-        return self.tracer.start_span(name, context, kind, _known(attributes))
-
-
-current: ContextVar[Parent | None] = ContextVar("trace", default=None)
-"""Of the request. A run's task has that of the request that started it."""
 
 
 class Tracing:
-    """The source of spans; none are made without a `tracer`."""
+    """The source of spans, each under the one of its context: a search's under its request's."""
 
     def __init__(self, provider: TracerProvider | None) -> None:
-        self.tracer = provider.get_tracer(NAME) if provider else None
+        self.tracer: Tracer = provider.get_tracer(NAME) if provider else NoOpTracer()
 
     def begin_request(self, scope: Scope, traceparent: str) -> Span:
         """The span of a request; what is logged and started meanwhile belongs to it."""
-        if self.tracer is None:
-            return INVALID_SPAN
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self.tracer.start_span(
             method if method in METHODS else "HTTP",
-            PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None,
+            PROPAGATOR.extract({"traceparent": traceparent}),
             SpanKind.SERVER,
             {"http.request.method": method, "url.scheme": scope["scheme"]},
         )
-        current.set(Parent(self.tracer, span))
-        telemetry.trace_id.set(trace.format_trace_id(span.get_span_context().trace_id))
+        context.attach(trace.set_span_in_context(span))
+        own = span.get_span_context()
+        telemetry.trace_id.set(trace.format_trace_id(own.trace_id) if own.is_valid else "")
         return span
 
 
 def end_request(span: Span, scope: Scope, status: int) -> None:
     """End the span of a request; of the path it has the template only."""
-    if not span.is_recording():
-        return
     error, route = scope["state"].get("error"), getattr(scope.get("route"), "path", None)
     if route and scope["method"] in METHODS:
         span.update_name(f"{scope['method']} {route}")
@@ -101,26 +75,23 @@ def end_request(span: Span, scope: Scope, status: int) -> None:
 
 
 class CallSpan:
-    """The span of one call of the upstream, all attempts together. Without a trace: nothing.
+    """The span of one call of the upstream, all attempts together.
 
     Calls of the tool are taken to end in the order in which they begin.
     """
 
-    def __init__(self, request: SearchSpec | ResponsesRequest, call: UpstreamCall) -> None:
-        self._own: Parent | None = None
-        self._tools: list[Span] = []
+    def __init__(self, tracer: Tracer, request: ResponsesRequest, call: UpstreamCall) -> None:
+        self._tracer, self._tools = tracer, list[Span]()
         self._began_at = time.monotonic()
-        if under := current.get():
-            known: Known = {
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": "dashscope",
-                "gen_ai.request.model": request.model,
-                "gen_ai.request.stream": isinstance(request, SearchSpec) or request.stream,
-                "gen_ai.request.max_tokens": request.max_output_tokens,
-            }
-            call.span = under.begin(f"chat {request.model}", SpanKind.CLIENT, known)
-            self._own = Parent(under.tracer, call.span)
-        self._span = call.span
+        known: Known = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "dashscope",
+            "gen_ai.request.model": request.model,
+            "gen_ai.request.stream": request.stream,
+            "gen_ai.request.max_tokens": request.max_output_tokens,
+        }
+        name = f"chat {request.model}"
+        call.span = self._span = tracer.start_span(name, None, SpanKind.CLIENT, _known(known))
 
     def first_event(self) -> None:
         elapsed_s = time.monotonic() - self._began_at
@@ -128,9 +99,10 @@ class CallSpan:
 
     def add(self, event: Event, found: SearchResults | None) -> None:
         """Take in an event, which may begin a call of the tool, or end one with what it found."""
-        if self._own and event.type == ITEM_ADDED and CALL.encode() in event.data:
+        if event.type == ITEM_ADDED and CALL.encode() in event.data:
+            under = trace.set_span_in_context(self._span)
             name = "execute_tool image_search"
-            self._tools.append(self._own.begin(name, SpanKind.INTERNAL, TOOL))
+            self._tools.append(self._tracer.start_span(name, under, attributes=_known(TOOL)))
         elif found and self._tools:
             self._tools[0].set_attribute("imagesearch.results", len(found.results))
             self._tools.pop(0).end()
@@ -164,33 +136,25 @@ def exporting(tracing: Tracing, version: str) -> Iterator[None]:
     for name, value in dotenv_variables().items():
         if name.startswith("otel_") and value:
             os.environ.setdefault(name.upper(), value)
-    if not any(map(os.environ.get, ENDPOINTS)) or not (provider := _exporter(version)):
+    if not any(map(os.environ.get, ENDPOINTS)):
         yield
         return
-    tracing.tracer = provider.get_tracer(NAME, version)
-    try:
-        yield
-    finally:
-        tracing.tracer = None
-        stopping = Thread(target=provider.shutdown, daemon=True)
-        stopping.start()
-        stopping.join(STOP_S)
-
-
-def _exporter(version: str) -> "sdk.TracerProvider | None":
-    """The SDK as the `OTEL_*` variables configure it; what traces nothing does not load it."""
-    try:
+    try:  # What traces nothing does not load the SDK.
         from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
         from opentelemetry.sdk import resources  # noqa: PLC0415
         from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError:
         logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
-        return None
+        yield
+        return
     own = resources.Resource.create({"service.name": NAME, "service.version": version})
     resource = own.merge(resources.OTELResourceDetector().detect())
-    timeout_s = None if any(map(os.environ.get, TIMEOUTS)) else TIMEOUT_S
     provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = trace_exporter.OTLPSpanExporter(timeout=timeout_s)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider
+    provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
+    tracing.tracer = provider.get_tracer(NAME, version)
+    try:
+        yield
+    finally:
+        tracing.tracer = NoOpTracer()
+        telemetry.wait_briefly(provider.shutdown)

@@ -9,8 +9,8 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 
 from app.api.service import Service, get_service
 from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
-from app.guards import Identity
 from app.images.memory import MemoryReservation
+from app.models import Client
 from app.setting_types import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
@@ -53,7 +53,7 @@ class Call:
 
     request: Request
     service: Service
-    client: Identity
+    client: Client
 
     def hold_memory(self) -> MemoryReservation:
         """The memory that the body and its images take, which `with` releases at the end."""

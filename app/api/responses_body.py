@@ -107,7 +107,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     if not service.settings.upstream_store:
         body["store"] = False
     return ResponsesRequest(
-        payload=_payload(body, read.places, images),
+        payload=[_payload(body, read.places, images)],
         model=fields.model,
         stream=fields.stream is True,
         background=fields.background is True,

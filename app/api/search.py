@@ -17,9 +17,10 @@ from app.api.schemas import SearchForm, SearchRequest, StreamEvent, StreamQuery,
 from app.api.sse import EventStream, First, search_encoder, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
-from app.models import SearchSpec
+from app.models import ResponsesRequest
 from app.results import SearchResult
 from app.runs import Reader, Run
+from app.upstream.payload import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
 
@@ -143,13 +144,13 @@ async def open_search(
     """Open the search for what is asked; whoever calls it holds nothing of that afterwards."""
     request = call.request
     async with unless_disconnected(request.receive):
-        spec = await _prepare(call, fields, files)
+        wanted = await _prepare(call, fields, files)
     telemetry.lap("intake")
     # EventSource libraries send this header too, but by GET only.
     no_cache = "no-cache" in dependencies.header_of(request, "cache-control")
     opened = await call.service.searches.open(
         call.client,
-        spec,
+        wanted,
         memory=memory,
         key=key,
         fresh=bool(fields.fresh) or (no_cache and request.method == "POST"),
@@ -175,7 +176,7 @@ async def _open_body(call: Call, key: str | None, *, resumable: bool = True) -> 
         return await open_search(call, key, fields, files, memory=memory, resumable=resumable)
 
 
-async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> SearchSpec:
+async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> ResponsesRequest:
     """Check all that can be refused before an image is looked at, then prepare the images."""
     intake, client = call.service.intake, call.client
     model, follows = fields.model or call.service.settings.model, fields.previous_response_id
@@ -187,14 +188,15 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Sea
     images = [await intake.prepare_url(url, caller=client.name) for url in fields.image_url]
     while files:  # Each is freed as soon as it is prepared.
         images.append(await intake.prepare(files.pop(0), caller=client.name))
-    return SearchSpec(
-        images=tuple(images),
-        prompt=fields.prompt,
+    return search_request(
+        images,
+        fields.prompt,
         model=model,
         instructions=fields.instructions,
         previous_response_id=follows,
         max_output_tokens=fields.max_output_tokens,
         thinking=fields.thinking is not False,
+        store=call.service.settings.upstream_store,
     )
 
 

@@ -1,6 +1,5 @@
 """Guards: who may search, how often, how many at once, and for how much money. No HTTP."""
 
-from app.guards.credentials import Identity
 from app.guards.guards import Guards, Permit
 
-__all__ = ["Guards", "Identity", "Permit"]
+__all__ = ["Guards", "Permit"]

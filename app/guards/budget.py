@@ -62,7 +62,7 @@ class Budget:
     def __init__(self, settings: Settings) -> None:
         self._per_client = settings.budget_client_cny_per_day
         self._total = settings.budget_total_cny_per_day
-        self.limited = bool(self._per_client or self._total)  # Whether any budget is set.
+        self.limited = settings.has_budgets
         self._days: dict[int, defaultdict[str, Account]] = {}
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it

@@ -9,7 +9,6 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 
 import jwt
@@ -43,13 +42,6 @@ class Claims(BaseModel):
     origin: Text | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Identity(Client):
-    """A client, and the origin that its token is bound to, if any."""
-
-    origin: str | None = None
-
-
 class Credentials:
     """Recognises callers by client key, browser token or address. Keys are kept as digests."""
 
@@ -71,7 +63,7 @@ class Credentials:
 
     def identify(
         self, *, bearer: str | None, token: str | None, address: str, origin: str | None
-    ) -> Identity:
+    ) -> Client:
         """Say who calls; raises `Unauthorized`, or `OriginNotAllowed` for another page's token.
 
         `bearer` is a client key or a browser token; `token` is from the URL, which is logged: never
@@ -89,10 +81,10 @@ class Credentials:
                 raise Unauthorized("A client key must not be in a URL, because URLs are logged.")
             return self._token_holder(token, origin)
         if self._allow_anonymous:
-            return Identity(ANONYMOUS, f"address:{_network(address)}")
+            return Client(ANONYMOUS, f"address:{_network(address)}")
         raise Unauthorized("A client key or a browser token is required, behind 'Bearer'.")
 
-    def identify_key_holder(self, bearer: str | None) -> Identity:
+    def identify_key_holder(self, bearer: str | None) -> Client:
         """Say who calls, where only a client key is accepted: `Unauthorized`, else `Forbidden`."""
         if bearer is None:
             raise Unauthorized("A client key is required, behind 'Bearer'.")
@@ -113,17 +105,17 @@ class Credentials:
         token = jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
         return Token(token=token, expires_at=expires_at)
 
-    def _key_holder(self, key: str) -> Identity | None:
+    def _key_holder(self, key: str) -> Client | None:
         name = self._names.get(_digest(key))
-        return Identity(name, f"key:{name}") if name is not None else None
+        return Client(name, f"key:{name}") if name is not None else None
 
-    def _token_holder(self, token: str, origin: str | None) -> Identity:
+    def _token_holder(self, token: str, origin: str | None) -> Client:
         """The token's client. A request without an origin does not come from a foreign page."""
         claims = self._claims(token)
         bound = normal_origin((claims.origin or "").removesuffix("/")) or None
         if bound and origin is not None and normal_origin(origin) != bound:
             raise OriginNotAllowed("The token is bound to another origin.")
-        return Identity(claims.sub, f"token:{claims.jti}", bound)
+        return Client(claims.sub, f"token:{claims.jti}", bound)
 
     def _claims(self, token: str) -> Claims:
         """What a token says; raises `TokenExpired`, or `Unauthorized` if it is none of ours."""
@@ -159,10 +151,8 @@ def _digest(key: str) -> bytes:
 
 def _network(address: str) -> str:
     """An IPv4 address as it is; of IPv6 the /64, the least that one subscriber has (RFC 6177)."""
+    plain = address.removeprefix("::ffff:")  # IPv4 on a socket that has both.
     try:
-        parsed = ipaddress.ip_address(address)
+        return str(ipaddress.IPv6Network((plain, 64), strict=False))
     except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address) and not parsed.ipv4_mapped:
-        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+        return plain

@@ -12,7 +12,7 @@ from app.guards.credentials import Credentials
 from app.guards.ownership import Ownership
 from app.guards.prices import Estimate, Prices
 from app.guards.rate import RateLimiter
-from app.models import Client, ResponsesRequest, SearchSpec
+from app.models import Client, ResponsesRequest
 from app.results import Cost
 from app.settings import Settings
 from app.store import Link
@@ -49,7 +49,7 @@ class Guards:
             names = ", ".join(sorted(allowed)) or "none"
             raise InvalidRequest.of("tools", f"Only these are allowed: {names}.")
 
-    def estimate(self, request: SearchSpec | ResponsesRequest) -> Estimate:
+    def estimate(self, request: ResponsesRequest) -> Estimate:
         """What to reserve; a follow-up sends the answer that it follows up again."""
         tokens = self.responses.total_tokens(request.previous_response_id)
         return self.prices.estimate(request, earlier_tokens=tokens)

@@ -11,6 +11,8 @@ from app.settings import Settings
 ROOT = Path(__file__).parents[3]
 FIELDS = sorted(Settings.model_fields)
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+SOURCE = (ROOT / "app/settings.py").read_text(encoding="utf-8")
+COMMENTED = r"(?:    # (?P<above>.+)\n)?    {name}: .+?(?:  # (?P<behind>.+))?\n"
 
 
 def shown(value: object) -> str:
@@ -26,10 +28,10 @@ def shown(value: object) -> str:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_setting_has_its_meaning_and_default_where_operators_look(name: str) -> None:
-    field = Settings.model_fields[name]
-    meaning, default = field.description or "", shown(field.default)
+    default = shown(Settings.model_fields[name].default)
+    [(above, behind)] = re.findall(COMMENTED.format(name=name), SOURCE)
+    meaning = behind or above
     assert meaning.endswith("."), name
-    assert "\n" not in meaning, name
     example = f"# {meaning}\n#{name.upper()}={default}\n"
     assert example in EXAMPLE, f"add to .env.example:\n{example}"
     row = f"| `{name.upper()}` | {f'`{default}` ' if default else ''}| {meaning} |"
