@@ -68,7 +68,7 @@ def search_encoder(run: Run, after: int) -> Encoder:
         is_last = run.log.closed and number >= len(run.log.events)
         if is_last and run.cut:
             return (b"retry: %d\n\n" % CUT_MS,)
-        last_lines = b"id: %b:%d\n" % (run_id, run.log.last_number if is_last else number)
+        last_lines = b"id: %b:%d\n" % (run_id, run.last_number if is_last else number)
         if event.type == "search.failed" and isinstance(run.error, Draining):
             retry_ms = random.randint(*DRAIN_RETRY_MS)  # noqa: S311 - spreads load, guards nothing
             last_lines = b"retry: %d\n%b" % (retry_ms, last_lines)
@@ -182,7 +182,7 @@ class EventStream(Response):
         """The last event, for a reader whose number is beyond it, so that it has not got it."""
         events = self._log.events
         missed = events and events[-1] is not self._last
-        if missed and (self._log.lost or self._after > len(events)):
+        if missed and max(self._after, self._reader.run.last_number) > len(events):
             return self._encode(events[-1], len(events))
         return ()
 

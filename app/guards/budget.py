@@ -140,7 +140,7 @@ class SharedBudget(Budget):
             now_s, _ = await self._link.call("TIME")
             names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
             fields = ("spent", "reserved", "searches")
-            found = await self._link.pipeline(*(("HMGET", name, *fields) for name in names))
+            found = [await self._link.call("HMGET", name, *fields) for name in names]
         except Away as exc:
             raise Overloaded(AWAY) from exc
         mine, total = map(_account, found)

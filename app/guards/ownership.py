@@ -38,7 +38,7 @@ class Ownership:
         self._note(response_id, owner, total_tokens)
         if self._link:
             kept_s = int(self._ttl_s or FOREVER_S)
-            self._link.post_script("own", response_id, owner, total_tokens, kept_s)
+            self._link.post("own", response_id, owner, total_tokens, kept_s)
 
     async def check(self, response_id: str, owner: str) -> None:
         """Raise `InvalidRequest` if unknown, expired, or another's; `Overloaded` without Redis."""

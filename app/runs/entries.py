@@ -1,7 +1,7 @@
 """The entries of a run's log in Redis: several events each, and how the run ended in the last.
 
-An entry's id is `<number of its last event>-0`, that of the end `<number>-2`. A log begins with
-`0-1`, which has no event.
+An entry's id is `<number of its last event>-0`, that of the end `4611686018427387904-<number>`, so
+that nothing can be written behind it. A log begins with `0-1`, which has no event.
 """
 
 import json
@@ -11,21 +11,19 @@ from typing import Any, Protocol
 
 from app.errors import ServiceError, UpstreamReport, leaves
 from app.models import Event, json_bytes
-from app.results import SearchResult
 from app.store import Link
 
 EVENTS_MAX, BYTES_MAX = 64, 131_072  # Of an entry, about.
-PAGE = 100  # Entries that are read at once, or runs that are asked for.
+PAGE = 100  # Entries that are read at once.
 SEPARATOR, ESCAPED = b"\x1e", rb"\u001e"  # No event's type and no JSON text has it unescaped.
 KINDS = {kind.code: kind for kind in leaves()}
 MEMBERS = ("detail", "retry_after_s", "retryable", "billed")  # Beside code and report.
-END = 2
+END = 4_611_686_018_427_387_904
 
 
 class Replay(Protocol):
     """What a log says to a replica that has not done the work: see `app.replay.Replay`."""
 
-    def result(self, run_id: str, events: Sequence[Event]) -> SearchResult: ...
     def end(
         self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
     ) -> list[Event]: ...
@@ -40,31 +38,28 @@ class Entry:
     events: list[Event]
     is_last: bool = False
     error: ServiceError | None = None  # With which the run ended, if it is the last.
-    lost: bool = False  # Whether another than the run's owner wrote it.
 
     @classmethod
     def of(cls, entry_id: bytes, fields: Sequence[bytes]) -> "Entry":
         """Read an entry that Redis returned."""
-        number, kind = map(int, entry_id.split(b"-"))
+        number, behind = map(int, entry_id.split(b"-"))
         parts = fields[1].split(SEPARATOR) if fields[1] else []
         pairs = zip(parts[::2], parts[1::2], strict=True)
         events = [Event(name.decode(), data) for name, data in pairs]
-        if kind != END:
+        if number != END:
             return cls(number, events)
-        ended = json.loads(fields[3])
-        error = _error(**ended["error"]) if ended["error"] else None
-        return cls(number, events, is_last=True, error=error, lost=ended["lost"])
+        members = json.loads(fields[3])
+        error = _error(**members) if members else None
+        return cls(behind, events, is_last=True, error=error)
 
 
-def last_fields(
-    events: Sequence[Event], error: ServiceError | None, *, lost: bool = False
-) -> tuple[bytes, bytes]:
+def last_fields(events: Sequence[Event], error: ServiceError | None) -> tuple[bytes, bytes]:
     """The fields of the last entry."""
     members: dict[str, Any] | None = None
     if error:
         members = {name: getattr(error, name) for name in ("code", *MEMBERS)}
         members["upstream"] = asdict(error.upstream) if error.upstream else None
-    return pack(events), json_bytes({"error": members, "lost": lost})
+    return pack(events), json_bytes(members)
 
 
 def _error(code: str, upstream: dict[str, Any] | None, **members: Any) -> ServiceError:
@@ -102,15 +97,7 @@ async def read_log(link: Link, run_id: str) -> AsyncGenerator[Entry, None]:
             yield Entry.of(entry_id, fields)
 
 
-async def ask_for(
-    link: Link, run_ids: Sequence[str]
-) -> AsyncGenerator[tuple[str, bytes | None, Entry | None], None]:
-    """Each run with its status and its log's last entry, where Redis has them; raises `Away`."""
-    for start in range(0, len(run_ids), PAGE):
-        some = run_ids[start : start + PAGE]
-        replies = await link.pipeline(
-            *(("HGET", f"isp:run:{run_id}", "status") for run_id in some),
-            *(("XREVRANGE", f"isp:log:{run_id}", "+", "-", "COUNT", 1) for run_id in some),
-        )
-        for run_id, status, top in zip(some, replies, replies[len(some) :], strict=False):
-            yield run_id, status, Entry.of(*top[0]) if top else None
+async def last_entry(link: Link, run_id: str) -> Entry | None:
+    """The last entry of a log, where Redis has it; raises `Away`."""
+    found = await link.call("XREVRANGE", f"isp:log:{run_id}", "+", "-", "COUNT", 1)
+    return Entry.of(*found[0]) if found else None

@@ -9,8 +9,7 @@ from typing import Any
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
-from app.results import SearchResult
-from app.runs.entries import PAGE, Entry, Replay, ask_for, read_log
+from app.runs.entries import PAGE, Entry, Replay, read_log
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
 from app.store import COMMAND_S, Away, Link
@@ -33,10 +32,6 @@ class FollowedRun(Run):
     n_quiet: int = 0  # Renewals since anything was heard.
 
     source = "redis"
-
-    @property
-    def result(self) -> SearchResult:
-        return self.follower.replay.result(self.id, self.log.events)
 
     def read(self, *, resumable: bool, background: bool = False) -> Reader:
         reader = super().read(resumable=resumable, background=background)
@@ -76,7 +71,7 @@ class FollowedRun(Run):
                     raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
                 events = entry.events[len(entry.events) - n_new :]
                 if entry.is_last:
-                    self.error, self.log.lost = entry.error, entry.lost
+                    self.error = entry.error
                     self._close(events or entry.events[-1:])
                 elif events:
                     self._append(events)
@@ -87,7 +82,7 @@ class FollowedRun(Run):
     def stop(self, error: ServiceError | None = None) -> None:
         """End it here alone: as failed with `error`, or because nobody reads it."""
         if not self.ended:
-            self.error, self.log.lost = error, isinstance(error, OwnerLost)
+            self.error = error
             events, replay = self.log.events, self.follower.replay
             self._close(replay.end(self.id, events, error, listed=self.listed) if error else [])
 
@@ -126,9 +121,8 @@ class Follower:
 
     def post(self, replica: str, message: dict[str, Any]) -> None:
         """Send a message to a replica."""
-        key, text = f"isp:ctl:{replica}", json_bytes(message | {"from": self._link.replica})
-        self._link.post("XADD", key, "MAXLEN", "~", MESSAGES_MAX, "*", "d", text)
-        self._link.post("PEXPIRE", key, MESSAGES_KEPT_MS)
+        text = json_bytes(message | {"from": self._link.replica})
+        self._link.post("message", replica, text, MESSAGES_MAX, MESSAGES_KEPT_MS)
 
     async def read(self) -> None:
         """Wait for new entries of all runs, and for messages, and take them in."""
@@ -136,7 +130,8 @@ class Follower:
         seen = (len(run.log.events) for run in runs.values())
         after = (f"{number}-{0 if number else 1}" for number in seen)
         keys = (f"isp:ctl:{self._link.replica}", *runs, self._seen, *after)
-        reply = await self._link.read_streams(BLOCK_S, "COUNT", PAGE, "STREAMS", *keys)
+        how = ("BLOCK", int(BLOCK_S * 1_000), "COUNT", PAGE, "STREAMS")
+        reply = await self._link.call("XREAD", *how, *keys, within_s=BLOCK_S + COMMAND_S)
         began_s = time.process_time()
         for key, entries in reply or ():
             if run := runs.get(key):
@@ -148,19 +143,15 @@ class Follower:
         if reply:
             await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
 
-    async def ask_for_quiet(self) -> None:
-        """Ask for runs that nothing is heard of: ended behind our place, or not there any more."""
-        for run in (runs := self.runs):
+    async def end_vanished(self) -> None:
+        """End runs that nothing is heard of, and that Redis does not have for some renewals."""
+        for run in self.runs:
             run.n_quiet += 1
-        quiet = {run.id: run for run in runs if run.n_quiet > QUIET_RENEWALS}
-        async for run_id, status, top in ask_for(self._link, list(quiet)):
-            run = quiet[run_id]
-            if status not in (None, b"running") and top:
-                run.take_in([top])  # Redis came back with less than had come here.
-            elif status is None and run.n_quiet > 2 * QUIET_RENEWALS:
-                run.stop(OwnerLost())
-            elif status:
-                run.n_quiet = QUIET_RENEWALS
+            if run.n_quiet > QUIET_RENEWALS:
+                if await self._link.call("EXISTS", f"isp:run:{run.id}"):
+                    run.n_quiet = QUIET_RENEWALS
+                elif run.n_quiet > 2 * QUIET_RENEWALS:
+                    run.stop(OwnerLost())
 
     async def _begin(self, run_id: str) -> FollowedRun:
         names = ("client", "replica", "listed")

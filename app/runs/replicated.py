@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
@@ -9,8 +10,8 @@ from app.models import Client
 from app.runs.entries import Replay
 from app.runs.follower import Follower
 from app.runs.judge import end_runs
-from app.runs.local import LocalRun, OpenRequest
-from app.runs.owner import Outbox
+from app.runs.local import OpenRequest
+from app.runs.owner import Outbox, SharedRun
 from app.runs.run import Run, new_id
 from app.runs.runs import KEY_MISMATCH, Opened, Runs, all_ended
 from app.settings import Settings
@@ -29,7 +30,8 @@ class ReplicatedRuns(Runs):
         super().__init__(settings)
         self._link, self._replay = link, replay
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
-        self.copier = self._outbox = Outbox(settings, link, replay)
+        self._outbox = Outbox(settings, link)
+        self._make_run = partial(SharedRun, outbox=self._outbox)
         self._follower = Follower(link, replay, self, self._on_message)
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -58,8 +60,7 @@ class ReplicatedRuns(Runs):
                     raise Overloaded(AWAY) from exc
                 return await super().open(request)
             if verdict == "new":
-                begun = self._begin(request, run_id, claimed=True)
-                return self._opened(begun, request, is_new=True)
+                return self._opened(self._begin(request, run_id), request, is_new=True)
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
             if refusal and verdict == "none":
@@ -72,12 +73,12 @@ class ReplicatedRuns(Runs):
 
     def name(self, run: Run, name: str) -> None:
         if self._by_name.get(name) is not run:
-            self._link.post("SET", f"isp:name:{name}", run.id, "EX", NAMED_S)
+            self._link.post("name", name, run.id, NAMED_S)
         super().name(run, name)
 
     def unname(self, run: Run, name: str) -> None:
         super().unname(run, name)
-        self._link.post_script("unname", name, run.id)
+        self._link.post("unname", name, run.id)
 
     async def find_named(self, owner: Client, name: str) -> Run | None:
         if run := await super().find_named(owner, name):
@@ -109,11 +110,6 @@ class ReplicatedRuns(Runs):
                 await self._outbox.emptied()
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
 
-    def _begin(self, request: OpenRequest, run_id: str, *, claimed: bool = False) -> LocalRun:
-        run = super()._begin(request, run_id)
-        self._outbox.add(run, claimed=claimed)
-        return run
-
     async def _look_up(self, run_id: str) -> Run | None:
         try:
             return self._runs.get(run_id) or await self._follower.follow(run_id)
@@ -130,12 +126,12 @@ class ReplicatedRuns(Runs):
             for followed in self._follower.runs:
                 followed.announce()
         for replica, is_ours in renewal.dead:
-            for run in self._runs.values():
+            for run in self._outbox.runs.values():
                 if known := run.elsewhere.get(replica):
                     run.count_elsewhere(known | {"readers": 0})
             if is_ours:
                 self._dead.put_nowait(replica)
-        await self._follower.ask_for_quiet()
+        await self._follower.end_vanished()
         await asyncio.sleep(RENEW_S)
 
     async def _end_next(self) -> None:
@@ -144,7 +140,7 @@ class ReplicatedRuns(Runs):
         await end_runs(self._link, self._replay, await self._dead.get(), ttl_ms=ttl_ms)
 
     async def _on_message(self, message: dict[str, Any]) -> None:
-        run = self._runs.get(message.get("run", ""))
+        run = self._outbox.runs.get(message.get("run", ""))
         if run and message["what"] == "readers":
             run.count_elsewhere(message)
         elif run and message["what"] == "cancel":

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
 from app.models import Client
-from app.runs.local import Copier, LocalRun, OpenRequest
+from app.runs.local import LocalRun, OpenRequest
 from app.runs.run import Reader, Run, new_id
 from app.settings import Settings
 
@@ -27,10 +27,9 @@ class Opened(NamedTuple):
 class Runs:
     """The runs of one process, by id, by fingerprint and by idempotency key."""
 
-    copier: Copier | None = None
-
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._make_run: Callable[..., LocalRun] = LocalRun
         self.draining = False
         self.size_bytes = 0  # Memory that all logs take.
         self._runs: dict[str, LocalRun] = {}
@@ -139,7 +138,7 @@ class Runs:
         return None
 
     def _begin(self, request: OpenRequest, run_id: str) -> LocalRun:
-        run = LocalRun(
+        run = self._make_run(
             id=run_id,
             owner=request.owner,
             listed=request.listed,
@@ -149,7 +148,6 @@ class Runs:
             reserve=self.reserve,
             ending=self._ending,
             on_end=self._keep,
-            copier=self.copier,
         )
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
         return run

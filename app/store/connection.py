@@ -11,18 +11,19 @@ from redis.backoff import NoBackoff
 from app.settings import SettingsError
 
 CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
+CONNECTIONS_MAX = 16
 UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 def connect(url: str) -> Any:
-    """A client with one connection, which sends once more what a broken one did not answer.
+    """A client with some connections, which sends once more what a broken one did not answer.
 
     Its callers bound how long it takes. It makes no dictionary of a stream's entry.
     """
     pool: Any = BlockingConnectionPool.from_url(
         url,
         protocol=2,
-        max_connections=1,
+        max_connections=CONNECTIONS_MAX,
         timeout=CONNECT_S,
         socket_timeout=None,
         socket_connect_timeout=CONNECT_S,

@@ -1,7 +1,8 @@
 -- The one end of a run: write its last events, fence its log, settle its cost, free what points to it.
--- ARGV: 'owner' or 'judge', replica, run, status, cost, TTL ms, TTL ms of the fingerprint (0: freed), quiet ms,
+-- ARGV: 'owner', 'judge' or 'undo', replica, run, status, cost, TTL ms, TTL ms of the fingerprint (0: freed), quiet ms,
 --   number of events before; then the number of the last event, the last events and how it ended; then, for each
 --   entry that is still to be written before, its number and its events.
+-- To undo is to end a run whose owner does not know whether it was claimed; a claim that still comes finds it ended.
 -- A judge may end a run only if its replica's lease is gone, and Redis was not away in the last `quiet` ms.
 -- Returns {'done'}; {'ended'} when another ended it; {'gone'}; {'behind'} when the log is not where the caller
 -- thought; {'alive'} when a judge must not.
@@ -11,7 +12,13 @@ local hash, log = 'isp:run:' .. run, 'isp:log:' .. run
 local names = {'replica', 'status', 'fp', 'key', 'client', 'day', 'reserved', 'by'}
 local known = {}
 for i, value in ipairs(redis.call('HMGET', hash, unpack(names))) do known[names[i]] = value end
-if not known.replica then return {'gone'} end
+if not known.replica then
+  if as == 'undo' then
+    redis.call('HSET', hash, 'status', 'failed')
+    redis.call('PEXPIRE', hash, ttl)
+  end
+  return {'gone'}
+end
 if known.status ~= 'running' then return {known.by == replica and 'done' or 'ended'} end
 if as == 'judge' then
   local time = redis.call('TIME')
@@ -27,9 +34,8 @@ if last ~= before then return {'behind'} end
 -- The first write is one that full memory does not refuse; those behind it then pass too.
 redis.call('SREM', 'isp:runs:' .. known.replica, run)
 for i = 13, #ARGV, 2 do redis.call('XADD', log, ARGV[i] .. '-0', 'd', ARGV[i + 1]) end
-redis.call('XADD', log, ARGV[10] .. '-2', 'd', ARGV[11], 'e', ARGV[12])
--- The fence: whatever number a stalled owner writes next, it is not greater.
-redis.call('XSETID', log, '4611686018427387904-0')
+-- A fence: whatever number a stalled owner writes next, it is not greater; nor is the cursor of any reader.
+redis.call('XADD', log, '4611686018427387904-' .. ARGV[10], 'd', ARGV[11], 'e', ARGV[12])
 redis.call('HSET', hash, 'status', status, 'by', replica)
 if known.day then
   for _, name in ipairs({known.client, ''}) do
