@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.models import Client, json_bytes
 from app.runs.entries import PAGE, Entry, Replay, read_log
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
-from app.store import COMMAND_S, Away, Link
+from app.store import COMMAND_S, Link
 
 BLOCK_S = 3.0
 PAUSE_S, CPU_SHARE = 0.03, 8
@@ -62,20 +62,21 @@ class FollowedRun(Run):
         if not self.readers:
             self._linger = self._loop.call_later(IDLE_S, self.follower.forget, self)
 
-    def take_in(self, entries: Iterable[Entry]) -> None:
+    def take_in(self, entries: Sequence[Entry]) -> None:
         """Take in entries; events that are here already are skipped."""
+        if self.ended:
+            return
         try:
-            for entry in () if self.ended else entries:
-                n_new = max(0, entry.number - len(self.log.events))
-                if n_new > len(entry.events):
-                    raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
-                events = entry.events[len(entry.events) - n_new :]
-                if entry.is_last:
-                    self.error = entry.error
-                    self._close(events or entry.events[-1:])
-                elif events:
-                    self._append(events)
-                    self.was_admitted = True
+            last, n_known = entries[-1], len(self.log.events)
+            new = [one.event for one in entries if one.number > n_known and not one.is_last]
+            if new:
+                self._append(new)
+                self.was_admitted = True
+            if last.is_last:
+                self.error = last.error
+                self._close(last.events)
+            elif last.number > len(self.log.events):
+                raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
         except ServiceError as exc:
             self.stop(exc)
 
@@ -95,24 +96,21 @@ class Follower:
     ) -> None:
         self.replay = replay
         self._link, self._runs, self._on_message = link, runs, on_message
-        self._followed: dict[str, asyncio.Task[FollowedRun]] = {}
+        self._followed: dict[str, FollowedRun] = {}
+        self._beginning = asyncio.Lock()
         self._seen = b"0-0"
 
     @property
     def runs(self) -> list[FollowedRun]:
         """Those that go on."""
-        begun = [one for one in self._followed.values() if one.done() and not one.exception()]
-        return [one.result() for one in begun if not one.result().ended]
+        return [run for run in self._followed.values() if not run.ended]
 
     async def follow(self, run_id: str) -> FollowedRun:
         """Return the run, caught up with its log; raises `SearchNotFound` and `Away`."""
-        if run_id not in self._followed:
-            self._followed[run_id] = asyncio.create_task(self._begin(run_id))
-        try:
-            return await asyncio.shield(self._followed[run_id])
-        except (Away, SearchNotFound):
-            self._followed.pop(run_id, None)
-            raise
+        async with self._beginning:  # Two at once would begin it twice.
+            if run_id not in self._followed:
+                self._followed[run_id] = await self._begin(run_id)
+        return self._followed[run_id]
 
     def forget(self, run: FollowedRun) -> None:
         del self._followed[run.id]
@@ -136,10 +134,10 @@ class Follower:
         for key, entries in reply or ():
             if run := runs.get(key):
                 run.n_quiet = 0
-                run.take_in(Entry.of(*entry) for entry in entries)
+                run.take_in([Entry.of(*entry) for entry in entries])
                 continue
             for self._seen, fields in entries:
-                await self._on_message(json.loads(fields[1]))
+                await self._on_message(json.loads(fields[b"d"]))
         if reply:
             await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
 
@@ -167,7 +165,8 @@ class Follower:
             follower=self,
             replica=replica,
         )
-        run.take_in([entry async for entry in read_log(self._link, run_id)])
+        if log := await read_log(self._link, run_id):
+            run.take_in(log)
         self.post(self._link.replica, {"what": "wake"})  # Ends the read that waits.
         run.expire()
         return run

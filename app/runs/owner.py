@@ -5,26 +5,25 @@ second at most. Whatever may have been lost is asked for and written again.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from app.errors import Overloaded, OwnerLost, ServiceError
 from app.models import Event
-from app.runs.entries import entries, last_entry, last_fields
+from app.runs.entries import NOTHING, ending, last_entry, numbered
 from app.runs.local import LocalRun, OpenRequest
 from app.settings import Settings
 from app.store import COMMAND_S, Away, Claim, Link
 
 WINDOW_S = 0.1
-ENTRIES_MAX, CALL_ENTRIES_MAX = 8, 32  # Of one run in a window, and of all in one call.
+EVENTS_MAX, CALL_EVENTS_MAX = 500, 1_000  # Of one run in a window, and of all in one call.
 DAY_S = 86_400
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 SHORT_TTL_MS = 10_000
-UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
+UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
 
 @dataclass(eq=False, kw_only=True)
@@ -51,9 +50,10 @@ class SharedRun(LocalRun):
         """How many events there are before the last ones."""
         return len(self.log.events) - (len(self.last or ()) if self.ended else 0)
 
-    def unsent(self) -> Iterator[tuple[int, bytes]]:
-        """Entries that are not in Redis yet."""
-        return entries(self.log.events[self.sent : self.n_events], self.sent)
+    @property
+    def unsent(self) -> Sequence[Event]:
+        """Events that are not in Redis yet."""
+        return self.log.events[self.sent : self.n_events]
 
     def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
         """Take over the end that a replica wrote behind event `seen` while this one was away."""
@@ -119,17 +119,12 @@ class Outbox:
             verdict, *found = await self._open(run_id, request, *how)
         except BaseException:  # Who asked may also have left.
             error = Overloaded("Replicas could not share this search.", retry_after_s=1)
-            end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, 0, *last_fields([], error))
+            end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], 0, error))
             self.link.post("end", "undo", self.link.replica, run_id, *end)
             raise
         if verdict == b"new":
             self.link.claims[run_id] = Claim()
         return verdict.decode(), found[0].decode() if found else ""
-
-    async def emptied(self) -> None:
-        """Wait until all runs here have ended in Redis too."""
-        for run in list(self.runs.values()):
-            await run.settled.wait()
 
     def doubt_all(self, *, lapsed: bool) -> None:
         """Nothing is certain: Redis is back, or has lost data, or our lease had ended."""
@@ -175,7 +170,7 @@ class Outbox:
         if forgotten or status not in (None, b"running"):
             if top and isinstance(top.error, OwnerLost):
                 # Where another has ended it, its end counts here as everywhere.
-                run.adopt(top.number - len(top.events), top.events, top.error)
+                run.adopt(top.number - 1, top.events, top.error)
             elif run.last is None:
                 run.stop(OwnerLost())
                 return
@@ -199,19 +194,20 @@ class Outbox:
 
         That proves nothing, since our own call may have been executed: Redis has to be asked.
         """
-        new = [(run, *entry) for run in runs for entry in islice(run.unsent(), ENTRIES_MAX)]
-        for start in range(0, len(new), CALL_ENTRIES_MAX):
-            some = new[start : start + CALL_ENTRIES_MAX]
-            args = (part for run, number, packed in some for part in (run.id, number, packed))
+        new = [
+            (run, *entry) for run in runs for entry in numbered(run.unsent[:EVENTS_MAX], run.sent)
+        ]
+        for start in range(0, len(new), CALL_EVENTS_MAX):
+            some = new[start : start + CALL_EVENTS_MAX]
+            args = (part for run, *entry in some for part in (run.id, *entry))
             if await self.link.script("append", *args):
                 raise Away
-            for run, number, _ in some:
+            for run, number, *_ in some:
                 run.sent = number
 
     async def _end(self, run: SharedRun) -> None:
         """Write the end, with what was not written yet; full memory does not refuse it."""
-        rest = list(islice(run.unsent(), ENTRIES_MAX + 1))
-        if len(rest) > ENTRIES_MAX:
+        if len(run.unsent) > EVENTS_MAX:
             await self._append([run])  # Then the end, with a later window.
             return
         kept, last = run.request.kept and run.was_admitted, run.last or []
@@ -219,13 +215,10 @@ class Outbox:
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         status = "completed" if run.reusable and kept else "failed"
         how = (status, run.claim.cost, max(ttl_ms, SHORT_TTL_MS), fp_ttl_ms, 0, run.sent)
-        end = (run.n_events + len(last), *last_fields(last, run.error))
+        end = ending([*run.unsent, *(last or [NOTHING])], run.sent, run.error)
         run.in_doubt = True
         with suppress(Away):
-            verdict = await self.link.script(
-                *("end", "owner", self.link.replica, run.id, *how, *end),
-                *(part for entry in rest for part in entry),
-            )
+            verdict = await self.link.script("end", "owner", self.link.replica, run.id, *how, *end)
             if verdict[0] == b"done":
                 self._settle(run)
                 self._ended[run.id] = run

@@ -102,12 +102,13 @@ class ReplicatedRuns(Runs):
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await all_ended(lambda: [run for run in self._follower.runs if run.readers])
-        for run in self._follower.runs:
-            run.cut = True
-            run.stop(Draining())
+        for followed in self._follower.runs:
+            followed.cut = True
+            followed.stop(Draining())
         with suppress(TimeoutError, Away):  # Others end what is left when the lease has ended.
             async with asyncio.timeout(LAST_WRITES_S if self._link.up else 0):
-                await self._outbox.emptied()
+                for run in list(self._outbox.runs.values()):
+                    await run.settled.wait()
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
 
     async def _look_up(self, run_id: str) -> Run | None:

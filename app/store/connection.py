@@ -18,7 +18,7 @@ UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 def connect(url: str) -> Any:
     """A client with some connections, which sends once more what a broken one did not answer.
 
-    Its callers bound how long it takes. It makes no dictionary of a stream's entry.
+    Its callers bound how long it takes.
     """
     pool: Any = BlockingConnectionPool.from_url(
         url,
@@ -29,10 +29,7 @@ def connect(url: str) -> Any:
         socket_connect_timeout=CONNECT_S,
         retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
     )
-    client: Any = Redis.from_pool(pool)
-    for name in ("XREAD", "XRANGE", "XREVRANGE"):
-        client.set_response_callback(name, lambda reply, **_: reply)
-    return client
+    return Redis.from_pool(pool)
 
 
 async def probe(url: str) -> str:

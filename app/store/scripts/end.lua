@@ -1,7 +1,6 @@
 -- The one end of a run: write its last events, fence its log, settle its cost, free what points to it.
 -- ARGV: 'owner', 'judge' or 'undo', replica, run, status, cost, TTL ms, TTL ms of the fingerprint (0: freed), quiet ms,
---   number of events before; then the number of the last event, the last events and how it ended; then, for each
---   entry that is still to be written before, its number and its events.
+--   number of events before, how it ended; then number, type and data of each event, the last one's type may be ''.
 -- To undo is to end a run whose owner does not know whether it was claimed; a claim that still comes finds it ended.
 -- A judge may end a run only if its replica's lease is gone, and Redis was not away in the last `quiet` ms.
 -- Returns {'done'}; {'ended'} when another ended it; {'gone'}; {'behind'} when the log is not where the caller
@@ -33,9 +32,10 @@ local last = top and string.match(top[1], '^%d+') or as == 'judge' and '0' -- a 
 if last ~= before then return {'behind'} end
 -- The first write is one that full memory does not refuse; those behind it then pass too.
 redis.call('SREM', 'isp:runs:' .. known.replica, run)
-for i = 13, #ARGV, 2 do redis.call('XADD', log, ARGV[i] .. '-0', 'd', ARGV[i + 1]) end
+for i = 11, #ARGV - 3, 3 do redis.call('XADD', log, ARGV[i] .. '-0', ARGV[i + 1], ARGV[i + 2]) end
+local number, event, data = unpack(ARGV, #ARGV - 2)
 -- A fence: whatever number a stalled owner writes next, it is not greater; nor is the cursor of any reader.
-redis.call('XADD', log, '4611686018427387904-' .. ARGV[10], 'd', ARGV[11], 'e', ARGV[12])
+redis.call('XADD', log, '4611686018427387904-' .. number, event, data, 'e', ARGV[10])
 redis.call('HSET', hash, 'status', status, 'by', replica)
 if known.day then
   for _, name in ipairs({known.client, ''}) do

@@ -11,7 +11,7 @@ local by_key = key ~= '' and 'isp:key:' .. client .. ':' .. key
 
 local function begin_log() -- its first entry has no event; without it NOMKSTREAM could not tell a log that is lost
   if redis.call('EXISTS', log) == 0 then
-    redis.call('XADD', log, '0-1', 'd', '')
+    redis.call('XADD', log, '0-1', '', '')
     redis.call('PEXPIRE', log, ttl)
   end
 end
