@@ -108,15 +108,12 @@ class Outbox:
         self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
         self._ended: dict[str, SharedRun] = {}
 
-    async def claim(
-        self, run_id: str, request: OpenRequest, *, may_begin: bool, skip: str
-    ) -> tuple[str, str]:
+    async def claim(self, run_id: str, request: OpenRequest, skip: str) -> tuple[str, str]:
         """Join or claim; see `open.lua`. Raises `Away`: then the claim is undone when it can be."""
         if not self.link.up:
             raise Away
         try:
-            how = (int(request.fresh), int(may_begin), skip)
-            verdict, *found = await self._open(run_id, request, *how)
+            verdict, *found = await self._open(run_id, request, skip)
         except BaseException:  # Who asked may also have left.
             error = Overloaded("Replicas could not share this search.", retry_after_s=1)
             end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], 0, error))
@@ -157,10 +154,12 @@ class Outbox:
                 run.in_doubt = True
             raise
 
-    async def _open(self, run_id: str, request: OpenRequest, *how: Any, restore: int = 0) -> Any:
-        wanted = (request.owner.name, request.fingerprint, request.key or "", *how)
-        rest = (int(request.listed), self._ttl_ms, restore)
-        return await self.link.script("open", self.link.replica, run_id, *wanted, *rest)
+    async def _open(
+        self, run_id: str, request: OpenRequest, skip: str = "", *, restore: bool = False
+    ) -> Any:
+        asked = (request.owner.name, request.fingerprint, request.key or "", int(request.fresh))
+        how = (skip, int(request.listed), self._ttl_ms, int(restore))
+        return await self.link.script("open", self.link.replica, run_id, *asked, *how)
 
     async def _go_on(self, run: SharedRun) -> None:
         """Go on behind the last entry in Redis, write the log again, or give the run up."""
@@ -184,7 +183,7 @@ class Outbox:
     async def _restore(self, run: SharedRun) -> None:
         """Write again what Redis has lost, with what was reserved."""
         claim = run.claim
-        await self._open(run.id, run.request, 0, 1, "", restore=1)
+        await self._open(run.id, run.request, restore=True)
         if claim.estimate:
             reserved = (run.owner.name, claim.reserved, 0, 0, claim.estimate)
             await self.link.script("reserve", run.id, *reserved)

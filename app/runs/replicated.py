@@ -47,13 +47,12 @@ class ReplicatedRuns(Runs):
         """
         if run := self._equal(request) if request.key is None else self._with_key(request):
             return self._opened(run, request)
-        skip, refusal = "", self._refusal()
+        self._check_room()
+        skip = ""
         for _ in range(SHARES):
             run_id = new_id()
             try:
-                verdict, found = await self._outbox.claim(
-                    run_id, request, may_begin=refusal is None, skip=skip
-                )
+                verdict, found = await self._outbox.claim(run_id, request, skip)
             except Away as exc:
                 settings = self._settings
                 if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
@@ -63,8 +62,6 @@ class ReplicatedRuns(Runs):
                 return self._opened(self._begin(request, run_id), request, is_new=True)
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
-            if refusal and verdict == "none":
-                raise refusal
             if joined := await self._look_up(found):
                 if joined.reusable:
                     return self._opened(joined, request)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
 from app.runs.local import LocalRun, OpenRequest
 from app.runs.run import Reader, Run, new_id
@@ -52,8 +52,7 @@ class Runs:
         """
         if run := self._with_key(request) or self._equal(request):
             return self._opened(run, request)
-        if refusal := self._refusal():
-            raise refusal
+        self._check_room()
         return self._opened(self._begin(request, new_id()), request, is_new=True)
 
     async def find(self, owner: Client, run_id: str) -> Run:
@@ -127,15 +126,11 @@ class Runs:
     def _running(self) -> list[LocalRun]:
         return [run for run in self._runs.values() if not run.ended]
 
-    def _refusal(self) -> ServiceError | None:
-        """Why no run may begin here, if so."""
+    def _check_room(self) -> None:
+        """Raise `Draining` or `Overloaded` if no run may begin here."""
         if self.draining:
-            return Draining()
-        try:
-            self.reserve(0)
-        except Overloaded as exc:
-            return exc
-        return None
+            raise Draining
+        self.reserve(0)
 
     def _begin(self, request: OpenRequest, run_id: str) -> LocalRun:
         run = self._make_run(

@@ -1,11 +1,10 @@
 -- Join the run that answers a request, or claim a new one.
--- ARGV: replica, run, client, fingerprint, idempotency key or '', fresh, may begin, run not to be joined or '',
---   listed, TTL ms, restore.
+-- ARGV: replica, run, client, fingerprint, idempotency key or '', fresh, run not to be joined or '', listed,
+--   TTL ms, restore.
 -- With `restore` a run is written again that Redis has lost, or only its log.
--- Returns {verdict, run}: mismatch, join (goes on), hit (has ended), none (may not begin), new.
+-- Returns {verdict, run}: mismatch, join (goes on), hit (has ended), new.
 local replica, run, client, fp, key = unpack(ARGV, 1, 5)
-local fresh, may_begin, skip, listed, ttl, restore = ARGV[6] == '1', ARGV[7] == '1', ARGV[8], ARGV[9],
-  tonumber(ARGV[10]), ARGV[11] == '1'
+local fresh, skip, listed, ttl, restore = ARGV[6] == '1', ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
 local hash, log, by_fp = 'isp:run:' .. run, 'isp:log:' .. run, 'isp:fp:' .. fp
 local by_key = key ~= '' and 'isp:key:' .. client .. ':' .. key
 
@@ -38,7 +37,6 @@ if not restore then
     if found and by_key then redis.call('SET', by_key, found.id, 'PX', ttl) end
   end
   if found then return {found.ended and 'hit' or 'join', found.id} end
-  if not may_begin then return {'none'} end
 end
 
 redis.call('HSET', hash, 'replica', replica, 'client', client, 'fp', fp, 'key', key, 'listed', listed,
