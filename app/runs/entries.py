@@ -61,13 +61,15 @@ def numbered(events: Sequence[Event], before: int) -> list[tuple[int, str, bytes
     return [(number, *event) for number, event in enumerate(events, before + 1)]
 
 
-def ending(events: Sequence[Event], before: int, error: ServiceError | None) -> list[Any]:
-    """How a run ends, and its events behind number `before`, as `end.lua` writes them."""
+def ending(
+    events: Sequence[Event], last: Sequence[Event], before: int, error: ServiceError | None
+) -> list[Any]:
+    """How a run ends, and what comes behind number `before`, as `end.lua` writes them."""
     members: dict[str, Any] | None = None
     if error:
         members = {name: getattr(error, name) for name in ("code", *MEMBERS)}
         members["upstream"] = asdict(error.upstream) if error.upstream else None
-    parts = (part for entry in numbered(events or [NOTHING], before) for part in entry)
+    parts = (part for entry in numbered([*events, *(last or [NOTHING])], before) for part in entry)
     return [json_bytes(members), *parts]
 
 

@@ -2,22 +2,20 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
 from app.runs.entries import PAGE, Entry, Replay, read_log
+from app.runs.owner import SharedRun
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
 from app.store import COMMAND_S, Link
 
 BLOCK_S = 3.0
-PAUSE_S, CPU_SHARE = 0.03, 8
-"""Pause between two reads: the least, and in times of the CPU that it took to take them in. So one
-read serves many windows, and thousands of runs never take the process."""
+PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
 IDLE_S = 5.0  # How long a run is followed that nobody reads.
 QUIET_RENEWALS = 2  # So many without an event, and a run is asked for; without the run, it is lost.
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000
@@ -92,10 +90,10 @@ class Follower:
     """Follows runs of other replicas, and passes on the messages that these send to this one."""
 
     def __init__(
-        self, link: Link, replay: Replay, runs: Runs, on_message: Callable[..., Awaitable[None]]
+        self, link: Link, replay: Replay, runs: Runs, owned: Mapping[str, SharedRun]
     ) -> None:
         self.replay = replay
-        self._link, self._runs, self._on_message = link, runs, on_message
+        self._link, self._runs, self._owned = link, runs, owned
         self._followed: dict[str, FollowedRun] = {}
         self._beginning = asyncio.Lock()
         self._seen = b"0-0"
@@ -130,16 +128,22 @@ class Follower:
         keys = (f"isp:ctl:{self._link.replica}", *runs, self._seen, *after)
         how = ("BLOCK", int(BLOCK_S * 1_000), "COUNT", PAGE, "STREAMS")
         reply = await self._link.call("XREAD", *how, *keys, within_s=BLOCK_S + COMMAND_S)
-        began_s = time.process_time()
         for key, entries in reply or ():
             if run := runs.get(key):
                 run.n_quiet = 0
                 run.take_in([Entry.of(*entry) for entry in entries])
                 continue
             for self._seen, fields in entries:
-                await self._on_message(json.loads(fields[b"d"]))
+                await self._heed(json.loads(fields[b"d"]))
         if reply:
-            await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
+            await asyncio.sleep(PAUSE_S)
+
+    async def _heed(self, message: dict[str, Any]) -> None:
+        run = self._owned.get(message.get("run", ""))
+        if run and message["what"] == "readers":
+            run.count_elsewhere(message)
+        elif run and message["what"] == "cancel":
+            await run.cancel()
 
     async def end_vanished(self) -> None:
         """End runs that nothing is heard of, and that Redis does not have for some renewals."""

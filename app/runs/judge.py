@@ -22,6 +22,6 @@ async def _end(link: Link, replay: Replay, run_id: str, ttl_ms: int) -> bytes:
     last = replay.end(run_id, events, error, listed=listed == b"1")
     cost = replay.cost(events, (estimate or b"").decode())
     how = ("failed", cost, ttl_ms, 0, QUIET_MS, len(events))
-    end = ending(last, len(events), error)
+    end = ending([], last, len(events), error)
     verdict: list[bytes] = await link.script("end", "judge", link.replica, run_id, *how, *end)
     return verdict[0]

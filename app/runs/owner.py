@@ -5,14 +5,14 @@ second at most. Whatever may have been lost is asked for and written again.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import Overloaded, OwnerLost, ServiceError
+from app.errors import Overloaded, OwnerLost
 from app.models import Event
-from app.runs.entries import NOTHING, ending, last_entry, numbered
+from app.runs.entries import ending, last_entry, numbered
 from app.runs.local import LocalRun, OpenRequest
 from app.settings import Settings
 from app.store import COMMAND_S, Away, Claim, Link
@@ -46,27 +46,15 @@ class SharedRun(LocalRun):
         self.outbox.runs[self.id] = self
 
     @property
-    def n_events(self) -> int:
-        """How many events there are before the last ones."""
-        return len(self.log.events) - (len(self.last or ()) if self.ended else 0)
-
-    @property
     def unsent(self) -> Sequence[Event]:
-        """Events that are not in Redis yet."""
-        return self.log.events[self.sent : self.n_events]
-
-    def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
-        """Take over the end that a replica wrote behind event `seen` while this one was away."""
-        self.error = error
-        del self.log.events[seen:]
-        if self.ended:
-            self.log.events += last
-        else:
-            self._close(last)
-        self._task.cancel()
+        """Events that are not in Redis yet, but for the last ones."""
+        n_events = len(self.log.events) - (len(self.last or ()) if self.ended else 0)
+        return self.log.events[self.sent : n_events]
 
     def settle(self) -> None:
-        """Let readers here have the last events: Redis has them."""
+        """Let readers here have the last events: Redis has an end."""
+        self.outbox.runs.pop(self.id, None)
+        self.outbox.link.claims.pop(self.id, None)
         self._close(self.last or [])
         self.settled.set()
 
@@ -98,11 +86,11 @@ class SharedRun(LocalRun):
 class Outbox:
     """Claims, writes and ends the runs of this replica in Redis."""
 
-    def __init__(self, settings: Settings, link: Link) -> None:
+    def __init__(self, settings: Settings, link: Link, forget: Callable[[str], None]) -> None:
         self.link = link
         self.runs: dict[str, SharedRun] = {}  # Whose end is not in Redis yet.
         self.wake = asyncio.Event()  # Ends the window.
-        self._settings = settings
+        self._settings, self._forget = settings, forget
         upstream_s = settings.upstream_total_timeout_s or DAY_S
         longest_s = upstream_s + settings.upstream_retry_total_s + settings.capacity_wait_s
         self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
@@ -116,7 +104,7 @@ class Outbox:
             verdict, *found = await self._open(run_id, request, skip)
         except BaseException:  # Who asked may also have left.
             error = Overloaded("Replicas could not share this search.", retry_after_s=1)
-            end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], 0, error))
+            end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], [], 0, error))
             self.link.post("end", "undo", self.link.replica, run_id, *end)
             raise
         if verdict == b"new":
@@ -167,13 +155,12 @@ class Outbox:
         top = await last_entry(self.link, run.id)
         forgotten = status is None and run.has_lapsed and run.sent
         if forgotten or status not in (None, b"running"):
-            if top and isinstance(top.error, OwnerLost):
-                # Where another has ended it, its end counts here as everywhere.
-                run.adopt(top.number - 1, top.events, top.error)
-            elif run.last is None:
+            if run.last is None:
                 run.stop(OwnerLost())
                 return
-            self._settle(run)
+            run.settle()
+            if top and isinstance(top.error, OwnerLost):
+                self._forget(run.id)  # The end that another wrote counts, here as everywhere.
             return
         if status is None or not top:
             await self._restore(run)
@@ -182,10 +169,9 @@ class Outbox:
 
     async def _restore(self, run: SharedRun) -> None:
         """Write again what Redis has lost, with what was reserved."""
-        claim = run.claim
         await self._open(run.id, run.request, restore=True)
-        if claim.estimate:
-            reserved = (run.owner.name, claim.reserved, 0, 0, claim.estimate)
+        if estimate := run.claim.estimate:
+            reserved = (run.owner.name, run.claim.reserved, 0, 0, estimate)
             await self.link.script("reserve", run.id, *reserved)
 
     async def _append(self, runs: Sequence[SharedRun]) -> None:
@@ -209,21 +195,16 @@ class Outbox:
         if len(run.unsent) > EVENTS_MAX:
             await self._append([run])  # Then the end, with a later window.
             return
-        kept, last = run.request.kept and run.was_admitted, run.last or []
+        kept = run.request.kept and run.was_admitted
         ttl_ms = int(self._settings.search_retention_s * 1_000) if kept else 0
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         status = "completed" if run.reusable and kept else "failed"
         how = (status, run.claim.cost, max(ttl_ms, SHORT_TTL_MS), fp_ttl_ms, 0, run.sent)
-        end = ending([*run.unsent, *(last or [NOTHING])], run.sent, run.error)
+        end = ending(run.unsent, run.last or [], run.sent, run.error)
         run.in_doubt = True
         with suppress(Away):
             verdict = await self.link.script("end", "owner", self.link.replica, run.id, *how, *end)
             if verdict[0] == b"done":
-                self._settle(run)
+                run.settle()
                 self._ended[run.id] = run
                 asyncio.get_running_loop().call_later(ENDED_S, self._ended.pop, run.id, None)
-
-    def _settle(self, run: SharedRun) -> None:
-        self.runs.pop(run.id, None)
-        self.link.claims.pop(run.id, None)
-        run.settle()

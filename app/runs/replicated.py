@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import Any
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
@@ -17,7 +16,6 @@ from app.runs.runs import KEY_MISMATCH, Opened, Runs, all_ended
 from app.settings import Settings
 from app.store import COMMAND_S, RENEW_S, Away, Link
 
-AWAY = "Redis, which replicas share, does not answer."
 NAMED_S = 86_400  # How long a name is kept; it counts only while its run is kept.
 SHARES = 5  # How often a joined run may turn out to be ending, before the request is refused.
 LAST_WRITES_S = 2.0
@@ -30,9 +28,9 @@ class ReplicatedRuns(Runs):
         super().__init__(settings)
         self._link, self._replay = link, replay
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
-        self._outbox = Outbox(settings, link)
+        self._outbox = Outbox(settings, link, self._forget)
         self._make_run = partial(SharedRun, outbox=self._outbox)
-        self._follower = Follower(link, replay, self, self._on_message)
+        self._follower = Follower(link, replay, self, self._outbox.runs)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
@@ -53,10 +51,10 @@ class ReplicatedRuns(Runs):
             run_id = new_id()
             try:
                 verdict, found = await self._outbox.claim(run_id, request, skip)
-            except Away as exc:
+            except Away:
                 settings = self._settings
                 if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
-                    raise Overloaded(AWAY) from exc
+                    raise
                 return await super().open(request)
             if verdict == "new":
                 return self._opened(self._begin(request, run_id), request, is_new=True)
@@ -80,10 +78,7 @@ class ReplicatedRuns(Runs):
     async def find_named(self, owner: Client, name: str) -> Run | None:
         if run := await super().find_named(owner, name):
             return run
-        try:
-            run_id = await self._link.call("GET", f"isp:name:{name}")
-        except Away as exc:
-            raise Overloaded(AWAY) from exc
+        run_id = await self._link.call("GET", f"isp:name:{name}")
         found = run_id and await self._look_up(run_id.decode())
         if not found or found.owner.name != owner.name:
             return None
@@ -111,8 +106,6 @@ class ReplicatedRuns(Runs):
     async def _look_up(self, run_id: str) -> Run | None:
         try:
             return self._runs.get(run_id) or await self._follower.follow(run_id)
-        except Away as exc:
-            raise Overloaded(AWAY) from exc
         except SearchNotFound:
             return None
 
@@ -136,10 +129,3 @@ class ReplicatedRuns(Runs):
         """End the next replica's runs; a step of its own, since many logs take a while to read."""
         ttl_ms = int(self._settings.search_retention_s * 1_000)
         await end_runs(self._link, self._replay, await self._dead.get(), ttl_ms=ttl_ms)
-
-    async def _on_message(self, message: dict[str, Any]) -> None:
-        run = self._outbox.runs.get(message.get("run", ""))
-        if run and message["what"] == "readers":
-            run.count_elsewhere(message)
-        elif run and message["what"] == "cancel":
-            await run.cancel()

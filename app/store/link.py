@@ -14,9 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from app.store.connection import UNREACHABLE, connect, probe
+from app.errors import Overloaded
+from app.settings import SettingsError
 
 logger = logging.getLogger("app.store")
 
@@ -29,12 +33,19 @@ GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
 QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
 POSTS_MAX, POSTS_AT_ONCE = 100_000, 200
 
+CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
+CONNECTIONS_MAX = 16
+UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+
 IS_AWAY = "Redis is away; searches go on here, and are written when it is back"
 MAY_EVICT = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
 
 
-class Away(Exception):
+class Away(Overloaded):
     """Redis did not answer in time, is known not to, or takes no writes."""
+
+    def __init__(self) -> None:
+        super().__init__("Redis, which replicas share, does not answer.")
 
 
 @dataclass(slots=True)
@@ -52,6 +63,39 @@ class Renewal(NamedTuple):
     is_news: bool  # Redis is back, or has lost what was written, or our lease had ended.
     lapsed: bool  # Our lease had ended although Redis was there.
     dead: list[tuple[str, bool]]  # Replicas that are gone; whether their runs are ours to end.
+
+
+def connect(url: str) -> Any:
+    """A client with some connections, which sends once more what a broken one did not answer.
+
+    Its callers bound how long it takes.
+    """
+    pool: Any = BlockingConnectionPool.from_url(
+        url,
+        protocol=2,
+        max_connections=CONNECTIONS_MAX,
+        timeout=CONNECT_S,
+        socket_timeout=None,
+        socket_connect_timeout=CONNECT_S,
+        retry=Retry(NoBackoff(), 1, (exceptions.ConnectionError,)),
+    )
+    return Redis.from_pool(pool)
+
+
+async def probe(url: str) -> str:
+    """How Redis evicts; raises `SettingsError` if it cannot be reached there."""
+    try:
+        async with asyncio.timeout(CONNECT_S), connect(url) as client:
+            memory = await client.info("memory")
+            return str(memory.get("maxmemory_policy", "noeviction"))
+    except ValueError as exc:
+        raise SettingsError("REDIS_URL: is no URL that redis-py can read") from exc
+    except (OSError, exceptions.RedisError) as exc:
+        scheme, _, rest = url.partition("://")
+        place = rest.rpartition("@")[2].partition("?")[0]  # Without user and password.
+        reason = " ".join(str(exc).split()) or type(exc).__name__
+        message = f"REDIS_URL: {scheme}://{place} does not answer: {reason}"
+        raise SettingsError(message) from exc
 
 
 async def keep_on(step: Callable[[], Awaitable[None]]) -> None:
@@ -139,7 +183,7 @@ class Link:
                 self.up = False
                 logger.warning(IS_AWAY)
             raise Away from exc
-        except RedisError as exc:  # It takes no writes (OOM, READONLY).
+        except exceptions.RedisError as exc:  # It takes no writes (OOM, READONLY).
             raise Away from exc
         finally:
             sending.cancel()
