@@ -24,7 +24,7 @@ class Work(Protocol):
 
     The first list of `events`, which may be empty, means admission. `progress` is a sign of life
     for a silence. `conclude` makes the last events; where that fails, `forget` drops what has come,
-    and it is called again. `result` is what has come so far or, after `conclude`, the final state.
+    and it is called again.
     """
 
     def events(self) -> AsyncGenerator[Sequence[Event], None]: ...

@@ -79,6 +79,10 @@ class SharedRun(LocalRun):
     def _finish(self, last: list[Event]) -> None:
         """Close the log when Redis has its end, or after a second, or at once if it is away."""
         self.last = last
+        if self.in_doubt and not self.was_admitted:  # Not kept until Redis is back.
+            self.outbox.undo(self.id)
+            self.settle()
+            return
         self.outbox.wake.set()
         self._loop.call_later(COMMAND_S if self.outbox.link.up else 0, self._close, last)
 
@@ -103,13 +107,17 @@ class Outbox:
         try:
             verdict, *found = await self._open(run_id, request, skip)
         except BaseException:  # Who asked may also have left.
-            error = Overloaded("Replicas could not share this search.", retry_after_s=1)
-            end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], [], 0, error))
-            self.link.post("end", "undo", self.link.replica, run_id, *end)
+            self.undo(run_id)
             raise
         if verdict == b"new":
             self.link.claims[run_id] = Claim()
         return verdict.decode(), found[0].decode() if found else ""
+
+    def undo(self, run_id: str) -> None:
+        """End a run soon that may be claimed, though nothing comes of it."""
+        error = Overloaded("Replicas could not share this search.", retry_after_s=1)
+        end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], [], 0, error))
+        self.link.post("end", "undo", self.link.replica, run_id, *end)
 
     def doubt_all(self, *, lapsed: bool) -> None:
         """Nothing is certain: Redis is back, or has lost data, or our lease had ended."""

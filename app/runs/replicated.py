@@ -51,10 +51,7 @@ class ReplicatedRuns(Runs):
             run_id = new_id()
             try:
                 verdict, found = await self._outbox.claim(run_id, request, skip)
-            except Away:
-                settings = self._settings
-                if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
-                    raise
+            except Away:  # It runs here alone, unless a budget is set: that refuses it.
                 return await super().open(request)
             if verdict == "new":
                 return self._opened(self._begin(request, run_id), request, is_new=True)
