@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
@@ -12,12 +13,12 @@ from app.runs.entries import PAGE, Entry, Replay, read_log
 from app.runs.owner import SharedRun
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
-from app.store import COMMAND_S, Link
+from app.store import COMMAND_S, RENEW_S, Link
 
 BLOCK_S = 3.0
 PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
 IDLE_S = 5.0  # How long a run is followed that nobody reads.
-QUIET_RENEWALS = 2  # So many without an event, and a run is asked for; without the run, it is lost.
+QUIET = 2  # Renewals without an event, before a run is asked for; missing as often, it is lost.
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000
 
 
@@ -95,7 +96,7 @@ class Follower:
         self.replay = replay
         self._link, self._runs, self._owned = link, runs, owned
         self._followed: dict[str, FollowedRun] = {}
-        self._beginning = asyncio.Lock()
+        self._beginning = WeakValueDictionary[str, asyncio.Lock]()
         self._seen = b"0-0"
 
     @property
@@ -105,7 +106,8 @@ class Follower:
 
     async def follow(self, run_id: str) -> FollowedRun:
         """Return the run, caught up with its log; raises `SearchNotFound` and `Away`."""
-        async with self._beginning:  # Two at once would begin it twice.
+        lock = self._beginning.setdefault(run_id, asyncio.Lock())
+        async with lock:  # Two requests at once would begin it twice.
             if run_id not in self._followed:
                 self._followed[run_id] = await self._begin(run_id)
         return self._followed[run_id]
@@ -146,14 +148,15 @@ class Follower:
             await run.cancel()
 
     async def end_vanished(self) -> None:
-        """End runs that nothing is heard of, and that Redis does not have for some renewals."""
+        """Wait, and end runs that nothing is heard of, and that Redis has not had for a while."""
+        await asyncio.sleep(RENEW_S)
         for run in self.runs:
+            if run.n_quiet < QUIET or await self._link.call("EXISTS", f"isp:run:{run.id}"):
+                run.n_quiet = min(run.n_quiet + 1, QUIET)
+                continue
             run.n_quiet += 1
-            if run.n_quiet > QUIET_RENEWALS:
-                if await self._link.call("EXISTS", f"isp:run:{run.id}"):
-                    run.n_quiet = QUIET_RENEWALS
-                elif run.n_quiet > 2 * QUIET_RENEWALS:
-                    run.stop(OwnerLost())
+            if run.n_quiet > 2 * QUIET:
+                run.stop(OwnerLost())
 
     async def _begin(self, run_id: str) -> FollowedRun:
         names = ("client", "replica", "listed")

@@ -34,8 +34,9 @@ class ReplicatedRuns(Runs):
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
-        steps = (self._renew, self._outbox.write, self._follower.read, self._end_next)
-        await self._link.start(stack, *steps)
+        follower = self._follower
+        steps = (self._renew, self._end_next, self._outbox.write, follower.read)
+        await self._link.start(stack, *steps, follower.end_vanished)
 
     async def open(self, request: OpenRequest) -> Opened:
         """Join the run that answers this request, wherever it is, or start one here.
@@ -119,7 +120,6 @@ class ReplicatedRuns(Runs):
                     run.count_elsewhere(known | {"readers": 0})
             if is_ours:
                 self._dead.put_nowait(replica)
-        await self._follower.end_vanished()
         await asyncio.sleep(RENEW_S)
 
     async def _end_next(self) -> None:

@@ -5,21 +5,20 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
 
-import app.store
 from simulator import Knobs
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.replicas.three import TERMINAL, Replica, Three, three
+from tests.processes import ROOT
 from tests.redis_server import RedisServer, late_answers, redis_server
 from tests.service import KEY, ServerSentEvent
 from tests.waiting import eventually
 
 PACED = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
-CLAIMS = Path(app.store.__file__).parent / "scripts" / "open.lua"
+CLAIMS = ROOT / "app/store/scripts/open.lua"
 LONGEST_PAUSE_S = 1.5
 """Of a reader beside its search: the process has other work, but does not wait for Redis."""
 LONGEST_ANSWER_S = 2.5
