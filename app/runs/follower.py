@@ -151,7 +151,7 @@ class Follower:
         """Wait, and end runs that nothing is heard of, and that Redis has not had for a while."""
         await asyncio.sleep(RENEW_S)
         for run in self.runs:
-            if run.n_quiet < QUIET or await self._link.call("EXISTS", f"isp:run:{run.id}"):
+            if run.n_quiet < QUIET or await self._link.call("EXISTS", f"isp:log:{run.id}"):
                 run.n_quiet = min(run.n_quiet + 1, QUIET)
                 continue
             run.n_quiet += 1
@@ -159,11 +159,12 @@ class Follower:
                 run.stop(OwnerLost())
 
     async def _begin(self, run_id: str) -> FollowedRun:
-        names = ("client", "replica", "listed")
+        names = ("client", "replica", "listed", "status")
         values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
-        if values[0] is None:
+        log = await read_log(self._link, run_id)
+        if values[0] is None or not (log or values[3] == b"running"):
             raise SearchNotFound
-        client, replica, listed = (value.decode() for value in values)
+        client, replica, listed, _ = (value.decode() for value in values)
         run = FollowedRun(
             id=run_id,
             owner=Client(client, ""),
@@ -172,7 +173,7 @@ class Follower:
             follower=self,
             replica=replica,
         )
-        if log := await read_log(self._link, run_id):
+        if log:
             run.take_in(log)
         self.post(self._link.replica, {"what": "wake"})  # Ends the read that waits.
         run.expire()

@@ -21,7 +21,6 @@ WINDOW_S = 0.1
 EVENTS_MAX, CALL_EVENTS_MAX = 500, 1_000  # Of one run in a window, and of all in one call.
 DAY_S = 86_400
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
-SHORT_TTL_MS = 10_000
 NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
@@ -31,7 +30,6 @@ class SharedRun(LocalRun):
     """A run of this replica that others may follow, and how far its log is in Redis."""
 
     outbox: "Outbox"
-    has_lapsed: bool = False  # Our lease had ended since Redis was last asked for it.
     sent: int = 0  # Number of the last event there.
     last: list[Event] | None = None  # The last events, as soon as they are known.
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # When its end is there.
@@ -119,13 +117,12 @@ class Outbox:
         end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], [], 0, error))
         self.link.post("end", "undo", self.link.replica, run_id, *end)
 
-    def doubt_all(self, *, lapsed: bool) -> None:
+    def doubt_all(self) -> None:
         """Nothing is certain: Redis is back, or has lost data, or our lease had ended."""
         self.runs |= self._ended
         self._ended.clear()
         for run in self.runs.values():
             run.in_doubt = True
-            run.has_lapsed = run.has_lapsed or lapsed
         self.wake.set()
 
     async def write(self) -> None:
@@ -161,8 +158,7 @@ class Outbox:
         """Go on behind the last entry in Redis, write the log again, or give the run up."""
         status = await self.link.call("HGET", f"isp:run:{run.id}", "status")
         top = await last_entry(self.link, run.id)
-        forgotten = status is None and run.has_lapsed and run.sent
-        if forgotten or status not in (None, b"running"):
+        if status not in (None, b"running"):
             if run.last is None:
                 run.stop(OwnerLost())
                 return
@@ -173,7 +169,7 @@ class Outbox:
         if status is None or not top:
             await self._restore(run)
         run.sent = top.number if top else 0
-        run.in_doubt = run.has_lapsed = False
+        run.in_doubt = False
 
     async def _restore(self, run: SharedRun) -> None:
         """Write again what Redis has lost, with what was reserved."""
@@ -207,7 +203,7 @@ class Outbox:
         ttl_ms = int(self._settings.search_retention_s * 1_000) if kept else 0
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
         status = "completed" if run.reusable and kept else "failed"
-        how = (status, run.claim.cost, max(ttl_ms, SHORT_TTL_MS), fp_ttl_ms, 0, run.sent)
+        how = (status, run.claim.cost, ttl_ms, fp_ttl_ms, 0, run.sent)
         end = ending(run.unsent, run.last or [], run.sent, run.error)
         run.in_doubt = True
         with suppress(Away):

@@ -111,7 +111,7 @@ class ReplicatedRuns(Runs):
         """Renew the lease, and act on what that finds."""
         renewal = await self._link.renew()
         if renewal.is_news:
-            self._outbox.doubt_all(lapsed=renewal.lapsed)
+            self._outbox.doubt_all()
             for followed in self._follower.runs:
                 followed.announce()
         for replica, is_ours in renewal.dead:

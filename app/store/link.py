@@ -61,7 +61,6 @@ class Renewal(NamedTuple):
     """What a renewal of the lease found."""
 
     is_news: bool  # Redis is back, or has lost what was written, or our lease had ended.
-    lapsed: bool  # Our lease had ended although Redis was there.
     dead: list[tuple[str, bool]]  # Replicas that are gone; whether their runs are ours to end.
 
 
@@ -141,13 +140,12 @@ class Link:
         args = (self.replica, LEASE_MS, GAP_MS, QUIET_MS)
         renewing = self._reply(self._scripts["renew"], (), args, even_away=True)
         held, epoch, *dead = await renewing
-        lapsed = not held and epoch == self._epoch
-        is_news = lapsed or epoch != self._epoch or not self.up
+        is_news = not (held and self.up and epoch == self._epoch)
         if not self.up:
             logger.info("Redis is there")
         self.up, self._epoch = True, epoch
         names = (name.decode() for name in dead[::2])
-        return Renewal(is_news, lapsed, list(zip(names, map(bool, dead[1::2]), strict=True)))
+        return Renewal(is_news, list(zip(names, map(bool, dead[1::2]), strict=True)))
 
     async def call(self, *command: Any, within_s: float = COMMAND_S) -> Any:
         """Send a command and return the reply; raises `Away`, and it may still be executed."""

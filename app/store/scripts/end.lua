@@ -8,6 +8,7 @@
 local as, replica, run, status = unpack(ARGV, 1, 4)
 local cost, ttl, fp_ttl, quiet, before = unpack(ARGV, 5, 9)
 local hash, log = 'isp:run:' .. run, 'isp:log:' .. run
+ttl = math.max(tonumber(ttl), 10000) -- readers elsewhere have to read the end
 local names = {'replica', 'status', 'fp', 'key', 'client', 'day', 'reserved', 'by'}
 local known = {}
 for i, value in ipairs(redis.call('HMGET', hash, unpack(names))) do known[names[i]] = value end
@@ -54,6 +55,7 @@ local function free(pointer, kept_ms)
 end
 free('isp:fp:' .. known.fp, fp_ttl)
 if known.key ~= '' then free('isp:key:' .. known.client .. ':' .. known.key, ttl) end
-redis.call('PEXPIRE', hash, ttl)
+-- An owner that stood still may come back late: it must not find that nothing is known of its run.
+redis.call('PEXPIRE', hash, as == 'judge' and 86400000 or ttl)
 redis.call('PEXPIRE', log, ttl)
 return {'done'}
