@@ -70,7 +70,7 @@ class AnswerWork:
         self._estimate = self.case.guards.estimate(self.request)
         self.answer = AnswerBuilder()
         self._permit: Permit | None = None
-        self._final: SearchResult | None = None
+        self._recorded = False
 
     @property
     def elapsed_s(self) -> float:
@@ -133,22 +133,18 @@ class AnswerWork:
     def progress(self) -> Event:
         return SearchProgress(phase=self.phase, elapsed_s=round(self.elapsed_s, 1)).as_event()
 
-    def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
-        return self._final or self._result("in_progress", None)
-
     def finish(self, error: ServiceError | None, *, cancelled: bool) -> SearchResult:
         """Make the final result, count it and log it."""
         self.memory.release()
         self.request.payload.clear()
         if isinstance(error, OwnError) and self.call.written:
             error.billed = "maybe"
-        recorded = self._final is not None
         status: Status = "cancelled" if cancelled else "failed" if error else "completed"
-        self._final = self._result(status, error)
-        if self._permit and not recorded:
-            self._record(self._final)
-        return self._final
+        final = self._result(status, error)
+        if self._permit and not self._recorded:
+            self._recorded = True
+            self._record(final)
+        return final
 
     def forget(self) -> None:
         """Drop what has come, where it cannot be shown; what it cost is settled already."""

@@ -101,6 +101,13 @@ class InvalidRequest(CallerError):
         return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
 
 
+class Overloaded(OwnError):
+    """There is no room for the request at the moment."""
+
+    code, status, title = "overloaded", 503, "The service is at capacity"
+    retryable = True
+
+
 Branch = TypeVar("Branch", bound=ServiceError)
 
 
@@ -146,7 +153,6 @@ UpstreamInterrupted = _leaf(UpstreamError, 502, "upstream_interrupted", "Upstrea
 UpstreamProtocol = _leaf(UpstreamError, 502, "upstream_protocol", "Upstream's answer is invalid")
 UpstreamRateLimited = _leaf(UpstreamError, 503, "upstream_rate_limited", "Upstream is busy")
 UpstreamTimeout = _leaf(UpstreamError, 504, "upstream_timeout", "Upstream took too long")
-Overloaded = _leaf(OwnError, 503, "overloaded", "The service is at capacity")
 Draining = _leaf(OwnError, 503, "draining", "The service is shutting down")
 Internal = _leaf(OwnError, 500, "internal", "Internal error")
 OwnerLost = _leaf(OwnError, 502, "owner_lost", "The replica that ran this search is gone")

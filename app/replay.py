@@ -1,4 +1,4 @@
-"""What the log of a search says to a replica that did not do the search itself."""
+"""What the log of a search says, also to a replica that did not do the search itself."""
 
 import json
 from collections.abc import Sequence
@@ -9,9 +9,21 @@ from app.guards.budget import units
 from app.guards.prices import Estimate, Prices
 from app.models import Event, Status
 from app.results import Problem, SearchFailed, SearchResult, Usage
+from app.runs import Run
 from app.upstream.answer import AnswerBuilder, seen_so_far
 from app.upstream.lenient import as_count, as_text, parse_object
 from app.upstream.response_object import made_end
+
+
+def result_of(run: Run) -> SearchResult:
+    """What a search has found so far, or its final state."""
+    last = run.log.events[-1] if run.log.events else Event("", b"")
+    match last.type:
+        case "search.completed" | "search.cancelled":
+            return SearchResult.model_validate_json(last.data)
+        case "search.failed":
+            return SearchFailed.model_validate_json(last.data).result
+    return _result(run.id, run.log.events, "in_progress", None)
 
 
 class Replay:
@@ -19,16 +31,6 @@ class Replay:
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
-
-    def result(self, run_id: str, events: Sequence[Event]) -> SearchResult:
-        """What has come so far, or the final state."""
-        last = events[-1] if events else Event("", b"")
-        match last.type:
-            case "search.completed" | "search.cancelled":
-                return SearchResult.model_validate_json(last.data)
-            case "search.failed":
-                return SearchFailed.model_validate_json(last.data).result
-        return _result(run_id, events, "in_progress", None)
 
     def end(
         self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool

@@ -83,19 +83,20 @@ async def redis_server(*options: str) -> AsyncIterator[RedisServer]:
 
 
 class LateAnswers:
-    """A TCP port in front of Redis, which holds back answers with a certain text."""
+    """A TCP port in front of Redis, which holds back answers, or commands, with a certain text."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.held_back = b""
+        self.held_back = self.held_command = b""
         self.delay_s = 1.5
 
     async def forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
     ) -> None:
         with suppress(OSError, asyncio.CancelledError):
             while data := await reader.read(65_536):
-                if late and self.held_back and self.held_back in data:
+                held = self.held_back if answers else self.held_command
+                if held and held in data:
                     await asyncio.sleep(self.delay_s)
                 writer.write(data)
         writer.close()
@@ -108,8 +109,8 @@ async def late_answers(redis: RedisServer) -> AsyncIterator[LateAnswers]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, commands = await asyncio.open_unix_connection(redis.url.removeprefix("unix://"))
-        there = late.forward(reader, commands, late=False)
-        await asyncio.gather(there, late.forward(answers, writer, late=True))
+        there = late.forward(reader, commands, answers=False)
+        await asyncio.gather(there, late.forward(answers, writer, answers=True))
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         late.port = server.sockets[0].getsockname()[1]

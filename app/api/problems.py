@@ -10,6 +10,7 @@ from starlette.types import Scope
 from app import errors, telemetry
 from app.api.schemas import OpenAIError
 from app.errors import FieldError, InvalidRequest, ServiceError
+from app.replay import result_of
 from app.results import Problem
 from app.runs import Run
 
@@ -47,7 +48,7 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         return Response(OpenAIError.of(error).json_bytes(), error.status, headers, JSON)
     run = run_of(scope)
     # What had been found before the failure was paid for.
-    partial = run.result if run and run.ended and run.error is error else None
+    partial = result_of(run) if run and run.ended and run.error is error else None
     body = Problem.of(
         error,
         request_id=telemetry.request_id.get(),

@@ -18,6 +18,7 @@ from app.api.sse import EventStream, First, search_encoder, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import ResponsesRequest
+from app.replay import result_of
 from app.results import SearchResult
 from app.runs import Reader, Run
 from app.upstream.payload import search_request
@@ -69,7 +70,7 @@ async def create_search(
         headers["Location"] = _address(call, run)
     if wait_s is not None:
         headers["Preference-Applied"] = "respond-async" + (f", wait={wait_s}" if wait_s else "")
-    return run.result
+    return result_of(run)
 
 
 @router.post(
@@ -111,7 +112,7 @@ async def open_search_stream(
 @router.get("/search/{search_id}", responses=FOUND)
 async def get_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Get what a search has found so far, or how it ended."""
-    return (await _find(call, search_id)).result
+    return result_of(await _find(call, search_id))
 
 
 @router.get("/search/{search_id}/stream", response_class=EventStream, responses=RESUMED)
@@ -129,7 +130,7 @@ async def cancel_search(call: Identified, search_id: SearchId) -> SearchResult:
     run = await _find(call, search_id)
     if await run.cancel():
         await run.finished()
-    return run.result
+    return result_of(run)
 
 
 async def open_search(
@@ -207,7 +208,7 @@ async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Respon
     if not (seen and run):
         raise SearchNotFound("This Last-Event-ID is none of this search's.")
     log, after = run.log, int(seen[2])
-    if run.ended and after >= log.last_number:
+    if run.ended and after >= run.last_number:
         return Response(status_code=204)
     if run.source == "memory" or run.ended:
         # With a number that was never given out a reader would miss events. That of a replica

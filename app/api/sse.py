@@ -65,7 +65,7 @@ def search_encoder(run: Run, after: int) -> Encoder:
         is_last = run.log.closed and number >= len(run.log.events)
         if is_last and run.cut:
             return (b"retry: %d\n\n" % CUT_MS,)
-        last_lines = b"id: %b:%d\n" % (run_id, run.log.last_number if is_last else number)
+        last_lines = b"id: %b:%d\n" % (run_id, run.last_number if is_last else number)
         if number == after + 1:
             last_lines = b"retry: %d\n%b" % (RETRY_MS, last_lines)
         return frame(event, last_lines)
@@ -155,7 +155,7 @@ class EventStream(StreamingResponse):
             await growth
         # The last event, for a reader whose number is beyond it, so that it has not got it.
         missed = log.events and log.events[-1] is not self._last
-        if missed and (log.lost or self._after > len(log.events)):
+        if missed and max(self._after, self._reader.run.last_number) > len(log.events):
             for piece in self._encode(log.events[-1], len(log.events)):
                 yield piece
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
 
-from app.errors import BudgetExceeded, Overloaded, ServiceError
+from app.errors import BudgetExceeded, ServiceError
 from app.guards.prices import Estimate
 from app.models import json_bytes
 from app.settings import Settings
@@ -19,7 +19,6 @@ from app.store import Away, Link
 
 DAY_S = 86_400
 UNITS_PER_CNY = 1_000_000_000
-AWAY = "Redis, which keeps the budgets, does not answer."
 DAYS_KEPT = 3  # So that a clock that jumps and comes back finds its day as it was.
 NOTHING = Decimal(0)
 ALL = ""  # The account of all clients together; no client has this name.
@@ -113,7 +112,7 @@ class SharedBudget(Budget):
         self._link = link
 
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:
-        """Reserve money for a run, whose end settles it; `Overloaded` if budgets are not known."""
+        """Reserve money for a run, whose end settles it; raises `Away` if a budget is set."""
         claim = self._link.claims[run_id]
         amount, limits = units(estimate.amount or NOTHING), (self._per_client, self._total)
         known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
@@ -121,9 +120,9 @@ class SharedBudget(Budget):
         args = (run_id, client, amount, *map(units, limits), text)
         try:
             verdict, *wait_s = await self._link.script("reserve", *args)
-        except Away as exc:
+        except Away:
             if self.limited:
-                raise Overloaded(AWAY) from exc
+                raise
             verdict = b"ok"
         if verdict != b"ok":
             raise exceeded(verdict.decode(), wait_s[0])
@@ -135,15 +134,11 @@ class SharedBudget(Budget):
         return settle
 
     async def _accounts(self, client: str) -> tuple[date, Account, Account]:
-        """As Redis has them; `Overloaded` if it does not answer."""
-        try:
-            now_s, _ = await self._link.call("TIME")
-            names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
-            fields = ("spent", "reserved", "searches")
-            found = await self._link.pipeline(*(("HMGET", name, *fields) for name in names))
-        except Away as exc:
-            raise Overloaded(AWAY) from exc
-        mine, total = map(_account, found)
+        """As Redis has them; raises `Away`."""
+        now_s, _ = await self._link.call("TIME")
+        names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
+        fields = ("spent", "reserved", "searches")
+        mine, total = [_account(await self._link.call("HMGET", name, *fields)) for name in names]
         return datetime.fromtimestamp(int(now_s), UTC).date(), mine, total
 
 

@@ -7,8 +7,8 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-from app.errors import InvalidRequest, Overloaded
-from app.store import Away, Link
+from app.errors import InvalidRequest
+from app.store import Link
 
 ENTRIES_MAX = 200_000  # About 60 MB; beyond it the oldest cannot be followed up any more.
 ID_MAX_CHARS = 128  # The bound of a request's `previous_response_id`; documented ids have some 40.
@@ -38,17 +38,13 @@ class Ownership:
         self._note(response_id, owner, total_tokens)
         if self._link:
             kept_s = int(self._ttl_s or FOREVER_S)
-            self._link.post_script("own", response_id, owner, total_tokens, kept_s)
+            self._link.post("own", response_id, owner, total_tokens, kept_s)
 
     async def check(self, response_id: str, owner: str) -> None:
-        """Raise `InvalidRequest` if unknown, expired, or another's; `Overloaded` without Redis."""
+        """Raise `InvalidRequest` if unknown, expired, or another's; `Away` without Redis."""
         if self._link and len(response_id) <= ID_MAX_CHARS and not self._find(response_id):
             key = f"isp:resp:{response_id}"
-            try:
-                name, tokens = await self._link.call("HMGET", key, "owner", "tokens")
-            except Away as exc:
-                detail = "Redis, which keeps the owners of responses, does not answer."
-                raise Overloaded(detail) from exc
+            name, tokens = await self._link.call("HMGET", key, "owner", "tokens")
             if name is not None:
                 self._note(response_id, name.decode(), int(tokens or 0))
         known = self._find(response_id)

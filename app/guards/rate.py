@@ -54,7 +54,7 @@ class RateLimiter:
         if self._link:
             args = (key, rate.window_s * MS_PER_S / rate.limit, rate.window_s * MS_PER_S)
             with suppress(Away):
-                has_room, used_ms = await self._link.before_deadline("rate", *args)
+                has_room, used_ms = await self._link.script("rate", *args)
                 return bool(has_room), float(used_ms) / MS_PER_S
         now, step_s = asyncio.get_running_loop().time(), rate.window_s / rate.limit
         used_s = max(0.0, self._full_at.get(key, now) - now)

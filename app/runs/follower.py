@@ -2,25 +2,23 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
-from app.results import SearchResult
-from app.runs.entries import PAGE, Entry, Replay, ask_for, read_log
+from app.runs.entries import PAGE, Entry, Replay, read_log
+from app.runs.owner import SharedRun
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
-from app.store import COMMAND_S, Away, Link
+from app.store import COMMAND_S, RENEW_S, Link
 
 BLOCK_S = 3.0
-PAUSE_S, CPU_SHARE = 0.03, 8
-"""Pause between two reads: the least, and in times of the CPU that it took to take them in. So one
-read serves many windows, and thousands of runs never take the process."""
+PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
 IDLE_S = 5.0  # How long a run is followed that nobody reads.
-QUIET_RENEWALS = 2  # So many without an event, and a run is asked for; without the run, it is lost.
+QUIET = 2  # Renewals without an event, before a run is asked for; missing as often, it is lost.
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000
 
 
@@ -33,10 +31,6 @@ class FollowedRun(Run):
     n_quiet: int = 0  # Renewals since anything was heard.
 
     source = "redis"
-
-    @property
-    def result(self) -> SearchResult:
-        return self.follower.replay.result(self.id, self.log.events)
 
     def read(self, *, resumable: bool, background: bool = False) -> Reader:
         reader = super().read(resumable=resumable, background=background)
@@ -67,27 +61,28 @@ class FollowedRun(Run):
         if not self.readers:
             self._linger = self._loop.call_later(IDLE_S, self.follower.forget, self)
 
-    def take_in(self, entries: Iterable[Entry]) -> None:
+    def take_in(self, entries: Sequence[Entry]) -> None:
         """Take in entries; events that are here already are skipped."""
+        if self.ended:
+            return
         try:
-            for entry in () if self.ended else entries:
-                n_new = max(0, entry.number - len(self.log.events))
-                if n_new > len(entry.events):
-                    raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
-                events = entry.events[len(entry.events) - n_new :]
-                if entry.is_last:
-                    self.error, self.log.lost = entry.error, entry.lost
-                    self._close(events or entry.events[-1:])
-                elif events:
-                    self._append(events)
-                    self.was_admitted = True
+            last, n_known = entries[-1], len(self.log.events)
+            new = [one.event for one in entries if one.number > n_known and not one.is_last]
+            if new:
+                self._append(new)
+                self.was_admitted = True
+            if last.is_last:
+                self.error = last.error
+                self._close(last.events)
+            elif last.number > len(self.log.events):
+                raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
         except ServiceError as exc:
             self.stop(exc)
 
     def stop(self, error: ServiceError | None = None) -> None:
         """End it here alone: as failed with `error`, or because nobody reads it."""
         if not self.ended:
-            self.error, self.log.lost = error, isinstance(error, OwnerLost)
+            self.error = error
             events, replay = self.log.events, self.follower.replay
             self._close(replay.end(self.id, events, error, listed=self.listed) if error else [])
 
@@ -96,28 +91,26 @@ class Follower:
     """Follows runs of other replicas, and passes on the messages that these send to this one."""
 
     def __init__(
-        self, link: Link, replay: Replay, runs: Runs, on_message: Callable[..., Awaitable[None]]
+        self, link: Link, replay: Replay, runs: Runs, owned: Mapping[str, SharedRun]
     ) -> None:
         self.replay = replay
-        self._link, self._runs, self._on_message = link, runs, on_message
-        self._followed: dict[str, asyncio.Task[FollowedRun]] = {}
+        self._link, self._runs, self._owned = link, runs, owned
+        self._followed: dict[str, FollowedRun] = {}
+        self._beginning = WeakValueDictionary[str, asyncio.Lock]()
         self._seen = b"0-0"
 
     @property
     def runs(self) -> list[FollowedRun]:
         """Those that go on."""
-        begun = [one for one in self._followed.values() if one.done() and not one.exception()]
-        return [one.result() for one in begun if not one.result().ended]
+        return [run for run in self._followed.values() if not run.ended]
 
     async def follow(self, run_id: str) -> FollowedRun:
         """Return the run, caught up with its log; raises `SearchNotFound` and `Away`."""
-        if run_id not in self._followed:
-            self._followed[run_id] = asyncio.create_task(self._begin(run_id))
-        try:
-            return await asyncio.shield(self._followed[run_id])
-        except (Away, SearchNotFound):
-            self._followed.pop(run_id, None)
-            raise
+        lock = self._beginning.setdefault(run_id, asyncio.Lock())
+        async with lock:  # Two requests at once would begin it twice.
+            if run_id not in self._followed:
+                self._followed[run_id] = await self._begin(run_id)
+        return self._followed[run_id]
 
     def forget(self, run: FollowedRun) -> None:
         del self._followed[run.id]
@@ -126,9 +119,8 @@ class Follower:
 
     def post(self, replica: str, message: dict[str, Any]) -> None:
         """Send a message to a replica."""
-        key, text = f"isp:ctl:{replica}", json_bytes(message | {"from": self._link.replica})
-        self._link.post("XADD", key, "MAXLEN", "~", MESSAGES_MAX, "*", "d", text)
-        self._link.post("PEXPIRE", key, MESSAGES_KEPT_MS)
+        text = json_bytes(message | {"from": self._link.replica})
+        self._link.post("message", replica, text, MESSAGES_MAX, MESSAGES_KEPT_MS)
 
     async def read(self) -> None:
         """Wait for new entries of all runs, and for messages, and take them in."""
@@ -136,38 +128,43 @@ class Follower:
         seen = (len(run.log.events) for run in runs.values())
         after = (f"{number}-{0 if number else 1}" for number in seen)
         keys = (f"isp:ctl:{self._link.replica}", *runs, self._seen, *after)
-        reply = await self._link.read_streams(BLOCK_S, "COUNT", PAGE, "STREAMS", *keys)
-        began_s = time.process_time()
+        how = ("BLOCK", int(BLOCK_S * 1_000), "COUNT", PAGE, "STREAMS")
+        reply = await self._link.call("XREAD", *how, *keys, within_s=BLOCK_S + COMMAND_S)
         for key, entries in reply or ():
             if run := runs.get(key):
                 run.n_quiet = 0
-                run.take_in(Entry.of(*entry) for entry in entries)
+                run.take_in([Entry.of(*entry) for entry in entries])
                 continue
             for self._seen, fields in entries:
-                await self._on_message(json.loads(fields[1]))
+                await self._heed(json.loads(fields[b"d"]))
         if reply:
-            await asyncio.sleep(max(PAUSE_S, CPU_SHARE * (time.process_time() - began_s)))
+            await asyncio.sleep(PAUSE_S)
 
-    async def ask_for_quiet(self) -> None:
-        """Ask for runs that nothing is heard of: ended behind our place, or not there any more."""
-        for run in (runs := self.runs):
+    async def _heed(self, message: dict[str, Any]) -> None:
+        run = self._owned.get(message.get("run", ""))
+        if run and message["what"] == "readers":
+            run.count_elsewhere(message)
+        elif run and message["what"] == "cancel":
+            await run.cancel()
+
+    async def end_vanished(self) -> None:
+        """Wait, and end runs that nothing is heard of, and that Redis has not had for a while."""
+        await asyncio.sleep(RENEW_S)
+        for run in self.runs:
+            if run.n_quiet < QUIET or await self._link.call("EXISTS", f"isp:log:{run.id}"):
+                run.n_quiet = min(run.n_quiet + 1, QUIET)
+                continue
             run.n_quiet += 1
-        quiet = {run.id: run for run in runs if run.n_quiet > QUIET_RENEWALS}
-        async for run_id, status, top in ask_for(self._link, list(quiet)):
-            run = quiet[run_id]
-            if status not in (None, b"running") and top:
-                run.take_in([top])  # Redis came back with less than had come here.
-            elif status is None and run.n_quiet > 2 * QUIET_RENEWALS:
+            if run.n_quiet > 2 * QUIET:
                 run.stop(OwnerLost())
-            elif status:
-                run.n_quiet = QUIET_RENEWALS
 
     async def _begin(self, run_id: str) -> FollowedRun:
-        names = ("client", "replica", "listed")
+        names = ("client", "replica", "listed", "status")
         values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
-        if values[0] is None:
+        log = await read_log(self._link, run_id)
+        if values[0] is None or not (log or values[3] == b"running"):
             raise SearchNotFound
-        client, replica, listed = (value.decode() for value in values)
+        client, replica, listed, _ = (value.decode() for value in values)
         run = FollowedRun(
             id=run_id,
             owner=Client(client, ""),
@@ -176,7 +173,8 @@ class Follower:
             follower=self,
             replica=replica,
         )
-        run.take_in([entry async for entry in read_log(self._link, run_id)])
+        if log:
+            run.take_in(log)
         self.post(self._link.replica, {"what": "wake"})  # Ends the read that waits.
         run.expire()
         return run

@@ -1,7 +1,7 @@
 """Ends the runs of replicas that are gone. No replica takes one over: it would pay again."""
 
 from app.errors import OwnerLost
-from app.runs.entries import Replay, last_fields, read_log
+from app.runs.entries import Replay, ending, read_log
 from app.store import QUIET_MS, Link
 
 
@@ -17,11 +17,11 @@ async def end_runs(link: Link, replay: Replay, replica: str, *, ttl_ms: int) -> 
 
 async def _end(link: Link, replay: Replay, run_id: str, ttl_ms: int) -> bytes:
     listed, estimate = await link.call("HMGET", f"isp:run:{run_id}", "listed", "estimate")
-    events = [event async for entry in read_log(link, run_id) for event in entry.events]
+    events = [entry.event for entry in await read_log(link, run_id)]
     error = OwnerLost()
     last = replay.end(run_id, events, error, listed=listed == b"1")
     cost = replay.cost(events, (estimate or b"").decode())
     how = ("failed", cost, ttl_ms, 0, QUIET_MS, len(events))
-    end = (len(events) + len(last), *last_fields(last, error, lost=True))
+    end = ending([], last, len(events), error)
     verdict: list[bytes] = await link.script("end", "judge", link.replica, run_id, *how, *end)
     return verdict[0]

@@ -8,18 +8,15 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from app.errors import ServiceError, unexpected
 from app.models import Client, Event
-from app.results import SearchResult
 from app.runs.log import EventLog
 from app.runs.run import Run
 
 logger = logging.getLogger("app.runs")
-
-NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
 
 
 class Work(Protocol):
@@ -27,21 +24,13 @@ class Work(Protocol):
 
     The first list of `events`, which may be empty, means admission. `progress` is a sign of life
     for a silence. `conclude` makes the last events; where that fails, `forget` drops what has come,
-    and it is called again. `result` is what has come so far or, after `conclude`, the final state.
+    and it is called again.
     """
 
     def events(self) -> AsyncGenerator[Sequence[Event], None]: ...
     def progress(self) -> Event: ...
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]: ...
     def forget(self) -> None: ...
-    def result(self) -> SearchResult: ...
-
-
-class Copier(Protocol):
-    """Copies runs for other replicas; `end` waits until readers here may see the last events."""
-
-    def appended(self, run: "LocalRun", events: Sequence[Event]) -> None: ...
-    async def end(self, run: "LocalRun", last: list[Event]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +56,6 @@ class LocalRun(Run):
     request: OpenRequest  # The one that began it.
     linger_s: float
     ending: asyncio.Semaphore  # Shared by all, so that few end in one turn of the event loop.
-    copier: Copier | None
-    elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The last message of each replica that has readers of this run, by replica."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,10 +66,6 @@ class LocalRun(Run):
         self._task = asyncio.create_task(self._write(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step has none.
         self._task.add_done_callback(self._end)
-
-    @property
-    def result(self) -> SearchResult:
-        return self._work.result()
 
     def leave(self) -> None:
         """Let one reader go; the last one stops the run, later if admitted and it may come back."""
@@ -97,32 +79,6 @@ class LocalRun(Run):
         if not (self._stopping or self._over or self.ended or self._task.done()):
             self._stopping, self.error = True, error
             self._task.cancel()
-
-    def adopt(self, seen: int, last: Sequence[Event], error: ServiceError) -> None:
-        """Take over the end that a replica wrote behind event `seen` while this one was away."""
-        self.error, self.log.lost = error, True
-        del self.log.events[seen:]
-        if self.ended:
-            self.log.events += last
-        else:
-            self._close(last)
-        if self._task.done():
-            self._work.conclude(error, cancelled=False)
-        else:
-            self._task.cancel()
-
-    def count_elsewhere(self, message: dict[str, Any]) -> None:
-        """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.pop(message["from"], NOBODY)
-        if message["readers"]:
-            self.elsewhere[message["from"]] = message
-        self.opens += max(0, message["opens"] - known["opens"])
-        self.left_in_background += message["left"] - known["left"]
-        self.background = self.background or message["background"]
-        for _ in range(known["readers"], message["readers"]):
-            self.read(resumable=message["resumable"])
-        for _ in range(message["readers"], known["readers"]):
-            self.leave()
 
     async def _write(self) -> None:
         try:
@@ -146,8 +102,6 @@ class LocalRun(Run):
     def _append(self, events: Sequence[Event]) -> None:
         super()._append(events)
         self._heard_at = self._loop.time()
-        if self.copier:
-            self.copier.appended(self, events)
 
     def _watch_silence(self) -> None:
         """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
@@ -166,12 +120,10 @@ class LocalRun(Run):
         for timer in (self._linger, self._silence):
             if timer:
                 timer.cancel()
-        last = self._last_events(cancelled=task.cancelled() and self.error is None)
-        if self.copier and not self.ended:
-            self._copying = asyncio.create_task(self.copier.end(self, last))
-            self._copying.add_done_callback(lambda _: self._close(last))
-        else:
-            self._close(last)
+        self._finish(self._last_events(cancelled=task.cancelled() and self.error is None))
+
+    def _finish(self, last: list[Event]) -> None:
+        self._close(last)
 
     def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:

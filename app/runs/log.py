@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from app.models import Event
 
 EVENT_OVERHEAD_BYTES = 160  # Of memory beside its data, in CPython: two objects, a list slot.
-BEYOND = 1_000_000_000
-"""Number of a lost log's end. Readers may have seen more events than are left, but no log is as
-long: who comes back with a smaller number has not had the end, and is told it."""
 
 
 def size_of(events: Sequence[Event]) -> int:
@@ -31,13 +28,7 @@ class EventLog:
     events: list[Event] = field(default_factory=list)
     size_bytes: int = 0  # Memory that they take.
     closed: bool = False
-    lost: bool = False  # Whether it was closed for an owner that was gone.
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
-
-    @property
-    def last_number(self) -> int:
-        """Number of the last event, once it is closed."""
-        return BEYOND if self.lost else len(self.events)
 
     def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
         """Add events that take so much memory, `close` if they are the last; wake readers."""

@@ -2,21 +2,20 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from typing import Any
+from functools import partial
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
 from app.runs.entries import Replay
 from app.runs.follower import Follower
 from app.runs.judge import end_runs
-from app.runs.local import LocalRun, OpenRequest
-from app.runs.owner import Outbox
+from app.runs.local import OpenRequest
+from app.runs.owner import Outbox, SharedRun
 from app.runs.run import Run, new_id
 from app.runs.runs import KEY_MISMATCH, Opened, Runs, all_ended
 from app.settings import Settings
 from app.store import COMMAND_S, RENEW_S, Away, Link
 
-AWAY = "Redis, which replicas share, does not answer."
 NAMED_S = 86_400  # How long a name is kept; it counts only while its run is kept.
 SHARES = 5  # How often a joined run may turn out to be ending, before the request is refused.
 LAST_WRITES_S = 2.0
@@ -29,13 +28,15 @@ class ReplicatedRuns(Runs):
         super().__init__(settings)
         self._link, self._replay = link, replay
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
-        self.copier = self._outbox = Outbox(settings, link, replay)
-        self._follower = Follower(link, replay, self, self._on_message)
+        self._outbox = Outbox(settings, link, self._forget)
+        self._make_run = partial(SharedRun, outbox=self._outbox)
+        self._follower = Follower(link, replay, self, self._outbox.runs)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
-        steps = (self._renew, self._outbox.write, self._follower.read, self._end_next)
-        await self._link.start(stack, *steps)
+        follower = self._follower
+        steps = (self._renew, self._end_next, self._outbox.write, follower.read)
+        await self._link.start(stack, *steps, follower.end_vanished)
 
     async def open(self, request: OpenRequest) -> Opened:
         """Join the run that answers this request, wherever it is, or start one here.
@@ -45,25 +46,18 @@ class ReplicatedRuns(Runs):
         """
         if run := self._equal(request) if request.key is None else self._with_key(request):
             return self._opened(run, request)
-        skip, refusal = "", self._refusal()
+        self._check_room()
+        skip = ""
         for _ in range(SHARES):
             run_id = new_id()
             try:
-                verdict, found = await self._outbox.claim(
-                    run_id, request, may_begin=refusal is None, skip=skip
-                )
-            except Away as exc:
-                settings = self._settings
-                if settings.budget_client_cny_per_day or settings.budget_total_cny_per_day:
-                    raise Overloaded(AWAY) from exc
+                verdict, found = await self._outbox.claim(run_id, request, skip)
+            except Away:  # It runs here alone, unless a budget is set: that refuses it.
                 return await super().open(request)
             if verdict == "new":
-                begun = self._begin(request, run_id, claimed=True)
-                return self._opened(begun, request, is_new=True)
+                return self._opened(self._begin(request, run_id), request, is_new=True)
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
-            if refusal and verdict == "none":
-                raise refusal
             if joined := await self._look_up(found):
                 if joined.reusable:
                     return self._opened(joined, request)
@@ -72,20 +66,17 @@ class ReplicatedRuns(Runs):
 
     def name(self, run: Run, name: str) -> None:
         if self._by_name.get(name) is not run:
-            self._link.post("SET", f"isp:name:{name}", run.id, "EX", NAMED_S)
+            self._link.post("name", name, run.id, NAMED_S)
         super().name(run, name)
 
     def unname(self, run: Run, name: str) -> None:
         super().unname(run, name)
-        self._link.post_script("unname", name, run.id)
+        self._link.post("unname", name, run.id)
 
     async def find_named(self, owner: Client, name: str) -> Run | None:
         if run := await super().find_named(owner, name):
             return run
-        try:
-            run_id = await self._link.call("GET", f"isp:name:{name}")
-        except Away as exc:
-            raise Overloaded(AWAY) from exc
+        run_id = await self._link.call("GET", f"isp:name:{name}")
         found = run_id and await self._look_up(run_id.decode())
         if not found or found.owner.name != owner.name:
             return None
@@ -101,24 +92,18 @@ class ReplicatedRuns(Runs):
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await all_ended(lambda: [run for run in self._follower.runs if run.readers])
-        for run in self._follower.runs:
-            run.cut = True
-            run.stop(Draining())
+        for followed in self._follower.runs:
+            followed.cut = True
+            followed.stop(Draining())
         with suppress(TimeoutError, Away):  # Others end what is left when the lease has ended.
             async with asyncio.timeout(LAST_WRITES_S if self._link.up else 0):
-                await self._outbox.emptied()
+                for run in list(self._outbox.runs.values()):
+                    await run.settled.wait()
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
-
-    def _begin(self, request: OpenRequest, run_id: str, *, claimed: bool = False) -> LocalRun:
-        run = super()._begin(request, run_id)
-        self._outbox.add(run, claimed=claimed)
-        return run
 
     async def _look_up(self, run_id: str) -> Run | None:
         try:
             return self._runs.get(run_id) or await self._follower.follow(run_id)
-        except Away as exc:
-            raise Overloaded(AWAY) from exc
         except SearchNotFound:
             return None
 
@@ -126,26 +111,18 @@ class ReplicatedRuns(Runs):
         """Renew the lease, and act on what that finds."""
         renewal = await self._link.renew()
         if renewal.is_news:
-            self._outbox.doubt_all(lapsed=renewal.lapsed)
+            self._outbox.doubt_all()
             for followed in self._follower.runs:
                 followed.announce()
         for replica, is_ours in renewal.dead:
-            for run in self._runs.values():
+            for run in self._outbox.runs.values():
                 if known := run.elsewhere.get(replica):
                     run.count_elsewhere(known | {"readers": 0})
             if is_ours:
                 self._dead.put_nowait(replica)
-        await self._follower.ask_for_quiet()
         await asyncio.sleep(RENEW_S)
 
     async def _end_next(self) -> None:
         """End the next replica's runs; a step of its own, since many logs take a while to read."""
         ttl_ms = int(self._settings.search_retention_s * 1_000)
         await end_runs(self._link, self._replay, await self._dead.get(), ttl_ms=ttl_ms)
-
-    async def _on_message(self, message: dict[str, Any]) -> None:
-        run = self._runs.get(message.get("run", ""))
-        if run and message["what"] == "readers":
-            run.count_elsewhere(message)
-        elif run and message["what"] == "cancel":
-            await run.cancel()

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import ServiceError, UpstreamProtocol
+from app.errors import OwnerLost, ServiceError, UpstreamProtocol
 from app.models import Client, Event
-from app.results import SearchResult
 from app.runs.log import EventLog, size_of
 
 ID_BYTES = 16  # For anonymous callers the id is the capability.
+BEYOND = 1_000_000_000
+"""Number of a lost run's end. Readers may have seen more events than are left, but no log is as
+long: who comes back with a smaller number has not had the end, and is told it."""
 TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
 
 
@@ -59,9 +61,9 @@ class Run:
         return self.error is None and not self._stopping
 
     @property
-    def result(self) -> SearchResult:
-        """What has come so far, or the final state."""
-        raise NotImplementedError
+    def last_number(self) -> int:
+        """Number of the last event, once it has ended."""
+        return BEYOND if isinstance(self.error, OwnerLost) else len(self.log.events)
 
     def stop(self, error: ServiceError | None = None) -> None:
         """End it: as failed with `error`, or as cancelled. Nothing if it has ended."""

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound, ServiceError
+from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
-from app.runs.local import Copier, LocalRun, OpenRequest
+from app.runs.local import LocalRun, OpenRequest
 from app.runs.run import Reader, Run, new_id
 from app.settings import Settings
 
@@ -27,10 +27,9 @@ class Opened(NamedTuple):
 class Runs:
     """The runs of one process, by id, by fingerprint and by idempotency key."""
 
-    copier: Copier | None = None
-
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._make_run: Callable[..., LocalRun] = LocalRun
         self.draining = False
         self.size_bytes = 0  # Memory that all logs take.
         self._runs: dict[str, LocalRun] = {}
@@ -53,8 +52,7 @@ class Runs:
         """
         if run := self._with_key(request) or self._equal(request):
             return self._opened(run, request)
-        if refusal := self._refusal():
-            raise refusal
+        self._check_room()
         return self._opened(self._begin(request, new_id()), request, is_new=True)
 
     async def find(self, owner: Client, run_id: str) -> Run:
@@ -128,18 +126,14 @@ class Runs:
     def _running(self) -> list[LocalRun]:
         return [run for run in self._runs.values() if not run.ended]
 
-    def _refusal(self) -> ServiceError | None:
-        """Why no run may begin here, if so."""
+    def _check_room(self) -> None:
+        """Raise `Draining` or `Overloaded` if no run may begin here."""
         if self.draining:
-            return Draining()
-        try:
-            self.reserve(0)
-        except Overloaded as exc:
-            return exc
-        return None
+            raise Draining
+        self.reserve(0)
 
     def _begin(self, request: OpenRequest, run_id: str) -> LocalRun:
-        run = LocalRun(
+        run = self._make_run(
             id=run_id,
             owner=request.owner,
             listed=request.listed,
@@ -149,7 +143,6 @@ class Runs:
             reserve=self.reserve,
             ending=self._ending,
             on_end=self._keep,
-            copier=self.copier,
         )
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
         return run

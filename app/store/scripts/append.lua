@@ -1,17 +1,16 @@
--- One window of a replica: what its runs have grown by. ARGV: for each entry run, number of its last event, events.
--- Returns {run, reason, ...} of those refused: 'vanished', or Redis' own words, such as for a number that is not
--- greater than the last (written already, or the run was ended) or full memory. Nothing of a run is written behind
--- a refused entry.
-local refusals, refused = {}, {}
-for i = 1, #ARGV, 3 do
+-- One window of a replica: what its runs have grown by. ARGV: for each event run, number, type, data.
+-- Returns how many runs were refused: their log has vanished, a number is not greater than the last (it was written
+-- already, or the run was ended), or memory is full. Nothing of a run is written behind a refused event.
+local refused, count = {}, 0
+for i = 1, #ARGV, 4 do
   local run = ARGV[i]
   if not refused[run] then
-    local reply = redis.pcall('XADD', 'isp:log:' .. run, 'NOMKSTREAM', ARGV[i + 1] .. '-0', 'd', ARGV[i + 2])
+    local log, id = 'isp:log:' .. run, ARGV[i + 1] .. '-0'
+    local reply = redis.pcall('XADD', log, 'NOMKSTREAM', id, ARGV[i + 2], ARGV[i + 3])
     if not reply or reply.err then
       refused[run] = true
-      refusals[#refusals + 1] = run
-      refusals[#refusals + 1] = reply and reply.err or 'vanished'
+      count = count + 1
     end
   end
 end
-return refusals
+return count

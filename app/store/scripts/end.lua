@@ -1,17 +1,24 @@
 -- The one end of a run: write its last events, fence its log, settle its cost, free what points to it.
--- ARGV: 'owner' or 'judge', replica, run, status, cost, TTL ms, TTL ms of the fingerprint (0: freed), quiet ms,
---   number of events before; then the number of the last event, the last events and how it ended; then, for each
---   entry that is still to be written before, its number and its events.
+-- ARGV: 'owner', 'judge' or 'undo', replica, run, status, cost, TTL ms, TTL ms of the fingerprint (0: freed), quiet ms,
+--   number of events before, how it ended; then number, type and data of each event, the last one's type may be ''.
+-- To undo is to end a run whose owner does not know whether it was claimed; a claim that still comes finds it ended.
 -- A judge may end a run only if its replica's lease is gone, and Redis was not away in the last `quiet` ms.
 -- Returns {'done'}; {'ended'} when another ended it; {'gone'}; {'behind'} when the log is not where the caller
 -- thought; {'alive'} when a judge must not.
 local as, replica, run, status = unpack(ARGV, 1, 4)
 local cost, ttl, fp_ttl, quiet, before = unpack(ARGV, 5, 9)
 local hash, log = 'isp:run:' .. run, 'isp:log:' .. run
+ttl = math.max(tonumber(ttl), 10000) -- readers elsewhere have to read the end
 local names = {'replica', 'status', 'fp', 'key', 'client', 'day', 'reserved', 'by'}
 local known = {}
 for i, value in ipairs(redis.call('HMGET', hash, unpack(names))) do known[names[i]] = value end
-if not known.replica then return {'gone'} end
+if not known.replica then
+  if as == 'undo' then
+    redis.call('HSET', hash, 'status', 'failed')
+    redis.call('PEXPIRE', hash, ttl)
+  end
+  return {'gone'}
+end
 if known.status ~= 'running' then return {known.by == replica and 'done' or 'ended'} end
 if as == 'judge' then
   local time = redis.call('TIME')
@@ -26,10 +33,10 @@ local last = top and string.match(top[1], '^%d+') or as == 'judge' and '0' -- a 
 if last ~= before then return {'behind'} end
 -- The first write is one that full memory does not refuse; those behind it then pass too.
 redis.call('SREM', 'isp:runs:' .. known.replica, run)
-for i = 13, #ARGV, 2 do redis.call('XADD', log, ARGV[i] .. '-0', 'd', ARGV[i + 1]) end
-redis.call('XADD', log, ARGV[10] .. '-2', 'd', ARGV[11], 'e', ARGV[12])
--- The fence: whatever number a stalled owner writes next, it is not greater.
-redis.call('XSETID', log, '4611686018427387904-0')
+for i = 11, #ARGV - 3, 3 do redis.call('XADD', log, ARGV[i] .. '-0', ARGV[i + 1], ARGV[i + 2]) end
+local number, event, data = unpack(ARGV, #ARGV - 2)
+-- A fence: whatever number a stalled owner writes next, it is not greater; nor is the cursor of any reader.
+redis.call('XADD', log, '4611686018427387904-' .. number, event, data, 'e', ARGV[10])
 redis.call('HSET', hash, 'status', status, 'by', replica)
 if known.day then
   for _, name in ipairs({known.client, ''}) do
@@ -48,6 +55,7 @@ local function free(pointer, kept_ms)
 end
 free('isp:fp:' .. known.fp, fp_ttl)
 if known.key ~= '' then free('isp:key:' .. known.client .. ':' .. known.key, ttl) end
-redis.call('PEXPIRE', hash, ttl)
+-- An owner that stood still may come back late: it must not find that nothing is known of its run.
+redis.call('PEXPIRE', hash, as == 'judge' and 86400000 or ttl)
 redis.call('PEXPIRE', log, ttl)
 return {'done'}

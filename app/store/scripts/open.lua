@@ -1,19 +1,16 @@
 -- Join the run that answers a request, or claim a new one.
--- ARGV: deadline ms, replica, run, client, fingerprint, idempotency key or '', fresh, may begin, run not to be
---   joined or '', listed, TTL ms, restore.
+-- ARGV: replica, run, client, fingerprint, idempotency key or '', fresh, run not to be joined or '', listed,
+--   TTL ms, restore.
 -- With `restore` a run is written again that Redis has lost, or only its log.
--- Returns {verdict, run}: late, mismatch, join (goes on), hit (has ended), none (may not begin), new.
-local deadline, replica, run, client, fp, key = unpack(ARGV, 1, 6)
-local fresh, may_begin, skip, listed, ttl, restore = ARGV[7] == '1', ARGV[8] == '1', ARGV[9], ARGV[10],
-  tonumber(ARGV[11]), ARGV[12] == '1'
-local time = redis.call('TIME')
-if time[1] * 1000 + time[2] / 1000 > tonumber(deadline) then return {'late'} end
+-- Returns {verdict, run}: mismatch, join (goes on), hit (has ended), new.
+local replica, run, client, fp, key = unpack(ARGV, 1, 5)
+local fresh, skip, listed, ttl, restore = ARGV[6] == '1', ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
 local hash, log, by_fp = 'isp:run:' .. run, 'isp:log:' .. run, 'isp:fp:' .. fp
 local by_key = key ~= '' and 'isp:key:' .. client .. ':' .. key
 
 local function begin_log() -- its first entry has no event; without it NOMKSTREAM could not tell a log that is lost
   if redis.call('EXISTS', log) == 0 then
-    redis.call('XADD', log, '0-1', 'd', '')
+    redis.call('XADD', log, '0-1', '', '')
     redis.call('PEXPIRE', log, ttl)
   end
 end
@@ -40,14 +37,17 @@ if not restore then
     if found and by_key then redis.call('SET', by_key, found.id, 'PX', ttl) end
   end
   if found then return {found.ended and 'hit' or 'join', found.id} end
-  if not may_begin then return {'none'} end
 end
 
 redis.call('HSET', hash, 'replica', replica, 'client', client, 'fp', fp, 'key', key, 'listed', listed,
   'status', 'running')
 redis.call('PEXPIRE', hash, ttl)
 begin_log()
-if not restore or redis.call('EXISTS', by_fp) == 0 then redis.call('SET', by_fp, run, 'PX', ttl) end
+-- A run that is restored takes the place of one of this replica's: that had claimed it for nothing.
+local known = restore and redis.call('GET', by_fp)
+if not known or redis.call('HGET', 'isp:run:' .. known, 'replica') == replica then
+  redis.call('SET', by_fp, run, 'PX', ttl)
+end
 if by_key then redis.call('SET', by_key, run, 'PX', ttl) end
 redis.call('SADD', 'isp:runs:' .. replica, run)
 return {'new', run}

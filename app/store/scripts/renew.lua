@@ -1,6 +1,6 @@
 -- A replica's sign of life. ARGV: replica, lease ms, gap ms, quiet ms.
--- Returns {time in ms, 1 if the lease still stood, epoch, then of each replica whose lease is gone: its id, and 1 if
--- the caller is to end its runs}.
+-- Returns {1 if the lease still stood, epoch, then of each replica whose lease is gone: its id, and 1 if the caller
+-- is to end its runs}.
 local replica, lease, gap, quiet = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,7 +14,7 @@ redis.call('SET', 'isp:beat', now)
 redis.call('SET', 'isp:epoch', now .. ':' .. replica, 'NX')
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 redis.call('ZADD', 'isp:replicas', now, replica)
-local found = {now, held, server .. ' ' .. redis.call('GET', 'isp:epoch')}
+local found = {held, server .. ' ' .. redis.call('GET', 'isp:epoch')}
 if now - tonumber(redis.call('GET', 'isp:away') or 0) < quiet then return found end
 local all = redis.call('ZRANGE', 'isp:replicas', 0, -1, 'WITHSCORES')
 for i = 1, #all, 2 do

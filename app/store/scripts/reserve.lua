@@ -11,7 +11,8 @@ local function covers(name, budget)
 end
 if not covers(client, tonumber(ARGV[4])) then return {'client', 86400 - seconds % 86400} end
 if not covers('', tonumber(ARGV[5])) then return {'service', 86400 - seconds % 86400} end
-if redis.call('EXISTS', run) == 0 then return {'ok'} end -- it will be restored, and reserved then
+-- It will be restored, and reserved then; or it has ended, and would never be settled.
+if redis.call('HGET', run, 'status') ~= 'running' then return {'ok'} end
 redis.call('HSET', run, 'day', day, 'reserved', ARGV[3], 'estimate', estimate)
 for _, name in ipairs({client, ''}) do
   local purse = 'isp:spend:' .. day .. ':' .. name

@@ -12,11 +12,13 @@ import pytest
 from simulator import Knobs
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.replicas.three import TERMINAL, Replica, Three, three
+from tests.processes import ROOT
 from tests.redis_server import RedisServer, late_answers, redis_server
 from tests.service import KEY, ServerSentEvent
 from tests.waiting import eventually
 
 PACED = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
+CLAIMS = ROOT / "app/store/scripts/open.lua"
 LONGEST_PAUSE_S = 1.5
 """Of a reader beside its search: the process has other work, but does not wait for Redis."""
 LONGEST_ANSWER_S = 2.5
@@ -133,20 +135,25 @@ async def nothing_is_reserved(replicas: Three) -> bool:
     return float((await replicas.usage())["reserved"]) == 0
 
 
-@pytest.mark.parametrize("answer", ["new", "ok"], ids=["claimed", "reserved"])
-async def test_what_redis_did_for_a_request_that_was_refused_is_undone(answer: str) -> None:
-    """It is executed in time, and the answer is late."""
+@pytest.mark.parametrize("late_answer", ["new", "ok", ""], ids=["claimed", "reserved", "late"])
+async def test_what_redis_did_for_a_request_that_was_refused_is_undone(late_answer: str) -> None:
+    """It is executed in time, and the answer is late; or when it was undone already."""
     async with asyncio.timeout(100), redis_server() as redis, late_answers(redis) as late:
         url = f"redis://127.0.0.1:{late.port}/0"
         async with three(count=1, knobs=PACED, url=url, BUDGET_TOTAL_CNY_PER_DAY="5") as replicas:
             (replica,) = replicas.replicas
             await eventually(lambda: both_up(replicas))
-            late.held_back = f"${len(answer)}\r\n{answer}\r\n".encode()
+            if late_answer:
+                late.held_back = f"${len(late_answer)}\r\n{late_answer}\r\n".encode()
+            else:
+                sha = await redis.ask("SCRIPT", "LOAD", CLAIMS.read_text("utf-8"))
+                late.held_command, late.delay_s = sha, 4
             answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
             assert {status for status, _ in answers} == {503}
             assert max(took_s for _, took_s in answers) < LONGEST_ANSWER_S
-            late.held_back = b""
+            late.held_back = late.held_command = b""
             await eventually(lambda: both_up(replicas))
+            await asyncio.sleep(late.delay_s)
 
             async def nothing_is_claimed() -> bool:
                 return not await redis.ask("KEYS", "isp:fp:*")

@@ -18,6 +18,8 @@ KILLS = int(os.environ.get("REPLICA_KILLS", "10"))
 LOST_WITHIN_S = 20
 LOST_EVENTS_MAX = 5
 """What comes in a window of 0.1 s."""
+FORGOTTEN_S = 12
+"""After that nothing is left of a log that is not kept."""
 AT_ONCE = 5
 PACED, QUICK = (Knobs(key=KEY, pace_s=pace_s, silence_s=0.1) for pace_s in (0.1, 0.01))
 PROMPT = "[sim stall after=30]"
@@ -83,6 +85,24 @@ async def test_a_search_whose_replica_is_killed_ends_once_for_everybody_and_is_c
         assert (usage["reserved"], usage["searches"]) == (0, 2 * KILLS)
         # Each search and its repetition may have been billed, and each once.
         assert KILLS * RESERVED < Decimal(str(usage["spent"])) < (2 * KILLS + 1) * RESERVED
+
+
+async def test_a_replica_that_was_stopped_until_its_search_is_forgotten_charges_no_more() -> None:
+    async with asyncio.timeout(110), three(knobs=QUICK, SEARCH_RETENTION_S="0") as replicas:
+        owner, other = replicas.replicas[:2]
+        search_id = await owner.start("[sim endless]")
+        local = asyncio.create_task(owner.follow(search_id))
+        remote = asyncio.create_task(other.follow(search_id))
+        await owner.follow(search_id, most=150)
+        owner.process.signal(SIGSTOP)
+        assert (await remote)[-1].json()["error"]["code"] == "owner_lost"
+        charged = await replicas.usage(other)
+        await asyncio.sleep(FORGOTTEN_S)
+        owner.process.signal(SIGCONT)
+        ends = [one for one in await local if one.event in TERMINAL]
+        assert [one.json()["error"]["code"] for one in ends] == ["owner_lost"]
+        assert await replicas.usage(other) == charged
+        assert charged["reserved"] == 0
 
 
 async def test_a_replica_that_was_stopped_for_long_takes_over_the_end_that_was_made() -> None:
