@@ -55,7 +55,8 @@ class UpstreamClient:
         """Yield the upstream's events, those that arrived together at once.
 
         Raises a `ServiceError` for every end but `response.completed` and `response.incomplete`.
-        The payload, the parts of a JSON text, is emptied at the first event.
+        The payload, the parts of a JSON text, is emptied at the first event. The deadlines bound
+        the caller's own waits between two events too; there are none in a run.
         """
         attempts = Attempts(call, self._settings, self._metrics)
         request = self._post(payload, call, accept=STREAM)
@@ -69,11 +70,9 @@ class UpstreamClient:
                         response.headers, self._secret, self._max_event_bytes
                     )
                     while not reader.over:
-                        deadlines.resume()
-                        events = await _next_events(reader, chunks)
-                        if events:
+                        if events := await _next_events(reader, chunks):
                             payload.clear()  # Images are large.
-                            deadlines.pause()
+                            deadlines.heard()
                             yield events
                     if reader.error:
                         raise reader.error
