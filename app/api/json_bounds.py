@@ -31,11 +31,13 @@ INVALID = "The body is not valid JSON."
 async def parse_json(body: bytes, max_members: int = MEMBERS_MAX) -> Any:
     """The value of a JSON text; raises a `CallerError` if it is none, or holds too much."""
     text, urls = await _without_images(body)
-    _check_structure(text, max_members)
+    pairs = _check_structure(text, max_members)
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError as exc:
         raise MalformedBody(INVALID) from exc
+    if _pairs(value) != pairs:  # Two readers may take either value.
+        raise MalformedBody("A name stands twice in an object of the JSON body.")
     return _with_images(value, urls) if urls else value
 
 
@@ -90,7 +92,8 @@ def check_text(n_bytes: int) -> None:
         raise ImageTooLarge(f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images.")
 
 
-def _check_structure(text: bytes, max_members: int) -> None:
+def _check_structure(text: bytes, max_members: int) -> int:
+    """Count members and levels; returns how many names with values there are in all objects."""
     plain = text.replace(rb"\\", b"..").replace(rb"\"", b"..")
     _check(plain.count(b'"'), QUOTES_A_MEMBER * max_members, "quotes")
     structure, depth = b"".join(plain.split(b'"')[::2]), 0
@@ -100,8 +103,15 @@ def _check_structure(text: bytes, max_members: int) -> None:
         if depth < 0:
             raise MalformedBody(INVALID)
         _check(depth, DEPTH_MAX, "levels")
+    return structure.count(b":")
 
 
 def _check(count: int, limit: int, what: str) -> None:
     if count > limit:
         raise InvalidRequest(f"A JSON body may have {limit} {what}.")
+
+
+def _pairs(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_pairs, value.values()))
+    return sum(map(_pairs, value)) if isinstance(value, list) else 0
