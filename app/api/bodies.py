@@ -2,18 +2,20 @@
 
 import asyncio
 import sys
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator
 from io import BytesIO
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from app import errors
 from app.api.dependencies import Call
-from app.api.json_bounds import MEMBERS_MAX, TEXT_MAX_BYTES, check_text, parse_json
+from app.api.json_bounds import MEMBERS_MAX, TEXT_MAX_BYTES, JsonBounds
 from app.api.problems import JSON, invalid_fields
 from app.api.schemas import Json
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
@@ -39,16 +41,27 @@ async def read_json(
     """Read a JSON object of `max_bytes` at most, or as the settings say."""
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    buffer, escapes = BytesIO(), 0
-    async for chunk in _chunks(call, memory, max_bytes):
-        escapes += chunk.count(b"\\") + chunk.count(b"%")
-        check_text(escapes)
-        buffer.write(chunk)
-    memory.grow(buffer.tell())  # What is made of it takes as much again.
-    found = await parse_json(buffer.getvalue(), max_members)
+    bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
+    pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory, max_bytes)]
+    text = b"".join(pieces).removeprefix(BOM_UTF8)
+    memory.grow(bounds.n_bytes)  # What is made of it takes as much again.
+    try:
+        found = from_json(text, allow_inf_nan=False)
+    except ValueError as exc:
+        raise MalformedBody("The body is not valid JSON.") from exc
     if not isinstance(found, dict):
         raise MalformedBody("The JSON body must be an object.")
+    if _pairs(found) != bounds.pairs:  # Two readers may take either value.
+        raise MalformedBody("A name stands twice in an object of the JSON body.")
+    for _ in bounds.put_back(found):
+        await asyncio.sleep(0)
     return found
+
+
+def _pairs(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_pairs, value.values()))
+    return sum(map(_pairs, value)) if isinstance(value, list) else 0
 
 
 async def read_form(call: Call, memory: MemoryReservation) -> Json:

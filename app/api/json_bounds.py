@@ -1,14 +1,13 @@
-"""A JSON body, parsed within bounds of its text, members and depth.
+"""Counts a JSON text while it arrives, so that too much of it is refused before it is parsed.
 
-A parser makes objects of 100 bytes and more of each member, so 56 MB of `[],` would take gigabytes
-and hold the event loop for seconds. So what is beside the images is counted before it is parsed,
-and the images, as `data:` URLs, are taken out of it and parsed in steps.
+A parser makes objects of 100 bytes and more out of each member, so 56 MB of `[],` would take
+gigabytes and hold the event loop for seconds. For images alone it would hold it longer than others
+should wait, so what comes of a `data:` URL in later chunks is kept apart.
 """
 
-import asyncio
 import re
 import secrets
-from codecs import BOM_UTF8
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_core import from_json
@@ -16,102 +15,110 @@ from pydantic_core import from_json
 from app.errors import ImageTooLarge, ImageUnreadable, InvalidRequest, MalformedBody
 
 TEXT_MAX_BYTES = 1_048_576
-"""All text beside `data:` URLs. As many escapes, slow to parse, may be in the whole body."""
+"""All text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
 MEMBERS_MAX = 10_000
 QUOTES_A_MEMBER = 4  # It has at most two strings.
 DEPTH_MAX = 64
 
-# A quote behind a backslash begins no string.
-DATA_URL = re.compile(rb'"(?<!\\")\s*data:[^,"]{0,1024};\s*base64\s*,', re.IGNORECASE)
-STEP_BYTES = 1 << 19  # Takes 20 ms at worst, where all of it is escapes.
-ESCAPE_MAX_BYTES = len(r"\u0000")
-INVALID = "The body is not valid JSON."
+DATA_URL = re.compile(rb"\s*data:", re.IGNORECASE)
+START_BYTES = 32  # Of a string; they tell whether it is a `data:` URL.
+UNFINISHED = re.compile(rb"(\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\Z")
+"""An escape or a character whose end may come with the next chunk."""
+UNFINISHED_MAX_BYTES = 5
+PARTS_A_STEP = 32  # About 2 MB.
 
 
-async def parse_json(body: bytes, max_members: int = MEMBERS_MAX) -> Any:
-    """The value of a JSON text; raises a `CallerError` if it is none, or holds too much."""
-    text, urls = await _without_images(body)
-    pairs = _check_structure(text, max_members)
-    try:
-        value = from_json(text, allow_inf_nan=False)
-    except ValueError as exc:
-        raise MalformedBody(INVALID) from exc
-    if _pairs(value) != pairs:  # Two readers may take either value.
-        raise MalformedBody("A name stands twice in an object of the JSON body.")
-    return _with_images(value, urls) if urls else value
+class JsonBounds:
+    """Feed it each chunk of a JSON text. It counts, and does not check that the text is JSON."""
 
+    def __init__(self, max_members: int = MEMBERS_MAX, *, image_max_bytes: int = 0) -> None:
+        self._max_members, self._image_max_bytes = max_members, image_max_bytes
+        self.n_bytes = self.pairs = 0  # All that was fed; names with their values, in all objects.
+        self._text_bytes = self._members = self._depth = self._quotes = 0
+        self._string_start: bytes | None = None  # How the string that is open begins, if one is.
+        self._unfinished = b""
+        self._apart: list[list[str]] = []  # Later parts of long URLs, for marks in the text.
+        self._apart_chars, self._is_apart = 0, False
+        self._mark = secrets.token_hex()
 
-async def _without_images(body: bytes) -> tuple[bytes, dict[str, str]]:
-    """The text with a mark in place of each image, and the images' `data:` URLs by mark."""
-    text, urls = bytearray(), dict[str, str]()
-    at = len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0
-    while found := DATA_URL.search(body, at, at + TEXT_MAX_BYTES):
-        start, end = found.start() + 1, body.find(b'"', found.end())
-        if end < 0:
-            raise MalformedBody(INVALID)
-        check_text(len(text) + start - at)
-        mark = secrets.token_hex()
-        text += body[at:start] + mark.encode()
-        urls[mark] = await _parse_in_steps(body, start, end)
-        at = end
-    check_text(len(text) + len(body) - at)
-    return bytes(text + body[at:]), urls
+    def feed(self, chunk: bytes) -> bytes:
+        """Count a chunk, and return the text to parse; `CallerError` if there is too much of it."""
+        self.n_bytes += len(chunk)
+        text = plain = self._unfinished + chunk
+        if b"\\" in text:
+            plain = text.replace(rb"\\", b"..").replace(rb"\"", b"..")
+        unfinished = UNFINISHED.search(plain, max(0, len(plain) - UNFINISHED_MAX_BYTES))
+        end = unfinished.start() if unfinished else len(text)
+        text, plain, self._unfinished = text[:end], plain[:end], text[end:]
+        # Escapes are as slow as text, those of a URL too.
+        self._text_bytes += text.count(b"\\") + text.count(b"%")
+        pieces = plain.split(b'"')
+        if self._is_apart:
+            text = self._keep_apart(text, len(pieces[0]))
+            self._is_apart = len(pieces) == 1
+        self._count(pieces)
+        if self._string_start and not self._is_apart and DATA_URL.match(self._string_start):
+            text += f"{self._mark}{len(self._apart)}".encode()
+            self._apart.append([])
+            self._apart_chars, self._is_apart = 0, True
+        return text
 
+    def put_back(self, found: Any) -> Iterator[None]:
+        """Complete the strings of what was parsed, in steps, since each takes milliseconds."""
+        places: Any = found.items() if isinstance(found, dict) else ()
+        for place, value in enumerate(found) if isinstance(found, list) else places:
+            if isinstance(place, str) and self._mark in place:
+                raise InvalidRequest("A name in the JSON body is too long.")
+            if isinstance(value, str) and self._mark in value:
+                text, _, number = value.partition(self._mark)
+                parts, self._apart[int(number)] = self._apart[int(number)], []
+                while parts:
+                    text += "".join(parts[:PARTS_A_STEP])  # CPython makes `text` longer in place.
+                    del parts[:PARTS_A_STEP]
+                    yield
+                found[place] = text
+            yield from self.put_back(value)
 
-async def _parse_in_steps(body: bytes, start: int, end: int) -> str:
-    """The string between two quotes; between the steps the event loop does other work."""
-    pieces = []
-    while start < end:
-        await asyncio.sleep(0)
-        stop = min(start + STEP_BYTES, end)
-        if stop < end:  # An escape goes on in the next step.
-            escape = body.rfind(b"\\", stop - ESCAPE_MAX_BYTES, stop)
-            stop = escape if escape > 0 else stop
+    def _keep_apart(self, text: bytes, n_bytes: int) -> bytes:
+        self._apart_chars += n_bytes
+        if 0 < self._image_max_bytes < (self._apart_chars - 3 * TEXT_MAX_BYTES) * 3 // 4:
+            raise ImageTooLarge(f"An image may have {self._image_max_bytes} bytes.")
         try:
-            pieces.append(from_json(b'"%b"' % body[start:stop]))
+            self._apart[-1].append(from_json(b'"%b"' % text[:n_bytes]))
         except ValueError as exc:
             raise ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
-        start = stop
-    return "".join(pieces)
+        return text[n_bytes:]
 
+    def _count(self, pieces: list[bytes]) -> None:
+        """Count text that was split at its quotes."""
+        self._quotes += len(pieces) - 1
+        _check(self._quotes, QUOTES_A_MEMBER * self._max_members, "quotes")
+        inside = self._string_start is not None
+        strings = pieces[not inside :: 2]
+        self._count_structure(b"".join(pieces[inside::2]))
+        if self._string_start is not None:
+            strings[0] = self._string_start + strings[0]
+            if not DATA_URL.match(strings[0]):
+                self._text_bytes -= len(self._string_start)
+        self._text_bytes += sum(len(string) for string in strings if not DATA_URL.match(string))
+        if self._text_bytes > TEXT_MAX_BYTES:
+            most = f"{TEXT_MAX_BYTES} bytes of text beside its images"
+            raise ImageTooLarge(f"A body may have {most}.")
+        ends_inside = inside == (len(pieces) % 2 == 1)
+        self._string_start = strings[-1][:START_BYTES] if ends_inside else None
 
-def _with_images(value: Any, urls: dict[str, str]) -> Any:
-    match value:
-        case str():
-            return urls.get(value, value)
-        case list():
-            return [_with_images(one, urls) for one in value]
-        case dict():
-            return {urls.get(n, n): _with_images(one, urls) for n, one in value.items()}
-    return value
-
-
-def check_text(n_bytes: int) -> None:
-    """Raise `ImageTooLarge` if there is more text than a body may have."""
-    if n_bytes > TEXT_MAX_BYTES:
-        raise ImageTooLarge(f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images.")
-
-
-def _check_structure(text: bytes, max_members: int) -> int:
-    """Count members and levels; returns how many names with values there are in all objects."""
-    plain = text.replace(rb"\\", b"..").replace(rb"\"", b"..")
-    _check(plain.count(b'"'), QUOTES_A_MEMBER * max_members, "quotes")
-    structure, depth = b"".join(plain.split(b'"')[::2]), 0
-    _check(sum(map(structure.count, (b",", b"[", b"{"))), max_members, "members")
-    for bracket in re.finditer(rb"[\[\]{}]", structure):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth < 0:
-            raise MalformedBody(INVALID)
-        _check(depth, DEPTH_MAX, "levels")
-    return structure.count(b":")
+    def _count_structure(self, text: bytes) -> None:
+        self._text_bytes += len(text)
+        self.pairs += text.count(b":")
+        self._members += text.count(b",") + text.count(b"[") + text.count(b"{")
+        _check(self._members, self._max_members, "members")
+        for bracket in re.findall(rb"[\[\]{}]", text):
+            self._depth += 1 if bracket in b"[{" else -1
+            _check(self._depth, DEPTH_MAX, "levels")
+            if self._depth < 0:
+                raise MalformedBody("The body is not valid JSON.")
 
 
 def _check(count: int, limit: int, what: str) -> None:
     if count > limit:
         raise InvalidRequest(f"A JSON body may have {limit} {what}.")
-
-
-def _pairs(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_pairs, value.values()))
-    return sum(map(_pairs, value)) if isinstance(value, list) else 0

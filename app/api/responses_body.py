@@ -128,7 +128,7 @@ class BodyReader:
     chars: int = 0
 
     def walk(self, value: object, path: str, place: str) -> None:
-        """Read a value; `InvalidRequest` names what is not in the table. `parse_json` the depth.
+        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth.
 
         `path` has the numbers of list items, `place` is without them.
         """
