@@ -50,8 +50,7 @@ def serve(inherited: int | None) -> int:
         if not is_worker:
             logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
         if settings.workers > 1 and not is_worker:
-            run_workers(settings, listener)
-            return 0
+            return run_workers(settings, listener)
         server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)
         server.run(sockets=[listener])
     return 0 if server.started else 1

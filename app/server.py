@@ -31,6 +31,7 @@ NOT_SENT_LOWAT_BYTES = 16_384
 """Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
 0.2 MB instead of up to 3.9 MB."""
 
+CANNOT_START = (1, 2)  # Statuses with which a worker ends that never served.
 RESTART_WAIT_S = 1
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
 PASSED_ON = {TERM: TERM, signal.SIGINT: TERM, HUP: HUP}
@@ -137,50 +138,57 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run_workers(settings: Settings, listener: socket.socket) -> None:
-    """Run WORKERS processes on a listening socket, in place of those that die, until a signal."""
+def run_workers(settings: Settings, listener: socket.socket) -> int:
+    """Run WORKERS processes on a listening socket, in place of those that die; the exit status."""
     with tempfile.TemporaryDirectory(prefix="imagesearch-metrics-") as folder:
-        asyncio.run(Workers(listener, folder).run(settings))
+        return asyncio.run(Workers(listener, folder).run(settings))
 
 
 class Workers:
     """The processes; their metrics lie in a folder of their own, and their ends are logged."""
 
     def __init__(self, listener: socket.socket, folder: str) -> None:
-        self._listener, self._folder = listener.fileno(), folder
+        self._listener, self._folder = listener, folder
         self._running: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
 
-    async def run(self, settings: Settings) -> None:
-        """Run until a signal."""
+    async def run(self, settings: Settings) -> int:
+        """Run until a signal, or until none can be started; the process's exit status."""
         for received in PASSED_ON:
             asyncio.get_running_loop().add_signal_handler(received, self._pass_on, received)
-        pictures, count = settings.image_workers or os.cpu_count() or 1, settings.workers
-        shares = [max(1, (pictures + number) // count) for number in range(count)]
-        await asyncio.gather(*map(self._keep, shares))
+        pictures, count = range(settings.image_workers or os.cpu_count() or 1), settings.workers
+        shares = [max(1, len(pictures[number::count])) for number in range(count)]
+        return max(await asyncio.gather(*map(self._keep, shares)))
 
-    async def _keep(self, picture_workers: int) -> None:
-        own = {SHARED_FOLDER: self._folder, "IMAGE_WORKERS": str(picture_workers)}
+    async def _keep(self, picture_workers: int) -> int:
+        status = 0
         while not self._stopping.is_set():
-            worker = await asyncio.create_subprocess_exec(
-                *(sys.executable, *sys.orig_argv[1:], "--socket", str(self._listener)),
-                env=os.environ | own,
-                pass_fds=[self._listener],
-                # It ends with this process: then nobody holds the other end any more.
-                stdin=asyncio.subprocess.PIPE,
-                # Ctrl+C in a terminal comes to this process alone.
-                process_group=0,
-            )
+            worker = await self._start(picture_workers)
             self._running.add(worker)
             if self._stopping.is_set():  # The signal came before it was there.
                 worker.terminate()
             status = await worker.wait()
             self._running.remove(worker)
             mark_process_dead(worker.pid, self._folder)  # type: ignore[no-untyped-call]
+            if status in CANNOT_START and not self._running:
+                self._stopping.set()
             if not self._stopping.is_set():
                 fields = {"pid": worker.pid, "status": status}
                 logger.error("a worker ended and is replaced", extra={"fields": fields})
                 await asyncio.sleep(RESTART_WAIT_S)
+        return status
+
+    async def _start(self, picture_workers: int) -> asyncio.subprocess.Process:
+        number = self._listener.fileno()
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, *sys.orig_argv[1:], "--socket", str(number)),
+            env={**os.environ, SHARED_FOLDER: self._folder, "IMAGE_WORKERS": str(picture_workers)},
+            pass_fds=[number],
+            # It ends with this process: then nobody holds the other end any more.
+            stdin=asyncio.subprocess.PIPE,
+            # Ctrl+C in a terminal comes to this process alone.
+            process_group=0,
+        )
 
     def _pass_on(self, received: signal.Signals) -> None:
         if received != HUP:
