@@ -22,7 +22,10 @@ from app.upstream.lenient import as_list, as_object, as_text, parse
 
 CLIENT_KEY_MIN_CHARS = 16  # A shorter key can be guessed.
 LIKENESS = 0.85  # Ratio from which a name is a setting's misspelt: one letter in seven.
-NO_ANSWER = (errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable)
+NO_ANSWER = (
+    *(errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable),
+    *(errors.UpstreamRejected, errors.SearchNotFound),  # Of another address.
+)
 
 Finding = tuple[str, str, str]
 """What was looked at; whether it is `right`, `wrong` or `unknown`; and more about it."""

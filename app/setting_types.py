@@ -77,10 +77,17 @@ class PriceTier(BaseModel, frozen=True, extra="forbid"):
         return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 
+def _rising(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
+    bounds = [tier.up_to or math.inf for tier in tiers]
+    if not bounds or bounds != sorted(set(bounds)):
+        raise ValueError("up_to must rise")
+    return tiers
+
+
 Tiers = Annotated[
     tuple[PriceTier, ...],
     BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
-    AfterValidator(lambda rows: tuple(sorted(rows, key=lambda row: row.up_to or math.inf))),
+    AfterValidator(_rising),
 ]
 
 

@@ -38,7 +38,7 @@ REFUSALS = (CallerError, Overloaded, Draining)
 QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
-TEXT_MAX_CHARS, TRACE_MAX_CHARS = 1_200, 4_000
+TEXT_MAX_CHARS, TRACE_MAX_CHARS = 1_200, 2_000
 """Of a text in a line of the log, which so has 8 KiB at most, whatever a caller sent."""
 QUEUE_MAX_LINES = 2_048  # Of the log, that wait to be written: at most 16 MiB.
 LAST_WORK_S = 1
@@ -134,6 +134,7 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """The line before any trace."""
+        record.message = _shortened(record.message)
         return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
@@ -178,6 +179,10 @@ def _shortened(text: str, max_chars: int = TEXT_MAX_CHARS) -> str:
 class LogQueue(QueueHandler):
     """Formats records where they are logged, whose context they need; drops what finds no room."""
 
+    def prepare(self, record: logging.LogRecord) -> Any:
+        """The line alone: a record's fields may be long."""
+        return self.format(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Count a dropped line; else it is a record that cannot be formatted."""
         if sys.exc_info()[0] is Full:
@@ -189,9 +194,9 @@ class LogQueue(QueueHandler):
 class LogWriter(QueueListener):
     """Writes lines to stdout in a thread: a pipe that nobody reads must not stop the event loop."""
 
-    def handle(self, record: logging.LogRecord) -> None:
+    def handle(self, record: Any) -> None:
         """Write one, without a buffer or a lock, which a stalled write would hold at the exit."""
-        line = f"{record.msg}\n".encode(errors="backslashreplace")
+        line = f"{record}\n".encode(errors="backslashreplace")
         try:
             while line:
                 line = line[os.write(sys.stdout.fileno(), line) :]

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 
 from sse_starlette import ServerSentEvent
 from starlette.requests import ClientDisconnect
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.service import Service
@@ -14,8 +14,9 @@ from app.errors import ServiceError
 from app.models import Event
 from app.runs import Reader, Run
 
-RETRY_MS = 2_000  # How long a browser waits before it reconnects after a break,
-CUT_MS = 100  # and where another replica goes on with the search.
+# How long a browser waits before it reconnects:
+RETRY_MS = 2_000  # After a break.
+CUT_MS = 100  # Where another replica goes on with the search.
 
 PIECE_BYTES = 8_192  # Of one `send`, about; it bounds what a stalled reader keeps in memory.
 
@@ -28,7 +29,7 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
-NOTICED_TURNS = 4
+NOTICED_TURNS = 3
 """Turns of the event loop until a connection that is closed already has been noticed."""
 First = Callable[[], Awaitable[None]] | None  # What a stream's head waits for.
 Encoder = Callable[[Event, int], Iterable[bytes]]
@@ -79,27 +80,29 @@ async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
 
     The body must have been read.
     """
+    task, has_left = asyncio.current_task(), False
 
     async def watch() -> None:
+        nonlocal has_left
         while (await receive())["type"] != "http.disconnect":
             pass
-        leaving.reschedule(0)
+        has_left = bool(task and task.cancel())
 
-    leaving, watching = asyncio.timeout(None), asyncio.create_task(watch())
+    watching = asyncio.create_task(watch())
     try:
-        async with leaving:
-            for _ in range(NOTICED_TURNS):
-                await asyncio.sleep(0)
-            yield
-    except TimeoutError:
-        if leaving.expired():
+        for _ in range(NOTICED_TURNS):
+            await asyncio.sleep(0)
+        yield
+    except asyncio.CancelledError:
+        # A cancellation by somebody else goes on.
+        if has_left and task and not task.uncancel():
             raise ClientDisconnect from None
         raise
     finally:
         watching.cancel()
 
 
-class EventStream(StreamingResponse):
+class EventStream(Response):
     """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
 
     The head waits for `first`, whose failure has a status of its own. A comment is sent after
@@ -120,7 +123,8 @@ class EventStream(StreamingResponse):
         headers: dict[str, str] | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(self._pieces(), status_code, STREAM_HEADERS | (headers or {}))
+        self.status_code, self.background = status_code, None
+        self.init_headers(STREAM_HEADERS | (headers or {}))
         self._service, self._reader, self._log = service, reader, reader.run.log
         self._encode, self._first, self._after, self._on_end = encode, first, after, on_end
         default_s = service.settings.stream_heartbeat_s
@@ -129,46 +133,65 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
-        with closing(self._reader):
+        # In a task of its own: waking up this one passes through each middleware's frame.
+        following = asyncio.create_task(self._follow(send))
+        try:
             async with unless_disconnected(receive):
-                try:
-                    if self._first:
-                        await self._first()
-                except ServiceError:
-                    self._on_end()
-                    raise
-                with self._service.metrics.streams_open.track_inprogress():
-                    await self.stream_response(send)
+                await following
+        except ServiceError:
+            self._on_end()
+            raise
+        finally:
+            self._reader.close()
+
+    async def _follow(self, send: Send) -> None:
+        if self._first:
+            await self._first()
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        with self._service.metrics.streams_open.track_inprogress():
+            await send({"type": "http.response.start", **head})
+            await self._send_events(send)
+            await send({"type": "http.response.body"})
         self._on_end()
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _send_events(self, send: Send) -> None:
+        async def send_piece(piece: bytes) -> None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
         log = self._log
         while not log.closed or self._after < len(log.events):
             for piece in self._new():
-                yield piece
+                await send_piece(piece)
+                piece = b""  # noqa: PLW2901 - or it would be held until the next one
             if log.closed or self._after < len(log.events):
                 continue
             growth = log.growth()
             while self._heartbeat_s and not growth.done():
                 if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                    yield KEEP_ALIVE
+                    await send_piece(KEEP_ALIVE)
             await growth
-        # The last event, for a reader whose number is beyond it, so that it has not got it.
-        missed = log.events and log.events[-1] is not self._last
-        if missed and max(self._after, self._reader.run.last_number) > len(log.events):
-            for piece in self._encode(log.events[-1], len(log.events)):
-                yield piece
+        for piece in self._overtaken():
+            await send_piece(piece)
+
+    def _overtaken(self) -> Iterable[bytes]:
+        """The last event, for a reader whose number is beyond it, so that it has not got it."""
+        events = self._log.events
+        missed = events and events[-1] is not self._last
+        if missed and max(self._after, self._reader.run.last_number) > len(events):
+            return self._encode(events[-1], len(events))
+        return ()
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        piece = bytearray()
-        while self._after < len(self._log.events):
-            self._last = self._log.events[self._after]
+        events, parts, n_bytes = self._log.events, list[bytes](), 0
+        while self._after < len(events):
+            self._last = events[self._after]
             self._after += 1
             for part in self._encode(self._last, self._after):
-                piece += part
-                if len(piece) >= PIECE_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-        if piece:
-            yield bytes(piece)
+                parts.append(part)
+                n_bytes += len(part)
+                if n_bytes >= PIECE_BYTES:
+                    yield b"".join(parts)
+                    parts, n_bytes = [], 0
+        if parts:
+            yield b"".join(parts)

@@ -151,8 +151,10 @@ def _digest(key: str) -> bytes:
 
 def _network(address: str) -> str:
     """An IPv4 address as it is; of IPv6 the /64, the least that one subscriber has (RFC 6177)."""
-    plain = address.removeprefix("::ffff:")  # IPv4 on a socket that has both.
     try:
-        return str(ipaddress.IPv6Network((plain, 64), strict=False))
+        parsed = ipaddress.ip_address(address)
     except ValueError:
-        return plain
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address) and not parsed.ipv4_mapped:
+        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

@@ -23,6 +23,7 @@ from app.upstream.transport import KEEPALIVE_S, Transport
 WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
 REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
 REFUSAL_S = 5.0  # How long it may take to come.
+ENDED_EARLY = "The upstream's answer ended early."
 STREAM, JSON = "text/event-stream", "application/json"
 
 
@@ -37,6 +38,7 @@ class UpstreamClient:
         self._http = httpx.AsyncClient(
             base_url=settings.base_url,
             headers={
+                "Accept": JSON,
                 "Accept-Encoding": "identity",
                 "Authorization": f"Bearer {key}",
                 "Content-Type": JSON,
@@ -114,13 +116,17 @@ class UpstreamClient:
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
         limit_bytes = self._settings.search_max_bytes
-        async with self._attempt(attempts, request, stored=stored) as (response, _):
-            answer = await self._body(response, limit_bytes)
+        async with self._attempt(attempts, request, stored=stored) as (response, deadlines):
+            answer = bytearray()
+            async for chunk in self._body(response, limit_bytes):
+                deadlines.heard()
+                answer += chunk
             if 0 < limit_bytes < len(answer):
                 raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
-            if error := failure_in_body(response.headers, answer, stored=stored):
+            text = redacted(bytes(answer), self._secret)
+            if error := failure_in_body(response.headers, text, stored=stored):
                 raise error
-            return answer
+            return text
 
     @asynccontextmanager
     async def _attempt(
@@ -137,9 +143,12 @@ class UpstreamClient:
                     status, headers = response.status_code, response.headers
                     media_type = headers.get("content-type", "").lower()
                     if not response.is_success or (streamed and not media_type.startswith(STREAM)):
+                        deadlines.timeout.reschedule(None)
                         refusal = await self._refusal(response)
                         raise failure_in_response(status, headers, refusal, stored=stored)
                     attempts.call.written = True  # Whatever was sent: it is being served.
+                    if not streamed:
+                        deadlines.heard()
                     yield response, deadlines
             except TimeoutError as exc:
                 billed: Billed = "maybe" if attempts.call.written else "no"
@@ -148,26 +157,28 @@ class UpstreamClient:
                 raise _unanswered(exc, written=attempts.call.written) from exc
 
     async def _refusal(self, response: httpx.Response) -> bytes:
-        """The body of a refusal; where it does not come, a bad status says enough."""
+        """The body of a refusal; where it is cut off, a part and a bad status say enough."""
+        refusal = bytearray()
         try:
             async with asyncio.timeout(REFUSAL_S):
-                return await self._body(response, REFUSAL_MAX_BYTES)
-        except (TimeoutError, errors.UpstreamInterrupted):
+                async for chunk in self._body(response, REFUSAL_MAX_BYTES):
+                    refusal += chunk
+        except (TimeoutError, errors.UpstreamInterrupted) as exc:
             if response.is_success:
-                raise
-            return b""
+                raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
+        return redacted(bytes(refusal), self._secret)
 
-    async def _body(self, response: httpx.Response, limit_bytes: int) -> bytes:
-        """A body, until it exceeds the limit (0: none)."""
-        body = bytearray()
+    async def _body(
+        self, response: httpx.Response, limit_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a body, until it exceeds the limit (0: none)."""
+        n_bytes, chunks = 0, _chunks(response)
         try:
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if 0 < limit_bytes < len(body):
-                    break
+            while not 0 < limit_bytes < n_bytes and (chunk := await anext(chunks, b"")):
+                n_bytes += len(chunk)
+                yield chunk
         except httpx.TransportError as exc:
-            raise errors.UpstreamInterrupted("The upstream's answer ended early.") from exc
-        return redacted(bytes(body), self._secret)
+            raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ FAILED = "response.failed"
 HTTP_OK, HTTP_REDIRECTS, HTTP_NOT_FOUND = 200, 300, 404
 PARTIAL_HEADER = "x-dashscope-partialresponse"
 BODY_MEMBERS = {"output", "data", "deleted"}  # Of a response, a list of items, a deletion.
-MESSAGE_MAX_CHARS = 500  # Enough for every documented one; bounds a log line and a problem body.
+MESSAGE_MAX_CHARS, CODE_MAX_CHARS = 500, 128
+"""Enough for every documented one; they bound a log line and a problem body."""
 RETRY_AFTER_MAX_S = 3600  # A throttled account recovers within a minute; longer is a mistake.
 # `<429> InternalError.Algo: …`, `[400] missing_required_parameter: …`.
 EMBEDDED = re.compile(r"\s*(?:<(\d{3})>|\[(\d{3})\])\s*(?:([A-Za-z_][\w.]*)\s*:)?")
@@ -87,11 +88,13 @@ def _error(content: Json, headers: Headers, http_status: int) -> ServiceError:
     message = _word("error", outer) or _word("message", inner)
     embedded = EMBEDDED.match(message)
     status = int(embedded[1] or embedded[2]) if embedded else http_status
-    code = _word("code", inner, outer) or _word("type", inner)
-    codes = (code, (embedded[3] or "") if embedded else "")
-    request_id = _word("request_id", content, inner) or headers.get("x-request-id")
+    code = (_word("code", inner, outer) or _word("type", inner))[:CODE_MAX_CHARS]
+    codes = (code, (embedded[3] or "")[:CODE_MAX_CHARS] if embedded else "")
+    request_id = _word("request_id", content, inner) or headers.get("x-request-id", "")
     error = classify(Failure(status, codes, message, has_usage=bool(outer.get("usage"))))
-    error.upstream = UpstreamReport(status, code or None, _shown(message) or None, request_id)
+    error.upstream = UpstreamReport(
+        status, code or None, _shown(message) or None, request_id[:CODE_MAX_CHARS] or None
+    )
     error.retry_after_s = _retry_after_s(headers)
     return error
 

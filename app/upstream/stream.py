@@ -74,7 +74,7 @@ class EventStreamReader:
         content = parse_object(data) if decoded else None
         name = name or as_text((content or {}).get("type"))
         refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith(RESPONSE)
-        failed = content is not None and failures.is_failure(content)
+        failed = (not name or name in TERMINAL_EVENTS) and failures.is_failure(content or {})
         if name in (failures.FAILED, ERROR) or refused or failed:
             headers, status = self._headers, http_status or HTTP_OK
             self._fail(failures.failure_in_event(name, data, headers, http_status=status))

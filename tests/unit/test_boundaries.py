@@ -53,7 +53,7 @@ BASES = {
     "pydantic_settings.BaseSettings",
     "pydantic_settings.PydanticBaseSettingsSource",
     "starlette.formparsers.MultiPartParser",
-    "starlette.responses.StreamingResponse",
+    "starlette.responses.Response",
     "uvicorn.Server",
 }
 """Documented to be derived from; of `uvicorn.Server` and the parser one method is used."""
