@@ -121,10 +121,10 @@ class SharedBudget(Budget):
         try:
             verdict, *wait_s = await self._link.script("reserve", *args)
         except Away:
-            if self.limited:
-                raise
-            verdict = b"ok"
-        if verdict != b"ok":
+            verdict, wait_s = b"unknown", []
+        if verdict == b"unknown" and self.limited:
+            raise Away
+        if wait_s:
             raise exceeded(verdict.decode(), wait_s[0])
         claim.reserved, claim.estimate = amount, text
 

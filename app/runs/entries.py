@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from app.errors import ServiceError, UpstreamReport, leaves
+from app.errors import Internal, ServiceError, UpstreamReport, leaves
 from app.models import Event, json_bytes
 from app.store import Link
 
@@ -74,7 +74,7 @@ def ending(
 
 
 def _error(code: str, upstream: dict[str, Any] | None, **members: Any) -> ServiceError:
-    error = KINDS[code](members["detail"])
+    error = KINDS.get(code, Internal)(members["detail"])
     error.upstream = UpstreamReport(**upstream) if upstream else None
     for name, value in members.items():
         setattr(error, name, value)

@@ -5,7 +5,7 @@ second at most. Whatever may have been lost is asked for and written again.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +14,12 @@ from app.errors import Overloaded, OwnerLost
 from app.models import Event
 from app.runs.entries import ending, last_entry, numbered
 from app.runs.local import LocalRun, OpenRequest
+from app.runs.log import size_of
 from app.settings import Settings
 from app.store import COMMAND_S, Away, Claim, Link
 
 WINDOW_S = 0.1
-EVENTS_MAX, CALL_EVENTS_MAX = 500, 1_000  # Of one run in a window, and of all in one call.
+EVENTS_MAX, CALL_BYTES = 500, 1_048_576  # Of one run in a window, and of all in one call, about.
 DAY_S = 86_400
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
@@ -166,28 +167,24 @@ class Outbox:
             if top and isinstance(top.error, OwnerLost):
                 self._forget(run.id)  # The end that another wrote counts, here as everywhere.
             return
+        kept = run.request.kept and run.was_admitted
+        if status is None and run.settled.is_set() and not kept:
+            run.settle()  # It had ended, and nobody comes back for it.
+            return
         if status is None or not top:
-            await self._restore(run)
-        run.sent = top.number if top else 0
-        run.in_doubt = False
-
-    async def _restore(self, run: SharedRun) -> None:
-        """Write again what Redis has lost, with what was reserved."""
-        await self._open(run.id, run.request, restore=True)
-        if estimate := run.claim.estimate:
+            await self._open(run.id, run.request, restore=True)
+        if estimate := run.claim.estimate:  # Once more does no harm.
             reserved = (run.owner.name, run.claim.reserved, 0, 0, estimate)
             await self.link.script("reserve", run.id, *reserved)
+        run.sent = top.number if top else 0
+        run.in_doubt = False
 
     async def _append(self, runs: Sequence[SharedRun]) -> None:
         """Write what is new in the logs; raises `Away` if any of it is refused.
 
         That proves nothing, since our own call may have been executed: Redis has to be asked.
         """
-        new = [
-            (run, *entry) for run in runs for entry in numbered(run.unsent[:EVENTS_MAX], run.sent)
-        ]
-        for start in range(0, len(new), CALL_EVENTS_MAX):
-            some = new[start : start + CALL_EVENTS_MAX]
+        for some in calls(runs):
             args = (part for run, *entry in some for part in (run.id, *entry))
             if await self.link.script("append", *args):
                 raise Away
@@ -196,7 +193,7 @@ class Outbox:
 
     async def _end(self, run: SharedRun) -> None:
         """Write the end, with what was not written yet; full memory does not refuse it."""
-        if len(run.unsent) > EVENTS_MAX:
+        if size_of(run.unsent) > CALL_BYTES:
             await self._append([run])  # Then the end, with a later window.
             return
         kept = run.request.kept and run.was_admitted
@@ -212,3 +209,17 @@ class Outbox:
                 run.settle()
                 self._ended[run.id] = run
                 asyncio.get_running_loop().call_later(ENDED_S, self._ended.pop, run.id, None)
+
+
+def calls(runs: Sequence[SharedRun]) -> Iterator[list[tuple[SharedRun, int, str, bytes]]]:
+    """What is new in the logs, in calls of a bounded size."""
+    call, size_bytes = list[tuple[SharedRun, int, str, bytes]](), 0
+    for run in runs:
+        for number, name, data in numbered(run.unsent[:EVENTS_MAX], run.sent):
+            call.append((run, number, name, data))
+            size_bytes += len(data)
+            if size_bytes > CALL_BYTES:
+                yield call
+                call, size_bytes = [], 0
+    if call:
+        yield call

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
 from app.models import Client
@@ -27,6 +28,7 @@ class ReplicatedRuns(Runs):
     def __init__(self, settings: Settings, link: Link, replay: Replay) -> None:
         super().__init__(settings)
         self._link, self._replay = link, replay
+        self._asking = WeakValueDictionary[str, asyncio.Lock]()  # By fingerprint.
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self._outbox = Outbox(settings, link, self._forget)
         self._make_run = partial(SharedRun, outbox=self._outbox)
@@ -44,6 +46,12 @@ class ReplicatedRuns(Runs):
         What is known here is joined even if Redis is back and was not told of it yet. A key that
         is not known here may belong to another request elsewhere.
         """
+        # One after the other where they are equal: what the first one begins, the next finds here.
+        asking = self._asking.setdefault(request.fingerprint, asyncio.Lock())
+        async with asking:
+            return await self._open(request)
+
+    async def _open(self, request: OpenRequest) -> Opened:
         if run := self._equal(request) if request.key is None else self._with_key(request):
             return self._opened(run, request)
         self._check_room()
@@ -58,10 +66,9 @@ class ReplicatedRuns(Runs):
                 return self._opened(self._begin(request, run_id), request, is_new=True)
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
-            if joined := await self._look_up(found):
-                if joined.reusable:
-                    return self._opened(joined, request)
-                skip = found
+            if (joined := await self._look_up(found)) and joined.reusable:
+                return self._opened(joined, request)
+            skip = found
         raise Overloaded("The search that answers this request is ending.")
 
     def name(self, run: Run, name: str) -> None:

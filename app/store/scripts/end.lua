@@ -55,7 +55,8 @@ local function free(pointer, kept_ms)
 end
 free('isp:fp:' .. known.fp, fp_ttl)
 if known.key ~= '' then free('isp:key:' .. known.client .. ':' .. known.key, ttl) end
--- An owner that stood still may come back late: it must not find that nothing is known of its run.
-redis.call('PEXPIRE', hash, as == 'judge' and 86400000 or ttl)
+-- An owner that stood still may come back late, and any asks again for what it ended in the last minute: it must
+-- not find that nothing is known of its run, which it would write and charge again.
+redis.call('PEXPIRE', hash, as == 'judge' and 86400000 or math.max(ttl, 120000))
 redis.call('PEXPIRE', log, ttl)
 return {'done'}

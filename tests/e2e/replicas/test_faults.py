@@ -197,3 +197,29 @@ async def test_without_redis_searches_run_here_alone_or_are_refused_where_a_budg
         assert status == 200
         searches = (await both.usage())["searches"]
         assert searches == both.record.total == (ran_alone or 1)
+
+
+async def test_a_budget_is_held_where_redis_takes_no_writes() -> None:
+    async with asyncio.timeout(100), three(count=1, BUDGET_TOTAL_CNY_PER_DAY="0.1") as replicas:
+        (replica,) = replicas.replicas
+        await eventually(lambda: both_up(replicas))
+        await replicas.redis.ask("CONFIG", "SET", "maxmemory", "1mb")
+        answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
+        assert {status for status, _ in answers} == {503}
+        assert replicas.record.total == 0
+
+
+async def test_what_has_ended_is_charged_once_though_redis_was_away() -> None:
+    async with asyncio.timeout(100), three(count=1, knobs=PACED) as replicas:
+        (replica,) = replicas.replicas
+        await eventually(lambda: both_up(replicas))
+        body = {"model": "qwen3.7-plus", "input": "Hello"}
+        assert (await replica.http.post("/v1/responses", json=body)).status_code == 200
+        await eventually(lambda: nothing_is_reserved(replicas))
+        spent = (await replicas.usage())["spent"]
+        await asyncio.sleep(11)  # What nobody comes back for is kept for ten seconds.
+        await replicas.redis.ask("CLIENT", "PAUSE", 3000, "ALL")
+        await asyncio.sleep(3.2)
+        await eventually(lambda: both_up(replicas))
+        await asyncio.sleep(4)
+        assert (await replicas.usage())["spent"] == spent
