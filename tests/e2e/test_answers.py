@@ -91,6 +91,7 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
 
 
 SHORT, NO_KEY = b"\r\ncontent-length: 99\r\n\r\n{", b'{"code":"InvalidApiKey","message":"no"}'
+BLOCKED = b'{"code":"DataInspectionFailed","message":"no"}'
 BROKEN: dict[str, tuple[bytes, str]] = {
     "comments": (answer("200 OK", b": keep-alive\n\n", EVENTS), "upstream_interrupted"),
     "a failure as JSON, called events": (answer("200 OK", NO_KEY, EVENTS), "upstream_auth_failed"),
@@ -99,6 +100,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a broken status line": (f"HTTP/1.1 2OO {KEY}\r\n\r\n".encode(), "upstream_protocol"),
     "less than its length": (b"HTTP/1.1 200 OK" + SHORT, "upstream_interrupted"),
     "a refusal cut short": (b"HTTP/1.1 401 No" + SHORT, "upstream_auth_failed"),
+    "a refusal without its end": (b"HTTP/1.1 400 No" + SHORT[:-1] + BLOCKED, "content_blocked"),
     "a refusal called events": (answer("500 Bad", b"", EVENTS), "upstream_unavailable"),
     "a status of its own": (answer("418 Teapot", b"{}", JSON), "upstream_rejected"),
     "a redirect": (answer("307 Away", b"", "location: http://127.0.0.1:9/"), "upstream_rejected"),
