@@ -38,10 +38,8 @@ REFUSALS = (CallerError, Overloaded, Draining)
 QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
-TEXT_MAX_CHARS, TRACE_MAX_CHARS = 1_200, 2_000
-"""Of a text in a line of the log, which so has 8 KiB at most, whatever a caller sent."""
-QUEUE_MAX_LINES = 2_048  # Of the log, that wait to be written: at most 16 MiB.
-LAST_WORK_S = 1
+LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
+LAST_WORK_S = 1  # How long the last lines, and the last spans, may take at the end of the process.
 
 dropped = Counter(
     "imagesearch_log_dropped_total", "Log lines dropped, as nobody read them.", registry=None
@@ -129,20 +127,7 @@ class Metrics:
             await asyncio.sleep(REFRESH_S)
 
 
-class TextFormatter(logging.Formatter):
-    """A line for reading; the fields are JSON, so that no value breaks the line."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        """The line before any trace."""
-        record.message = _shortened(record.message)
-        return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802
-        """The trace."""
-        return _shortened(super().formatException(ei), TRACE_MAX_CHARS)
-
-
-class JsonFormatter(TextFormatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, event, context, and the record's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -151,7 +136,7 @@ class JsonFormatter(TextFormatter):
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": _shortened(record.getMessage()),
+            "event": record.getMessage(),
             **_fields(record),
         }
         if record.exc_info:
@@ -159,21 +144,44 @@ class JsonFormatter(TextFormatter):
         return _json(line)
 
 
+class TextFormatter(logging.Formatter):
+    """The same for reading; the fields are JSON, so that no value breaks the line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """The line before any trace."""
+        return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """The context that is set, and the record's own fields."""
     context = (request_id, search_id, trace_id)
-    known = {one.name: one.get() for one in context if one.get()} | getattr(record, "fields", {})
-    return {name: _shortened(one) if isinstance(one, str) else one for name, one in known.items()}
+    known = {one.name: one.get() for one in context if one.get()}
+    return known | getattr(record, "fields", {})
 
 
 def _json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, default=str)
+    """The fields as JSON; where that is too long for a line, the longest texts are shortened."""
+    most_bytes = LINE_MAX_BYTES
+    while len(_utf8(text := json.dumps(fields, ensure_ascii=False, default=str))) > LINE_MAX_BYTES:
+        most_bytes //= 2
+        fields = {
+            name: _shortened(str(value), most_bytes) if isinstance(value, str | dict) else value
+            for name, value in fields.items()
+        }
+    return text
 
 
-def _shortened(text: str, max_chars: int = TEXT_MAX_CHARS) -> str:
-    """The text, or its beginning and end where it is too long for a line."""
-    half = max_chars // 2
-    return text if len(text) <= max_chars else f"{text[:half]}…{text[-half:]}"
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+def _shortened(text: str, most_bytes: int) -> str:
+    """The text, or its beginning and end, in so many bytes of UTF-8."""
+    data = _utf8(text)
+    if len(data) <= most_bytes:
+        return text
+    half = max(1, most_bytes // 2 - 2)
+    return f"{data[:half].decode(errors='ignore')}…{data[-half:].decode(errors='ignore')}"
 
 
 class LogQueue(QueueHandler):
@@ -181,7 +189,7 @@ class LogQueue(QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> Any:
         """The line alone: a record's fields may be long."""
-        return self.format(record)
+        return _utf8(_shortened(self.format(record), LINE_MAX_BYTES))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Count a dropped line; else it is a record that cannot be formatted."""
@@ -196,7 +204,7 @@ class LogWriter(QueueListener):
 
     def handle(self, record: Any) -> None:
         """Write one, without a buffer or a lock, which a stalled write would hold at the exit."""
-        line = f"{record}\n".encode(errors="backslashreplace")
+        line = record + b"\n"
         try:
             while line:
                 line = line[os.write(sys.stdout.fileno(), line) :]

@@ -51,7 +51,7 @@ class SharedRun(LocalRun):
         return self.log.events[self.sent : n_events]
 
     def settle(self) -> None:
-        """Let readers here have the last events: Redis has an end."""
+        """Let readers here have the last events; nothing more of it is written to Redis."""
         self.outbox.runs.pop(self.id, None)
         self.outbox.link.claims.pop(self.id, None)
         self._close(self.last or [])

@@ -60,13 +60,13 @@ class Row(BaseModel):
 
     def make(self, failure: Failure) -> ServiceError | None:
         """The error for this failure, if the row fits."""
-        status, message = str(failure.status), failure.message.lower()
+        status, message, codes = str(failure.status), failure.message.lower(), failure.plain_codes
         found = filter(None, (one.search(message) for one in self.messages))
         fits = next(found, None) if self.within.match(status) else None
         if fits and self.error is InvalidRequest:
             field = self.field or fits["field"]
             return InvalidRequest.of(field, REASONS.get(field, "the upstream refused the value"))
-        coded = any(one.fullmatch(code) for one in self.codes for code in failure.plain_codes)
+        coded = any(one.fullmatch(code) for one in self.codes for code in codes)
         if fits or coded or self.statuses.fullmatch(status):
             return self.error(DETAILS.get(self.error, ""))
         return None
