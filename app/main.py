@@ -25,14 +25,12 @@ from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
-from app.api.service import Service
 from app.errors import ServiceError
 from app.guards import Guards
 from app.images.intake import ImageIntake
 from app.replay import Replay
-from app.responses import Responses
 from app.runs import ReplicatedRuns, Runs
-from app.search import Searches
+from app.service import Service
 from app.settings import Settings, SettingsError, load
 from app.store import Link
 from app.tracing import Tracing, exporting
@@ -120,7 +118,6 @@ async def running_service(
     guards = Guards(settings, metrics=metrics, link=link)
     runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
-    parts = (settings, guards, upstream, runs, metrics, tracing)
 
     def refresh() -> None:
         metrics.runs_active.set(runs.active)
@@ -139,7 +136,7 @@ async def running_service(
         await intake.start()
         freshening = asyncio.create_task(metrics.keep_fresh())
         stack.callback(freshening.cancel)
-        yield Service(settings, metrics, guards, intake, runs, Searches(*parts), Responses(*parts))
+        yield Service(settings, metrics, tracing, upstream, guards, intake, runs)
 
 
 def installed_version() -> str:

@@ -1,71 +1,193 @@
-"""The use case: one search, from a client's request to the last event of its log."""
+"""The use case: one search, from its admission to the last event of its log.
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from functools import partial
+Not here: HTTP (`api`), who joins whose search (`runs`), the upstream's wire (`upstream`), prices
+and budgets (`guards`).
+"""
 
-from app.answer_work import AnswerWork, UseCase
-from app.errors import ServiceError
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from app import results, telemetry
+from app.errors import OwnError, ServiceError
+from app.guards import Permit
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, ResponsesRequest, digest_of
-from app.results import SearchCancelled, SearchCompleted, SearchCreated, SearchFailed
-from app.runs import Opened, OpenRequest
-from app.upstream.answer import phase
+from app.models import Client, Event, Phase, ResponsesRequest, UpstreamCall
+from app.results import Cost, Problem, SearchResult, SearchResults, Usage
+from app.runs import EventLog
+from app.service import Service
+from app.tracing import CallSpan
+from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, phase, seen_so_far
+
+logger = logging.getLogger("app.search")
 
 
-class Searches(UseCase):
-    """Opens searches: joins the one that already answers the request, or starts one."""
+@dataclass(eq=False)
+class Search:
+    """The work of one run: our events beside the upstream's.
 
-    async def open(
-        self,
-        client: Client,
-        request: ResponsesRequest,
-        *,
-        memory: MemoryReservation,
-        key: str | None = None,
-        fresh: bool = False,
-        resumable: bool = True,
-        background: bool = False,
-    ) -> Opened:
-        """Return a reader, as `Runs.open` does; a new search keeps its part of `memory`."""
-        wanted = OpenRequest(
-            owner=client,
-            fingerprint=digest_of(client.name, request.digest),
-            start=partial(Search, self, client, request, memory),
-            key=key,
-            fresh=fresh,
-            resumable=resumable,
-            background=background,
-            progress_s=self.settings.stream_progress_s,
-        )
-        return await self.open_run(wanted)
+    It keeps the request's part of `memory` until the first event, or the end.
+    """
 
+    service: Service
+    client: Client
+    request: ResponsesRequest
+    memory: MemoryReservation
+    run_id: str
+    log: EventLog
 
-class Search(AnswerWork):
-    """The work of one search's run: our events beside the upstream's."""
+    def __post_init__(self) -> None:
+        self.memory = self.memory.derive(sum(map(len, self.request.payload)))
+        self.call = UpstreamCall()
+        self.answer = AnswerBuilder()
+        self.phase: Phase = "waiting"
+        self.created_at = int(time.time())
+        self._clock = asyncio.get_running_loop().time
+        self._started_at = self._clock()
+        self._estimate = self.service.guards.estimate(self.request)
+        self._permit: Permit | None = None
+        self._recorded = False
+
+    async def events(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Be admitted, then pass the answer on; its cost is settled behind it."""
+        telemetry.search_id.set(self.run_id)
+        async with self.service.guards.admit(self.client, self._estimate, self.run_id) as permit:
+            self._permit = permit
+            telemetry.lap("queue")
+            self._span = CallSpan(self.service.tracing.tracer, self.request, self.call)
+            error: ServiceError | None = None
+            opened = False
+            try:
+                yield self.beginning()
+                async with aclosing(self.ask()) as batches:
+                    async for batch in batches:
+                        if not opened:
+                            opened = True
+                            self.memory.release()
+                            self._span.first_event()
+                            telemetry.lap("upstream")
+                            self.service.metrics.first_event_s.observe(self.elapsed_s)
+                        events: list[Event] = []
+                        for event in batch:
+                            events.append(event)
+                            if not event.type.endswith(DELTA):  # Nine of ten are.
+                                events += self.events_after(event)
+                        yield events
+            except ServiceError as exc:
+                error = exc
+                raise
+            finally:
+                telemetry.lap("upstream")
+                permit.cost = self._cost(error)
 
     def beginning(self) -> list[Event]:
-        created = SearchCreated(search_id=self.run_id, model=self.model, created_at=self.created_at)
+        """The events that come before the upstream's."""
+        model, created_at = self.request.model, self.created_at
+        created = results.SearchCreated(search_id=self.run_id, model=model, created_at=created_at)
         return [created.as_event()]
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        return self.case.upstream.stream(self.request.payload, self.call)
+        """The upstream's events."""
+        return self.service.upstream.stream(self.request.payload, self.call)
 
-    def events_after(self, event: Event) -> Iterator[Event]:
-        """What a call of the tool found, and the phase that begins."""
+    def events_after(self, event: Event) -> Iterable[Event]:
+        """Take in an event that is no delta: what a call of the tool found, and a new phase."""
         if found := self.add(event):
             yield found.as_event()
         began = phase(event)
         if began and began != self.phase:
             self.phase = began
-            if self.case.settings.stream_progress_s:
+            if self.service.settings.stream_progress_s:
                 yield self.progress()
+
+    def progress(self) -> Event:
+        elapsed_s = round(self.elapsed_s, 1)
+        return results.SearchProgress(phase=self.phase, elapsed_s=elapsed_s).as_event()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's own failure event, if it sent one, and the terminal event."""
         result = self.finish(error, cancelled=cancelled)
-        if cancelled:
-            return [SearchCancelled.model_construct(**dict(result)).as_event()]
-        if error is None or result.error is None:
-            return [SearchCompleted.model_construct(**dict(result)).as_event()]
-        relayed = [Event(*error.upstream_event)] if error.upstream_event else []
-        return [*relayed, SearchFailed(error=result.error, result=result).as_event()]
+        if error and result.error:
+            relayed = [Event(*error.upstream_event)] if error.upstream_event else []
+            return [*relayed, results.SearchFailed(error=result.error, result=result).as_event()]
+        last = results.SearchCancelled if cancelled else results.SearchCompleted
+        return [last.model_construct(**dict(result)).as_event()]
+
+    def forget(self) -> None:
+        """Drop what has come, where it cannot be shown; what it cost is settled already."""
+        self.answer, self.log = AnswerBuilder(), EventLog()
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._started_at
+
+    def add(self, event: Event) -> SearchResults | None:
+        """Take in an event; what a call of the tool found, where it ended one."""
+        answer, known = self.answer, self.answer.response_id
+        found = answer.add(event)
+        self._span.add(event, found)
+        if answer.response_id and (not known or event.type in TERMINAL_EVENTS):
+            usage = answer.usage or self._estimate.usage
+            owners = self.service.guards.responses
+            owners.claim(answer.response_id, self.client.name, total_tokens=usage.total_tokens)
+        return found
+
+    def finish(self, error: ServiceError | None, *, cancelled: bool) -> SearchResult:
+        """Make the final result, count it and log it."""
+        self.memory.release()
+        self.request.payload.clear()
+        if isinstance(error, OwnError) and self.call.written:
+            error.billed = "maybe"
+        about = {"request_id": telemetry.request_id.get(), "search_id": self.run_id}
+        final = self.answer.result(
+            self.log.events,
+            run_id=self.run_id,
+            status="cancelled" if cancelled else "failed" if error else "completed",
+            model=self.request.model,
+            created_at=self.created_at,
+            error=Problem.of(error, **about) if error else None,
+            cost=self._permit.cost if self._permit else None,
+        )
+        if self._permit and not self._recorded:
+            self._recorded = True
+            self._record(final)
+        return final
+
+    def _cost(self, error: ServiceError | None) -> Cost | None:
+        """What is charged: the usage that was reported, else what may have been billed."""
+        if error and error.upstream_event:
+            self.answer.add(Event(*error.upstream_event))
+        prices, usage = self.service.guards.prices, self.answer.usage
+        billed = error.billed if error else "maybe" if self.call.written else "no"
+        if usage is not None or billed == "no":
+            return prices.cost_of(self.request.model, usage or Usage())
+        calls, shown_chars = seen_so_far(self.log.events)
+        calls = max(calls, len(self.answer.calls))
+        return prices.unreported(self._estimate, calls=calls, shown_chars=shown_chars)
+
+    def _record(self, final: SearchResult) -> None:
+        self._span.end(final)
+        metrics, usage = self.service.metrics, final.usage
+        metrics.searches.labels(final.status, final.outcome or "unknown").inc()
+        metrics.search_s.observe(self.elapsed_s)
+        # As it is charged: by the upstream's count or, where that is missing, by what was seen.
+        metrics.tool_calls.inc(usage.image_search_calls if usage else len(final.searches))
+        if usage:
+            metrics.tokens.labels("input").inc(usage.input_tokens)
+            metrics.tokens.labels("output").inc(usage.output_tokens)
+        fields = {
+            "search_id": final.id,
+            "client": self.client.name,
+            "status": final.status,
+            "outcome": final.outcome,
+            "code": final.error and final.error.code,
+            "results": len(final.results),
+            "cost_cny": final.cost and str(final.cost.total),
+            "duration_s": round(self.elapsed_s, 3),
+        }
+        if self.service.settings.log_prompts and self.request.prompt is not None:
+            fields["prompt"] = self.request.prompt
+        logger.info("search ended", extra={"fields": fields})

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
-from app.api.service import Service, get_service
-from app.errors import NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
+from app.errors import Internal, NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
 from app.images.memory import MemoryReservation
 from app.models import Client
+from app.runs import OpenRequest, Reader, Run
+from app.service import Service
 from app.setting_types import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
@@ -64,6 +65,25 @@ class Call:
         preferences = [one.strip() for one in re.split("[,;]", header_of(self.request, "prefer"))]
         waits = [int(found[1]) for one in preferences if (found := WAIT.fullmatch(one))]
         return (waits or [0])[0] if "respond-async" in preferences else None
+
+    async def open(self, wanted: OpenRequest) -> Reader:
+        """Join the run that answers the request, or start one; the response says which."""
+        opened = await self.service.runs.open(wanted)
+        self.service.metrics.cache.labels(opened.cache).inc()
+        self.request.state.headers["X-Cache"] = opened.cache
+        return opened.reader
+
+    def address_of(self, run: Run) -> str:
+        """That of a search, behind the path prefix of a proxy in front."""
+        return f"{self.request.scope.get('root_path', '')}/search/{run.id}"
+
+
+def get_service(request: Request) -> Service:
+    """The service of the application that answers; `Internal` if it was not started."""
+    service: Service | None = getattr(request.app.state, "service", None)
+    if service is None:
+        raise Internal("Not started: the application around this one must run its lifespan.")
+    return service
 
 
 def header_of(request: Request, name: str) -> str:

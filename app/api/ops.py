@@ -10,9 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict
 from starlette.responses import Response
 
-from app.api.dependencies import Credentials
+from app.api.dependencies import Credentials, get_service
 from app.api.openapi import answer, refusals
-from app.api.service import get_service
 from app.errors import Unauthorized
 from app.results import ApiModel, WhenKnown
 

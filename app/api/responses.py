@@ -1,5 +1,6 @@
 """`/v1`: the Responses API as OpenAI's clients speak it, passed on to the upstream."""
 
+import secrets
 from contextlib import closing
 from functools import partial
 from typing import Annotated, Literal
@@ -16,12 +17,12 @@ from app.api.problems import JSON
 from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import Json, OpenAIError, ResponseEvent
-from app.api.sse import EventStream, First, frame, unless_disconnected
+from app.api.sse import EventStream, frame, unless_disconnected
 from app.errors import InvalidRequest, RateLimited, RouteNotFound, SearchNotFound
-from app.models import json_bytes
-from app.responses import name_of
+from app.models import digest_of, json_bytes
+from app.responses import ResponsesCall, name_of
 from app.results import ApiModel
-from app.runs import Reader, Run
+from app.runs import OpenRequest, Reader, Run
 from app.upstream.response_object import events_until, response_so_far
 
 
@@ -58,6 +59,7 @@ class Page(BaseModel):
 
 router = APIRouter(prefix="/v1", tags=["responses"])
 refused = partial(refusals, model=OpenAIError)
+JsonResponse = partial(Response, media_type=JSON)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 ModelName = Annotated[str, Path(description="Its name.")]
 After = Annotated[int, Query(description="`sequence_number` of the last event that was seen.")]
@@ -82,8 +84,7 @@ async def create_response(
     reader, streamed = await _open(call, key)
     run = reader.run
     if streamed:
-        first = partial(run.first_event, call.service.settings.stream_commit_s)
-        return _stream(call, reader, repair, first=first)
+        return _stream(call, reader, repair, commit_s=call.service.settings.stream_commit_s)
     with closing(reader):
         async with unless_disconnected(call.request.receive):
             await (run.first_event(None) if reader.background else run.finished())
@@ -91,7 +92,7 @@ async def create_response(
         return _so_far(run)
     if run.error:
         raise run.error
-    return _json(run.log.events[-1].data)
+    return JsonResponse(run.log.events[-1].data)
 
 
 @router.get("/responses/{response_id}", responses=FOLLOWED, response_model=ResponseObject)
@@ -161,32 +162,45 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
         async with unless_disconnected(call.request.receive):
             wanted = await prepare_request(call, fields)
         telemetry.lap("intake")
-        opened = await call.service.responses.open(call.client, wanted, memory=memory, key=key)
-    call.request.state.headers["X-Cache"] = opened.cache
-    return opened.reader, wanted.stream
+        # Nobody joins such a run, except by repeating its key.
+        name, secret = call.client.name, key or secrets.token_hex()
+        open_request = OpenRequest(
+            owner=call.client,
+            fingerprint=digest_of("/v1", name, secret, wanted.digest),
+            start=partial(ResponsesCall, call.service, call.client, wanted, memory),
+            key=key,
+            resumable=False,
+            listed=False,
+            kept=key is not None or wanted.background,
+            background=wanted.background,
+        )
+        return await call.open(open_request), wanted.stream
 
 
 def _stream(
-    call: Call, reader: Reader, repair: str | None, *, first: First = None, after: int = 0
+    call: Call, reader: Reader, repair: str | None, *, after: int = 0, commit_s: float | None = None
 ) -> EventStream:
     mended = StreamRepair()
     for event in reader.run.log.events[:after] if repair else ():
         mended.apply(event)
     encode = mended.encode if repair else lambda event, _: frame(event)
-    return EventStream(call.service, reader, encode=encode, first=first, after=after)
+    return EventStream(call, reader, encode=encode, after=after, commit_s=commit_s)
 
 
 async def _fetch(
     call: Call, method: str, response_id: str, tail: str = "", **params: str
 ) -> Response:
-    fetch = call.service.responses.fetch
+    """Ask about an answer that the upstream keeps; `SearchNotFound` also for another's."""
+    service = call.service
     async with unless_disconnected(call.request.receive):
-        return _json(await fetch(call.client, method, response_id, tail, **params))
+        try:
+            await service.guards.responses.check(response_id, call.client.name)
+        except InvalidRequest as exc:
+            raise SearchNotFound("No such response, or it is no longer kept.") from exc
+        async with service.guards.place():
+            path = f"/responses/{response_id}{tail}"
+            return JsonResponse(await service.upstream.fetch(method, path, params))
 
 
 def _so_far(run: Run) -> Response:
-    return _json(json_bytes(response_so_far(run.log.events)))
-
-
-def _json(text: bytes) -> Response:
-    return Response(text, media_type=JSON)
+    return JsonResponse(json_bytes(response_so_far(run.log.events)))

@@ -14,13 +14,14 @@ from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey, Identifi
 from app.api.openapi import IDENTIFIED, STARTED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.schemas import SearchForm, SearchRequest, StreamEvent, StreamQuery, TextFields
-from app.api.sse import EventStream, First, search_encoder, unless_disconnected
+from app.api.sse import EventStream, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
-from app.models import ResponsesRequest
+from app.models import ResponsesRequest, digest_of
 from app.replay import result_of
 from app.results import SearchResult
-from app.runs import Reader, Run
+from app.runs import OpenRequest, Reader, Run
+from app.search import Search
 from app.upstream.payload import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
@@ -67,7 +68,7 @@ async def create_search(
         raise run.error
     if not run.ended:
         response.status_code = 202
-        headers["Location"] = _address(call, run)
+        headers["Location"] = call.address_of(run)
     if wait_s is not None:
         headers["Preference-Applied"] = "respond-async" + (f", wait={wait_s}" if wait_s else "")
     return result_of(run)
@@ -83,8 +84,7 @@ async def stream_search(
     if last_event_id:
         return await _resume(call, last_event_id)
     reader = await _open_body(await dependencies.admit(call), key)
-    first = partial(reader.run.first_event, call.service.settings.stream_commit_s)
-    return _stream(call, reader, first=first)
+    return EventStream(call, reader, commit_s=call.service.settings.stream_commit_s)
 
 
 @router.get(
@@ -106,7 +106,7 @@ async def open_search_stream(
     await dependencies.admit(call)
     with call.hold_memory() as memory:
         reader = await open_search(call, key, fields, [], memory=memory)
-    return _stream(call, reader, first=reader.run.admitted)
+    return EventStream(call, reader, commit_s=0)
 
 
 @router.get("/search/{search_id}", responses=FOUND)
@@ -149,18 +149,20 @@ async def open_search(
     telemetry.lap("intake")
     # EventSource libraries send this header too, but by GET only.
     no_cache = "no-cache" in dependencies.header_of(request, "cache-control")
-    opened = await call.service.searches.open(
-        call.client,
-        wanted,
-        memory=memory,
-        key=key,
-        fresh=bool(fields.fresh) or (no_cache and request.method == "POST"),
-        resumable=resumable,
-        background=bool(fields.background) or call.preferred_wait_s() is not None,
+    reader = await call.open(
+        OpenRequest(
+            owner=call.client,
+            fingerprint=digest_of(call.client.name, wanted.digest),
+            start=partial(Search, call.service, call.client, wanted, memory),
+            key=key,
+            fresh=bool(fields.fresh) or (no_cache and request.method == "POST"),
+            resumable=resumable,
+            background=bool(fields.background) or call.preferred_wait_s() is not None,
+            progress_s=call.service.settings.stream_progress_s,
+        )
     )
-    request.state.run = opened.reader.run
-    request.state.headers["X-Cache"] = opened.cache
-    return opened.reader
+    request.state.run = reader.run
+    return reader
 
 
 async def _open_body(call: Call, key: str | None, *, resumable: bool = True) -> Reader:
@@ -215,31 +217,9 @@ async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Respon
         # may have given out more than has come here.
         after = min(after, len(log.events))
     call.service.metrics.resumes.labels(run.source).inc()
-    return _stream(call, run.read(resumable=True), after=after)
+    return EventStream(call, run.read(resumable=True), after=after)
 
 
 async def _find(call: Call, search_id: str) -> Run:
     call.request.state.run = run = await call.service.runs.find(call.client, search_id)
     return run
-
-
-def _stream(call: Call, reader: Reader, *, first: First = None, after: int = 0) -> EventStream:
-    return EventStream(
-        call.service,
-        reader,
-        first=first,
-        after=after,
-        encode=search_encoder(reader.run, after),
-        heartbeat_s=0 if call.service.settings.stream_progress_s else None,
-        headers=stream_location(call, reader.run),
-    )
-
-
-def stream_location(call: Call, run: Run) -> dict[str, str]:
-    """Where the search's stream can be followed again."""
-    return {"Location": f"{_address(call, run)}/stream"}
-
-
-def _address(call: Call, run: Run) -> str:
-    """That of the search, behind the path prefix of a proxy in front."""
-    return f"{call.request.scope.get('root_path', '')}/search/{run.id}"

@@ -1,7 +1,7 @@
 """Server-sent events out: a run's log as the bytes of an event stream (WHATWG HTML §9.2)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 
 from sse_starlette import ServerSentEvent
@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.service import Service
+from app.api.dependencies import Call
 from app.errors import ServiceError
 from app.models import Event
 from app.runs import Reader, Run
@@ -29,9 +29,8 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
-NOTICED_TURNS = 3
-"""Turns of the event loop until a connection that is closed already has been noticed."""
-First = Callable[[], Awaitable[None]] | None  # What a stream's head waits for.
+NOTICED_TURNS = 4  # Of the event loop, until a connection that is closed already is noticed.
+
 Encoder = Callable[[Event, int], Iterable[bytes]]
 """The frame of an event, given its number in the log, in pieces; none if it is not sent."""
 
@@ -80,22 +79,20 @@ async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
 
     The body must have been read.
     """
-    task, has_left = asyncio.current_task(), False
 
     async def watch() -> None:
-        nonlocal has_left
         while (await receive())["type"] != "http.disconnect":
             pass
-        has_left = bool(task and task.cancel())
+        presence.reschedule(0)
 
     watching = asyncio.create_task(watch())
     try:
-        for _ in range(NOTICED_TURNS):
-            await asyncio.sleep(0)
-        yield
-    except asyncio.CancelledError:
-        # A cancellation by somebody else goes on.
-        if has_left and task and not task.uncancel():
+        async with asyncio.timeout(None) as presence:
+            for _ in range(NOTICED_TURNS):
+                await asyncio.sleep(0)
+            yield
+    except TimeoutError:
+        if presence.expired():
             raise ClientDisconnect from None
         raise
     finally:
@@ -105,31 +102,34 @@ async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
 class EventStream(Response):
     """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
 
-    The head waits for `first`, whose failure has a status of its own. A comment is sent after
-    `heartbeat_s` of silence (0: never). `on_end` is called when the reader has had the last event,
-    or `first` failed. Without a `media_type`: FastAPI would document a text beside the union.
+    The head waits for the first upstream event, `commit_s` at most (0: for the admission only,
+    `None`: for nothing); a failure until then has a status of its own. `on_end` is called after
+    such a failure, and when the reader has had the last event.
+    Without a `media_type`: FastAPI would document a text beside the union.
     """
 
     def __init__(
         self,
-        service: Service,
+        call: Call,
         reader: Reader,
         status_code: int = 200,
         *,
-        encode: Encoder,
-        first: First = None,
+        encode: Encoder | None = None,
+        commit_s: float | None = None,
         after: int = 0,
-        heartbeat_s: float | None = None,
         headers: dict[str, str] | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.status_code, self.background = status_code, None
-        self.init_headers(STREAM_HEADERS | (headers or {}))
-        self._service, self._reader, self._log = service, reader, reader.run.log
-        self._encode, self._first, self._after, self._on_end = encode, first, after, on_end
-        default_s = service.settings.stream_heartbeat_s
-        self._heartbeat_s = default_s if heartbeat_s is None else heartbeat_s
-        self._last: Event | None = None
+        settings, run = call.service.settings, reader.run
+        place = {"Location": f"{call.address_of(run)}/stream"} if run.listed else {}
+        self.init_headers(STREAM_HEADERS | place | (headers or {}))
+        self._open_streams, self._reader = call.service.metrics.streams_open, reader
+        self._encode, self._after = encode or search_encoder(run, after), after
+        self._commit_s, self._on_end = commit_s, on_end
+        # A search gives signs of life by itself.
+        is_alive = run.listed and settings.stream_progress_s
+        self._heartbeat_s = 0 if is_alive else settings.stream_heartbeat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
@@ -145,49 +145,38 @@ class EventStream(Response):
             self._reader.close()
 
     async def _follow(self, send: Send) -> None:
-        if self._first:
-            await self._first()
+        run, log, began_after = self._reader.run, self._reader.run.log, self._after
+        if self._commit_s is not None:
+            await (run.first_event(self._commit_s) if self._commit_s else run.admitted())
         head = {"status": self.status_code, "headers": self.raw_headers}
-        with self._service.metrics.streams_open.track_inprogress():
+        with self._open_streams.track_inprogress():
             await send({"type": "http.response.start", **head})
-            await self._send_events(send)
-            await send({"type": "http.response.body"})
+            while not log.closed or self._after < len(log.events):
+                for piece in self._new():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    piece = b""  # noqa: PLW2901 - or it would be held until the next one
+                if log.closed or self._after < len(log.events):
+                    continue
+                growth = log.growth()
+                while self._heartbeat_s and not growth.done():
+                    if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
+                        beat = {"body": KEEP_ALIVE, "more_body": True}
+                        await send({"type": "http.response.body", **beat})
+                await growth
+            last, count = b"", len(log.events)
+            if self._after == began_after and max(began_after, run.last_number) > count > 0:
+                # The reader had more events than are left of a lost run, but never its end.
+                last = b"".join(self._encode(log.events[-1], count))
+            await send({"type": "http.response.body", "body": last})
         self._on_end()
-
-    async def _send_events(self, send: Send) -> None:
-        async def send_piece(piece: bytes) -> None:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-
-        log = self._log
-        while not log.closed or self._after < len(log.events):
-            for piece in self._new():
-                await send_piece(piece)
-                piece = b""  # noqa: PLW2901 - or it would be held until the next one
-            if log.closed or self._after < len(log.events):
-                continue
-            growth = log.growth()
-            while self._heartbeat_s and not growth.done():
-                if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                    await send_piece(KEEP_ALIVE)
-            await growth
-        for piece in self._overtaken():
-            await send_piece(piece)
-
-    def _overtaken(self) -> Iterable[bytes]:
-        """The last event, for a reader whose number is beyond it, so that it has not got it."""
-        events = self._log.events
-        missed = events and events[-1] is not self._last
-        if missed and max(self._after, self._reader.run.last_number) > len(events):
-            return self._encode(events[-1], len(events))
-        return ()
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        events, parts, n_bytes = self._log.events, list[bytes](), 0
+        events, parts, n_bytes = self._reader.run.log.events, list[bytes](), 0
         while self._after < len(events):
-            self._last = events[self._after]
+            event = events[self._after]
             self._after += 1
-            for part in self._encode(self._last, self._after):
+            for part in self._encode(event, self._after):
                 parts.append(part)
                 n_bytes += len(part)
                 if n_bytes >= PIECE_BYTES:

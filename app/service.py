@@ -1,19 +1,17 @@
-"""The wired parts of one service instance, and how routes get them."""
+"""The wired parts of one service instance."""
 
 import asyncio
 from dataclasses import dataclass, field
 
-from fastapi import Request
-
-from app.errors import Internal, InvalidRequest, ModelNotAllowed
+from app.errors import InvalidRequest, ModelNotAllowed
 from app.guards import Guards
 from app.images.intake import ImageIntake
 from app.models import Client
-from app.responses import Responses
 from app.runs import Runs
-from app.search import Searches
 from app.settings import Settings
 from app.telemetry import Metrics
+from app.tracing import Tracing
+from app.upstream.client import UpstreamClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +20,11 @@ class Service:
 
     settings: Settings
     metrics: Metrics
+    tracing: Tracing
+    upstream: UpstreamClient
     guards: Guards
     intake: ImageIntake
     runs: Runs
-    searches: Searches
-    responses: Responses
     uploads: set[asyncio.Timeout] = field(default_factory=set)  # Waits for the rest of bodies.
     copying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -69,11 +67,3 @@ class Service:
             reason = "Answers are not kept here, so none can be followed up."
             raise InvalidRequest.of("previous_response_id", reason)
         await self.guards.responses.check(follows, client.name)
-
-
-def get_service(request: Request) -> Service:
-    """The service of the application that answers; `Internal` if it was not started."""
-    service: Service | None = getattr(request.app.state, "service", None)
-    if service is None:
-        raise Internal("Not started: the application around this one must run its lifespan.")
-    return service
