@@ -51,17 +51,9 @@ async def read_json(
         raise MalformedBody("The body is not valid JSON.") from exc
     if not isinstance(found, dict):
         raise MalformedBody("The JSON body must be an object.")
-    if _pairs(found) != bounds.pairs:  # Two readers may take either value.
-        raise MalformedBody("A name stands twice in an object of the JSON body.")
     for _ in bounds.put_back(found):
         await asyncio.sleep(0)
     return found
-
-
-def _pairs(value: object) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_pairs, value.values()))
-    return sum(map(_pairs, value)) if isinstance(value, list) else 0
 
 
 async def read_form(call: Call, memory: MemoryReservation) -> Json:

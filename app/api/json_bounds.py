@@ -33,7 +33,7 @@ class JsonBounds:
 
     def __init__(self, max_members: int = MEMBERS_MAX, *, image_max_bytes: int = 0) -> None:
         self._max_members, self._image_max_bytes = max_members, image_max_bytes
-        self.n_bytes = self.pairs = 0  # All that was fed; names with their values, in all objects.
+        self.n_bytes = 0  # All that was fed.
         self._text_bytes = self._members = self._depth = self._quotes = 0
         self._string_start: bytes | None = None  # How the string that is open begins, if one is.
         self._unfinished = b""
@@ -109,7 +109,6 @@ class JsonBounds:
 
     def _count_structure(self, text: bytes) -> None:
         self._text_bytes += len(text)
-        self.pairs += text.count(b":")
         self._members += text.count(b",") + text.count(b"[") + text.count(b"{")
         _check(self._members, self._max_members, "members")
         for bracket in re.findall(rb"[\[\]{}]", text):
