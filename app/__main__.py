@@ -11,7 +11,7 @@ from app.check import check
 from app.main import app, installed_version
 from app.server import DrainingServer, listen, run_workers, url_of
 from app.settings import Settings, SettingsError
-from app.store import probe
+from app.store.link import probe
 from app.telemetry import logging_to_stdout
 
 logger = logging.getLogger("app.server")

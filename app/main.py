@@ -26,13 +26,14 @@ from app.api.page import page_router
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
 from app.errors import ServiceError
-from app.guards import Guards
+from app.guards.guards import Guards
 from app.images.intake import ImageIntake
 from app.replay import Replay
-from app.runs import ReplicatedRuns, Runs
+from app.runs.replicated import ReplicatedRuns
+from app.runs.runs import Runs
 from app.service import Service
 from app.settings import Settings, SettingsError, load
-from app.store import Link
+from app.store.link import Link
 from app.tracing import Tracing, exporting
 from app.upstream.client import UpstreamClient
 

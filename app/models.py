@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Literal, NamedTuple
 
 from opentelemetry.trace import INVALID_SPAN, Span
@@ -11,6 +12,7 @@ Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"
 Outcome = Literal["matched", "no_match", "tool_skipped"]
 Phase = Literal["waiting", "thinking", "searching", "answering"]
 
+UNITS_PER_CNY = 1_000_000_000  # Budgets are counted in integers, as scripts of Redis can.
 SYNTHETIC_PREFIX = "search."  # Type prefix of the events that this service adds to the upstream's.
 
 
@@ -95,6 +97,20 @@ class UpstreamCall:
 
     written: bool = False
     span: Span = INVALID_SPAN  # Of the call, where it is traced.
+
+
+@dataclass(slots=True)
+class Permit:
+    """The money of an admitted search, in units of 1e-9 CNY."""
+
+    estimate: str  # Of what is reserved, as JSON: for whoever has to settle it in our place.
+    reserved: int
+    spent: int = 0  # Known at the end.
+
+
+def units(money: Decimal) -> int:
+    """An amount in CNY in units of 1e-9 CNY; never less than it is."""
+    return int((money * UNITS_PER_CNY).to_integral_value(ROUND_CEILING))
 
 
 def digest_of(*parts: object) -> str:

@@ -1,15 +1,13 @@
 """What the log of a search says, also to a replica that did not do the search itself."""
 
-import json
 from collections.abc import Sequence
 
 from app import telemetry
 from app.errors import ServiceError
-from app.guards.budget import units
 from app.guards.prices import Estimate, Prices
-from app.models import Event, Status
-from app.results import Problem, SearchFailed, SearchResult, Usage
-from app.runs import Run
+from app.models import Event, Status, units
+from app.results import Problem, SearchFailed, SearchResult
+from app.runs.run import Run
 from app.upstream.answer import AnswerBuilder, seen_so_far
 from app.upstream.lenient import as_count, as_text, parse_object
 from app.upstream.response_object import made_end
@@ -47,8 +45,7 @@ class Replay:
         """What a lost run has cost: 0 if it had not begun, else as if the upstream had it all."""
         if not events or not estimate:
             return 0
-        known = json.loads(estimate)
-        reserved = Estimate(known["model"], Usage(**known["usage"]), None)
+        reserved = Estimate.model_validate_json(estimate)
         calls, shown_chars = seen_so_far(events)
         cost = self._prices.unreported(reserved, calls=calls, shown_chars=shown_chars)
         return units(cost.total) if cost else 0

@@ -3,6 +3,7 @@
 Each type is written once: these models validate, serialize and document. Money is in CNY.
 """
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -83,6 +84,19 @@ class Token(ApiModel):
     token: str
     """For `Authorization: Bearer`, or `access_token` on event streams by GET."""
     expires_at: int = Field(description="End of its life, in seconds since 1970.")
+
+
+class ClientUsage(ApiModel):
+    """The calling client's spending of one UTC day."""
+
+    day: date = Field(description="The day, in UTC.")
+    currency: Literal["CNY"] = Field(default="CNY", description="Always CNY.")
+    spent: Money = Field(description="What its searches have cost.")
+    reserved: Money = Field(description="What is set aside for searches under way.")
+    budget: Money | None = Field(description="What it may spend in a day; null without a budget.")
+    left: Money | None
+    """What it may still spend, by its own budget and that of all clients; null without either."""
+    searches: int = Field(description="Searches that were admitted, those under way included.")
 
 
 class Problem(ApiModel):

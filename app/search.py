@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from app import results, telemetry
 from app.errors import OwnError, ServiceError
-from app.guards import Permit
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, Phase, ResponsesRequest, UpstreamCall
+from app.models import Client, Event, Permit, Phase, ResponsesRequest, UpstreamCall, units
 from app.results import Cost, Problem, SearchResult, SearchResults, Usage
-from app.runs import EventLog
+from app.runs.run import EventLog
 from app.service import Service
 from app.tracing import CallSpan
 from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, phase, seen_so_far
@@ -48,14 +47,15 @@ class Search:
         self._clock = asyncio.get_running_loop().time
         self._started_at = self._clock()
         self._estimate = self.service.guards.estimate(self.request)
-        self._permit: Permit | None = None
+        self.permit: Permit | None = None
+        self.cost: Cost | None = None
         self._recorded = False
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
         """Be admitted, then pass the answer on; its cost is settled behind it."""
         telemetry.search_id.set(self.run_id)
         async with self.service.guards.admit(self.client, self._estimate, self.run_id) as permit:
-            self._permit = permit
+            self.permit = permit
             telemetry.lap("queue")
             self._span = CallSpan(self.service.tracing.tracer, self.request, self.call)
             error: ServiceError | None = None
@@ -81,7 +81,8 @@ class Search:
                 raise
             finally:
                 telemetry.lap("upstream")
-                permit.cost = self._cost(error)
+                self.cost = self._cost_of(error)
+                permit.spent = units(self.cost.total) if self.cost else 0
 
     def beginning(self) -> list[Event]:
         """The events that come before the upstream's."""
@@ -149,14 +150,14 @@ class Search:
             model=self.request.model,
             created_at=self.created_at,
             error=Problem.of(error, **about) if error else None,
-            cost=self._permit.cost if self._permit else None,
+            cost=self.cost,
         )
-        if self._permit and not self._recorded:
+        if self.permit and not self._recorded:
             self._recorded = True
             self._record(final)
         return final
 
-    def _cost(self, error: ServiceError | None) -> Cost | None:
+    def _cost_of(self, error: ServiceError | None) -> Cost | None:
         """What is charged: the usage that was reported, else what may have been billed."""
         if error and error.upstream_event:
             self.answer.add(Event(*error.upstream_event))

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 from app.errors import InvalidRequest, ModelNotAllowed
-from app.guards import Guards
+from app.guards.guards import Guards
 from app.images.intake import ImageIntake
 from app.models import Client
-from app.runs import Runs
+from app.runs.runs import Runs
 from app.settings import Settings
 from app.telemetry import Metrics
 from app.tracing import Tracing

@@ -1,11 +1,6 @@
 """What a client asks about itself: a token for a browser, and what it has spent today."""
 
-from dataclasses import asdict
-from datetime import date
-from typing import Literal
-
 from fastapi import APIRouter
-from pydantic import Field
 
 from app import errors
 from app.api.bodies import read_json, validated
@@ -13,7 +8,7 @@ from app.api.dependencies import Identified, KeyHolder
 from app.api.middleware import has_body
 from app.api.openapi import IDENTIFIED, answer, body, refusals
 from app.api.schemas import TokenRequest
-from app.results import ApiModel, Money, Token
+from app.results import ClientUsage, Token
 
 BODY_MAX_BYTES = 4_096
 
@@ -25,19 +20,6 @@ CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
 )
 
 router = APIRouter()
-
-
-class ClientUsage(ApiModel):
-    """The calling client's spending of one UTC day."""
-
-    day: date = Field(description="The day, in UTC.")
-    currency: Literal["CNY"] = Field(default="CNY", description="Always CNY.")
-    spent: Money = Field(description="What its searches have cost.")
-    reserved: Money = Field(description="What is set aside for searches under way.")
-    budget: Money | None = Field(description="What it may spend in a day; null without a budget.")
-    left: Money | None
-    """What it may still spend, by its own budget and that of all clients; null without either."""
-    searches: int = Field(description="Searches that were admitted, those under way included.")
 
 
 @router.post("/tokens", tags=["tokens"], openapi_extra=TOKEN_BODY, responses=CREATED)
@@ -55,6 +37,4 @@ async def create_token(call: KeyHolder) -> Token:
 @router.get("/usage", tags=["operations"], responses=answer() | refusals(*IDENTIFIED))
 async def get_usage(call: Identified) -> ClientUsage:
     """Get what the calling client has spent today, and may still spend."""
-    today = await call.service.guards.budget.spending(call.client.name)
-    money = asdict(today.account)
-    return ClientUsage(day=today.day, budget=today.budget, left=today.left, **money)
+    return await call.service.guards.budget.spending(call.client.name)

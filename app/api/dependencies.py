@@ -10,7 +10,8 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 from app.errors import Internal, NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
 from app.images.memory import MemoryReservation
 from app.models import Client
-from app.runs import OpenRequest, Reader, Run
+from app.runs.local import OpenRequest
+from app.runs.run import Reader, Run
 from app.service import Service
 from app.setting_types import normal_origin
 
@@ -68,10 +69,10 @@ class Call:
 
     async def open(self, wanted: OpenRequest) -> Reader:
         """Join the run that answers the request, or start one; the response says which."""
-        opened = await self.service.runs.open(wanted)
-        self.service.metrics.cache.labels(opened.cache).inc()
-        self.request.state.headers["X-Cache"] = opened.cache
-        return opened.reader
+        reader = await self.service.runs.open(wanted)
+        self.service.metrics.cache.labels(reader.cache).inc()
+        self.request.state.headers["X-Cache"] = reader.cache
+        return reader
 
     def address_of(self, run: Run) -> str:
         """That of a search, behind the path prefix of a proxy in front."""

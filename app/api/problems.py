@@ -12,7 +12,7 @@ from app.api.schemas import OpenAIError
 from app.errors import FieldError, InvalidRequest, ServiceError
 from app.replay import result_of
 from app.results import Problem
-from app.runs import Run
+from app.runs.run import Run
 
 PROBLEM, JSON = "application/problem+json", "application/json"
 

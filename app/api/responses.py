@@ -22,7 +22,8 @@ from app.errors import InvalidRequest, RateLimited, RouteNotFound, SearchNotFoun
 from app.models import digest_of, json_bytes
 from app.responses import ResponsesCall, name_of
 from app.results import ApiModel
-from app.runs import OpenRequest, Reader, Run
+from app.runs.local import OpenRequest
+from app.runs.run import Reader, Run
 from app.upstream.response_object import events_until, response_so_far
 
 

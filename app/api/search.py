@@ -20,7 +20,8 @@ from app.images.memory import MemoryReservation
 from app.models import ResponsesRequest, digest_of
 from app.replay import result_of
 from app.results import SearchResult
-from app.runs import OpenRequest, Reader, Run
+from app.runs.local import OpenRequest
+from app.runs.run import Reader, Run
 from app.search import Search
 from app.upstream.payload import search_request
 

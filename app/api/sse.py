@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.dependencies import Call
 from app.errors import ServiceError
 from app.models import Event
-from app.runs import Reader, Run
+from app.runs.run import Reader, Run
 
 # How long a browser waits before it reconnects:
 RETRY_MS = 2_000  # After a break.

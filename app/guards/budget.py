@@ -6,95 +6,102 @@ belong to the day of admission. Accounts are kept in memory; where there are rep
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import ROUND_CEILING, Decimal
+from datetime import UTC, datetime
+from decimal import Decimal
 
 from app.errors import BudgetExceeded, ServiceError
 from app.guards.prices import Estimate
-from app.models import json_bytes
+from app.models import UNITS_PER_CNY, Permit, units
+from app.results import ClientUsage
 from app.settings import Settings
-from app.store import Away, Link
+from app.store.link import Away, Link
 
 DAY_S = 86_400
-UNITS_PER_CNY = 1_000_000_000
 DAYS_KEPT = 3  # So that a clock that jumps and comes back finds its day as it was.
-NOTHING = Decimal(0)
 ALL = ""  # The account of all clients together; no client has this name.
-
-Settle = Callable[[Decimal], None]  # Spends this in place of what was reserved. Called once.
 
 
 @dataclass(slots=True)
 class Account:
-    """Money of one client, or of all, on one day, in CNY."""
+    """Money of one client, or of all, on one day, in units of 1e-9 CNY."""
 
-    spent: Decimal = NOTHING
-    reserved: Decimal = NOTHING
+    spent: int = 0
+    reserved: int = 0
     searches: int = 0
-
-    def left(self, budget: Decimal) -> Decimal | None:
-        """What may still be reserved; `None` without a budget."""
-        return max(NOTHING, budget - self.spent - self.reserved) if budget else None
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """A client's money of today, in CNY. `left` is the less of its own budget and that of all."""
-
-    day: date
-    account: Account
-    budget: Decimal | None
-    left: Decimal | None
-
-
-def exceeded(whose: str, retry_after_s: int) -> ServiceError:
-    """The refusal by a client's budget, or the service's."""
-    detail = f"This {whose}'s budget for today does not cover this search."
-    return BudgetExceeded(detail, retry_after_s=retry_after_s)
 
 
 class Budget:
-    """Budgets in CNY per UTC day; 0 is no limit."""
+    """Budgets in CNY per UTC day, 0 is no limit; over all replicas where there are some."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._per_client = settings.budget_client_cny_per_day
-        self._total = settings.budget_total_cny_per_day
+    def __init__(self, settings: Settings, link: Link | None) -> None:
+        self._per_client = units(settings.budget_client_cny_per_day)
+        self._total = units(settings.budget_total_cny_per_day)
         self.limited = settings.has_budgets
+        self._link = link
         self._days: dict[int, defaultdict[str, Account]] = {}
 
-    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:  # noqa: ARG002 - replicas need it
-        """Reserve money for a search; `BudgetExceeded` says how long it is to UTC midnight."""
+    @asynccontextmanager
+    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
+        """Reserve money for a search, and at its end spend what it has cost instead.
+
+        `BudgetExceeded` says how long it is to UTC midnight. Raises `Away` if a budget is set.
+        """
+        permit = Permit(estimate.model_dump_json(), units(estimate.amount or Decimal(0)))
+        if self._link:  # The run's end is written there, and what it has cost with it.
+            await self._reserve_in_redis(self._link, client, permit, run_id)
+            yield permit
+            return
         # Nothing is awaited here, so that callers in parallel cannot reserve the same money.
-        today, amount = self._today(), estimate.amount or NOTHING
-        for name, budget in ((client, self._per_client), (ALL, self._total)):
-            left = today[name].left(budget)
-            if left is not None and left < amount:
-                whose = "client" if name else "service"
-                raise exceeded(whose, DAY_S - int(time.time() % DAY_S))
-        for account in (accounts := (today[client], today[ALL])):
-            account.reserved += amount
-            account.searches += 1
-
-        def settle(spent: Decimal) -> None:
-            for account in accounts:
-                account.reserved -= amount
-                account.spent += spent
-
-        return settle
-
-    async def spending(self, client: str) -> Spending:
-        """What `client` has spent today, and may still spend."""
-        day, account, total = await self._accounts(client)
-        both = account.left(self._per_client), total.left(self._total)
-        left = min((one for one in both if one is not None), default=None)
-        return Spending(day, account, self._per_client or None, left)
-
-    async def _accounts(self, client: str) -> tuple[date, Account, Account]:
-        """Today, the account of a client, and that of all."""
         today = self._today()
-        return datetime.now(UTC).date(), today.get(client, Account()), today[ALL]
+        for name, budget in ((client, self._per_client), (ALL, self._total)):
+            if 0 < budget < today[name].spent + today[name].reserved + permit.reserved:
+                raise exceeded("client" if name else "service", DAY_S - int(time.time() % DAY_S))
+        for account in (accounts := (today[client], today[ALL])):
+            account.reserved += permit.reserved
+            account.searches += 1
+        try:
+            yield permit
+        finally:
+            for account in accounts:
+                account.reserved -= permit.reserved
+                account.spent += permit.spent
+
+    async def spending(self, client: str) -> ClientUsage:
+        """What `client` has spent today, and may still spend; raises `Away`."""
+        if self._link:
+            now_s, _ = map(int, await self._link.call("TIME"))
+            names = (f"isp:spend:{now_s // DAY_S}:{name}" for name in (client, ALL))
+            fields = ("spent", "reserved", "searches")
+            rows = [await self._link.call("HMGET", name, *fields) for name in names]
+            mine, total = (Account(*(max(0, int(value or 0)) for value in row)) for row in rows)
+        else:
+            now_s, today = int(time.time()), self._today()
+            mine, total = today.get(client, Account()), today[ALL]
+        limited = ((self._per_client, mine), (self._total, total))
+        left = [budget - one.spent - one.reserved for budget, one in limited if budget]
+        return ClientUsage(
+            day=datetime.fromtimestamp(now_s, UTC).date(),
+            spent=cny(mine.spent),
+            reserved=cny(mine.reserved),
+            budget=cny(self._per_client) if self._per_client else None,
+            left=cny(max(0, min(left))) if left else None,
+            searches=mine.searches,
+        )
+
+    async def _reserve_in_redis(self, link: Link, client: str, permit: Permit, run_id: str) -> None:
+        limits = (permit.reserved, self._per_client, self._total)
+        try:
+            args = (run_id, client, *limits, permit.estimate)
+            verdict, *wait_s = await link.script("reserve", *args)
+        except Away:
+            verdict, wait_s = b"unknown", []
+        if verdict == b"unknown" and self.limited:
+            raise Away
+        if wait_s:
+            raise exceeded(verdict.decode(), wait_s[0])
 
     def _today(self) -> defaultdict[str, Account]:
         number = int(time.time() // DAY_S)
@@ -104,49 +111,12 @@ class Budget:
         return today
 
 
-class SharedBudget(Budget):
-    """Budgets over all replicas; the day is that of Redis' clock."""
-
-    def __init__(self, settings: Settings, link: Link) -> None:
-        super().__init__(settings)
-        self._link = link
-
-    async def reserve(self, client: str, estimate: Estimate, run_id: str) -> Settle:
-        """Reserve money for a run, whose end settles it; raises `Away` if a budget is set."""
-        claim = self._link.claims[run_id]
-        amount, limits = units(estimate.amount or NOTHING), (self._per_client, self._total)
-        known = {"model": estimate.model, "usage": estimate.usage.model_dump()}
-        text = json_bytes(known).decode()
-        args = (run_id, client, amount, *map(units, limits), text)
-        try:
-            verdict, *wait_s = await self._link.script("reserve", *args)
-        except Away:
-            verdict, wait_s = b"unknown", []
-        if verdict == b"unknown" and self.limited:
-            raise Away
-        if wait_s:
-            raise exceeded(verdict.decode(), wait_s[0])
-        claim.reserved, claim.estimate = amount, text
-
-        def settle(spent: Decimal) -> None:
-            claim.cost = units(spent)
-
-        return settle
-
-    async def _accounts(self, client: str) -> tuple[date, Account, Account]:
-        """As Redis has them; raises `Away`."""
-        now_s, _ = await self._link.call("TIME")
-        names = (f"isp:spend:{int(now_s) // DAY_S}:{name}" for name in (client, ALL))
-        fields = ("spent", "reserved", "searches")
-        mine, total = [_account(await self._link.call("HMGET", name, *fields)) for name in names]
-        return datetime.fromtimestamp(int(now_s), UTC).date(), mine, total
+def exceeded(whose: str, retry_after_s: int) -> ServiceError:
+    """The refusal by a client's budget, or the service's."""
+    detail = f"This {whose}'s budget for today does not cover this search."
+    return BudgetExceeded(detail, retry_after_s=retry_after_s)
 
 
-def units(money: Decimal) -> int:
-    """Money as Redis has it; never less than it is."""
-    return int((money * UNITS_PER_CNY).to_integral_value(ROUND_CEILING))
-
-
-def _account(row: Iterable[bytes | None]) -> Account:
-    spent, reserved, searches = (max(0, int(value or 0)) for value in row)
-    return Account(Decimal(spent) / UNITS_PER_CNY, Decimal(reserved) / UNITS_PER_CNY, searches)
+def cny(amount: int) -> Decimal:
+    """An amount in units of 1e-9 CNY, in CNY."""
+    return Decimal(amount) / UNITS_PER_CNY

@@ -4,30 +4,19 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from app.errors import InvalidRequest, ModelNotAllowed, Overloaded
-from app.guards.budget import NOTHING, Budget, SharedBudget
+from app.guards.budget import Budget
 from app.guards.credentials import Credentials
 from app.guards.ownership import Ownership
 from app.guards.prices import Estimate, Prices
 from app.guards.rate import RateLimiter
-from app.models import Client, ResponsesRequest
-from app.results import Cost
+from app.models import UNITS_PER_CNY, Client, Permit, ResponsesRequest
 from app.settings import Settings
-from app.store import Link
+from app.store.link import Link
 from app.telemetry import Metrics
 
-NO_PLACE = "All places are taken; try again shortly."
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
-UNLIMITED = 1_000_000_000
-
-
-@dataclass(slots=True)
-class Permit:
-    """One admitted search."""
-
-    cost: Cost | None = None  # Charged when it ends: noted by its run, `None` without a price.
 
 
 class Guards:
@@ -35,11 +24,11 @@ class Guards:
 
     def __init__(self, settings: Settings, *, metrics: Metrics, link: Link | None = None) -> None:
         self._settings, self._metrics = settings, metrics
-        self._places = asyncio.Semaphore(settings.capacity or UNLIMITED)
+        self._places = asyncio.Semaphore(settings.capacity or 1_000_000_000)
         self.credentials = Credentials(settings)
         self.prices = Prices(settings)
         self.rate = RateLimiter(settings.rate, link)
-        self.budget = SharedBudget(settings, link) if link else Budget(settings)
+        self.budget = Budget(settings, link)
         self.responses = Ownership(settings.response_owner_ttl_s, link)
 
     def check_tools(self, types: Iterable[str]) -> None:
@@ -63,7 +52,8 @@ class Guards:
             async with asyncio.timeout(wait_s if self._places.locked() else None):
                 await self._places.acquire()
         except TimeoutError:
-            raise Overloaded(NO_PLACE, retry_after_s=math.ceil(wait_s)) from None
+            detail = "All places are taken; try again shortly."
+            raise Overloaded(detail, retry_after_s=math.ceil(wait_s)) from None
         try:
             yield
         finally:
@@ -71,18 +61,15 @@ class Guards:
 
     @asynccontextmanager
     async def admit(self, client: Client, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
-        """Hold a place and reserved money while a search runs; its `cost` is settled at the end.
+        """Hold a place and reserved money while a search runs; its cost is noted in the permit.
 
         Raises `Overloaded`, `BudgetExceeded`; `ModelNotAllowed` without a price for the budget.
         """
         if estimate.amount is None and self.budget.limited:
             raise ModelNotAllowed(NO_PRICE)
-        async with self.place():
-            settle = await self.budget.reserve(client.name, estimate, run_id)
-            permit = Permit()
+        async with self.place(), self.budget.reserve(client.name, estimate, run_id) as permit:
             try:
                 yield permit
             finally:
-                spent = permit.cost.total if permit.cost else NOTHING
-                settle(spent)
-                self._metrics.spend_cny.labels(client.name).inc(float(spent))
+                spend = self._metrics.spend_cny.labels(client.name)
+                spend.inc(permit.spent / UNITS_PER_CNY)

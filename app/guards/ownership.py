@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
-from app.store import Link
+from app.store.link import Link
 
 ENTRIES_MAX = 200_000  # About 60 MB; beyond it the oldest cannot be followed up any more.
 ID_MAX_CHARS = 128  # The bound of a request's `previous_response_id`; documented ids have some 40.

@@ -5,8 +5,9 @@ Discounts for cached input are left out, so a cost can only be too high. Fees of
 """
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
+
+from pydantic import BaseModel
 
 from app.models import ResponsesRequest
 from app.results import Cost, Usage
@@ -20,13 +21,12 @@ THINKS_LONG = "qwen3.8-"  # Models that think at effort `xhigh` unless told othe
 SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4})$")  # A snapshot costs what its series costs.
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(BaseModel, frozen=True):
     """What is reserved for a search: `amount` in CNY, `None` without a price."""
 
     model: str
     usage: Usage
-    amount: Decimal | None
+    amount: Decimal | None = None
 
 
 class Prices:
@@ -66,7 +66,8 @@ class Prices:
             image_search_calls=max(1, request.image_count),
         )
         cost = self.cost_of(request.model, usage)
-        return Estimate(request.model, usage, cost.total if cost else None)
+        amount = cost.total if cost else None
+        return Estimate(model=request.model, usage=usage, amount=amount)
 
     def unreported(self, estimate: Estimate, *, calls: int, shown_chars: int) -> Cost | None:
         """Cost of an answer without usage, of which so many calls and characters were seen."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.models import Client
 from app.setting_types import Rate
-from app.store import Away, Link
+from app.store.link import Away, Link
 
 BUCKETS_MAX = 200_000  # About 30 MB; beyond it the buckets longest unused are full again.
 MS_PER_S = 1_000

@@ -4,20 +4,18 @@ An entry's id is `<number of its event>-0`, that of the end `4611686018427387904
 nothing can be written behind it. A log begins with `0-1`, which has no event.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.errors import Internal, ServiceError, UpstreamReport, leaves
-from app.models import Event, json_bytes
-from app.store import Link
+from app.errors import Internal, ServiceError, leaves
+from app.models import Event
+from app.results import Problem
+from app.store.link import Link
 
 PAGE = 500  # Entries that are read at once.
 END = 4_611_686_018_427_387_904
-NOTHING = Event("", b"")  # The last event of a run that ends without one.
 KINDS = {kind.code: kind for kind in leaves()}
-MEMBERS = ("detail", "retry_after_s", "retryable", "billed")  # Beside code and report.
 
 
 class Replay(Protocol):
@@ -34,7 +32,7 @@ class Entry:
     """One entry as it was read."""
 
     number: int
-    event: Event
+    event: Event  # Without a type where a run ended without one.
     is_last: bool = False
     error: ServiceError | None = None  # With which the run ended, if it is the last.
 
@@ -46,38 +44,29 @@ class Entry:
         event = Event(name.decode(), data)
         if number != END:
             return cls(number, event)
-        members = json.loads(rest[0][1])
-        error = _error(**members) if members else None
-        return cls(behind, event, is_last=True, error=error)
-
-    @property
-    def events(self) -> list[Event]:
-        """Its event, or none where a run ended without one."""
-        return [self.event] if self.event.type else []
-
-
-def numbered(events: Sequence[Event], before: int) -> list[tuple[int, str, bytes]]:
-    """Events behind number `before`, as the scripts write them."""
-    return [(number, *event) for number, event in enumerate(events, before + 1)]
+        _, problem = rest[0]
+        return cls(behind, event, is_last=True, error=_error(problem) if problem else None)
 
 
 def ending(
     events: Sequence[Event], last: Sequence[Event], before: int, error: ServiceError | None
 ) -> list[Any]:
     """How a run ends, and what comes behind number `before`, as `end.lua` writes them."""
-    members: dict[str, Any] | None = None
-    if error:
-        members = {name: getattr(error, name) for name in ("code", *MEMBERS)}
-        members["upstream"] = asdict(error.upstream) if error.upstream else None
-    parts = (part for entry in numbered([*events, *(last or [NOTHING])], before) for part in entry)
-    return [json_bytes(members), *parts]
+    parts: list[Any] = [Problem.of(error, request_id="").json_bytes() if error else b""]
+    for number, event in enumerate([*events, *(last or [Event("", b"")])], before + 1):
+        parts += (number, *event)
+    return parts
 
 
-def _error(code: str, upstream: dict[str, Any] | None, **members: Any) -> ServiceError:
-    error = KINDS.get(code, Internal)(members["detail"])
-    error.upstream = UpstreamReport(**upstream) if upstream else None
-    for name, value in members.items():
-        setattr(error, name, value)
+def _error(text: bytes) -> ServiceError:
+    problem = Problem.model_validate_json(text)
+    error = KINDS.get(problem.code, Internal)(
+        problem.detail,
+        retry_after_s=problem.retry_after,
+        upstream=problem.upstream,
+        billed=problem.billed,
+    )
+    error.retryable = problem.retryable
     return error
 
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 from app.errors import OwnerLost, SearchNotFound, ServiceError
 from app.models import Client, json_bytes
@@ -13,7 +12,7 @@ from app.runs.entries import PAGE, Entry, Replay, read_log
 from app.runs.owner import SharedRun
 from app.runs.run import Reader, Run
 from app.runs.runs import Runs
-from app.store import COMMAND_S, RENEW_S, Link
+from app.store.link import COMMAND_S, RENEW_S, Link
 
 BLOCK_S = 3.0
 PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
@@ -52,8 +51,9 @@ class FollowedRun(Run):
     def announce(self) -> None:
         """Tell the owner how many read it here: the state, so that twice does no harm."""
         if not self.ended:
-            state = {"readers": self.readers, "opens": self.opens, "left": self.left_in_background}
-            state |= {"resumable": self.resumable, "background": self.background}
+            state = {"readers": self.readers, "left": self.left_in_background}
+            for name in ("joined", "resumable", "background"):
+                state[name] = getattr(self, name)
             self.follower.post(self.replica, {"what": "readers", "run": self.id, **state})
 
     def expire(self) -> None:
@@ -73,18 +73,18 @@ class FollowedRun(Run):
                 self.was_admitted = True
             if last.is_last:
                 self.error = last.error
-                self._close(last.events)
+                self._close([last.event] if last.event.type else [])
             elif last.number > len(self.log.events):
                 raise OwnerLost  # A hole; was never seen. No reader may wait for ever.
         except ServiceError as exc:
-            self.stop(exc)
+            self.fail(exc)
 
-    def stop(self, error: ServiceError | None = None) -> None:
-        """End it here alone: as failed with `error`, or because nobody reads it."""
+    def fail(self, error: ServiceError) -> None:
+        """End it, here alone, with this error."""
         if not self.ended:
             self.error = error
             events, replay = self.log.events, self.follower.replay
-            self._close(replay.end(self.id, events, error, listed=self.listed) if error else [])
+            self._close(replay.end(self.id, events, error, listed=self.listed))
 
 
 class Follower:
@@ -96,7 +96,6 @@ class Follower:
         self.replay = replay
         self._link, self._runs, self._owned = link, runs, owned
         self._followed: dict[str, FollowedRun] = {}
-        self._beginning = WeakValueDictionary[str, asyncio.Lock]()
         self._seen = b"0-0"
 
     @property
@@ -106,15 +105,32 @@ class Follower:
 
     async def follow(self, run_id: str) -> FollowedRun:
         """Return the run, caught up with its log; raises `SearchNotFound` and `Away`."""
-        lock = self._beginning.setdefault(run_id, asyncio.Lock())
-        async with lock:  # Two requests at once would begin it twice.
-            if run_id not in self._followed:
-                self._followed[run_id] = await self._begin(run_id)
-        return self._followed[run_id]
+        if known := self._followed.get(run_id):
+            return known
+        names = ("client", "replica", "listed", "status")
+        values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
+        log = await read_log(self._link, run_id)
+        if known := self._followed.get(run_id):  # Another request has begun it meanwhile.
+            return known
+        if values[0] is None or not (log or values[3] == b"running"):
+            raise SearchNotFound
+        client, replica, listed, _ = (value.decode() for value in values)
+        run = self._followed[run_id] = FollowedRun(
+            id=run_id,
+            owner=Client(client, ""),
+            listed=listed == "1",
+            reserve=self._runs.reserve,
+            follower=self,
+            replica=replica,
+        )
+        if log:
+            run.take_in(log)
+        self.post(self._link.replica, {"what": "wake"})  # Ends the read that waits.
+        run.expire()
+        return run
 
     def forget(self, run: FollowedRun) -> None:
         del self._followed[run.id]
-        run.stop()
         self._runs.release(run)
 
     def post(self, replica: str, message: dict[str, Any]) -> None:
@@ -131,12 +147,13 @@ class Follower:
         how = ("BLOCK", int(BLOCK_S * 1_000), "COUNT", PAGE, "STREAMS")
         reply = await self._link.call("XREAD", *how, *keys, within_s=BLOCK_S + COMMAND_S)
         for key, entries in reply or ():
-            if run := runs.get(key):
+            run = runs.get(key)
+            if run is None:
+                for self._seen, fields in entries:
+                    await self._heed(json.loads(fields[b"d"]))
+            elif self._followed.get(run.id) is run:
                 run.n_quiet = 0
                 run.take_in([Entry.of(*entry) for entry in entries])
-                continue
-            for self._seen, fields in entries:
-                await self._heed(json.loads(fields[b"d"]))
         if reply:
             await asyncio.sleep(PAUSE_S)
 
@@ -151,30 +168,8 @@ class Follower:
         """Wait, and end runs that nothing is heard of, and that Redis has not had for a while."""
         await asyncio.sleep(RENEW_S)
         for run in self.runs:
-            if run.n_quiet < QUIET or await self._link.call("EXISTS", f"isp:log:{run.id}"):
-                run.n_quiet = min(run.n_quiet + 1, QUIET)
-                continue
             run.n_quiet += 1
+            if run.n_quiet > QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):
+                run.n_quiet = QUIET
             if run.n_quiet > 2 * QUIET:
-                run.stop(OwnerLost())
-
-    async def _begin(self, run_id: str) -> FollowedRun:
-        names = ("client", "replica", "listed", "status")
-        values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
-        log = await read_log(self._link, run_id)
-        if values[0] is None or not (log or values[3] == b"running"):
-            raise SearchNotFound
-        client, replica, listed, _ = (value.decode() for value in values)
-        run = FollowedRun(
-            id=run_id,
-            owner=Client(client, ""),
-            listed=listed == "1",
-            reserve=self._runs.reserve,
-            follower=self,
-            replica=replica,
-        )
-        if log:
-            run.take_in(log)
-        self.post(self._link.replica, {"what": "wake"})  # Ends the read that waits.
-        run.expire()
-        return run
+                run.fail(OwnerLost())

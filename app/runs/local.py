@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.errors import ServiceError, unexpected
-from app.models import Client, Event
-from app.runs.log import EventLog
-from app.runs.run import Run
+from app.models import Client, Event, Permit
+from app.runs.run import EventLog, Run
 
 logger = logging.getLogger("app.runs")
 
@@ -22,10 +21,12 @@ logger = logging.getLogger("app.runs")
 class Work(Protocol):
     """What a run does; the run knows nothing else of it.
 
-    The first list of `events`, which may be empty, means admission. `progress` is a sign of life
-    for a silence. `conclude` makes the last events; where that fails, `forget` drops what has come,
-    and it is called again.
+    The first list of `events`, which may be empty, means admission, with a `permit`. `progress` is
+    a sign of life for a silence. `conclude` makes the last events; where that fails, `forget` drops
+    what has come, and it is called again.
     """
+
+    permit: Permit | None
 
     def events(self) -> AsyncGenerator[Sequence[Event], None]: ...
     def progress(self) -> Event: ...
@@ -62,10 +63,15 @@ class LocalRun(Run):
         self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._over = False
-        self._work = self.request.start(self.id, self.log)
+        self.work = self.request.start(self.id, self.log)
         self._task = asyncio.create_task(self._write(), name=self.id)
         # Not a `finally` in the task: one that is cancelled before its first step has none.
         self._task.add_done_callback(self._end)
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays for a while when it has ended."""
+        return self.request.kept and self.was_admitted
 
     def leave(self) -> None:
         """Let one reader go; the last one stops the run, later if admitted and it may come back."""
@@ -76,13 +82,22 @@ class LocalRun(Run):
             self._linger = self._loop.call_later(wait_s, self.stop)
 
     def stop(self, error: ServiceError | None = None) -> None:
-        if not (self._stopping or self._over or self.ended or self._task.done()):
+        """End it: as failed with `error`, or as cancelled. Nothing if it has ended."""
+        if not (self._stopping or self._over or self._task.done()):
             self._stopping, self.error = True, error
             self._task.cancel()
 
+    async def cancel(self) -> bool:
+        # A reader that came back may still hold the connection that broke: that is one request.
+        if self.joined and self.readers + self.left_in_background > 1:
+            self.left_in_background = max(0, self.left_in_background - 1)
+            return False
+        self.stop()
+        return True
+
     async def _write(self) -> None:
         try:
-            async with aclosing(self._work.events()) as batches:
+            async with aclosing(self.work.events()) as batches:
                 async for events in batches:
                     self._append(events)
                     if not self.was_admitted:
@@ -110,7 +125,7 @@ class LocalRun(Run):
             return
         try:
             if self._loop.time() >= self._heard_at + silence_s:
-                self._append([self._work.progress()])
+                self._append([self.work.progress()])
         except ServiceError as exc:
             self.stop(exc)
         else:
@@ -120,16 +135,12 @@ class LocalRun(Run):
         for timer in (self._linger, self._silence):
             if timer:
                 timer.cancel()
-        self._finish(self._last_events(cancelled=task.cancelled() and self.error is None))
-
-    def _finish(self, last: list[Event]) -> None:
-        self._close(last)
-
-    def _last_events(self, *, cancelled: bool) -> list[Event]:
         try:
-            return self._work.conclude(self.error, cancelled=cancelled)
+            cancelled = task.cancelled() and self.error is None
+            last = self.work.conclude(self.error, cancelled=cancelled)
         except Exception as exc:  # Readers wait for a terminal event, whatever happens.
             logger.exception("the last events could not be made")
             self.error = unexpected(exc)
-            self._work.forget()
-            return self._work.conclude(self.error, cancelled=False)
+            self.work.forget()
+            last = self.work.conclude(self.error, cancelled=False)
+        self._close(last)

@@ -5,24 +5,23 @@ second at most. Whatever may have been lost is asked for and written again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import Overloaded, OwnerLost
 from app.models import Event
-from app.runs.entries import ending, last_entry, numbered
+from app.runs.entries import ending, last_entry
 from app.runs.local import LocalRun, OpenRequest
-from app.runs.log import size_of
+from app.runs.run import EVENT_OVERHEAD_BYTES, size_of
 from app.settings import Settings
-from app.store import COMMAND_S, Away, Claim, Link
+from app.store.link import COMMAND_S, Away, Link
 
 WINDOW_S = 0.1
-EVENTS_MAX, CALL_BYTES = 500, 1_048_576  # Of one run in a window, and of all in one call, about.
+CALL_BYTES = 1_048_576  # Of events in one call, about.
 DAY_S = 86_400
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
-NOBODY: dict[str, Any] = {"readers": 0, "opens": 0, "left": 0}
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
 
@@ -31,17 +30,15 @@ class SharedRun(LocalRun):
     """A run of this replica that others may follow, and how far its log is in Redis."""
 
     outbox: "Outbox"
+    in_doubt: bool = True  # Whether Redis has to be asked first.
     sent: int = 0  # Number of the last event there.
-    last: list[Event] | None = None  # The last events, as soon as they are known.
+    last: Sequence[Event] | None = None  # The last events, as soon as they are known.
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # When its end is there.
     elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The last message of each replica that has readers of this run, by replica."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        claims = self.outbox.link.claims
-        self.in_doubt = self.id not in claims  # Redis has to be asked first.
-        self.claim = claims.setdefault(self.id, Claim())
         self.outbox.runs[self.id] = self
 
     @property
@@ -53,16 +50,15 @@ class SharedRun(LocalRun):
     def settle(self) -> None:
         """Let readers here have the last events; nothing more of it is written to Redis."""
         self.outbox.runs.pop(self.id, None)
-        self.outbox.link.claims.pop(self.id, None)
-        self._close(self.last or [])
+        super()._close(self.last or [])
         self.settled.set()
 
     def count_elsewhere(self, message: dict[str, Any]) -> None:
         """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.pop(message["from"], NOBODY)
+        known = self.elsewhere.pop(message["from"], {"readers": 0, "left": 0})
         if message["readers"]:
             self.elsewhere[message["from"]] = message
-        self.opens += max(0, message["opens"] - known["opens"])
+        self.joined = self.joined or message["joined"]
         self.left_in_background += message["left"] - known["left"]
         self.background = self.background or message["background"]
         for _ in range(known["readers"], message["readers"]):
@@ -75,7 +71,7 @@ class SharedRun(LocalRun):
         if any(event.type == "search.results" for event in events):
             self.outbox.wake.set()
 
-    def _finish(self, last: list[Event]) -> None:
+    def _close(self, last: Sequence[Event]) -> None:
         """Close the log when Redis has its end, or after a second, or at once if it is away."""
         self.last = last
         if self.in_doubt and not self.was_admitted:  # Not kept until Redis is back.
@@ -83,7 +79,8 @@ class SharedRun(LocalRun):
             self.settle()
             return
         self.outbox.wake.set()
-        self._loop.call_later(COMMAND_S if self.outbox.link.up else 0, self._close, last)
+        wait_s = COMMAND_S if self.outbox.link.up else 0
+        self._loop.call_later(wait_s, super()._close, last)
 
 
 class Outbox:
@@ -108,8 +105,6 @@ class Outbox:
         except BaseException:  # Who asked may also have left.
             self.undo(run_id)
             raise
-        if verdict == b"new":
-            self.link.claims[run_id] = Claim()
         return verdict.decode(), found[0].decode() if found else ""
 
     def undo(self, run_id: str) -> None:
@@ -167,14 +162,13 @@ class Outbox:
             if top and isinstance(top.error, OwnerLost):
                 self._forget(run.id)  # The end that another wrote counts, here as everywhere.
             return
-        kept = run.request.kept and run.was_admitted
-        if status is None and run.settled.is_set() and not kept:
+        if status is None and run.settled.is_set() and not run.kept:
             run.settle()  # It had ended, and nobody comes back for it.
             return
         if status is None or not top:
             await self._open(run.id, run.request, restore=True)
-        if estimate := run.claim.estimate:  # Once more does no harm.
-            reserved = (run.owner.name, run.claim.reserved, 0, 0, estimate)
+        if permit := run.work.permit:  # Once more does no harm.
+            reserved = (run.owner.name, permit.reserved, 0, 0, permit.estimate)
             await self.link.script("reserve", run.id, *reserved)
         run.sent = top.number if top else 0
         run.in_doubt = False
@@ -184,23 +178,30 @@ class Outbox:
 
         That proves nothing, since our own call may have been executed: Redis has to be asked.
         """
-        for some in calls(runs):
-            args = (part for run, *entry in some for part in (run.id, *entry))
-            if await self.link.script("append", *args):
-                raise Away
-            for run, number, *_ in some:
-                run.sent = number
+        args, sent, size_bytes = list[Any](), dict[SharedRun, int](), 0
+        new = ((run, *one) for run in runs for one in enumerate(run.unsent, run.sent + 1))
+        for run, number, event in new:
+            args += (run.id, number, *event)
+            sent[run] = number
+            size_bytes += len(event.data) + EVENT_OVERHEAD_BYTES
+            if size_bytes > CALL_BYTES:
+                self.wake.set()  # The rest comes at once.
+                break
+        if args and await self.link.script("append", *args):
+            raise Away
+        for run, number in sent.items():
+            run.sent = number
 
     async def _end(self, run: SharedRun) -> None:
         """Write the end, with what was not written yet; full memory does not refuse it."""
         if size_of(run.unsent) > CALL_BYTES:
             await self._append([run])  # Then the end, with a later window.
             return
-        kept = run.request.kept and run.was_admitted
-        ttl_ms = int(self._settings.search_retention_s * 1_000) if kept else 0
+        ttl_ms = int(self._settings.search_retention_s * 1_000) if run.kept else 0
         fp_ttl_ms = min(ttl_ms, int(self._settings.cache_ttl_s * 1_000))
-        status = "completed" if run.reusable and kept else "failed"
-        how = (status, run.claim.cost, ttl_ms, fp_ttl_ms, 0, run.sent)
+        status = "completed" if run.reusable and run.kept else "failed"
+        cost = run.work.permit.spent if run.work.permit else 0
+        how = (status, cost, ttl_ms, fp_ttl_ms, 0, run.sent)
         end = ending(run.unsent, run.last or [], run.sent, run.error)
         run.in_doubt = True
         with suppress(Away):
@@ -209,17 +210,3 @@ class Outbox:
                 run.settle()
                 self._ended[run.id] = run
                 asyncio.get_running_loop().call_later(ENDED_S, self._ended.pop, run.id, None)
-
-
-def calls(runs: Sequence[SharedRun]) -> Iterator[list[tuple[SharedRun, int, str, bytes]]]:
-    """What is new in the logs, in calls of a bounded size."""
-    call, size_bytes = list[tuple[SharedRun, int, str, bytes]](), 0
-    for run in runs:
-        for number, name, data in numbered(run.unsent[:EVENTS_MAX], run.sent):
-            call.append((run, number, name, data))
-            size_bytes += len(data)
-            if size_bytes > CALL_BYTES:
-                yield call
-                call, size_bytes = [], 0
-    if call:
-        yield call

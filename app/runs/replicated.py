@@ -5,17 +5,15 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
-from app.models import Client
-from app.runs.entries import Replay
+from app.errors import Draining, IdempotencyMismatch, Overloaded, OwnerLost, SearchNotFound
+from app.runs.entries import Replay, ending, read_log
 from app.runs.follower import Follower
-from app.runs.judge import end_runs
 from app.runs.local import OpenRequest
 from app.runs.owner import Outbox, SharedRun
-from app.runs.run import Run, new_id
-from app.runs.runs import KEY_MISMATCH, Opened, Runs, all_ended
+from app.runs.run import Reader, Run, new_id
+from app.runs.runs import KEY_MISMATCH, Runs, all_ended
 from app.settings import Settings
-from app.store import COMMAND_S, RENEW_S, Away, Link
+from app.store.link import COMMAND_S, QUIET_MS, RENEW_S, Away, Link
 
 NAMED_S = 86_400  # How long a name is kept; it counts only while its run is kept.
 SHARES = 5  # How often a joined run may turn out to be ending, before the request is refused.
@@ -40,7 +38,7 @@ class ReplicatedRuns(Runs):
         steps = (self._renew, self._end_next, self._outbox.write, follower.read)
         await self._link.start(stack, *steps, follower.end_vanished)
 
-    async def open(self, request: OpenRequest) -> Opened:
+    async def open(self, request: OpenRequest) -> Reader:
         """Join the run that answers this request, wherever it is, or start one here.
 
         What is known here is joined even if Redis is back and was not told of it yet. A key that
@@ -51,9 +49,9 @@ class ReplicatedRuns(Runs):
         async with asking:
             return await self._open(request)
 
-    async def _open(self, request: OpenRequest) -> Opened:
+    async def _open(self, request: OpenRequest) -> Reader:
         if run := self._equal(request) if request.key is None else self._with_key(request):
-            return self._opened(run, request)
+            return self._read(run, request)
         self._check_room()
         skip = ""
         for _ in range(SHARES):
@@ -63,11 +61,12 @@ class ReplicatedRuns(Runs):
             except Away:  # It runs here alone, unless a budget is set: that refuses it.
                 return await super().open(request)
             if verdict == "new":
-                return self._opened(self._begin(request, run_id), request, is_new=True)
+                run = self._begin(request, run_id, in_doubt=False)
+                return self._read(run, request, is_new=True)
             if verdict == "mismatch":
                 raise IdempotencyMismatch(KEY_MISMATCH)
             if (joined := await self._look_up(found)) and joined.reusable:
-                return self._opened(joined, request)
+                return self._read(joined, request)
             skip = found
         raise Overloaded("The search that answers this request is ending.")
 
@@ -80,18 +79,6 @@ class ReplicatedRuns(Runs):
         super().unname(run, name)
         self._link.post("unname", name, run.id)
 
-    async def find_named(self, owner: Client, name: str) -> Run | None:
-        if run := await super().find_named(owner, name):
-            return run
-        run_id = await self._link.call("GET", f"isp:name:{name}")
-        found = run_id and await self._look_up(run_id.decode())
-        if not found or found.owner.name != owner.name:
-            return None
-        if not (found.log.events or found.ended):
-            # Its name may be here before its first events, which bear the name.
-            await asyncio.wait({found.log.growth()}, timeout=COMMAND_S)
-        return found
-
     async def drain(self, grace_s: float = 0) -> None:
         """End the runs here, and follow those elsewhere until the grace ends; then cut these."""
         until = asyncio.get_running_loop().time() + grace_s
@@ -101,7 +88,7 @@ class ReplicatedRuns(Runs):
                 await all_ended(lambda: [run for run in self._follower.runs if run.readers])
         for followed in self._follower.runs:
             followed.cut = True
-            followed.stop(Draining())
+            followed.fail(Draining())
         with suppress(TimeoutError, Away):  # Others end what is left when the lease has ended.
             async with asyncio.timeout(LAST_WRITES_S if self._link.up else 0):
                 for run in list(self._outbox.runs.values()):
@@ -114,14 +101,24 @@ class ReplicatedRuns(Runs):
         except SearchNotFound:
             return None
 
+    async def _look_up_name(self, name: str) -> Run | None:
+        if run := await super()._look_up_name(name):
+            return run
+        run_id = await self._link.call("GET", f"isp:name:{name}")
+        run = await self._look_up(run_id.decode()) if run_id else None
+        if run and not (run.log.events or run.ended):
+            # Its name may be here before its first events, which bear the name.
+            await asyncio.wait({run.log.growth()}, timeout=COMMAND_S)
+        return run
+
     async def _renew(self) -> None:
         """Renew the lease, and act on what that finds."""
-        renewal = await self._link.renew()
-        if renewal.is_news:
+        is_news, dead = await self._link.renew()
+        if is_news:
             self._outbox.doubt_all()
             for followed in self._follower.runs:
                 followed.announce()
-        for replica, is_ours in renewal.dead:
+        for replica, is_ours in dead:
             for run in self._outbox.runs.values():
                 if known := run.elsewhere.get(replica):
                     run.count_elsewhere(known | {"readers": 0})
@@ -130,6 +127,22 @@ class ReplicatedRuns(Runs):
         await asyncio.sleep(RENEW_S)
 
     async def _end_next(self) -> None:
-        """End the next replica's runs; a step of its own, since many logs take a while to read."""
+        """End what a replica that is gone has left, with what was found, unless it has ended.
+
+        A step of its own, since many logs take a while to read. No replica takes a run over: it
+        would pay again. Raises `Away`: then another replica finds it in five seconds.
+        """
+        link, replica = self._link, await self._dead.get()
         ttl_ms = int(self._settings.search_retention_s * 1_000)
-        await end_runs(self._link, self._replay, await self._dead.get(), ttl_ms=ttl_ms)
+        for name in await link.call("SMEMBERS", left := f"isp:runs:{replica}"):
+            run_id = name.decode()
+            known = await link.call("HMGET", f"isp:run:{run_id}", "listed", "estimate")
+            events = [entry.event for entry in await read_log(link, run_id)]
+            error, n_events = OwnerLost(), len(events)
+            last = self._replay.end(run_id, events, error, listed=known[0] == b"1")
+            cost = self._replay.cost(events, (known[1] or b"").decode())
+            how = ("failed", cost, ttl_ms, 0, QUIET_MS, n_events)
+            end = ending([], last, n_events, error)
+            verdict = await link.script("end", "judge", link.replica, run_id, *how, *end)
+            if verdict == [b"gone"]:
+                await link.call("SREM", left, run_id)

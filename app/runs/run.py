@@ -1,25 +1,61 @@
-"""One search under way, or ended and kept for a while: a log and its readers."""
+"""One search under way, or ended and kept for a while: a log of events, and its readers.
+
+Events are appended by one task, and numbered from 1 without gaps. A reader's cursor is the number
+of events it has seen, so a reader that lags costs nothing and delays nobody.
+"""
 
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from app.errors import OwnerLost, ServiceError, UpstreamProtocol
 from app.models import Client, Event
-from app.runs.log import EventLog, size_of
 
-ID_BYTES = 16  # For anonymous callers the id is the capability.
+EVENT_OVERHEAD_BYTES = 160  # Of memory beside its data, in CPython: two objects, a list slot.
 BEYOND = 1_000_000_000
 """Number of a lost run's end. Readers may have seen more events than are left, but no log is as
 long: who comes back with a smaller number has not had the end, and is told it."""
-TOO_LARGE = "The answer is larger than SEARCH_MAX_BYTES."
 
 
 def new_id() -> str:
-    """An id that nobody can guess."""
-    return f"srch_{secrets.token_hex(ID_BYTES)}"
+    """An id that nobody can guess: for anonymous callers it is the capability."""
+    return f"srch_{secrets.token_hex(16)}"
+
+
+def size_of(events: Sequence[Event]) -> int:
+    """Memory that events take, in bytes."""
+    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
+    for event in events:
+        size_bytes += len(event.data)
+    return size_bytes
+
+
+@dataclass(eq=False)
+class EventLog:
+    """An append-only list of events that is closed once."""
+
+    events: list[Event] = field(default_factory=list)
+    size_bytes: int = 0  # Memory that they take.
+    closed: bool = False
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
+        """Add events that take so much memory, `close` if they are the last; wake readers."""
+        self.events += events
+        self.size_bytes += size_bytes
+        self.closed = close
+        waiting, self._waiting = self._waiting, []
+        for growth in waiting:
+            if not growth.done():
+                growth.set_result(None)
+
+    def growth(self) -> asyncio.Future[None]:
+        """What one reader awaits: it is done in the same turn as the next append."""
+        growth = asyncio.get_running_loop().create_future()
+        self._waiting.append(growth)
+        return growth
 
 
 @dataclass(eq=False, kw_only=True)
@@ -39,7 +75,7 @@ class Run:
     background: bool = False  # Whether it goes on to its end although every reader leaves.
     left_in_background: int = 0  # How many requests have left it to itself.
     was_admitted: bool = False
-    opens: int = 0  # How many requests asked for this run.
+    joined: bool = False  # Whether another request than the one that began it asked for it.
     readers: int = 0  # How many requests hold it.
     ended_at: float = 0  # By the loop's clock.
 
@@ -65,20 +101,9 @@ class Run:
         """Number of the last event, once it has ended."""
         return BEYOND if isinstance(self.error, OwnerLost) else len(self.log.events)
 
-    def stop(self, error: ServiceError | None = None) -> None:
-        """End it: as failed with `error`, or as cancelled. Nothing if it has ended."""
-        raise NotImplementedError
-
     async def cancel(self) -> bool:
-        """Stop it unless other requests still want it too; whether it stops.
-
-        A reader that came back may still hold the connection that broke: that is one request.
-        """
-        if self.opens > 1 and self.readers + self.left_in_background > 1:
-            self.left_in_background = max(0, self.left_in_background - 1)
-            return False
-        self.stop()
-        return True
+        """Stop it unless other requests still want it too; whether it stops."""
+        raise NotImplementedError
 
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
@@ -122,7 +147,7 @@ class Run:
     def _append(self, events: Sequence[Event]) -> None:
         size_bytes = size_of(events)
         if 0 < self.max_bytes < self.log.size_bytes + size_bytes:
-            raise UpstreamProtocol(TOO_LARGE)
+            raise UpstreamProtocol("The answer is larger than SEARCH_MAX_BYTES.")
         self.reserve(size_bytes)
         self._relayed = self._relayed or any(not event.is_synthetic for event in events)
         self.log.append(events, size_bytes)
@@ -143,6 +168,7 @@ class Reader:
 
     run: Run
     background: bool
+    cache: Literal["miss", "coalesced", "hit"] = "hit"  # Started for it, joined, found finished.
     _open: bool = True
 
     def close(self) -> None:

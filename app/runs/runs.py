@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
@@ -14,14 +14,6 @@ from app.settings import Settings
 
 ENDING_AT_ONCE = 16  # Ends in one turn of the event loop: 20 ms. One took 40 % more CPU a search.
 KEY_MISMATCH = "This Idempotency-Key was used with another request."
-STORE_FULL = "Searches under way fill SEARCH_STORE_MAX_BYTES."
-
-
-class Opened(NamedTuple):
-    """A reader, and where its run came from: started for it, joined, or found finished."""
-
-    reader: Reader
-    cache: Literal["miss", "coalesced", "hit"]
 
 
 class Runs:
@@ -42,7 +34,7 @@ class Runs:
     def active(self) -> int:
         return len(self._running())
 
-    async def open(self, request: OpenRequest) -> Opened:
+    async def open(self, request: OpenRequest) -> Reader:
         """Join the run that answers this request, or start one.
 
         Raises:
@@ -51,9 +43,9 @@ class Runs:
             Overloaded: Runs under way fill the store, or replicas share none at the moment.
         """
         if run := self._with_key(request) or self._equal(request):
-            return self._opened(run, request)
+            return self._read(run, request)
         self._check_room()
-        return self._opened(self._begin(request, new_id()), request, is_new=True)
+        return self._read(self._begin(request, new_id()), request, is_new=True)
 
     async def find(self, owner: Client, run_id: str) -> Run:
         """Return the owner's run.
@@ -77,8 +69,8 @@ class Runs:
 
     async def find_named(self, owner: Client, name: str) -> Run | None:
         """The owner's run of this name, while it is kept."""
-        run = self._by_name.get(name)
-        return run if run and run.id in self._runs and run.owner.name == owner.name else None
+        run = await self._look_up_name(name)
+        return run if run and run.owner.name == owner.name else None
 
     def get(self, run_id: str) -> LocalRun | None:
         """The run of this process that has this id."""
@@ -105,7 +97,7 @@ class Runs:
             elif always:
                 break
             else:
-                raise Overloaded(STORE_FULL)
+                raise Overloaded("Searches under way fill SEARCH_STORE_MAX_BYTES.")
         self.size_bytes += size_bytes
 
     def release(self, run: Run) -> None:
@@ -115,13 +107,18 @@ class Runs:
     async def _look_up(self, run_id: str) -> Run | None:
         return self._runs.get(run_id)
 
-    def _opened(self, run: Run, request: OpenRequest, *, is_new: bool = False) -> Opened:
+    async def _look_up_name(self, name: str) -> Run | None:
+        run = self._by_name.get(name)
+        return self._runs.get(run.id) if run else None
+
+    def _read(self, run: Run, request: OpenRequest, *, is_new: bool = False) -> Reader:
         if request.key is not None:
             self._by_key[request.owner.name, request.key] = run
-        run.opens += 1
+        run.joined = run.joined or not is_new
         resumable = request.resumable or request.key is not None
         reader = run.read(resumable=resumable, background=request.background)
-        return Opened(reader, "miss" if is_new else "hit" if run.ended else "coalesced")
+        reader.cache = "miss" if is_new else "hit" if run.ended else "coalesced"
+        return reader
 
     def _running(self) -> list[LocalRun]:
         return [run for run in self._runs.values() if not run.ended]
@@ -132,7 +129,7 @@ class Runs:
             raise Draining
         self.reserve(0)
 
-    def _begin(self, request: OpenRequest, run_id: str) -> LocalRun:
+    def _begin(self, request: OpenRequest, run_id: str, **more: Any) -> LocalRun:
         run = self._make_run(
             id=run_id,
             owner=request.owner,
@@ -143,6 +140,7 @@ class Runs:
             reserve=self.reserve,
             ending=self._ending,
             on_end=self._keep,
+            **more,
         )
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
         return run
@@ -165,7 +163,7 @@ class Runs:
 
     def _keep(self, run: LocalRun) -> None:
         """Keep an ended run for those that come back for it."""
-        if run.was_admitted and run.request.kept:
+        if run.kept:
             kept_s = self._settings.search_retention_s
             asyncio.get_running_loop().call_later(kept_s, self._forget, run.id)
         else:

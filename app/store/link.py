@@ -1,4 +1,4 @@
-"""Commands to Redis: none takes longer than a second, none is tried while it is known to be away.
+"""Commands to Redis or Valkey: none takes longer than a second, none is tried while it is away.
 
 Keys are made inside of the scripts, so that Cluster is not supported; an ACL needs `~isp:*`.
 """
@@ -9,10 +9,8 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -31,14 +29,11 @@ LEASE_MS, RENEW_S = 10_000, 3.0  # A replica whose lease has ended counts as dea
 AGAIN_S = 0.5  # How often it is looked whether Redis is back.
 GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
 QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
-POSTS_MAX, POSTS_AT_ONCE = 100_000, 200
+POSTS_MAX = 100_000
 
 CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
 CONNECTIONS_MAX = 16
 UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
-
-IS_AWAY = "Redis is away; searches go on here, and are written when it is back"
-MAY_EVICT = "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
 
 
 class Away(Overloaded):
@@ -46,22 +41,6 @@ class Away(Overloaded):
 
     def __init__(self) -> None:
         super().__init__("Redis, which replicas share, does not answer.")
-
-
-@dataclass(slots=True)
-class Claim:
-    """The money of a run of this process, in units of 1e-9 CNY."""
-
-    estimate: str = ""  # What is reserved, for whoever has to settle it in our place.
-    reserved: int = 0
-    cost: int = 0
-
-
-class Renewal(NamedTuple):
-    """What a renewal of the lease found."""
-
-    is_news: bool  # Redis is back, or has lost what was written, or our lease had ended.
-    dead: list[tuple[str, bool]]  # Replicas that are gone; whether their runs are ours to end.
 
 
 def connect(url: str) -> Any:
@@ -115,7 +94,6 @@ class Link:
         self.url = url
         self.replica = secrets.token_hex(8)  # New at every start.
         self.up = False
-        self.claims: dict[str, Claim] = {}  # By id, of runs whose end is not written yet.
         self._redis = connect(url)
         self._scripts = {
             path.stem: self._redis.register_script(path.read_text("utf-8"))
@@ -128,24 +106,30 @@ class Link:
     async def start(self, stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:
         """Connect, and repeat these steps until `stack` ends; raises `SettingsError`."""
         if (policy := await probe(self.url)) != "noeviction":
-            logger.warning(MAY_EVICT, policy)
+            warning = (
+                "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
+            )
+            logger.warning(warning, policy)
         self.up = True
         stack.push_async_callback(self._redis.aclose)
         for step in (self._send_posts, *steps):
             task = asyncio.create_task(keep_on(step))
             stack.callback(task.cancel)
 
-    async def renew(self) -> Renewal:
-        """Give a sign of life; raises `Away`."""
+    async def renew(self) -> tuple[bool, list[tuple[str, bool]]]:
+        """Give a sign of life; raises `Away`.
+
+        Returns whether Redis is back, or has lost what was written, or our lease had ended; and the
+        replicas that are gone, each with whether its runs are ours to end.
+        """
         args = (self.replica, LEASE_MS, GAP_MS, QUIET_MS)
-        renewing = self._reply(self._scripts["renew"], (), args, even_away=True)
-        held, epoch, *dead = await renewing
+        held, epoch, *dead = await self._reply(self._scripts["renew"], (), args, even_away=True)
         is_news = not (held and self.up and epoch == self._epoch)
         if not self.up:
             logger.info("Redis is there")
         self.up, self._epoch = True, epoch
         names = (name.decode() for name in dead[::2])
-        return Renewal(is_news, list(zip(names, map(bool, dead[1::2]), strict=True)))
+        return is_news, list(zip(names, map(bool, dead[1::2]), strict=True))
 
     async def call(self, *command: Any, within_s: float = COMMAND_S) -> Any:
         """Send a command and return the reply; raises `Away`, and it may still be executed."""
@@ -179,7 +163,7 @@ class Link:
         except UNREACHABLE as exc:
             if self.up:
                 self.up = False
-                logger.warning(IS_AWAY)
+                logger.warning("Redis is away; searches go on, and are written when it is back")
             raise Away from exc
         except exceptions.RedisError as exc:  # It takes no writes (OOM, READONLY).
             raise Away from exc
@@ -188,11 +172,8 @@ class Link:
 
     async def _send_posts(self) -> None:
         await self._posted.wait()
-        while some := list(islice(self._posts, POSTS_AT_ONCE)):
-            pipe = self._redis.pipeline(transaction=False)
-            for name, args in some:
-                await self._scripts[name](args=args, client=pipe)
-            await self._reply(pipe.execute)
-            for _ in some:
-                self._posts.popleft()
+        while self._posts:
+            name, args = self._posts[0]
+            await self.script(name, *args)
+            self._posts.popleft()
         self._posted.clear()
