@@ -121,7 +121,7 @@ async def running_service(
     intake = ImageIntake(settings, metrics)
 
     def refresh() -> None:
-        metrics.runs_active.set(runs.active)
+        metrics.runs_active.set(len(runs.running))
         metrics.store_bytes.set(runs.size_bytes)
         if link:
             metrics.redis_up.set(link.up)

@@ -100,7 +100,14 @@ class Credentials:
         expires_at = int(time.time()) + (ttl_s or self._ttl_s)
         claims = {"sub": client.name, "exp": expires_at, "jti": secrets.token_urlsafe(16)}
         if origin is not None:
-            claims["origin"] = _checked(origin)
+            try:
+                [bound] = check_origins((origin,))
+            except ValueError:
+                bound = "*"
+            if bound == "*" or len(bound) > CLAIM_MAX_CHARS:
+                reason = "Must be such as https://app.example, without a path."
+                raise InvalidRequest.of("origin", reason)
+            claims["origin"] = bound
         # The first of the secrets signs, all verify.
         token = jwt.encode(claims, self._secrets[0], algorithm=ALGORITHM)
         return Token(token=token, expires_at=expires_at)
@@ -135,16 +142,6 @@ class Credentials:
         raise Unauthorized("The key or token is not valid; it needs no quotes.") from reason
 
 
-def _checked(origin: str) -> str:
-    try:
-        [normal] = check_origins((origin,))
-    except ValueError:
-        normal = "*"
-    if normal == "*" or len(normal) > CLAIM_MAX_CHARS:
-        raise InvalidRequest.of("origin", "Must be such as https://app.example, without a path.")
-    return normal
-
-
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
@@ -155,6 +152,6 @@ def _network(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(parsed, ipaddress.IPv6Address) and not parsed.ipv4_mapped:
-        return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed), 64), strict=False))

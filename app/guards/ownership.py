@@ -4,7 +4,6 @@ In memory; where there are replicas also in Redis, of which what was asked for i
 """
 
 import asyncio
-import math
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
@@ -12,7 +11,7 @@ from app.store.link import Link
 
 ENTRIES_MAX = 200_000  # About 60 MB; beyond it the oldest cannot be followed up any more.
 ID_MAX_CHARS = 128  # The bound of a request's `previous_response_id`; documented ids have some 40.
-FOREVER_S = 3_153_600_000
+FOREVER_S = 3_153_600_000  # A hundred years; Redis takes no `inf`.
 
 
 @dataclass(slots=True)
@@ -28,26 +27,23 @@ class Ownership:
     """Owners of response ids, each for `ttl_s` seconds (0: without end)."""
 
     def __init__(self, ttl_s: float, link: Link | None) -> None:
-        self._ttl_s, self._link = ttl_s, link
+        self._ttl_s, self._link = ttl_s or FOREVER_S, link
         self._owned: dict[str, Owned] = {}
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
         """Note who got a response first, and the tokens that a follow-up of it sends again."""
-        if len(response_id) > ID_MAX_CHARS:
-            return
-        self._note(response_id, owner, total_tokens)
-        if self._link:
-            kept_s = int(self._ttl_s or FOREVER_S)
-            self._link.post("own", response_id, owner, total_tokens, kept_s)
+        if len(response_id) <= ID_MAX_CHARS:
+            self._note(response_id, owner, total_tokens)
+            if self._link:
+                self._link.post("own", response_id, owner, total_tokens, int(self._ttl_s))
 
     async def check(self, response_id: str, owner: str) -> None:
         """Raise `InvalidRequest` if unknown, expired, or another's; `Away` without Redis."""
-        if self._link and len(response_id) <= ID_MAX_CHARS and not self._find(response_id):
+        known = self._find(response_id)
+        if self._link and not known:
             key = f"isp:resp:{response_id}"
             name, tokens = await self._link.call("HMGET", key, "owner", "tokens")
-            if name is not None:
-                self._note(response_id, name.decode(), int(tokens or 0))
-        known = self._find(response_id)
+            known = self._note(response_id, name.decode(), int(tokens)) if name else None
         if not known or known.owner != owner:
             raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")
 
@@ -56,18 +52,17 @@ class Ownership:
         known = self._find(response_id or "")
         return known.total_tokens if known else 0
 
-    def _note(self, response_id: str, owner: str, total_tokens: int) -> None:
+    def _note(self, response_id: str, owner: str, total_tokens: int) -> Owned:
         if not (known := self._find(response_id)):
-            expires_at = asyncio.get_running_loop().time() + (self._ttl_s or math.inf)
+            expires_at = asyncio.get_running_loop().time() + self._ttl_s
             known = self._owned[response_id] = Owned(owner, expires_at)
         if known.owner == owner:
             known.total_tokens = total_tokens
         if len(self._owned) > ENTRIES_MAX:
             del self._owned[next(iter(self._owned))]
+        return known
 
     def _find(self, response_id: str) -> Owned | None:
         known = self._owned.get(response_id)
-        if known and known.expires_at <= asyncio.get_running_loop().time():
-            del self._owned[response_id]
-            return None
-        return known
+        now = asyncio.get_running_loop().time()
+        return known if known and known.expires_at > now else None

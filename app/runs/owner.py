@@ -10,17 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.errors import Overloaded, OwnerLost
+from app.errors import Overloaded, OwnerLost, ServiceError
 from app.models import Event
-from app.runs.entries import ending, last_entry
+from app.results import Problem
+from app.runs.followed import Entry
 from app.runs.local import LocalRun, OpenRequest
-from app.runs.run import EVENT_OVERHEAD_BYTES, size_of
+from app.runs.run import EVENT_OVERHEAD_BYTES, Run, size_of
 from app.settings import Settings
 from app.store.link import COMMAND_S, Away, Link
 
 WINDOW_S = 0.1
 CALL_BYTES = 1_048_576  # Of events in one call, about.
-DAY_S = 86_400
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
@@ -86,12 +86,12 @@ class SharedRun(LocalRun):
 class Outbox:
     """Claims, writes and ends the runs of this replica in Redis."""
 
-    def __init__(self, settings: Settings, link: Link, forget: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, link: Link, forget: Callable[[Run], None]) -> None:
         self.link = link
         self.runs: dict[str, SharedRun] = {}  # Whose end is not in Redis yet.
         self.wake = asyncio.Event()  # Ends the window.
         self._settings, self._forget = settings, forget
-        upstream_s = settings.upstream_total_timeout_s or DAY_S
+        upstream_s = settings.upstream_total_timeout_s or 86_400
         longest_s = upstream_s + settings.upstream_retry_total_s + settings.capacity_wait_s
         self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
         self._ended: dict[str, SharedRun] = {}
@@ -153,17 +153,15 @@ class Outbox:
     async def _go_on(self, run: SharedRun) -> None:
         """Go on behind the last entry in Redis, write the log again, or give the run up."""
         status = await self.link.call("HGET", f"isp:run:{run.id}", "status")
-        top = await last_entry(self.link, run.id)
+        found = await self.link.call("XREVRANGE", f"isp:log:{run.id}", "+", "-", "COUNT", 1)
+        top = Entry.of(*found[0]) if found else None
         if status not in (None, b"running"):
             if run.last is None:
                 run.stop(OwnerLost())
                 return
             run.settle()
             if top and isinstance(top.error, OwnerLost):
-                self._forget(run.id)  # The end that another wrote counts, here as everywhere.
-            return
-        if status is None and run.settled.is_set() and not run.kept:
-            run.settle()  # It had ended, and nobody comes back for it.
+                self._forget(run)  # The end that another wrote counts, here as everywhere.
             return
         if status is None or not top:
             await self._open(run.id, run.request, restore=True)
@@ -210,3 +208,13 @@ class Outbox:
                 run.settle()
                 self._ended[run.id] = run
                 asyncio.get_running_loop().call_later(ENDED_S, self._ended.pop, run.id, None)
+
+
+def ending(
+    events: Sequence[Event], last: Sequence[Event], before: int, error: ServiceError | None
+) -> list[Any]:
+    """How a run ends, and what comes behind number `before`, as `end.lua` writes them."""
+    parts: list[Any] = [Problem.of(error, request_id="").json_bytes() if error else b""]
+    for number, event in enumerate([*events, *(last or [Event("", b"")])], before + 1):
+        parts += (number, *event)
+    return parts

@@ -1,15 +1,17 @@
 """The runs of one replica and, through Redis, those of all others."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from typing import Any
 from weakref import WeakValueDictionary
 
-from app.errors import Draining, IdempotencyMismatch, Overloaded, OwnerLost, SearchNotFound
-from app.runs.entries import Replay, ending, read_log
-from app.runs.follower import Follower
+from app.errors import Draining, IdempotencyMismatch, Overloaded, OwnerLost
+from app.models import Client
+from app.runs.followed import PAGE, Entry, FollowedRun, Replay, read_log
 from app.runs.local import OpenRequest
-from app.runs.owner import Outbox, SharedRun
+from app.runs.owner import Outbox, SharedRun, ending
 from app.runs.run import Reader, Run, new_id
 from app.runs.runs import KEY_MISMATCH, Runs, all_ended
 from app.settings import Settings
@@ -18,10 +20,13 @@ from app.store.link import COMMAND_S, QUIET_MS, RENEW_S, Away, Link
 NAMED_S = 86_400  # How long a name is kept; it counts only while its run is kept.
 SHARES = 5  # How often a joined run may turn out to be ending, before the request is refused.
 LAST_WRITES_S = 2.0
+BLOCK_S = 3.0
+PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
+QUIET = 2  # Renewals without an event, before a run is asked for; missing as often, it is lost.
 
 
 class ReplicatedRuns(Runs):
-    """The same as `Runs`, over all replicas."""
+    """The same as `Runs`, over all replicas: runs of others are followed while they are read."""
 
     def __init__(self, settings: Settings, link: Link, replay: Replay) -> None:
         super().__init__(settings)
@@ -30,13 +35,12 @@ class ReplicatedRuns(Runs):
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self._outbox = Outbox(settings, link, self._forget)
         self._make_run = partial(SharedRun, outbox=self._outbox)
-        self._follower = Follower(link, replay, self, self._outbox.runs)
+        self._seen = b"0-0"  # Of the messages to this replica.
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
-        follower = self._follower
-        steps = (self._renew, self._end_next, self._outbox.write, follower.read)
-        await self._link.start(stack, *steps, follower.end_vanished)
+        steps = (self._renew, self._end_next, self._outbox.write, self._read_others)
+        await self._link.start(stack, *steps, self._end_vanished)
 
     async def open(self, request: OpenRequest) -> Reader:
         """Join the run that answers this request, wherever it is, or start one here.
@@ -47,27 +51,24 @@ class ReplicatedRuns(Runs):
         # One after the other where they are equal: what the first one begins, the next finds here.
         asking = self._asking.setdefault(request.fingerprint, asyncio.Lock())
         async with asking:
-            return await self._open(request)
-
-    async def _open(self, request: OpenRequest) -> Reader:
-        if run := self._equal(request) if request.key is None else self._with_key(request):
-            return self._read(run, request)
-        self._check_room()
-        skip = ""
-        for _ in range(SHARES):
-            run_id = new_id()
-            try:
-                verdict, found = await self._outbox.claim(run_id, request, skip)
-            except Away:  # It runs here alone, unless a budget is set: that refuses it.
-                return await super().open(request)
-            if verdict == "new":
-                run = self._begin(request, run_id, in_doubt=False)
-                return self._read(run, request, is_new=True)
-            if verdict == "mismatch":
-                raise IdempotencyMismatch(KEY_MISMATCH)
-            if (joined := await self._look_up(found)) and joined.reusable:
-                return self._read(joined, request)
-            skip = found
+            if run := self._equal(request) if request.key is None else self._with_key(request):
+                return self._read(run, request)
+            self._check_room()
+            skip = ""
+            for _ in range(SHARES):
+                run_id = new_id()
+                try:
+                    verdict, found = await self._outbox.claim(run_id, request, skip)
+                except Away:  # It runs here alone, unless a budget is set: that refuses it.
+                    return await super().open(request)
+                if verdict == "new":
+                    run = self._begin(request, run_id, in_doubt=False)
+                    return self._read(run, request, is_new=True)
+                if verdict == "mismatch":
+                    raise IdempotencyMismatch(KEY_MISMATCH)
+                if (joined := await self._look_up(found)) and joined.reusable:
+                    return self._read(joined, request)
+                skip = found
         raise Overloaded("The search that answers this request is ending.")
 
     def name(self, run: Run, name: str) -> None:
@@ -85,8 +86,8 @@ class ReplicatedRuns(Runs):
         await super().drain(grace_s)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await all_ended(lambda: [run for run in self._follower.runs if run.readers])
-        for followed in self._follower.runs:
+                await all_ended(lambda: [run for run in self._others() if run.readers])
+        for followed in self._others():
             followed.cut = True
             followed.fail(Draining())
         with suppress(TimeoutError, Away):  # Others end what is left when the lease has ended.
@@ -95,11 +96,39 @@ class ReplicatedRuns(Runs):
                     await run.settled.wait()
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
 
+    def _others(self) -> list[FollowedRun]:
+        """The runs of other replicas that are followed here and go on."""
+        runs = self._runs.values()
+        return [run for run in runs if isinstance(run, FollowedRun) and not run.ended]
+
     async def _look_up(self, run_id: str) -> Run | None:
-        try:
-            return self._runs.get(run_id) or await self._follower.follow(run_id)
-        except SearchNotFound:
+        """The run, caught up with its log if it is another replica's; raises `Away`."""
+        if known := self._runs.get(run_id):
+            return known
+        names = ("client", "fp", "replica", "listed", "status")
+        values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
+        log = await read_log(self._link, run_id)
+        if known := self._runs.get(run_id):  # Another request has begun it meanwhile.
+            return known
+        if values[0] is None or not (log or values[-1] == b"running"):
             return None
+        client, fingerprint, replica, listed, _ = (value.decode() for value in values)
+        run = self._runs[run_id] = FollowedRun(
+            id=run_id,
+            owner=Client(client, ""),
+            fingerprint=fingerprint,
+            listed=listed == "1",
+            reserve=self.reserve,
+            link=self._link,
+            replay=self._replay,
+            replica=replica,
+            forget=self._forget,
+        )
+        if log:
+            run.take_in(log)
+        self._link.send(self._link.replica, {"what": "wake"})  # Ends the read that waits.
+        run.expire()
+        return run
 
     async def _look_up_name(self, name: str) -> Run | None:
         if run := await super()._look_up_name(name):
@@ -111,12 +140,48 @@ class ReplicatedRuns(Runs):
             await asyncio.wait({run.log.growth()}, timeout=COMMAND_S)
         return run
 
+    async def _read_others(self) -> None:
+        """Wait for new entries of all runs, and for messages, and take them in."""
+        runs = {f"isp:log:{run.id}".encode(): run for run in self._others()}
+        seen = (len(run.log.events) for run in runs.values())
+        after = (f"{number}-{0 if number else 1}" for number in seen)
+        keys = (f"isp:ctl:{self._link.replica}", *runs, self._seen, *after)
+        how = ("BLOCK", int(BLOCK_S * 1_000), "COUNT", PAGE, "STREAMS")
+        reply = await self._link.call("XREAD", *how, *keys, within_s=BLOCK_S + COMMAND_S)
+        for key, entries in reply or ():
+            run = runs.get(key)
+            if run is None:
+                for self._seen, fields in entries:
+                    await self._heed(json.loads(fields[b"d"]))
+            elif self._runs.get(run.id) is run:  # It may be forgotten.
+                run.n_quiet = 0
+                run.take_in([Entry.of(*entry) for entry in entries])
+        if reply:
+            await asyncio.sleep(PAUSE_S)
+
+    async def _heed(self, message: dict[str, Any]) -> None:
+        run = self._outbox.runs.get(message.get("run", ""))
+        if run and message["what"] == "readers":
+            run.count_elsewhere(message)
+        elif run and message["what"] == "cancel":
+            await run.cancel()
+
+    async def _end_vanished(self) -> None:
+        """Wait, and end runs that nothing is heard of, and that Redis has not had for a while."""
+        await asyncio.sleep(RENEW_S)
+        for run in self._others():
+            run.n_quiet += 1
+            if run.n_quiet > QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):
+                run.n_quiet = QUIET
+            if run.n_quiet > 2 * QUIET:
+                run.fail(OwnerLost())
+
     async def _renew(self) -> None:
         """Renew the lease, and act on what that finds."""
         is_news, dead = await self._link.renew()
         if is_news:
             self._outbox.doubt_all()
-            for followed in self._follower.runs:
+            for followed in self._others():
                 followed.announce()
         for replica, is_ours in dead:
             for run in self._outbox.runs.values():

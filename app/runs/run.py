@@ -64,6 +64,7 @@ class Run:
 
     id: str
     owner: Client
+    fingerprint: str
     listed: bool  # Whether it can be found by its id.
     reserve: Callable[..., None]  # `Runs.reserve`: takes memory for events, in bytes.
     on_end: Callable[[Any], None] = lambda _: None  # Called once, after the last events.

@@ -24,15 +24,16 @@ class Runs:
         self._make_run: Callable[..., LocalRun] = LocalRun
         self.draining = False
         self.size_bytes = 0  # Memory that all logs take.
-        self._runs: dict[str, LocalRun] = {}
+        self._runs: dict[str, Run] = {}
         self._by_fingerprint = WeakValueDictionary[str, Run]()
         self._by_key = WeakValueDictionary[tuple[str, str], Run]()
         self._by_name = WeakValueDictionary[str, Run]()
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
 
     @property
-    def active(self) -> int:
-        return len(self._running())
+    def running(self) -> list[LocalRun]:
+        """Those whose work goes on here."""
+        return [run for run in self._runs.values() if isinstance(run, LocalRun) and not run.ended]
 
     async def open(self, request: OpenRequest) -> Reader:
         """Join the run that answers this request, or start one.
@@ -72,8 +73,8 @@ class Runs:
         run = await self._look_up_name(name)
         return run if run and run.owner.name == owner.name else None
 
-    def get(self, run_id: str) -> LocalRun | None:
-        """The run of this process that has this id."""
+    def get(self, run_id: str) -> Run | None:
+        """The run that has this id, if it is known here."""
         return self._runs.get(run_id)
 
     async def drain(self, grace_s: float = 0) -> None:
@@ -81,10 +82,10 @@ class Runs:
         self.draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await all_ended(self._running)
-        for run in self._running():
+                await all_ended(lambda: self.running)
+        for run in self.running:
             run.stop(Draining())
-        await all_ended(self._running)
+        await all_ended(lambda: self.running)
 
     def reserve(self, size_bytes: int, *, always: bool = False) -> None:
         """Take memory for events; ended runs make way, the oldest first.
@@ -93,16 +94,12 @@ class Runs:
         """
         while 0 < self._settings.search_store_max_bytes <= self.size_bytes + size_bytes:
             if ended := next((run for run in self._runs.values() if run.ended), None):
-                self._forget(ended.id)
+                self._forget(ended)
             elif always:
                 break
             else:
                 raise Overloaded("Searches under way fill SEARCH_STORE_MAX_BYTES.")
         self.size_bytes += size_bytes
-
-    def release(self, run: Run) -> None:
-        """Give back the memory of a run that is dropped."""
-        self.size_bytes -= run.log.size_bytes
 
     async def _look_up(self, run_id: str) -> Run | None:
         return self._runs.get(run_id)
@@ -120,9 +117,6 @@ class Runs:
         reader.cache = "miss" if is_new else "hit" if run.ended else "coalesced"
         return reader
 
-    def _running(self) -> list[LocalRun]:
-        return [run for run in self._runs.values() if not run.ended]
-
     def _check_room(self) -> None:
         """Raise `Draining` or `Overloaded` if no run may begin here."""
         if self.draining:
@@ -133,6 +127,7 @@ class Runs:
         run = self._make_run(
             id=run_id,
             owner=request.owner,
+            fingerprint=request.fingerprint,
             listed=request.listed,
             request=request,
             max_bytes=self._settings.search_max_bytes,
@@ -145,34 +140,35 @@ class Runs:
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
         return run
 
-    def _with_key(self, request: OpenRequest) -> LocalRun | None:
+    def _with_key(self, request: OpenRequest) -> Run | None:
         run = self._reusable(self._by_key.get((request.owner.name, request.key or "")))
-        if run and run.request.fingerprint != request.fingerprint:
+        if run and run.fingerprint != request.fingerprint:
             raise IdempotencyMismatch(KEY_MISMATCH)
         return run
 
-    def _equal(self, request: OpenRequest) -> LocalRun | None:
+    def _equal(self, request: OpenRequest) -> Run | None:
         run = self._reusable(self._by_fingerprint.get(request.fingerprint))
         if run and run.ended:
             age_s = asyncio.get_running_loop().time() - run.ended_at
             return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
         return run
 
-    def _reusable(self, run: Run | None) -> LocalRun | None:
+    def _reusable(self, run: Run | None) -> Run | None:
         return self._runs.get(run.id) if run and run.reusable else None
 
     def _keep(self, run: LocalRun) -> None:
         """Keep an ended run for those that come back for it."""
         if run.kept:
             kept_s = self._settings.search_retention_s
-            asyncio.get_running_loop().call_later(kept_s, self._forget, run.id)
+            asyncio.get_running_loop().call_later(kept_s, self._forget, run)
         else:
-            self._forget(run.id)
+            self._forget(run)
         self.reserve(0, always=True)
 
-    def _forget(self, run_id: str) -> None:
-        if run := self._runs.pop(run_id, None):
-            self.release(run)
+    def _forget(self, run: Run) -> None:
+        if self._runs.get(run.id) is run:
+            del self._runs[run.id]
+            self.size_bytes -= run.log.size_bytes
 
 
 async def all_ended(running: Callable[[], Sequence[Run]]) -> None:

@@ -4,6 +4,7 @@ Keys are made inside of the scripts, so that Cluster is not supported; an ACL ne
 """
 
 import asyncio
+import json
 import logging
 import secrets
 from collections import deque
@@ -30,6 +31,7 @@ AGAIN_S = 0.5  # How often it is looked whether Redis is back.
 GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
 QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
 POSTS_MAX = 100_000
+MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000  # Of one replica.
 
 CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
 CONNECTIONS_MAX = 16
@@ -143,6 +145,11 @@ class Link:
         """Run a script soon, in order; if Redis is away, when it is back."""
         self._posts.append((name, args))
         self._posted.set()
+
+    def send(self, replica: str, message: dict[str, Any]) -> None:
+        """Send a message to a replica soon."""
+        text = json.dumps(message | {"from": self.replica})
+        self.post("message", replica, text, MESSAGES_MAX, MESSAGES_KEPT_MS)
 
     async def _reply(
         self,
