@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from app import errors
 from app.api.ops import several_workers
 from app.errors import ServiceError
-from app.guards.prices import Prices
+from app.guards.money import Prices
 from app.results import Usage
 from app.setting_types import TOOL_FEE
 from app.settings import SECRETS, Settings, SettingsError, dotenv_variables, load

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app import telemetry
 from app.errors import ServiceError
-from app.guards.prices import Estimate, Prices
+from app.guards.money import Estimate, Prices
 from app.models import Event, Status, units
 from app.results import Problem, SearchFailed, SearchResult
 from app.runs.run import Run

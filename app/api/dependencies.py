@@ -127,11 +127,10 @@ KeyHolder = Annotated[Call, Depends(identify_key_holder)]
 
 async def count(call: Identified) -> Call:
     """A call that costs something; it is counted, and the response says what is left."""
-    if rate := await call.service.guards.rate.charge(call.client):
-        fields = {"RateLimit": rate.limit_field, "RateLimit-Policy": rate.policy_field}
-        call.request.state.headers.update(fields)
-        if rate.retry_after_s:
-            raise RateLimited(retry_after_s=rate.retry_after_s)
+    fields, retry_after_s = await call.service.guards.rate.charge(call.client)
+    call.request.state.headers.update(fields)
+    if retry_after_s:
+        raise RateLimited(retry_after_s=retry_after_s)
     return call
 
 

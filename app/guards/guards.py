@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from app.errors import InvalidRequest, ModelNotAllowed, Overloaded
-from app.guards.budget import Budget
 from app.guards.credentials import Credentials
+from app.guards.money import Budget, Estimate, Prices
 from app.guards.ownership import Ownership
-from app.guards.prices import Estimate, Prices
 from app.guards.rate import RateLimiter
 from app.models import UNITS_PER_CNY, Client, Permit, ResponsesRequest
 from app.settings import Settings

@@ -7,24 +7,13 @@ again. A full bucket holds `limit` requests, and refills evenly over the window.
 import asyncio
 import math
 from contextlib import suppress
-from dataclasses import dataclass
 
 from app.models import Client
 from app.setting_types import Rate
 from app.store.link import Away, Link
 
 BUCKETS_MAX = 200_000  # About 30 MB; beyond it the buckets longest unused are full again.
-MS_PER_S = 1_000
 ROUNDING = 1e-6  # Keeps errors of floating point from costing a request.
-
-
-@dataclass(frozen=True, slots=True)
-class RateStatus:
-    """A caller's bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
-
-    limit_field: str  # `RateLimit`; its `t` counts the seconds until the bucket is full again.
-    policy_field: str  # `RateLimit-Policy`.
-    retry_after_s: int | None  # Until there is room, where the request was one too many.
 
 
 class RateLimiter:
@@ -34,29 +23,35 @@ class RateLimiter:
         self._rate, self._link = rate, link
         self._full_at: dict[str, float] = {}
 
-    async def charge(self, client: Client) -> RateStatus | None:
-        """Count one request, unless the bucket is empty; `None` when there is no limit."""
+    async def charge(self, client: Client) -> tuple[dict[str, str], int | None]:
+        """Count one request, unless the bucket is empty; nothing when there is no limit.
+
+        Returns the fields of draft-ietf-httpapi-ratelimit-headers-10, where `t` counts the seconds
+        until the bucket is full again; and the seconds until there is room, where the request was
+        one too many.
+        """
         if self._rate is None:
-            return None
+            return {}, None
         limit, window_s = self._rate
         has_room, used_s = await self._take(client.rate_limit_key, self._rate)
         remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
+        fields = {
+            "RateLimit": f'"default";r={remaining};t={math.ceil(used_s)}',
+            "RateLimit-Policy": f'"default";q={limit};w={window_s}',
+        }
         # At least 1: there may be room in a moment.
         wait_s = max(1, math.ceil(used_s + window_s / limit - window_s))
-        return RateStatus(
-            limit_field=f'"default";r={remaining};t={math.ceil(used_s)}',
-            policy_field=f'"default";q={limit};w={window_s}',
-            retry_after_s=None if has_room else wait_s,
-        )
+        return fields, None if has_room else wait_s
 
     async def _take(self, key: str, rate: Rate) -> tuple[bool, float]:
         """Count a request if there is room; then the seconds until the bucket is full again."""
+        step_s = rate.window_s / rate.limit
         if self._link:
-            args = (key, rate.window_s * MS_PER_S / rate.limit, rate.window_s * MS_PER_S)
             with suppress(Away):
+                args = (key, step_s * 1_000, rate.window_s * 1_000)
                 has_room, used_ms = await self._link.script("rate", *args)
-                return bool(has_room), float(used_ms) / MS_PER_S
-        now, step_s = asyncio.get_running_loop().time(), rate.window_s / rate.limit
+                return bool(has_room), float(used_ms) / 1_000
+        now = asyncio.get_running_loop().time()
         used_s = max(0.0, self._full_at.get(key, now) - now)
         if used_s + step_s - rate.window_s > ROUNDING * step_s:
             return False, used_s

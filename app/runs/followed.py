@@ -5,7 +5,7 @@ ended, is `4611686018427387904-<number>`, so that nothing can be written behind 
 with `0-1`, which has no event.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from app.store.link import COMMAND_S, Link
 PAGE = 500  # Entries that are read at once.
 END = 4_611_686_018_427_387_904
 KINDS = {kind.code: kind for kind in leaves()}
-IDLE_S = 5.0  # How long a run is followed that nobody reads.
 
 
 class Replay(Protocol):
@@ -69,8 +68,8 @@ class FollowedRun(Run):
     link: Link
     replay: Replay
     replica: str  # Its owner.
-    forget: Callable[[Run], None]  # Called when nobody has read it for a while.
     n_quiet: int = 0  # Renewals since anything was heard.
+    n_idle: int = 0  # Renewals since anybody has read it.
 
     source = "redis"
 
@@ -82,7 +81,6 @@ class FollowedRun(Run):
     def leave(self) -> None:
         super().leave()
         self.announce()
-        self.expire()
 
     async def cancel(self) -> bool:
         """Have the owner stop it; whether it does."""
@@ -94,15 +92,9 @@ class FollowedRun(Run):
     def announce(self) -> None:
         """Tell the owner how many read it here: the state, so that twice does no harm."""
         if not self.ended:
-            state = {"readers": self.readers, "left": self.left_in_background}
-            for name in ("joined", "resumable", "background"):
-                state[name] = getattr(self, name)
+            names = ("readers", "left_in_background", "joined", "resumable", "background")
+            state = {name: getattr(self, name) for name in names}
             self.link.send(self.replica, {"what": "readers", "run": self.id, **state})
-
-    def expire(self) -> None:
-        """Follow it no more if nobody reads it for a while."""
-        if not self.readers:
-            self._linger = self._loop.call_later(IDLE_S, self.forget, self)
 
     def take_in(self, entries: Sequence[Entry]) -> None:
         """Take in entries; events that are here already are skipped."""

@@ -22,6 +22,7 @@ from app.store.link import COMMAND_S, Away, Link
 WINDOW_S = 0.1
 CALL_BYTES = 1_048_576  # Of events in one call, about.
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
+NOBODY = {"readers": 0, "left_in_background": 0}
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
 
@@ -55,11 +56,11 @@ class SharedRun(LocalRun):
 
     def count_elsewhere(self, message: dict[str, Any]) -> None:
         """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.pop(message["from"], {"readers": 0, "left": 0})
+        known = self.elsewhere.pop(message["from"], NOBODY)
         if message["readers"]:
             self.elsewhere[message["from"]] = message
         self.joined = self.joined or message["joined"]
-        self.left_in_background += message["left"] - known["left"]
+        self.left_in_background += message["left_in_background"] - known["left_in_background"]
         self.background = self.background or message["background"]
         for _ in range(known["readers"], message["readers"]):
             self.read(resumable=message["resumable"])

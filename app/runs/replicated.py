@@ -22,7 +22,8 @@ SHARES = 5  # How often a joined run may turn out to be ending, before the reque
 LAST_WRITES_S = 2.0
 BLOCK_S = 3.0
 PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
-QUIET = 2  # Renewals without an event, before a run is asked for; missing as often, it is lost.
+QUIET = 2  # Renewals without a reader, before another's run is not followed any more; or without
+# an event, before it is asked for: missing as often, it is lost.
 
 
 class ReplicatedRuns(Runs):
@@ -40,7 +41,7 @@ class ReplicatedRuns(Runs):
     async def start(self, stack: AsyncExitStack) -> None:
         """Connect, and work until `stack` ends; raises `SettingsError` if Redis does not answer."""
         steps = (self._renew, self._end_next, self._outbox.write, self._read_others)
-        await self._link.start(stack, *steps, self._end_vanished)
+        await self._link.start(stack, *steps, self._check_others)
 
     async def open(self, request: OpenRequest) -> Reader:
         """Join the run that answers this request, wherever it is, or start one here.
@@ -62,7 +63,8 @@ class ReplicatedRuns(Runs):
                 except Away:  # It runs here alone, unless a budget is set: that refuses it.
                     return await super().open(request)
                 if verdict == "new":
-                    run = self._begin(request, run_id, in_doubt=False)
+                    run = self._begin(request, run_id)
+                    self._outbox.runs[run_id].in_doubt = False
                     return self._read(run, request, is_new=True)
                 if verdict == "mismatch":
                     raise IdempotencyMismatch(KEY_MISMATCH)
@@ -72,9 +74,8 @@ class ReplicatedRuns(Runs):
         raise Overloaded("The search that answers this request is ending.")
 
     def name(self, run: Run, name: str) -> None:
-        if self._by_name.get(name) is not run:
-            self._link.post("name", name, run.id, NAMED_S)
         super().name(run, name)
+        self._link.post("name", name, run.id, NAMED_S)
 
     def unname(self, run: Run, name: str) -> None:
         super().unname(run, name)
@@ -122,12 +123,10 @@ class ReplicatedRuns(Runs):
             link=self._link,
             replay=self._replay,
             replica=replica,
-            forget=self._forget,
         )
         if log:
             run.take_in(log)
         self._link.send(self._link.replica, {"what": "wake"})  # Ends the read that waits.
-        run.expire()
         return run
 
     async def _look_up_name(self, name: str) -> Run | None:
@@ -166,9 +165,13 @@ class ReplicatedRuns(Runs):
         elif run and message["what"] == "cancel":
             await run.cancel()
 
-    async def _end_vanished(self) -> None:
-        """Wait, and end runs that nothing is heard of, and that Redis has not had for a while."""
+    async def _check_others(self) -> None:
+        """Forget runs that nobody has read for a while, and end those that Redis has not had."""
         await asyncio.sleep(RENEW_S)
+        for run in [run for run in self._runs.values() if isinstance(run, FollowedRun)]:
+            run.n_idle = 0 if run.readers else run.n_idle + 1
+            if run.n_idle >= QUIET:
+                self._forget(run)
         for run in self._others():
             run.n_quiet += 1
             if run.n_quiet > QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, SearchNotFound
@@ -38,10 +37,7 @@ class Runs:
     async def open(self, request: OpenRequest) -> Reader:
         """Join the run that answers this request, or start one.
 
-        Raises:
-            IdempotencyMismatch: The key belongs to another request.
-            Draining: A new run would be needed, and none is started any more.
-            Overloaded: Runs under way fill the store, or replicas share none at the moment.
+        Raises `IdempotencyMismatch`; and `Draining` or `Overloaded` where none may be started.
         """
         if run := self._with_key(request) or self._equal(request):
             return self._read(run, request)
@@ -49,11 +45,7 @@ class Runs:
         return self._read(self._begin(request, new_id()), request, is_new=True)
 
     async def find(self, owner: Client, run_id: str) -> Run:
-        """Return the owner's run.
-
-        Raises `SearchNotFound` if unknown, expired, or another's: no difference is shown; and
-        `Overloaded` if another replica may have it that cannot be asked now.
-        """
+        """The owner's run; `SearchNotFound` if it has none, `Overloaded` if nobody can say now."""
         run = await self._look_up(run_id)
         if run is None or not run.listed or run.owner.name != owner.name:
             raise SearchNotFound("No such search, or it is no longer kept.")
@@ -88,10 +80,7 @@ class Runs:
         await all_ended(lambda: self.running)
 
     def reserve(self, size_bytes: int, *, always: bool = False) -> None:
-        """Take memory for events; ended runs make way, the oldest first.
-
-        Raises `Overloaded` if there is none, unless it is for last events, which `always` fit.
-        """
+        """Take memory, from ended runs if need be; `Overloaded`, but last events `always` fit."""
         while 0 < self._settings.search_store_max_bytes <= self.size_bytes + size_bytes:
             if ended := next((run for run in self._runs.values() if run.ended), None):
                 self._forget(ended)
@@ -123,7 +112,7 @@ class Runs:
             raise Draining
         self.reserve(0)
 
-    def _begin(self, request: OpenRequest, run_id: str, **more: Any) -> LocalRun:
+    def _begin(self, request: OpenRequest, run_id: str) -> LocalRun:
         run = self._make_run(
             id=run_id,
             owner=request.owner,
@@ -135,7 +124,6 @@ class Runs:
             reserve=self.reserve,
             ending=self._ending,
             on_end=self._keep,
-            **more,
         )
         self._runs[run.id] = self._by_fingerprint[request.fingerprint] = run
         return run

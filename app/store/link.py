@@ -34,8 +34,6 @@ POSTS_MAX = 100_000
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000  # Of one replica.
 
 CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
-CONNECTIONS_MAX = 16
-UNREACHABLE = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 class Away(Overloaded):
@@ -46,14 +44,11 @@ class Away(Overloaded):
 
 
 def connect(url: str) -> Any:
-    """A client with some connections, which sends once more what a broken one did not answer.
-
-    Its callers bound how long it takes.
-    """
+    """A client that sends once more what a broken connection did not answer, without a time-out."""
     pool: Any = BlockingConnectionPool.from_url(
         url,
         protocol=2,
-        max_connections=CONNECTIONS_MAX,
+        max_connections=16,
         timeout=CONNECT_S,
         socket_timeout=None,
         socket_connect_timeout=CONNECT_S,
@@ -108,10 +103,8 @@ class Link:
     async def start(self, stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:
         """Connect, and repeat these steps until `stack` ends; raises `SettingsError`."""
         if (policy := await probe(self.url)) != "noeviction":
-            warning = (
-                "REDIS_URL: with maxmemory-policy %s searches and budgets vanish; set noeviction"
-            )
-            logger.warning(warning, policy)
+            message = "REDIS_URL: maxmemory-policy %s loses searches and budgets; set noeviction"
+            logger.warning(message, policy)
         self.up = True
         stack.push_async_callback(self._redis.aclose)
         for step in (self._send_posts, *steps):
@@ -167,7 +160,7 @@ class Link:
                 if sending.done():
                     return sending.result()
             raise TimeoutError
-        except UNREACHABLE as exc:
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as exc:
             if self.up:
                 self.up = False
                 logger.warning("Redis is away; searches go on, and are written when it is back")
