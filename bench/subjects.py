@@ -24,7 +24,7 @@ IMAGE_URL, URL = "https://pictures.example/asked.jpg", "https://pictures.example
 BOUNDARY = b"bench-5f0c1d7e"
 PART = b"--%b\r\nContent-Disposition: form-data; name=%b\r\n\r\n"
 IMAGE_BYTES, BODY_BYTES, TEXT_BYTES = 20_971_520, 62_914_560, 1_048_576
-MEMBERS, DEPTH, PARTS, HEAD_BYTES = 9_900, 60, 500, 60_000
+MEMBERS, HISTORY, DEPTH, PARTS, HEAD_BYTES = 9_900, 49_900, 60, 500, 60_000
 FORM = f"multipart/form-data; boundary={BOUNDARY.decode()}"
 FILE = b'"image"; filename="a.jpg"'
 END = b"\r\n--%b--\r\n" % BOUNDARY
@@ -172,13 +172,24 @@ def bodies() -> Iterator[tuple[str, Request]]:
     yield "v1_depth", _v1([{"role": "user", "content": json.loads("[" * DEPTH + "]" * DEPTH)}])
     image = {"type": "input_image", "image_url": half.decode()}
     yield "v1_image", _v1([{"role": "user", "content": [image]}])
+    texts = [half.decode()] * 2
+    yield "v1_data_texts", _v1([{"role": "user", "content": text} for text in texts])
+    yield "v1_data_members", _v1("x", metadata={"x": texts})
+    yield "chat_numbers", _chat(messages=[1] * HISTORY)
+    yield "chat_messages", _chat(messages=[{}] * (HISTORY // 2))
+    yield "chat_urls", _chat(image_url=[1] * HISTORY)
+    yield "chat_unknown", _chat(**{f"f{number}": 1 for number in range(HISTORY)})
     yield "form_image", _form((FILE, picture + bytes(IMAGE_BYTES - len(picture) - 99)))
     yield "form_segments", _form((FILE, b"\xff\xd8" + b"\xff\xfe\x00\x02" * (IMAGE_BYTES // 4 - 1)))
     yield "form_text", _form((b'"prompt"', b"x" * IMAGE_BYTES), (b'"model"', b"x" * IMAGE_BYTES))
     yield "form_dashes", _form((FILE, b"\r\n--" * (IMAGE_BYTES // 4 - 99)))
     yield "form_fields", _form(*[(b'"f%d"' % number, b"x") for number in range(PARTS)])
     yield "form_files", _form(*[(FILE, picture[:1_000])] * PARTS)
-    yield "query", request(f"GET /search/stream?prompt={'%20' * (HEAD_BYTES // 3)}", key=CLIENT_KEY)
+    for name, query in (
+        ("query", f"prompt={'%20' * (HEAD_BYTES // 3)}"),
+        ("query_unknown", "&".join(f"{number:x}" for number in range(HEAD_BYTES // 5))),
+    ):
+        yield name, request(f"GET /search/stream?{query}", key=CLIENT_KEY)
 
 
 def _json(body: bytes | dict[str, Any], path: str = "/search") -> Request:
@@ -188,6 +199,10 @@ def _json(body: bytes | dict[str, Any], path: str = "/search") -> Request:
 
 def _v1(asked: Any, **members: Any) -> Request:
     return _json({"model": MODEL, "input": asked} | members, RESPONSES)
+
+
+def _chat(**members: Any) -> Request:
+    return _json({"id": "chat", "messages": []} | members, "/ui/chat")
 
 
 def _form(*parts: tuple[bytes, bytes]) -> Request:

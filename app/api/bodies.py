@@ -26,7 +26,6 @@ Model = TypeVar("Model", bound=BaseModel)
 MULTIPART = "multipart/form-data"
 FOREVER_S = 31_536_000
 STEP_BYTES = 1 << 20  # Copied in less than a millisecond.
-FIELDS_MAX = 100  # To say of thousands what is wrong with each would take a while.
 PARTS_MAX = 512  # Files, and fields, that are parsed; how many are allowed is checked later.
 
 
@@ -172,8 +171,6 @@ def _check_size(n_bytes: int, most: int) -> None:
 
 def validated(model: type[Model], fields: Any) -> Model:
     """Make a model of fields, or raise `InvalidRequest`, which names each one that is refused."""
-    if len(fields) > FIELDS_MAX:
-        raise InvalidRequest(f"At most {FIELDS_MAX} fields.")
     try:
         return model.model_validate(fields)
     except ValidationError as exc:

@@ -65,11 +65,14 @@ class JsonBounds:
 
     def put_back(self, found: Any) -> Iterator[None]:
         """Complete the strings of what was parsed, in steps, since each takes milliseconds."""
-        places: Any = found.items() if isinstance(found, dict) else ()
-        for place, value in enumerate(found) if isinstance(found, list) else places:
+        if not self._apart:
+            return
+        for place, value in found.items() if isinstance(found, dict) else enumerate(found):
             if isinstance(place, str) and self._mark in place:
                 raise InvalidRequest("A name in the JSON body is too long.")
-            if isinstance(value, str) and self._mark in value:
+            if isinstance(value, dict | list):
+                yield from self.put_back(value)
+            elif isinstance(value, str) and self._mark in value:
                 text, _, number = value.partition(self._mark)
                 parts, self._apart[int(number)] = self._apart[int(number)], []
                 while parts:
@@ -77,7 +80,6 @@ class JsonBounds:
                     del parts[:PARTS_A_STEP]
                     yield
                 found[place] = text
-            yield from self.put_back(value)
 
     def _keep_apart(self, text: bytes, n_bytes: int) -> bytes:
         self._apart_chars += n_bytes

@@ -18,8 +18,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
 from app.api.bodies import validated
 from app.api.dependencies import Call
+from app.api.json_bounds import TEXT_MAX_BYTES
 from app.api.schemas import Json, OutputTokens, RequestModel
-from app.errors import InvalidRequest, MalformedBody
+from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
 
 Place = tuple[Json, str]  # An object in a body, and the name of its member that is an image's URL.
@@ -87,6 +88,8 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     fields: CheckedMembers = validated(ResponsesBody, body)
     for name, value in body.items():
         read.walk(value, name, name)
+    if read.text_chars > TEXT_MAX_BYTES:  # Some began like a `data:` URL.
+        raise ImageTooLarge(f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images.")
     service.guards.check_tools(read.tools)
     await asyncio.sleep(0)  # What was done and what follows may take 20 ms each.
     await service.check(
@@ -126,18 +129,22 @@ class BodyReader:
     places: list[Place] = field(default_factory=list)
     tools: set[str] = field(default_factory=set)
     chars: int = 0
+    text_chars: int = 0  # Of all texts but image URLs.
 
     def walk(self, value: object, path: str, place: str) -> None:
         """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth.
 
         `path` has the numbers of list items, `place` is without them.
         """
-        if isinstance(value, str) and place.startswith(("input", "instructions")):
-            self.chars += len(value)
+        if isinstance(value, str):
+            self.text_chars += len(value)
+            self.chars += len(value) if place.startswith(("input", "instructions")) else 0
         elif isinstance(value, list):
             for number, one in enumerate(value):
                 self.walk(one, f"{path}[{number}]", place)
-        elif isinstance(value, dict) and place not in FREE_FORM:
+        elif isinstance(value, dict) and place in FREE_FORM:
+            self.walk(list(value.values()), path, place)
+        elif isinstance(value, dict):
             if place in TOOL_PLACES and value.get("type") != "allowed_tools":  # It lists some.
                 self.tools.add(str(value.get("type")))
             known = MEMBERS[place.partition(".")[0]]

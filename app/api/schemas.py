@@ -15,6 +15,7 @@ from app.results import SYNTHETIC_EVENTS, ApiModel
 
 Json = dict[str, Any]
 
+FIELDS_MAX = 100  # To say of thousands what is wrong with each would take a while.
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."
 
 OPENAI_TYPES = {
@@ -35,6 +36,13 @@ class RequestModel(BaseModel, extra="forbid", json_schema_extra=_without_default
     """Base of what is received: unknown fields are refused, and values of another type."""
 
     model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_count(cls, fields: Any) -> Any:
+        if len(fields) > FIELDS_MAX:
+            raise ValueError(f"At most {FIELDS_MAX} fields.")
+        return fields
 
 
 def _as_url_list(value: object) -> object:
@@ -71,7 +79,9 @@ OneOrMoreUrls = WithJsonSchema({"anyOf": [URL, URL_OBJECT, URLS, {"type": "null"
 class SearchRequest(RequestModel):
     """A search, in JSON."""
 
-    image_url: Annotated[list[str], BeforeValidator(_as_url_list), OneOrMoreUrls] = []
+    image_url: Annotated[
+        list[str], pydantic.FailFast(), BeforeValidator(_as_url_list), OneOrMoreUrls
+    ] = []
     """The image, or several: `http(s)` URLs, or `data:` URLs that hold it; each also as an object
     with a `url`."""
     prompt: Annotated[

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import Field
+from pydantic import FailFast, Field, InstanceOf
 from starlette.responses import Response
 
 from app.api import bodies
@@ -57,7 +57,8 @@ class ChatRequest(SearchRequest):
     """
 
     id: Annotated[str, Field(min_length=1, max_length=128, description="Id of the chat.")]
-    messages: list[Json] = Field(description="All messages of the chat.")
+    messages: Annotated[list[InstanceOf[Json]], FailFast()]
+    """All messages of the chat."""
     trigger: Literal["submit-message", "regenerate-message"] = Field(
         default="submit-message", description="`regenerate-message`: ask again."
     )

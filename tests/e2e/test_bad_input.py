@@ -71,6 +71,11 @@ async def test_bad_input_gets_a_clear_error_that_does_not_echo_it(path: str) -> 
             assert not problem["retryable"]
             for echo in ("gpt-4o", "passwd", "169.254"):
                 assert echo not in response.text
+        query = {"image_url": URL} | {f"f{number}": "" for number in range(100)}
+        accept = {"Accept": "text/event-stream"}
+        response = await service.http.get("/search/stream", params=query, headers=accept)
+        assert (response.status_code, response.json()["code"]) == INVALID
+        assert "100 fields" in response.text
         assert service.record.total == 0
 
 

@@ -128,6 +128,9 @@ async def test_a_search_can_be_asked_again_and_a_later_message_is_one_of_its_own
         ({"messages": []}, "invalid_request"),
         (chat(message("?", IMAGE_URL), surprise=1), "invalid_request"),
         (chat(message("?", IMAGE_URL), model="gpt-9"), "model_not_allowed"),
+        ({"id": CHAT, "messages": [1] * 49_900}, "invalid_request"),
+        (chat(message("?"), image_url=[1] * 49_900), "invalid_request"),
+        (chat() | {f"f{number}": 1 for number in range(49_900)}, "invalid_request"),
     ],
 )
 async def test_what_is_no_search_is_refused(body: Any, code: str, service: Running) -> None:

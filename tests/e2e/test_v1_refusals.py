@@ -20,6 +20,8 @@ PDF = "https://files.example/x.pdf"
 INVALID = "invalid_request"
 PRIVATE = "http://192.168.0.1/x.jpg"
 TEXT = "data:image/png;base64,SGVsbG8sIEkgYW0gbm8gcGljdHVyZS4="
+LONG = "data:" + "x" * 1_048_576
+STATUSES = {"image_type_unsupported": 415, "image_too_large": 413}
 IMAGE_PART = {"type": "input_image", "image_url": IMAGE_URL}
 FUNCTION_OUTPUT = {
     "type": "function_call_output",
@@ -61,6 +63,10 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (asked(image="file:///etc/passwd"), "image_url_invalid", ""),
     (asked(image={"url": "http://localhost/x.jpg"}), "image_url_invalid", ""),
     (asked(image=TEXT), "image_type_unsupported", ""),
+    (asked(LONG), "image_too_large", ""),
+    (asked(metadata={"x": LONG}), "image_too_large", ""),
+    (asked(text={"format": {"schema": [LONG]}}), "image_too_large", ""),
+    (asked(tools=[{"type": "image_search", "parameters": LONG}]), "image_too_large", ""),
 ]
 
 
@@ -72,7 +78,7 @@ async def test_a_request_is_refused(service: Running) -> None:
             error = error_of(response)
             assert (error["code"], error["type"]) == (code, "invalid_request_error"), body
             assert (error["param"] or "").startswith(field), body
-            assert response.status_code == (415 if code == "image_type_unsupported" else 422)
+            assert response.status_code == STATUSES.get(code, 422)
             assert response.headers["x-should-retry"] == "false"
             assert "\n" not in error["message"]
     assert service.record.total == calls
