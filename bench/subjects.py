@@ -159,6 +159,7 @@ def bodies() -> Iterator[tuple[str, Request]]:
     picture = jpeg(7_000_000)
     half = b"data:;base64," + base64.b64encode(picture * 3)[: BODY_BYTES // 2 - 9_000]
     yield "json_two_images", _json(b'{"image_url":["%b","%b"]}' % (half, half))
+    yield "json_image", _json(b'{"image_url":"%b"}' % (half + half[99:]))
     slashes = half.replace(b"/", rb"\/", TEXT_BYTES - 9_000)
     yield "json_escapes", _json(b'{"image_url":["%b","%b"]}' % (slashes, half))
     yield "json_percents", _json(b'{"image_url":"data:,%b"}' % (b"%41" * (BODY_BYTES // 3 - 99)))

@@ -40,9 +40,9 @@ async def read_json(
     """Read a JSON object of `max_bytes` at most, or as the settings say."""
     if media_type_of(call.request) != JSON:
         raise MalformedBody(f"The Content-Type must be {JSON}.")
-    bounds = JsonBounds(max_members, image_max_bytes=call.service.settings.image_max_bytes)
+    bounds = JsonBounds(max_members)
     pieces = [bounds.feed(chunk) async for chunk in _chunks(call, memory, max_bytes)]
-    text = b"".join(pieces).removeprefix(BOM_UTF8)
+    text = b"".join([*pieces, bounds.unfinished]).removeprefix(BOM_UTF8)
     memory.grow(bounds.n_bytes)  # What is made of it takes as much again.
     try:
         found = from_json(text, allow_inf_nan=False)
@@ -50,8 +50,7 @@ async def read_json(
         raise MalformedBody("The body is not valid JSON.") from exc
     if not isinstance(found, dict):
         raise MalformedBody("The JSON body must be an object.")
-    for _ in bounds.put_back(found):
-        await asyncio.sleep(0)
+    await bounds.put_back(found)
     return found
 
 
