@@ -4,7 +4,6 @@ import asyncio
 import sys
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator
-from io import BytesIO
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -25,7 +24,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MULTIPART = "multipart/form-data"
 FOREVER_S = 31_536_000
-STEP_BYTES = 1 << 20  # Copied in less than a millisecond.
 PARTS_MAX = 512  # Files, and fields, that are parsed; how many are allowed is checked later.
 
 
@@ -90,43 +88,28 @@ class Form(MultiPartParser):
 
 
 async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int) -> Json:
-    fields: Json = {}
+    fields: Json = {"image": [], "image_url": []}
     for latin_1_name, part in parts:
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
-        data = await _content(part) if isinstance(part, UploadFile) else part.encode("latin-1")
+        data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
         if name == "image":
             if len(data) > file_max_bytes:
                 raise ImageTooLarge(f"An image may have {file_max_bytes} bytes.")
-            if data:  # There are none if a form was sent with no file chosen.
-                fields.setdefault(name, []).append(data)
-        elif isinstance(part, UploadFile):
+            fields[name] += [data] if data else []  # A form that was sent with no file chosen.
+            continue
+        if isinstance(part, UploadFile):
             raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
-        elif name == "image_url":
-            fields.setdefault(name, []).append(_text(name, data))
-        elif len(data) > TEXT_MAX_BYTES:
+        if name != "image_url" and len(data) > TEXT_MAX_BYTES:
             raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
-        elif name in fields:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as exc:
+            raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
+        if name != "image_url" and name in fields:
             raise InvalidRequest.of(name, "Was given more than once.")
-        else:
-            fields[name] = _text(name, data)
+        fields[name] = [*fields[name], text] if name == "image_url" else text
     return fields
-
-
-async def _content(part: UploadFile) -> bytes:
-    """The file in one piece, copied in steps, between which the event loop does other work."""
-    buffer = BytesIO()
-    while piece := await part.read(STEP_BYTES):
-        buffer.write(piece)
-        await asyncio.sleep(0)
-    return buffer.getvalue()
-
-
-def _text(name: str, data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as exc:
-        raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
 
 
 async def _chunks(
@@ -138,10 +121,11 @@ async def _chunks(
     most = max_bytes or settings.body_max_bytes or sys.maxsize
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
-    _check_size(int(headers.get("content-length", 0)), most)
     loop, chunks, n_bytes = asyncio.get_running_loop(), call.request.stream(), 0
     ends_at = loop.time() + (most_s or FOREVER_S)
     while not service.is_draining():
+        if max(n_bytes, int(headers.get("content-length", 0))) > most:
+            raise ImageTooLarge(f"A request's body may have {most} bytes.")
         idle_at = loop.time() + (idle_s or FOREVER_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
@@ -157,15 +141,9 @@ async def _chunks(
         if chunk is None:
             return
         n_bytes += len(chunk)
-        _check_size(n_bytes, most)
         memory.grow(len(chunk))
         yield chunk
     raise errors.Draining
-
-
-def _check_size(n_bytes: int, most: int) -> None:
-    if n_bytes > most:
-        raise ImageTooLarge(f"A request's body may have {most} bytes.")
 
 
 def validated(model: type[Model], fields: Any) -> Model:
