@@ -52,9 +52,9 @@ class ResponsesCall(Search):
             event = Event("response.completed", b'{"response":%b}' % event.data)
         known = self.answer.response_id
         self.add(event)
-        brought, run = self.answer.response_id, self.service.runs.get(self.run_id)
-        if run and brought and brought != known and self._streams:
-            self.service.runs.name(run, name_of(brought))
+        brought = self.answer.response_id
+        if brought and brought != known and self._streams:
+            self.service.runs.name(self.run_id, name_of(brought))
         return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:

@@ -98,7 +98,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
         reader = await open_search(call, key, chat.as_search(), [], memory=memory)
     place = name_of(call, chat.id)
     if call.client.name != ANONYMOUS or len(chat.id) >= GUESSABLE_CHARS:
-        call.service.runs.name(reader.run, place)
+        call.service.runs.name(reader.run.id, place)
     return _stream(call, reader, place, commit_s=call.service.settings.stream_commit_s)
 
 

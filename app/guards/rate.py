@@ -24,11 +24,9 @@ class RateLimiter:
         self._full_at: dict[str, float] = {}
 
     async def charge(self, client: Client) -> tuple[dict[str, str], int | None]:
-        """Count one request, unless the bucket is empty; nothing when there is no limit.
+        """Count one request, unless the bucket is empty: then returns also after what wait.
 
-        Returns the fields of draft-ietf-httpapi-ratelimit-headers-10, where `t` counts the seconds
-        until the bucket is full again; and the seconds until there is room, where the request was
-        one too many.
+        The fields are those of draft-ietf-httpapi-ratelimit-headers-10; `t` is until it is full.
         """
         if self._rate is None:
             return {}, None

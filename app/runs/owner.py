@@ -22,6 +22,7 @@ from app.store.link import COMMAND_S, Away, Link
 WINDOW_S = 0.1
 CALL_BYTES = 1_048_576  # Of events in one call, about.
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
+DAY_S = 86_400
 NOBODY = {"readers": 0, "left_in_background": 0}
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
@@ -92,9 +93,8 @@ class Outbox:
         self.runs: dict[str, SharedRun] = {}  # Whose end is not in Redis yet.
         self.wake = asyncio.Event()  # Ends the window.
         self._settings, self._forget = settings, forget
-        upstream_s = settings.upstream_total_timeout_s or 86_400
-        longest_s = upstream_s + settings.upstream_retry_total_s + settings.capacity_wait_s
-        self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
+        longest_s = settings.upstream_total_timeout_s + settings.search_retention_s
+        self._ttl_ms = int(longest_s + DAY_S) * 1_000  # Longer than any run.
         self._ended: dict[str, SharedRun] = {}
 
     async def claim(self, run_id: str, request: OpenRequest, skip: str) -> tuple[str, str]:
@@ -128,8 +128,6 @@ class Outbox:
             async with asyncio.timeout(WINDOW_S):
                 await self.wake.wait()
         self.wake.clear()
-        if not self.link.up:
-            return
         runs = list(self.runs.values())
         try:
             for run in runs:

@@ -13,7 +13,7 @@ from app.runs.followed import PAGE, Entry, FollowedRun, Replay, read_log
 from app.runs.local import OpenRequest
 from app.runs.owner import Outbox, SharedRun, ending
 from app.runs.run import Reader, Run, new_id
-from app.runs.runs import KEY_MISMATCH, Runs, all_ended
+from app.runs.runs import KEY_MISMATCH, Runs
 from app.settings import Settings
 from app.store.link import COMMAND_S, QUIET_MS, RENEW_S, Away, Link
 
@@ -32,7 +32,7 @@ class ReplicatedRuns(Runs):
     def __init__(self, settings: Settings, link: Link, replay: Replay) -> None:
         super().__init__(settings)
         self._link, self._replay = link, replay
-        self._asking = WeakValueDictionary[str, asyncio.Lock]()  # By fingerprint.
+        self._asking = WeakValueDictionary[str, asyncio.Lock]()  # By fingerprint or id.
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self._outbox = Outbox(settings, link, self._forget)
         self._make_run = partial(SharedRun, outbox=self._outbox)
@@ -73,9 +73,9 @@ class ReplicatedRuns(Runs):
                 skip = found
         raise Overloaded("The search that answers this request is ending.")
 
-    def name(self, run: Run, name: str) -> None:
-        super().name(run, name)
-        self._link.post("name", name, run.id, NAMED_S)
+    def name(self, run_id: str, name: str) -> None:
+        super().name(run_id, name)
+        self._link.post("name", name, run_id, NAMED_S)
 
     def unname(self, run: Run, name: str) -> None:
         super().unname(run, name)
@@ -87,14 +87,15 @@ class ReplicatedRuns(Runs):
         await super().drain(grace_s)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await all_ended(lambda: [run for run in self._others() if run.readers])
-        for followed in self._others():
-            followed.cut = True
-            followed.fail(Draining())
+                while followed := [run for run in self._others() if run.readers]:
+                    await followed[0].finished()
+        for run in self._others():
+            run.cut = True
+            run.fail(Draining())
         with suppress(TimeoutError, Away):  # Others end what is left when the lease has ended.
             async with asyncio.timeout(LAST_WRITES_S if self._link.up else 0):
-                for run in list(self._outbox.runs.values()):
-                    await run.settled.wait()
+                for own in list(self._outbox.runs.values()):
+                    await own.settled.wait()
                 await self._link.call("DEL", f"isp:replica:{self._link.replica}")
 
     def _others(self) -> list[FollowedRun]:
@@ -104,26 +105,26 @@ class ReplicatedRuns(Runs):
 
     async def _look_up(self, run_id: str) -> Run | None:
         """The run, caught up with its log if it is another replica's; raises `Away`."""
-        if known := self._runs.get(run_id):
-            return known
-        names = ("client", "fp", "replica", "listed", "status")
-        values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
-        log = await read_log(self._link, run_id)
-        if known := self._runs.get(run_id):  # Another request has begun it meanwhile.
-            return known
-        if values[0] is None or not (log or values[-1] == b"running"):
-            return None
-        client, fingerprint, replica, listed, _ = (value.decode() for value in values)
-        run = self._runs[run_id] = FollowedRun(
-            id=run_id,
-            owner=Client(client, ""),
-            fingerprint=fingerprint,
-            listed=listed == "1",
-            reserve=self.reserve,
-            link=self._link,
-            replay=self._replay,
-            replica=replica,
-        )
+        asking = self._asking.setdefault(run_id, asyncio.Lock())
+        async with asking:
+            if known := self._runs.get(run_id):
+                return known
+            names = ("client", "fp", "replica", "listed", "status")
+            values = await self._link.call("HMGET", f"isp:run:{run_id}", *names)
+            log = await read_log(self._link, run_id)
+            if values[0] is None or not (log or values[-1] == b"running"):
+                return None
+            client, fingerprint, replica, listed, _ = (value.decode() for value in values)
+            run = self._runs[run_id] = FollowedRun(
+                id=run_id,
+                owner=Client(client, ""),
+                fingerprint=fingerprint,
+                listed=listed == "1",
+                reserve=self.reserve,
+                link=self._link,
+                replay=self._replay,
+                replica=replica,
+            )
         if log:
             run.take_in(log)
         self._link.send(self._link.replica, {"what": "wake"})  # Ends the read that waits.

@@ -1,7 +1,7 @@
 """All runs of this process: which request joins which, how long each is kept, their memory."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
@@ -51,9 +51,10 @@ class Runs:
             raise SearchNotFound("No such search, or it is no longer kept.")
         return run
 
-    def name(self, run: Run, name: str) -> None:
-        """Have the run found by a name, such as that of the response that it brings."""
-        self._by_name[name] = run
+    def name(self, run_id: str, name: str) -> None:
+        """Have a run found by a name, such as that of the response that it brings."""
+        if run := self._runs.get(run_id):
+            self._by_name[name] = run
 
     def unname(self, run: Run, name: str) -> None:
         """Have the run not found by this name any more, unless it is another's by now."""
@@ -65,19 +66,17 @@ class Runs:
         run = await self._look_up_name(name)
         return run if run and run.owner.name == owner.name else None
 
-    def get(self, run_id: str) -> Run | None:
-        """The run that has this id, if it is known here."""
-        return self._runs.get(run_id)
-
     async def drain(self, grace_s: float = 0) -> None:
         """Start no more runs; give the others `grace_s` seconds, then end them as failed."""
         self.draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await all_ended(lambda: self.running)
+                while runs := self.running:
+                    await runs[0].finished()
         for run in self.running:
             run.stop(Draining())
-        await all_ended(lambda: self.running)
+        while runs := self.running:
+            await runs[0].finished()
 
     def reserve(self, size_bytes: int, *, always: bool = False) -> None:
         """Take memory, from ended runs if need be; `Overloaded`, but last events `always` fit."""
@@ -157,9 +156,3 @@ class Runs:
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
             self.size_bytes -= run.log.size_bytes
-
-
-async def all_ended(running: Callable[[], Sequence[Run]]) -> None:
-    """Wait until none of these runs is left."""
-    while runs := running():
-        await runs[0].finished()

@@ -103,8 +103,7 @@ class Link:
     async def start(self, stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:
         """Connect, and repeat these steps until `stack` ends; raises `SettingsError`."""
         if (policy := await probe(self.url)) != "noeviction":
-            message = "REDIS_URL: maxmemory-policy %s loses searches and budgets; set noeviction"
-            logger.warning(message, policy)
+            logger.warning("REDIS_URL: maxmemory-policy %s loses data; set noeviction", policy)
         self.up = True
         stack.push_async_callback(self._redis.aclose)
         for step in (self._send_posts, *steps):
@@ -118,7 +117,7 @@ class Link:
         replicas that are gone, each with whether its runs are ours to end.
         """
         args = (self.replica, LEASE_MS, GAP_MS, QUIET_MS)
-        held, epoch, *dead = await self._reply(self._scripts["renew"], (), args, even_away=True)
+        held, epoch, *dead = await self._reply(self._scripts["renew"]((), args))
         is_news = not (held and self.up and epoch == self._epoch)
         if not self.up:
             logger.info("Redis is there")
@@ -128,11 +127,15 @@ class Link:
 
     async def call(self, *command: Any, within_s: float = COMMAND_S) -> Any:
         """Send a command and return the reply; raises `Away`, and it may still be executed."""
-        return await self._reply(self._redis.execute_command, *command, within_s=within_s)
+        if not self.up:
+            raise Away
+        return await self._reply(self._redis.execute_command(*command), within_s)
 
     async def script(self, name: str, *args: Any) -> Any:
         """Run a script and return the reply; raises `Away`, and it may still be executed."""
-        return await self._reply(self._scripts[name], (), args)
+        if not self.up:
+            raise Away
+        return await self._reply(self._scripts[name]((), args))
 
     def post(self, name: str, *args: Any) -> None:
         """Run a script soon, in order; if Redis is away, when it is back."""
@@ -144,16 +147,8 @@ class Link:
         text = json.dumps(message | {"from": self.replica})
         self.post("message", replica, text, MESSAGES_MAX, MESSAGES_KEPT_MS)
 
-    async def _reply(
-        self,
-        send: Callable[..., Awaitable[Any]],
-        *args: Any,
-        within_s: float = COMMAND_S,
-        even_away: bool = False,
-    ) -> Any:
-        if not (self.up or even_away):
-            raise Away
-        sending = asyncio.ensure_future(send(*args))
+    async def _reply(self, reply: Awaitable[Any], within_s: float = COMMAND_S) -> Any:
+        sending = asyncio.ensure_future(reply)
         try:
             for _ in range(round(within_s / SLICE_S)):
                 await asyncio.wait({sending}, timeout=SLICE_S)
