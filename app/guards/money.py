@@ -1,9 +1,8 @@
-"""Money: what a search costs, and what may still be spent today (UTC).
+"""Money: what a search costs, exact and in CNY, and what may still be spent today (UTC).
 
-Costs are exact, by the public prices with `PRICES` over them. Discounts for cached input are left
-out, so a cost can only be too high; fees of other tools than `image_search` are not known here.
-A search's estimate is reserved when it is admitted, and its cost replaces that when it ends; both
-belong to the day of admission. Accounts are kept in memory; where there are replicas, in Redis.
+Discounts for cached input are left out, so a cost can only be too high; fees of other tools than
+`image_search` are not known. An estimate is reserved at the admission, and replaced by the cost at
+the end; both belong to the day of admission. Accounts are in memory or, with replicas, in Redis.
 """
 
 import re
@@ -162,9 +161,8 @@ class Budget:
         )
 
     async def _reserve_in_redis(self, link: Link, client: str, permit: Permit, run_id: str) -> None:
-        limits = (permit.reserved, self._per_client, self._total)
+        args = (run_id, client, permit.reserved, self._per_client, self._total, permit.estimate)
         try:
-            args = (run_id, client, *limits, permit.estimate)
             verdict, *wait_s = await link.script("reserve", *args)
         except Away:
             verdict, wait_s = b"unknown", []

@@ -102,11 +102,11 @@ class Outbox:
         if not self.link.up:
             raise Away
         try:
-            verdict, *found = await self._open(run_id, request, skip)
+            verdict, found = await self._open(run_id, request, skip)
         except BaseException:  # Who asked may also have left.
             self.undo(run_id)
             raise
-        return verdict.decode(), found[0].decode() if found else ""
+        return verdict.decode(), found.decode()
 
     def undo(self, run_id: str) -> None:
         """End a run soon that may be claimed, though nothing comes of it."""

@@ -145,11 +145,8 @@ class Runs:
 
     def _keep(self, run: LocalRun) -> None:
         """Keep an ended run for those that come back for it."""
-        if run.kept:
-            kept_s = self._settings.search_retention_s
-            asyncio.get_running_loop().call_later(kept_s, self._forget, run)
-        else:
-            self._forget(run)
+        kept_s = self._settings.search_retention_s if run.kept else 0
+        asyncio.get_running_loop().call_later(kept_s, self._forget, run)
         self.reserve(0, always=True)
 
     def _forget(self, run: Run) -> None:

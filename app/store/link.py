@@ -111,10 +111,9 @@ class Link:
             stack.callback(task.cancel)
 
     async def renew(self) -> tuple[bool, list[tuple[str, bool]]]:
-        """Give a sign of life; raises `Away`.
+        """Give a sign of life, and return whether anything may be lost; raises `Away`.
 
-        Returns whether Redis is back, or has lost what was written, or our lease had ended; and the
-        replicas that are gone, each with whether its runs are ours to end.
+        Also returns the replicas that are gone, each with whether its runs are ours to end.
         """
         args = (self.replica, LEASE_MS, GAP_MS, QUIET_MS)
         held, epoch, *dead = await self._reply(self._scripts["renew"]((), args))
@@ -122,8 +121,7 @@ class Link:
         if not self.up:
             logger.info("Redis is there")
         self.up, self._epoch = True, epoch
-        names = (name.decode() for name in dead[::2])
-        return is_news, list(zip(names, map(bool, dead[1::2]), strict=True))
+        return is_news, [(name.decode(), bool(is_ours)) for name, is_ours in dead]
 
     async def call(self, *command: Any, within_s: float = COMMAND_S) -> Any:
         """Send a command and return the reply; raises `Away`, and it may still be executed."""

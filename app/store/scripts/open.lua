@@ -30,7 +30,7 @@ if not restore then
     end
   end
   local found = by_key and answered_by(by_key)
-  if found and found.fp ~= fp then return {'mismatch'} end
+  if found and found.fp ~= fp then return {'mismatch', ''} end
   if not found then
     found = answered_by(by_fp)
     if found and found.ended and fresh then found = nil end

@@ -1,6 +1,6 @@
 -- A replica's sign of life. ARGV: replica, lease ms, gap ms, quiet ms.
--- Returns {1 if the lease still stood, epoch, then of each replica whose lease is gone: its id, and 1 if the caller
--- is to end its runs}.
+-- Returns {1 if the lease still stood, epoch, then of each replica whose lease is gone {its id, 1 if the caller is to
+-- end its runs}}.
 local replica, lease, gap, quiet = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -23,8 +23,7 @@ for i = 1, #all, 2 do
     local runs = redis.call('SCARD', 'isp:runs:' .. other)
     if runs == 0 and now - all[i + 1] > 60000 then redis.call('ZREM', 'isp:replicas', other) end
     local ours = runs > 0 and redis.call('SET', 'isp:reap:' .. other, replica, 'NX', 'PX', 5000)
-    found[#found + 1] = other
-    found[#found + 1] = ours and 1 or 0
+    found[#found + 1] = {other, ours and 1 or 0}
   end
 end
 return found
