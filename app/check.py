@@ -14,7 +14,6 @@ from app.api.ops import several_workers
 from app.errors import ServiceError
 from app.guards.money import Prices
 from app.results import Usage
-from app.setting_types import TOOL_FEE
 from app.settings import SECRETS, Settings, SettingsError, dotenv_variables, load
 from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
@@ -62,7 +61,7 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "BODY_MAX_BYTES: less than IMAGE_MAX_BYTES, so no such image can be uploaded"
     if settings.has_budgets and not settings.redis_url:
         yield "budgets are kept in memory: per process, and anew at a restart"
-    if settings.has_budgets and set(settings.tools_allowed) - {TOOL_FEE}:
+    if settings.has_budgets and set(settings.tools_allowed) - {"image_search"}:
         yield "TOOLS_ALLOWED: only the fee of image_search counts to budgets"
     if note := several_workers():
         yield note

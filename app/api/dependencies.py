@@ -13,7 +13,7 @@ from app.models import Client
 from app.runs.local import OpenRequest
 from app.runs.run import Reader, Run
 from app.service import Service
-from app.setting_types import normal_origin
+from app.settings import normal_origin
 
 WAIT = re.compile(r'wait="?(\d{1,6})"?')
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")

@@ -20,7 +20,7 @@ from app.api.search import STARTED_HEADERS, open_search
 from app.api.sse import EventStream
 from app.models import Event, json_bytes
 from app.runs.run import Reader
-from app.setting_types import ANONYMOUS
+from app.settings import ANONYMOUS
 from app.upstream.answer import CALL, ITEM_DONE, TEXT_DELTA
 from app.upstream.lenient import as_list, as_object, as_text, parse_object
 

@@ -18,8 +18,7 @@ from pydantic import BaseModel, Field
 from app.errors import Forbidden, InvalidRequest, OriginNotAllowed, TokenExpired, Unauthorized
 from app.models import Client
 from app.results import Token
-from app.setting_types import ANONYMOUS, check_origins, normal_origin
-from app.settings import Settings
+from app.settings import ANONYMOUS, Settings, check_origins, normal_origin
 
 logger = logging.getLogger("app.guards")
 

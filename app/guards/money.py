@@ -19,8 +19,7 @@ from pydantic import BaseModel
 from app.errors import BudgetExceeded, ServiceError
 from app.models import UNITS_PER_CNY, Permit, ResponsesRequest, units
 from app.results import ClientUsage, Cost, Usage
-from app.setting_types import VENDOR, parse_prices
-from app.settings import Settings
+from app.settings import VENDOR, Settings, parse_prices
 from app.store.link import Away, Link
 
 ESTIMATED_INPUT_TOKENS = 10_000  # A search with its results; documented ones have 2,753 to 8,371.
@@ -46,14 +45,14 @@ class Prices:
     """Prices of the settings' region, with those of `PRICES` over the public ones."""
 
     def __init__(self, settings: Settings) -> None:
-        region, given = settings.dashscope_region, settings.price_table
-        public = VENDOR.prices.get(region) or parse_prices("")
+        region, given = settings.dashscope_region, parse_prices(settings.prices)
+        public = VENDOR.price_tables.get(region) or parse_prices("")
         factor = settings.cny_per_usd if region in VENDOR.in_usd else Decimal(1)
         self._fee = public.fee if given.fee is None else given.fee
         self._models = {
             model: tuple(tier.times(factor) for tier in tiers)
-            for model, tiers in public.models.items()
-        } | given.models
+            for model, tiers in (public.model_extra or {}).items()
+        } | (given.model_extra or {})
 
     def cost_of(self, model: str, usage: Usage, *, estimated: bool = False) -> Cost | None:
         """Cost of an answer, by the tier of all its input; `None` if a price is not known."""

@@ -9,7 +9,7 @@ import math
 from contextlib import suppress
 
 from app.models import Client
-from app.setting_types import Rate
+from app.settings import Rate
 from app.store.link import Away, Link
 
 BUCKETS_MAX = 200_000  # About 30 MB; beyond it the buckets longest unused are full again.

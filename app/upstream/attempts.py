@@ -13,8 +13,7 @@ from dataclasses import asdict
 
 from app.errors import ServiceError, UpstreamRateLimited
 from app.models import UpstreamCall
-from app.setting_types import YEAR_S
-from app.settings import Settings
+from app.settings import YEAR_S, Settings
 from app.telemetry import Metrics
 
 logger = logging.getLogger("app.upstream")

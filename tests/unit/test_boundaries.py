@@ -12,7 +12,6 @@ from tests.unit.imports import imports
 ROOT = Path(__file__).parents[2]
 
 LAYERS = (
-    {"setting_types"},
     {"settings", "errors"},
     {"models", "results", "telemetry", "store"},
     {"images", "upstream", "runs", "guards"},
