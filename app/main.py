@@ -150,7 +150,6 @@ def installed_version() -> str:
 
 def app_from_environment() -> FastAPI:
     """The application, or one whose start raises the `SettingsError` that is its `state.error`."""
-    telemetry.keep_queries_out()
     try:
         return create_app(load())
     except SettingsError as exc:

@@ -127,76 +127,52 @@ class Metrics:
             await asyncio.sleep(REFRESH_S)
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, event, context, and the record's own fields."""
+class LogQueue(QueueHandler):
+    """Makes lines where they are logged, whose context they need; drops what finds no room."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def __init__(self, lines: Queue[Any], *, as_json: bool) -> None:
+        super().__init__(lines)
+        self._as_json = as_json
+
+    def prepare(self, record: logging.LogRecord) -> Any:
+        """The line; where it would be too long, its longest texts are shortened."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {
+        fields = {
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **_fields(record),
+            **{one.name: one.get() for one in (request_id, search_id, trace_id) if one.get()},
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return _json(line)
+            fields["trace"] = logging.Formatter().formatException(record.exc_info)
+        most_chars = LINE_MAX_BYTES
+        while len(line := self._line(fields)) > LINE_MAX_BYTES:
+            most_chars //= 2
+            fields = {name: _shortened(value, most_chars) for name, value in fields.items()}
+        return line
 
+    def _line(self, fields: dict[str, Any]) -> bytes:
+        """One JSON object or, for reading, a head, the other fields as JSON, and a trace."""
+        rest, head, trace = fields.copy(), "", "\n"
+        if not self._as_json:
+            head = "".join(f"{rest.pop(name)} " for name in ("time", "level", "logger", "event"))
+            trace = f"\n{rest.pop('trace')}\n" if "trace" in rest else "\n"
+        text = json.dumps(rest, ensure_ascii=False, default=str)
+        return (f"{head}{text}".removesuffix(" {}") + trace).encode(errors="backslashreplace")
 
-class TextFormatter(logging.Formatter):
-    """The same for reading; the fields are JSON, so that no value breaks the line."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        """The line before any trace."""
-        return f"{super().formatMessage(record)} {_json(_fields(record))}".removesuffix(" {}")
-
-
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """The context that is set, and the record's own fields."""
-    context = (request_id, search_id, trace_id)
-    known = {one.name: one.get() for one in context if one.get()}
-    return known | getattr(record, "fields", {})
-
-
-def _json(fields: dict[str, Any]) -> str:
-    """The fields as JSON; where that is too long for a line, the longest texts are shortened."""
-    most_bytes = LINE_MAX_BYTES
-    while len(_utf8(text := json.dumps(fields, ensure_ascii=False, default=str))) > LINE_MAX_BYTES:
-        most_bytes //= 2
-        fields = {
-            name: _shortened(str(value), most_bytes) if isinstance(value, str | dict) else value
-            for name, value in fields.items()
-        }
-    return text
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode(errors="backslashreplace")
-
-
-def _shortened(text: str, most_bytes: int) -> str:
-    """The text, or its beginning and end, in so many bytes of UTF-8."""
-    data = _utf8(text)
-    if len(data) <= most_bytes:
-        return text
-    half = max(1, most_bytes // 2 - 2)
-    return f"{data[:half].decode(errors='ignore')}…{data[-half:].decode(errors='ignore')}"
-
-
-class LogQueue(QueueHandler):
-    """Formats records where they are logged, whose context they need; drops what finds no room."""
-
-    def prepare(self, record: logging.LogRecord) -> Any:
-        """The line alone: a record's fields may be long."""
-        return _utf8(_shortened(self.format(record), LINE_MAX_BYTES))
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Count a dropped line; else it is a record that cannot be formatted."""
-        if sys.exc_info()[0] is Full:
+    def enqueue(self, record: Any) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except Full:
             dropped.inc()
-        else:
-            super().handleError(record)
+
+
+def _shortened(value: Any, most_chars: int) -> Any:
+    """The value, or the beginning and end of its text."""
+    text, half = str(value), most_chars // 2
+    return value if len(text) <= most_chars else f"{text[:half]}…{text[-half:]}"
 
 
 class LogWriter(QueueListener):
@@ -204,10 +180,9 @@ class LogWriter(QueueListener):
 
     def handle(self, record: Any) -> None:
         """Write one, without a buffer or a lock, which a stalled write would hold at the exit."""
-        line = record + b"\n"
         try:
-            while line:
-                line = line[os.write(sys.stdout.fileno(), line) :]
+            while record:
+                record = record[os.write(sys.stdout.fileno(), record) :]
         except OSError:
             dropped.inc()
 
@@ -215,12 +190,10 @@ class LogWriter(QueueListener):
 @contextmanager
 def logging_to_stdout(*, level: str, as_json: bool) -> Iterator[None]:
     """Send the logs of the service and the server to stdout, in one form."""
-    text = TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    lines = Queue[logging.LogRecord](QUEUE_MAX_LINES)
-    handler = LogQueue(lines)
-    handler.setFormatter(JsonFormatter() if as_json else text)
+    lines = Queue[Any](QUEUE_MAX_LINES)
     LogWriter(lines).start()
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handlers = [LogQueue(lines, as_json=as_json)]
+    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -234,18 +207,3 @@ def wait_briefly(work: Callable[[], object]) -> None:
     thread = Thread(target=work, daemon=True)
     thread.start()
     thread.join(LAST_WORK_S)
-
-
-def keep_queries_out() -> None:
-    """Keep queries, which may hold a token, out of logs that uvicorn's own command configures."""
-
-    def without_queries(record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                arg.partition("?")[0] if isinstance(arg, str) and arg.startswith("/") else arg
-                for arg in record.args
-            )
-        return True
-
-    for name in ("uvicorn.access", "uvicorn.error"):
-        logging.getLogger(name).addFilter(without_queries)

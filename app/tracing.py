@@ -27,17 +27,12 @@ from app.upstream.answer import CALL, ITEM_ADDED
 logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]  # ASGI's, of a request.
-Known = Mapping[str, AttributeValue | None]
-"""Attributes by name; `None` where one is not known. Set at once: each call takes a lock."""
 
 NAME = "imagesearch-proxy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERRORS = 500
 PROPAGATOR = TraceContextTextMapPropagator()
-TOOL: Known = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
 FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
-
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class Tracing:
@@ -66,12 +61,8 @@ def end_request(span: Span, scope: Scope, status: int) -> None:
     error, route = scope["state"].get("error"), getattr(scope.get("route"), "path", None)
     if route and scope["method"] in METHODS:
         span.update_name(f"{scope['method']} {route}")
-    if status >= SERVER_ERRORS:
-        span.set_status(StatusCode.ERROR)
-    code = error.code if error else None
-    known = {"http.response.status_code": status, "http.route": route, "error.type": code}
-    span.set_attributes(_known(known))
-    span.end()
+    known = {"http.response.status_code": status, "http.route": route}
+    _end(span, known, error, failed=status >= SERVER_ERRORS)
 
 
 class CallSpan:
@@ -81,17 +72,16 @@ class CallSpan:
     """
 
     def __init__(self, tracer: Tracer, request: ResponsesRequest, call: UpstreamCall) -> None:
-        self._tracer, self._tools = tracer, list[Span]()
+        self._tracer, self._request, self._tools = tracer, request, list[Span]()
         self._began_at = time.monotonic()
-        known: Known = {
+        known: dict[str, AttributeValue] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "dashscope",
             "gen_ai.request.model": request.model,
             "gen_ai.request.stream": request.stream,
-            "gen_ai.request.max_tokens": request.max_output_tokens,
         }
         name = f"chat {request.model}"
-        call.span = self._span = tracer.start_span(name, None, SpanKind.CLIENT, _known(known))
+        call.span = self._span = tracer.start_span(name, None, SpanKind.CLIENT, known)
 
     def first_event(self) -> None:
         elapsed_s = time.monotonic() - self._began_at
@@ -101,33 +91,38 @@ class CallSpan:
         """Take in an event, which may begin a call of the tool, or end one with what it found."""
         if event.type == ITEM_ADDED and CALL.encode() in event.data:
             under = trace.set_span_in_context(self._span)
-            name = "execute_tool image_search"
-            self._tools.append(self._tracer.start_span(name, under, attributes=_known(TOOL)))
+            operation, tool = "execute_tool", "image_search"
+            known = {"gen_ai.operation.name": operation, "gen_ai.tool.name": tool}
+            span = self._tracer.start_span(f"{operation} {tool}", under, attributes=known)
+            self._tools.append(span)
         elif found and self._tools:
             self._tools[0].set_attribute("imagesearch.results", len(found.results))
             self._tools.pop(0).end()
 
     def end(self, result: SearchResult) -> None:
         """End it, with what came of it."""
-        usage, error = result.usage, result.error
-        known: Known = {
+        usage = result.usage
+        known = {
+            "gen_ai.request.max_tokens": self._request.max_output_tokens,
             "gen_ai.response.id": result.upstream_response_id,
             "gen_ai.response.model": result.model,
             "gen_ai.response.finish_reasons": FINISH_REASONS.get(result.status),
-            "gen_ai.usage.input_tokens": usage.input_tokens if usage else None,
-            "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
+            "gen_ai.usage.input_tokens": usage and usage.input_tokens,
+            "gen_ai.usage.output_tokens": usage and usage.output_tokens,
             "imagesearch.outcome": result.outcome,
-            "error.type": error.code if error else None,
         }
-        self._span.set_attributes(_known(known))
-        if error:
-            self._span.set_status(StatusCode.ERROR)
-        for span in (*self._tools, self._span):
-            span.end()
+        for tool in self._tools:
+            tool.end()
+        _end(self._span, known, result.error, failed=bool(result.error))
 
 
-def _known(attributes: Known) -> dict[str, AttributeValue]:
-    return {name: value for name, value in attributes.items() if value is not None}
+def _end(span: Span, known: Mapping[str, Any], error: Any, *, failed: bool) -> None:
+    """End a span; attributes are set at once, as each call takes a lock."""
+    attributes = {**known, "error.type": error and error.code}
+    span.set_attributes({name: one for name, one in attributes.items() if one is not None})
+    if failed:
+        span.set_status(StatusCode.ERROR)
+    span.end()
 
 
 @contextmanager
@@ -136,7 +131,7 @@ def exporting(tracing: Tracing, version: str) -> Iterator[None]:
     for name, value in dotenv_variables().items():
         if name.startswith("otel_") and value:
             os.environ.setdefault(name.upper(), value)
-    if not any(map(os.environ.get, ENDPOINTS)):
+    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("TRACES_", "")):
         yield
         return
     try:  # What traces nothing does not load the SDK.
