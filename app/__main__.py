@@ -9,7 +9,7 @@ import sys
 
 from app.check import check
 from app.main import app, installed_version
-from app.server import DrainingServer, listen, run_workers, url_of
+from app.server import DrainingServer, Workers, listen
 from app.settings import Settings, SettingsError
 from app.store.link import probe
 from app.telemetry import logging_to_stdout
@@ -48,9 +48,11 @@ def serve(inherited: int | None) -> int:
     gc.set_threshold(20_000, 20, 50)
     with logging_to_stdout(level=settings.log_level, as_json=settings.log_format == "json"):
         if not is_worker:
-            logger.info("running on %s (Ctrl+C stops it)", url_of(listener))
+            host, port = listener.getsockname()[:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            logger.info("running on %s (Ctrl+C stops it)", url)
         if settings.workers > 1 and not is_worker:
-            return run_workers(settings, listener)
+            return asyncio.run(Workers(settings, listener).run())
         server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)
         server.run(sockets=[listener])
     return 0 if server.started else 1

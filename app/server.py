@@ -24,17 +24,8 @@ from app.telemetry import SHARED_FOLDER
 
 logger = logging.getLogger("app.server")
 
-LAST_EVENTS_S = 5  # uvicorn's own grace, after the drain's: time to send the last events.
-KEEP_ALIVE_S = 75
-"""Of a trusted proxy's idle connection. Most close after 60 s, and never use one that closes."""
-NOT_SENT_LOWAT_BYTES = 16_384
-"""Unsent bytes in the kernel beyond which a socket is not writable: a reader that stalls holds
-0.2 MB instead of up to 3.9 MB."""
-
 CANNOT_START = (1, 2)  # Statuses with which a worker ends that never served.
-RESTART_WAIT_S = 1
 TERM, HUP = signal.SIGTERM, signal.SIGHUP
-PASSED_ON = {TERM: TERM, signal.SIGINT: TERM, HUP: HUP}
 
 
 class DrainingServer(uvicorn.Server):
@@ -55,17 +46,15 @@ class DrainingServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(HUP, self._read_keys_again)
         if self._parent_pipe is not None:
-            loop.add_reader(self._parent_pipe, self._on_orphaned, self._parent_pipe)
+            loop.add_reader(self._parent_pipe, self._on_signal)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin the drain. uvicorn calls this from its signal handler, while its loop runs."""
         asyncio.get_running_loop().call_soon_threadsafe(self._on_signal)
 
-    def _on_orphaned(self, pipe: int) -> None:
-        asyncio.get_running_loop().remove_reader(pipe)
-        self._on_signal()
-
     def _on_signal(self) -> None:
+        if self._parent_pipe is not None:  # Once its other end is gone, it stays readable.
+            asyncio.get_running_loop().remove_reader(self._parent_pipe)
         self.force_exit = self.should_exit
         if not self.started:
             self.should_exit = True
@@ -103,11 +92,12 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         log_level=settings.log_level,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        # Of a trusted proxy: most close after 60 s, and never use a connection that closes.
+        timeout_keep_alive=75,
         server_header=False,
         # The application does this itself, inside of what has to see the peer's own address.
         proxy_headers=False,
-        timeout_graceful_shutdown=LAST_EVENTS_S,
+        timeout_graceful_shutdown=5,  # After the drain's own grace: to send the last events.
     )
 
 
@@ -124,7 +114,8 @@ def listen(settings: Settings) -> socket.socket:
     options = {
         "TCP_NODELAY": 1,
         "TCP_USER_TIMEOUT": min(int(settings.stream_send_timeout_s * 1_000), 2**31 - 1),
-        "TCP_NOTSENT_LOWAT": NOT_SENT_LOWAT_BYTES,
+        # A reader that stalls holds 0.2 MB in the kernel instead of up to 3.9 MB.
+        "TCP_NOTSENT_LOWAT": 16_384,
     }
     for name, value in options.items():
         if option := getattr(socket, name, None):  # Not every system has it.
@@ -132,66 +123,54 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
-    """Where a client on this machine finds the service."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def run_workers(settings: Settings, listener: socket.socket) -> int:
-    """Run WORKERS processes on a listening socket, in place of those that die; the exit status."""
-    with tempfile.TemporaryDirectory(prefix="imagesearch-metrics-") as folder:
-        return asyncio.run(Workers(listener, folder).run(settings))
-
-
 class Workers:
-    """The processes; their metrics lie in a folder of their own, and their ends are logged."""
+    """WORKERS processes on a listening socket, in place of those that die."""
 
-    def __init__(self, listener: socket.socket, folder: str) -> None:
-        self._listener, self._folder = listener, folder
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings, self._listener = settings, listener
         self._running: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
 
-    async def run(self, settings: Settings) -> int:
+    async def run(self) -> int:
         """Run until a signal, or until none can be started; the process's exit status."""
-        for received in PASSED_ON:
-            asyncio.get_running_loop().add_signal_handler(received, self._pass_on, received)
-        pictures, count = range(settings.image_workers or os.cpu_count() or 1), settings.workers
+        for received, passed_on in ((TERM, TERM), (signal.SIGINT, TERM), (HUP, HUP)):
+            asyncio.get_running_loop().add_signal_handler(received, self._pass_on, passed_on)
+        count = self._settings.workers
+        pictures = range(self._settings.image_workers or os.cpu_count() or 1)
         shares = [max(1, len(pictures[number::count])) for number in range(count)]
-        return max(await asyncio.gather(*map(self._keep, shares)))
+        with tempfile.TemporaryDirectory(prefix="imagesearch-metrics-") as folder:
+            kept = [self._keep({SHARED_FOLDER: folder, "IMAGE_WORKERS": str(n)}) for n in shares]
+            return max(await asyncio.gather(*kept))
 
-    async def _keep(self, picture_workers: int) -> int:
-        status = 0
+    async def _keep(self, settings: dict[str, str]) -> int:
+        """Run one after the other; the last one's exit status."""
+        number, status = self._listener.fileno(), 0
         while not self._stopping.is_set():
-            worker = await self._start(picture_workers)
+            worker = await asyncio.create_subprocess_exec(
+                *(sys.executable, *sys.orig_argv[1:], "--socket", str(number)),
+                env={**os.environ, **settings},
+                pass_fds=[number],
+                # It ends with this process: then nobody holds the other end any more.
+                stdin=asyncio.subprocess.PIPE,
+                # Ctrl+C in a terminal comes to this process alone.
+                process_group=0,
+            )
             self._running.add(worker)
             if self._stopping.is_set():  # The signal came before it was there.
                 worker.terminate()
             status = await worker.wait()
             self._running.remove(worker)
-            mark_process_dead(worker.pid, self._folder)  # type: ignore[no-untyped-call]
+            mark_process_dead(worker.pid, settings[SHARED_FOLDER])  # type: ignore[no-untyped-call]
             if status in CANNOT_START and not self._running:
                 self._stopping.set()
             if not self._stopping.is_set():
                 fields = {"pid": worker.pid, "status": status}
                 logger.error("a worker ended and is replaced", extra={"fields": fields})
-                await asyncio.sleep(RESTART_WAIT_S)
+                await asyncio.sleep(1)
         return status
 
-    async def _start(self, picture_workers: int) -> asyncio.subprocess.Process:
-        number = self._listener.fileno()
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, *sys.orig_argv[1:], "--socket", str(number)),
-            env={**os.environ, SHARED_FOLDER: self._folder, "IMAGE_WORKERS": str(picture_workers)},
-            pass_fds=[number],
-            # It ends with this process: then nobody holds the other end any more.
-            stdin=asyncio.subprocess.PIPE,
-            # Ctrl+C in a terminal comes to this process alone.
-            process_group=0,
-        )
-
-    def _pass_on(self, received: signal.Signals) -> None:
-        if received != HUP:
+    def _pass_on(self, sent: signal.Signals) -> None:
+        if sent == TERM:
             self._stopping.set()
         for worker in self._running:
-            worker.send_signal(PASSED_ON[received])
+            worker.send_signal(sent)
