@@ -21,13 +21,6 @@ from app.upstream.lenient import as_list, as_object, as_text, parse
 
 CLIENT_KEY_MIN_CHARS = 16  # A shorter key can be guessed.
 LIKENESS = 0.85  # Ratio from which a name is a setting's misspelt: one letter in seven.
-NO_ANSWER = (
-    *(errors.UpstreamProtocol, errors.UpstreamTimeout, errors.UpstreamUnavailable),
-    *(errors.UpstreamRejected, errors.SearchNotFound),  # Of another address.
-)
-
-Finding = tuple[str, str, str]
-"""What was looked at; whether it is `right`, `wrong` or `unknown`; and more about it."""
 
 
 def start_line(settings: Settings, version: str) -> str:
@@ -71,8 +64,7 @@ def check() -> int:
     """Print a line for each finding, without a paid call; 0 if nothing is wrong, else 1."""
     logging.disable()
     try:
-        settings = load()
-        findings = list(_findings(settings, *asyncio.run(_models(settings))))
+        findings = asyncio.run(_findings(load()))
     except SettingsError as exc:
         findings = [("settings", "wrong", line) for line in str(exc).splitlines()]
     for name, state, text in findings:
@@ -80,34 +72,28 @@ def check() -> int:
     return int(any(state == "wrong" for _, state, _ in findings))
 
 
-async def _models(settings: Settings) -> tuple[set[str], ServiceError | None]:
-    """The models that the upstream offers, or why they are not known."""
-    async with aclosing(UpstreamClient(settings, Metrics())) as upstream:
-        try:
-            listed = as_object(parse(await upstream.fetch("GET", "/models", {}))).get("data")
-        except ServiceError as exc:
-            return set(), exc
-    names = {as_text(as_object(model).get("id")) for model in as_list(listed)}
-    return names, None if names else errors.UpstreamProtocol("It answers with no list of models.")
-
-
-def _findings(settings: Settings, names: set[str], error: ServiceError | None) -> Iterator[Finding]:
+async def _findings(settings: Settings) -> list[tuple[str, str, str]]:
+    """What was looked at; whether it is `right`, `wrong` or `unknown`; and more about it."""
     proxy = urlsplit(settings.upstream_proxy.get_secret_value()).hostname
     address = f"{settings.base_url}, by the proxy {proxy}" if proxy else settings.base_url
     wanted = {settings.model, *settings.allowed_models}
-    missing = ", ".join(sorted(wanted - names))
-    match error:
-        case None:
-            yield "upstream", "right", f"{address}: answers"
-            yield "key", "right", "is accepted"
-            yield "models", "wrong" if missing else "right", f"not offered: {missing or 'none'}"
-        case errors.UpstreamAuthFailed():
-            yield "upstream", "right", f"{address}: answers"
-            yield "key", "wrong", "is refused; a key works in its own region only"
-        case _:
-            state = "wrong" if isinstance(error, NO_ANSWER) else "unknown"
-            yield "upstream", state, f"{address}: {error.detail}"
+    found = [("upstream", "right", f"{address}: answers")]
+    try:
+        async with aclosing(UpstreamClient(settings, Metrics())) as upstream:
+            listed = as_object(parse(await upstream.fetch("GET", "/models", {}))).get("data")
+        offered = {as_text(as_object(model).get("id")) for model in as_list(listed)}
+        if not offered:
+            raise errors.UpstreamProtocol("It answers with no list of models.")
+        missing = ", ".join(sorted(wanted - offered))
+        found.append(("key", "right", "is accepted"))
+        state = "wrong" if missing else "right"
+        found.append(("models", state, f"not offered: {missing or 'none'}"))
+    except errors.UpstreamAuthFailed:
+        found.append(("key", "wrong", "is refused; a key works in its own region only"))
+    except ServiceError as exc:
+        answers = isinstance(exc, errors.UpstreamRateLimited | errors.UpstreamAccount)
+        found = [("upstream", "unknown" if answers else "wrong", f"{address}: {exc.detail}")]
     prices = Prices(settings)
     unpriced = ", ".join(sorted(one for one in wanted if not prices.cost_of(one, Usage())))
     state = "right" if not unpriced else "wrong" if settings.has_budgets else "unknown"
-    yield "prices", state, f"set PRICES for {unpriced}" if unpriced else "known"
+    return [*found, ("prices", state, f"set PRICES for {unpriced}" if unpriced else "known")]

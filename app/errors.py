@@ -5,14 +5,13 @@ another library becomes one of these where it crosses into our layer.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 Billed = Literal["no", "maybe"]
 
-FIELD_MAX_CHARS = 128  # Longest field name shown in an error; the name comes from the caller.
 DEFAULT_RETRY_AFTER_S = {429: 2, 503: 5}  # By status: these two always carry `Retry-After`.
 RETRYABLE = frozenset({408, 429, 500, 503, 504})  # Statuses that may pass; those with 502 differ.
 
@@ -29,15 +28,12 @@ class UpstreamReport:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A field that was refused, and why."""
+    """A field that was refused, and why; the caller's name for it may be long, or no Unicode."""
 
-    field: str = Field(description="The field's name, with dots and indices.")
+    field: Annotated[
+        str, BeforeValidator(lambda name: name[:128].encode(errors="replace").decode())
+    ] = Field(description="The field's name, with dots and indices.")
     reason: str = Field(description="What is wrong with it.")
-
-    @classmethod
-    def named(cls, field: str, reason: str) -> "FieldError":
-        """Make one for a field name of any length, lone surrogates included."""
-        return cls(field[:FIELD_MAX_CHARS].encode(errors="replace").decode(), reason)
 
 
 class ServiceError(Exception):
@@ -98,7 +94,7 @@ class InvalidRequest(CallerError):
 
     @classmethod
     def of(cls, field: str, reason: str) -> Self:
-        return cls("A field is not valid.", fields=[FieldError.named(field, reason)])
+        return cls("A field is not valid.", fields=[FieldError(field, reason)])
 
 
 class Overloaded(OwnError):
@@ -108,14 +104,10 @@ class Overloaded(OwnError):
     retryable = True
 
 
-Branch = TypeVar("Branch", bound=ServiceError)
-
-
-def _leaf(branch: type[Branch], status: int, code: str, title: str) -> type[Branch]:
+def _leaf(branch: type[ServiceError], status: int, code: str, title: str) -> type[ServiceError]:
     """A kind of failure, named as its code."""
     members = {"code": code, "status": status, "title": title, "retryable": status in RETRYABLE}
-    kind: type[Branch] = type(code.title().replace("_", ""), (branch,), members)
-    return kind
+    return type(code.title().replace("_", ""), (branch,), members)
 
 
 MalformedRequest = _leaf(CallerError, 400, "malformed_request", "The request cannot be read")

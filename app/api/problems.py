@@ -64,7 +64,7 @@ def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0)
     lean = {"include_url": False, "include_context": False, "include_input": False}
     found = exc.errors(**lean) if isinstance(exc, ValidationError) else exc.errors()
     fields = [
-        FieldError.named(
+        FieldError(
             ".".join(str(part)[:64] for part in error["loc"][skip:]) or "body",
             REASONS.get(error["type"], error["msg"].removeprefix("Value error, ")),
         )
