@@ -10,7 +10,7 @@ import sys
 from app.check import check
 from app.main import app, installed_version
 from app.server import DrainingServer, Workers, listen
-from app.settings import Settings, SettingsError
+from app.settings import SettingsError, load
 from app.store.link import probe
 from app.telemetry import logging_to_stdout
 
@@ -34,9 +34,7 @@ def serve(inherited: int | None) -> int:
     """Serve on a listening socket of our own, or as a worker on the one that is `inherited`."""
     is_worker = inherited is not None
     try:
-        if app.state.error:
-            raise app.state.error
-        settings: Settings = app.state.settings
+        settings = load()
         if url := settings.redis_url.get_secret_value():
             asyncio.run(probe(url))
         listener = socket.socket(fileno=inherited) if is_worker else listen(settings)

@@ -19,23 +19,20 @@ from app.telemetry import Metrics
 from app.upstream.client import UpstreamClient
 from app.upstream.lenient import as_list, as_object, as_text, parse
 
-CLIENT_KEY_MIN_CHARS = 16  # A shorter key can be guessed.
-LIKENESS = 0.85  # Ratio from which a name is a setting's misspelt: one letter in seven.
+KEY_MIN_CHARS = 16  # A shorter key can be guessed.
 
 
 def start_line(settings: Settings, version: str) -> str:
     """Version, upstream, who may search, and budgets."""
-    clients = ", ".join(sorted(name for name, _ in settings.client_key_pairs))
-    ways = {
-        f"clients with a key ({clients})": clients,
-        "pages with a browser token": settings.token_secrets,
-        "anybody": settings.allow_anonymous,
-    }
-    who = ", ".join(way for way, is_open in ways.items() if is_open)
+    names = ", ".join(sorted(name for name, _ in settings.client_key_pairs))
+    who = [f"clients with a key ({names})"] if names else []
+    who += ["pages with a browser token"] if settings.token_secrets else []
+    who += ["anybody"] if settings.allow_anonymous else []
     client, total = settings.budget_client_cny_per_day, settings.budget_total_cny_per_day
     return (
-        f"imagesearch-proxy {version}; upstream: {settings.base_url}; may search: {who}; "
-        f"budgets in CNY per day: {client or 'none'} for a client, {total or 'none'} for all"
+        f"imagesearch-proxy {version}; upstream: {settings.base_url}; "
+        f"may search: {', '.join(who)}; budgets in CNY per day: "
+        f"{client or 'none'} for a client, {total or 'none'} for all"
     )
 
 
@@ -44,12 +41,11 @@ def warnings(settings: Settings) -> Iterator[str]:
     known = {name.upper() for name in (*Settings.model_fields, *(f"{one}_file" for one in SECRETS))}
     given = {name.upper() for name in (*os.environ, *dotenv_variables())}
     for name in sorted(given - known):
-        for like in get_close_matches(name, known, 1, LIKENESS):
+        for like in get_close_matches(name, known, 1, 0.85):  # One letter in seven may differ.
             yield f"{name}: unknown; is {like} meant?"
     for client, key in settings.client_key_pairs:
-        if len(key) < CLIENT_KEY_MIN_CHARS:
-            least = f"{CLIENT_KEY_MIN_CHARS} characters"
-            yield f"CLIENT_KEYS: the key of {client} has less than {least}"
+        if len(key) < KEY_MIN_CHARS:
+            yield f"CLIENT_KEYS: the key of {client} has less than {KEY_MIN_CHARS} characters"
     if 0 < settings.body_max_bytes < settings.image_max_bytes:
         yield "BODY_MAX_BYTES: less than IMAGE_MAX_BYTES, so no such image can be uploaded"
     if settings.has_budgets and not settings.redis_url:

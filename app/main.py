@@ -15,10 +15,11 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.trace import TracerProvider
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app import check, telemetry
+from app import check
 from app.api import clients, ops, responses, search, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
@@ -34,34 +35,30 @@ from app.runs.runs import Runs
 from app.service import Service
 from app.settings import Settings, SettingsError, load
 from app.store.link import Link
-from app.tracing import Tracing, exporting
+from app.telemetry import Metrics
+from app.tracing import Tracing
 from app.upstream.client import UpstreamClient
 
 logger = logging.getLogger(__name__)
-
-EXPOSED_HEADERS = (*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Buffering")
-"""What a page's script may read of a response of ours."""
 
 
 def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
     """Build the application; what needs an event loop is made when it starts.
 
     Spans go to `tracer_provider` or, without one, where `OTEL_*` variables say.
-    Raises `SettingsError` if the upstream's address, proxy or certificates cannot be used.
     """
-    metrics = telemetry.Metrics(installed_version())
-    upstream = UpstreamClient(settings, metrics)
-    tracing = Tracing(tracer_provider)
+    metrics, tracing = Metrics(installed_version()), Tracing(tracer_provider)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logger.info(check.start_line(settings, app.version))
         for warning in check.warnings(settings):
             logger.warning(warning)
-        with exporting(tracing, app.version):
-            async with running_service(settings, metrics, upstream, tracing) as app.state.service:
-                app.openapi()  # Takes a moment, in which no request is to wait.
-                yield
+        async with AsyncExitStack() as stack:
+            tracing.export(stack, app.version)
+            app.state.service = await start_service(stack, settings, metrics, tracing)
+            app.openapi()  # Takes a moment, in which no request is to wait.
+            yield
 
     app = FastAPI(
         title="imagesearch-proxy",
@@ -75,48 +72,41 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
         # FastAPI's own spans would hold the query, and so token and prompt.
         telemetry={"tracing": False},
         generate_unique_id_function=operation_id,
+        middleware=[  # The first sees a request first.
+            # Outside of what replaces the peer's address by the forwarded one.
+            Middleware(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies),
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
+            Middleware(RequestContext, metrics, tracing, root_path=settings.root_path),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                # A token names the origin that it is for, and no preflight shows one.
+                allow_origin_regex=".*" if settings.token_secrets else None,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["*"],
+                expose_headers=(*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Buffering"),
+            ),
+            Middleware(ErrorResponses, settings),
+        ],
     )
-    app.state.settings, app.state.error = settings, None
     for part in (search, responses, ui, clients, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody, ui.ChatRequest)
-    add_middleware(app, settings, metrics, tracing)
     return app
 
 
-def add_middleware(
-    app: FastAPI, settings: Settings, metrics: telemetry.Metrics, tracing: Tracing
-) -> None:
-    """Add all middleware, the innermost first: what is added last sees a request first."""
-    add = app.add_middleware
-    add(ErrorResponses, settings)
-    add(
-        CORSMiddleware,
-        allow_origins=settings.cors_origins,
-        # A token names the origin that it is for, and no preflight shows one.
-        allow_origin_regex=".*" if settings.token_secrets else None,
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["*"],
-        expose_headers=EXPOSED_HEADERS,
+async def start_service(
+    stack: AsyncExitStack, settings: Settings, metrics: Metrics, tracing: Tracing
+) -> Service:
+    """Open what needs an event loop; the stack closes it when all searches have ended."""
+    link = Link(url) if (url := settings.redis_url.get_secret_value()) else None
+    guards, upstream = (
+        Guards(settings, metrics=metrics, link=link),
+        UpstreamClient(settings, metrics),
     )
-    add(RequestContext, metrics=metrics, tracing=tracing, root_path=settings.root_path)
-    if settings.trusted_proxies:
-        add(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    # Outside of what replaces the peer's address by the forwarded one.
-    add(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies)
-
-
-@asynccontextmanager
-async def running_service(
-    settings: Settings, metrics: telemetry.Metrics, upstream: UpstreamClient, tracing: Tracing
-) -> AsyncIterator[Service]:
-    """Open what needs an event loop, and close it again when all searches have ended."""
-    url = settings.redis_url.get_secret_value()
-    link = Link(url) if url else None
-    guards = Guards(settings, metrics=metrics, link=link)
     runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
 
@@ -127,17 +117,15 @@ async def running_service(
             metrics.redis_up.set(link.up)
 
     metrics.refresh = refresh
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(upstream.aclose)
-        if link and isinstance(runs, ReplicatedRuns):
-            metrics.registry.register(metrics.redis_up)
-            await runs.start(stack)
-        stack.push_async_callback(runs.drain)
-        stack.push_async_callback(intake.close)
-        await intake.start()
-        freshening = asyncio.create_task(metrics.keep_fresh())
-        stack.callback(freshening.cancel)
-        yield Service(settings, metrics, tracing, upstream, guards, intake, runs)
+    stack.push_async_callback(upstream.aclose)
+    if link and isinstance(runs, ReplicatedRuns):
+        metrics.registry.register(metrics.redis_up)
+        await runs.start(stack)
+    stack.push_async_callback(runs.drain)
+    stack.push_async_callback(intake.close)
+    await intake.start()
+    stack.callback(asyncio.create_task(metrics.keep_fresh()).cancel)
+    return Service(settings, metrics, tracing, upstream, guards, intake, runs)
 
 
 def installed_version() -> str:
@@ -149,7 +137,7 @@ def installed_version() -> str:
 
 
 def app_from_environment() -> FastAPI:
-    """The application, or one whose start raises the `SettingsError` that is its `state.error`."""
+    """The application, or one that does not start, and says which settings are wrong."""
     try:
         return create_app(load())
     except SettingsError as exc:
@@ -158,9 +146,7 @@ def app_from_environment() -> FastAPI:
     def refuse(_: FastAPI) -> NoReturn:
         raise error
 
-    app = FastAPI(lifespan=refuse, openapi_url=None)
-    app.state.error = error
-    return app
+    return FastAPI(lifespan=refuse, openapi_url=None)
 
 
 app = app_from_environment()

@@ -24,9 +24,6 @@ from app.telemetry import SHARED_FOLDER
 
 logger = logging.getLogger("app.server")
 
-CANNOT_START = (1, 2)  # Statuses with which a worker ends that never served.
-TERM, HUP = signal.SIGTERM, signal.SIGHUP
-
 
 class DrainingServer(uvicorn.Server):
     """Serves until a signal, drains for SHUTDOWN_GRACE_S, then stops; a second ends the grace.
@@ -44,7 +41,7 @@ class DrainingServer(uvicorn.Server):
         """Start; from then on SIGHUP has the client keys read again."""
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(HUP, self._read_keys_again)
+        loop.add_signal_handler(signal.SIGHUP, self._read_keys_again)
         if self._parent_pipe is not None:
             loop.add_reader(self._parent_pipe, self._on_signal)
 
@@ -73,8 +70,7 @@ class DrainingServer(uvicorn.Server):
         try:
             pairs = load().client_key_pairs
         except SettingsError as exc:
-            reason = str(exc).replace("\n", "; ")
-            logger.error("client keys are kept: %s", reason)  # noqa: TRY400 - no trace helps
+            logger.error("client keys are kept: %s", exc)  # noqa: TRY400 - no trace helps
         else:
             self._app.state.service.guards.credentials.replace_keys(pairs)
             logger.info("client keys were read again: %d", len(pairs))
@@ -87,7 +83,6 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         http="httptools",
         loop="uvloop",
         ws="none",
-        lifespan="on",
         workers=1,  # Else uvicorn reads WEB_CONCURRENCY, which some platforms set to words.
         access_log=False,
         log_config=None,
@@ -133,8 +128,8 @@ class Workers:
 
     async def run(self) -> int:
         """Run until a signal, or until none can be started; the process's exit status."""
-        for received, passed_on in ((TERM, TERM), (signal.SIGINT, TERM), (HUP, HUP)):
-            asyncio.get_running_loop().add_signal_handler(received, self._pass_on, passed_on)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._pass_on, number)
         count = self._settings.workers
         pictures = range(self._settings.image_workers or os.cpu_count() or 1)
         shares = [max(1, len(pictures[number::count])) for number in range(count)]
@@ -161,7 +156,7 @@ class Workers:
             status = await worker.wait()
             self._running.remove(worker)
             mark_process_dead(worker.pid, settings[SHARED_FOLDER])  # type: ignore[no-untyped-call]
-            if status in CANNOT_START and not self._running:
+            if status in {1, 2} and not self._running:  # It never served.
                 self._stopping.set()
             if not self._stopping.is_set():
                 fields = {"pid": worker.pid, "status": status}
@@ -169,8 +164,8 @@ class Workers:
                 await asyncio.sleep(1)
         return status
 
-    def _pass_on(self, sent: signal.Signals) -> None:
-        if sent == TERM:
+    def _pass_on(self, number: signal.Signals) -> None:
+        if number != signal.SIGHUP:
             self._stopping.set()
         for worker in self._running:
-            worker.send_signal(sent)
+            worker.send_signal(number)

@@ -2,8 +2,7 @@
 
 Read once at start, from the environment, `NAME_FILE` variables (for secrets), `.env` and
 `/run/secrets`. `0` disables a limit. An empty variable counts as not set. Sizes may be written
-`20MB` or `20MiB`, times `20s`. A parser raises `ValueError` with one sentence that holds nothing
-of the value.
+`20MB` or `20MiB`, times `20s`. Errors of parsers say nothing of the value.
 """
 
 import math
@@ -16,7 +15,7 @@ from contextlib import suppress
 from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -42,6 +41,7 @@ WINDOWS_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 HOST = r"([\w.-]+|\[[\da-fA-F:.]+\])(:[1-9]\d*)?"
 BASE_URL = re.compile(rf"https?://{HOST}(/[\w.~%/-]*)?")
 PROXY_URL = re.compile(rf"(https?|socks5)://([^@/\s]+@)?{HOST}/?")
+REDIS_URL = re.compile(r"(rediss?|unix)://\S+")
 
 
 def _seconds(value: object) -> float:
@@ -66,13 +66,6 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidat
 LogFormat = Annotated[Literal["json", "text"], BeforeValidator(str.lower)]
 
 
-class Rate(NamedTuple):
-    """At most `limit` requests in any `window_s` seconds."""
-
-    limit: int
-    window_s: int
-
-
 class PriceTier(BaseModel, frozen=True, extra="forbid"):
     """Money per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
 
@@ -85,14 +78,10 @@ class PriceTier(BaseModel, frozen=True, extra="forbid"):
         return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 
-def _by_bound(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
-    return tuple(sorted(tiers, key=lambda tier: tier.up_to or math.inf))
-
-
 Tiers = Annotated[
     tuple[PriceTier, ...],
     BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
-    AfterValidator(_by_bound),
+    AfterValidator(lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.up_to or math.inf))),
 ]
 
 
@@ -121,8 +110,8 @@ def parse_prices(text: str) -> PriceTable:
     try:
         return PriceTable.model_validate_json(text or "{}")
     except ValueError as exc:
-        example = '{"a-model": {"input": 2, "output": 8}}'
-        raise ValueError(f"must be JSON like {example}, or lists of tiers") from exc
+        rule = 'must be JSON like {"a-model": {"input": 2, "output": 8}}, or lists of tiers'
+        raise ValueError(rule) from exc
 
 
 def parse_client_keys(text: str) -> tuple[tuple[str, str], ...]:
@@ -179,12 +168,7 @@ def check_url(text: str, pattern: re.Pattern[str]) -> None:
     with suppress(ValueError):  # Of the address or port.
         if not text or (pattern.fullmatch(text) and AnyUrl(text)):
             return
-    raise ValueError("must be a URL with a possible host and port, and without a query")
-
-
-def check_redis_url(text: str) -> None:
-    if text and not re.fullmatch(r"(rediss?|unix)://\S+", text):
-        raise ValueError("must be a URL of redis://, rediss:// or unix://")
+    raise ValueError("must be a URL of a possible scheme, host and port, without a query")
 
 
 def check_ca_file(path: str) -> None:
@@ -304,7 +288,7 @@ class Settings(BaseSettings):
     search_store_max_bytes: Size = 268_435_456  # Most bytes of all searches' events.
     response_owner_ttl_s: Seconds = 604_800  # How long a client can follow up its responses.
     # Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory.
-    redis_url: Annotated[SecretStr, checked(check_redis_url)] = NOT_SET
+    redis_url: Annotated[SecretStr, checked(check_url, REDIS_URL)] = NOT_SET
     workers: Annotated[int, Field(ge=1, le=256)] = 1  # Processes; more than 1 need `REDIS_URL`.
 
     # Signs browser tokens; comma-separated: the first signs, all verify.
@@ -369,14 +353,13 @@ class Settings(BaseSettings):
 
     @property
     def token_secrets(self) -> tuple[str, ...]:
-        """The secrets of browser tokens: the first signs, all verify."""
         return parse_token_secrets(self.client_token_secret.get_secret_value())
 
     @property
-    def rate(self) -> Rate | None:
-        """The rate of one caller; `None` is no limit."""
+    def rate(self) -> tuple[int, int] | None:
+        """How many requests a caller may make in how many seconds; `None`: any number."""
         limit, _, window = self.rate_limit.partition("/")
-        return Rate(int(limit), WINDOWS_S[window]) if int(limit) else None
+        return (int(limit), WINDOWS_S[window]) if int(limit) else None
 
     @property
     def has_budgets(self) -> bool:

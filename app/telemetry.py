@@ -25,12 +25,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 search_id: ContextVar[str] = ContextVar("search_id", default="")
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
-FIRST_EVENT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)
-SEARCH_BUCKETS_S = (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)
-"""Up to the documented limit of an upstream answer, 300 s, and a margin."""
-
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # Variable: where several processes keep metrics.
-REFRESH_S = 1
 
 REFUSALS = (CallerError, Overloaded, Draining)
 """Errors that are counted as refusals; the others are failures of requests that were accepted."""
@@ -82,7 +77,9 @@ class Metrics:
         self.runs_active = Gauge("runs_active", "Searches under way.", **live)
         self.upstream_calls = Counter("upstream_calls_total", "Calls, by end.", ["result"], **own)
         self.upstream_retries = Counter("upstream_retries_total", "Retries.", ["reason"], **own)
-        long, short = own | {"buckets": SEARCH_BUCKETS_S}, own | {"buckets": FIRST_EVENT_BUCKETS_S}
+        short = own | {"buckets": (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)}
+        # Up to the documented limit of an upstream answer, 300 s, and a margin.
+        long = own | {"buckets": (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)}
         self.head_s = Histogram("head_seconds", "Request to head of a stream.", **short)
         self.first_event_s = Histogram("first_event_seconds", "Start to first event.", **short)
         self.search_s = Histogram("search_seconds", "Start to end.", **long)
@@ -94,12 +91,11 @@ class Metrics:
         self.resumes = Counter("resumes_total", "Streams followed again.", ["where"], **own)
         self.cache = Counter("cache_total", "Requests by where the answer is.", ["result"], **own)
         self.rejected = Counter("rejected_total", "Requests refused, by error.", ["code"], **own)
-        down = own | {"registry": None, "multiprocess_mode": "livemin"}
-        self.redis_up = Gauge("redis_up", "Whether it answers.", **down)
+        least = own | {"multiprocess_mode": "livemin"}
+        self.redis_up = Gauge("redis_up", "Whether it answers.", **least | {"registry": None})
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **live)
         self.registry.register(dropped)
-        one = own | {"multiprocess_mode": "livemax"}
-        build_info = Gauge("build_info", "1, with the version.", ["version"], **one)
+        build_info = Gauge("build_info", "1, with the version.", ["version"], **least)
         build_info.labels(version).set(1)
         # What is not there before it first happens has no increase.
         for code in ("ok", *(kind.code for kind in leaves(UpstreamError))):
@@ -124,7 +120,7 @@ class Metrics:
         """Refresh the metrics that another process shows."""
         while SHARED_FOLDER in os.environ:
             self.refresh()
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(1)
 
 
 class LogQueue(QueueHandler):

@@ -9,8 +9,8 @@ and memory, and what finds its queue full is dropped.
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from opentelemetry import context, trace
@@ -32,7 +32,7 @@ NAME = "imagesearch-proxy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERRORS = 500
 PROPAGATOR = TraceContextTextMapPropagator()
-FINISH_REASONS = {"completed": ("stop",), "incomplete": ("length",)}
+TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
 
 
 class Tracing:
@@ -54,6 +54,28 @@ class Tracing:
         own = span.get_span_context()
         telemetry.trace_id.set(trace.format_trace_id(own.trace_id) if own.is_valid else "")
         return span
+
+    def export(self, stack: AsyncExitStack, version: str) -> None:
+        """Trace until the stack closes, if an endpoint is configured; `.env` counts too."""
+        for name, value in dotenv_variables().items():
+            if name.startswith("otel_") and value:
+                os.environ.setdefault(name.upper(), value)
+        if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("TRACES_", "")):
+            return
+        try:  # What traces nothing does not load the SDK.
+            from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
+            from opentelemetry.sdk import resources  # noqa: PLC0415
+            from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        except ImportError:
+            logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
+            return
+        own = resources.Resource.create({"service.name": NAME, "service.version": version})
+        resource = own.merge(resources.OTELResourceDetector().detect())
+        provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
+        stack.callback(telemetry.wait_briefly, provider.shutdown)
+        self.tracer = provider.get_tracer(NAME, version)
 
 
 def end_request(span: Span, scope: Scope, status: int) -> None:
@@ -91,22 +113,20 @@ class CallSpan:
         """Take in an event, which may begin a call of the tool, or end one with what it found."""
         if event.type == ITEM_ADDED and CALL.encode() in event.data:
             under = trace.set_span_in_context(self._span)
-            operation, tool = "execute_tool", "image_search"
-            known = {"gen_ai.operation.name": operation, "gen_ai.tool.name": tool}
-            span = self._tracer.start_span(f"{operation} {tool}", under, attributes=known)
-            self._tools.append(span)
+            name = "execute_tool image_search"
+            self._tools.append(self._tracer.start_span(name, under, attributes=TOOL))
         elif found and self._tools:
             self._tools[0].set_attribute("imagesearch.results", len(found.results))
             self._tools.pop(0).end()
 
     def end(self, result: SearchResult) -> None:
         """End it, with what came of it."""
-        usage = result.usage
+        usage, reasons = result.usage, {"completed": ("stop",), "incomplete": ("length",)}
         known = {
             "gen_ai.request.max_tokens": self._request.max_output_tokens,
             "gen_ai.response.id": result.upstream_response_id,
             "gen_ai.response.model": result.model,
-            "gen_ai.response.finish_reasons": FINISH_REASONS.get(result.status),
+            "gen_ai.response.finish_reasons": reasons.get(result.status),
             "gen_ai.usage.input_tokens": usage and usage.input_tokens,
             "gen_ai.usage.output_tokens": usage and usage.output_tokens,
             "imagesearch.outcome": result.outcome,
@@ -123,33 +143,3 @@ def _end(span: Span, known: Mapping[str, Any], error: Any, *, failed: bool) -> N
     if failed:
         span.set_status(StatusCode.ERROR)
     span.end()
-
-
-@contextmanager
-def exporting(tracing: Tracing, version: str) -> Iterator[None]:
-    """Trace meanwhile, if an endpoint is configured; `.env` may hold the variables too."""
-    for name, value in dotenv_variables().items():
-        if name.startswith("otel_") and value:
-            os.environ.setdefault(name.upper(), value)
-    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("TRACES_", "")):
-        yield
-        return
-    try:  # What traces nothing does not load the SDK.
-        from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
-        from opentelemetry.sdk import resources  # noqa: PLC0415
-        from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    except ImportError:
-        logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
-        yield
-        return
-    own = resources.Resource.create({"service.name": NAME, "service.version": version})
-    resource = own.merge(resources.OTELResourceDetector().detect())
-    provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
-    tracing.tracer = provider.get_tracer(NAME, version)
-    try:
-        yield
-    finally:
-        tracing.tracer = NoOpTracer()
-        telemetry.wait_briefly(provider.shutdown)

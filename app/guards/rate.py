@@ -9,7 +9,6 @@ import math
 from contextlib import suppress
 
 from app.models import Client
-from app.settings import Rate
 from app.store.link import Away, Link
 
 BUCKETS_MAX = 200_000  # About 30 MB; beyond it the buckets longest unused are full again.
@@ -19,7 +18,7 @@ ROUNDING = 1e-6  # Keeps errors of floating point from costing a request.
 class RateLimiter:
     """Counts requests by `Client.rate_limit_key`: in Redis or, while it is away, here alone."""
 
-    def __init__(self, rate: Rate | None, link: Link | None) -> None:
+    def __init__(self, rate: tuple[int, int] | None, link: Link | None) -> None:
         self._rate, self._link = rate, link
         self._full_at: dict[str, float] = {}
 
@@ -31,7 +30,7 @@ class RateLimiter:
         if self._rate is None:
             return {}, None
         limit, window_s = self._rate
-        has_room, used_s = await self._take(client.rate_limit_key, self._rate)
+        has_room, used_s = await self._take(client.rate_limit_key, limit, window_s)
         remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
         fields = {
             "RateLimit": f'"default";r={remaining};t={math.ceil(used_s)}',
@@ -41,17 +40,17 @@ class RateLimiter:
         wait_s = max(1, math.ceil(used_s + window_s / limit - window_s))
         return fields, None if has_room else wait_s
 
-    async def _take(self, key: str, rate: Rate) -> tuple[bool, float]:
+    async def _take(self, key: str, limit: int, window_s: int) -> tuple[bool, float]:
         """Count a request if there is room; then the seconds until the bucket is full again."""
-        step_s = rate.window_s / rate.limit
+        step_s = window_s / limit
         if self._link:
             with suppress(Away):
-                args = (key, step_s * 1_000, rate.window_s * 1_000)
+                args = (key, step_s * 1_000, window_s * 1_000)
                 has_room, used_ms = await self._link.script("rate", *args)
                 return bool(has_room), float(used_ms) / 1_000
         now = asyncio.get_running_loop().time()
         used_s = max(0.0, self._full_at.get(key, now) - now)
-        if used_s + step_s - rate.window_s > ROUNDING * step_s:
+        if used_s + step_s - window_s > ROUNDING * step_s:
             return False, used_s
         # Taken out and put in again: the dictionary is in the order of last use.
         self._full_at.pop(key, None)
