@@ -103,10 +103,8 @@ async def start_service(
 ) -> Service:
     """Open what needs an event loop; the stack closes it when all searches have ended."""
     link = Link(url) if (url := settings.redis_url.get_secret_value()) else None
-    guards, upstream = (
-        Guards(settings, metrics=metrics, link=link),
-        UpstreamClient(settings, metrics),
-    )
+    guards = Guards(settings, metrics=metrics, link=link)
+    upstream = UpstreamClient(settings, metrics)
     runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
 
