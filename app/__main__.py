@@ -14,8 +14,6 @@ from app.settings import SettingsError, load
 from app.store.link import probe
 from app.telemetry import logging_to_stdout
 
-logger = logging.getLogger("app.server")
-
 
 def main() -> int:
     """Serve; return the process's exit status: 0 after a drain, 2 if it cannot start."""
@@ -48,7 +46,7 @@ def serve(inherited: int | None) -> int:
         if not is_worker:
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            logger.info("running on %s (Ctrl+C stops it)", url)
+            logging.getLogger("app.server").info("running on %s (Ctrl+C stops it)", url)
         if settings.workers > 1 and not is_worker:
             return asyncio.run(Workers(settings, listener).run())
         server = DrainingServer(app, settings, sys.stdin.fileno() if is_worker else None)

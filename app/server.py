@@ -53,16 +53,14 @@ class DrainingServer(uvicorn.Server):
         if self._parent_pipe is not None:  # Once its other end is gone, it stays readable.
             asyncio.get_running_loop().remove_reader(self._parent_pipe)
         self.force_exit = self.should_exit
-        if not self.started:
-            self.should_exit = True
-            return
         if self._drain_task:
             self._drain_task.cancel()
         self._drain_task = asyncio.create_task(self._drain(self._grace_s))
         self._grace_s = 0
 
     async def _drain(self, grace_s: float) -> None:
-        await self._app.state.service.drain(grace_s)
+        if self.started:
+            await self._app.state.service.drain(grace_s)
         self.should_exit = True
 
     def _read_keys_again(self) -> None:
@@ -145,10 +143,8 @@ class Workers:
                 *(sys.executable, *sys.orig_argv[1:], "--socket", str(number)),
                 env={**os.environ, **settings},
                 pass_fds=[number],
-                # It ends with this process: then nobody holds the other end any more.
-                stdin=asyncio.subprocess.PIPE,
-                # Ctrl+C in a terminal comes to this process alone.
-                process_group=0,
+                stdin=asyncio.subprocess.PIPE,  # Closed when this process ends, however it does.
+                process_group=0,  # Ctrl+C in a terminal comes to this process alone.
             )
             self._running.add(worker)
             if self._stopping.is_set():  # The signal came before it was there.

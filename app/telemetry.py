@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,22 +33,18 @@ QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
 LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
-LAST_WORK_S = 1  # How long the last lines, and the last spans, may take at the end of the process.
 
-dropped = Counter(
-    "imagesearch_log_dropped_total", "Log lines dropped, as nobody read them.", registry=None
-)
+dropped = Counter("imagesearch_log_dropped_total", "Log lines that nobody read.", registry=None)
 """Of the process: every registry of metrics shows it."""
 
 
 class Timing:
-    """How long a request's phases took, for `Server-Timing`."""
+    """How long a request's phases took; its text is the value of `Server-Timing`."""
 
     def __init__(self) -> None:
-        self.ended_at_s, self.phases_s = time.perf_counter(), defaultdict[str, float](float)
+        self.ended_at_s, self.phases_s = time.perf_counter(), dict[str, float]()
 
     def __str__(self) -> str:
-        """The header's value: durations in milliseconds."""
         return ", ".join(f"{phase};dur={s * 1_000:.1f}" for phase, s in self.phases_s.items())
 
 
@@ -61,7 +56,7 @@ def lap(phase: str) -> None:
     """What has passed since the request's last phase was this one, or more of it."""
     if running := timing.get():
         began_at_s, running.ended_at_s = running.ended_at_s, time.perf_counter()
-        running.phases_s[phase] += running.ended_at_s - began_at_s
+        running.phases_s[phase] = running.phases_s.get(phase, 0) + running.ended_at_s - began_at_s
 
 
 class Metrics:
@@ -188,8 +183,8 @@ def logging_to_stdout(*, level: str, as_json: bool) -> Iterator[None]:
     """Send the logs of the service and the server to stdout, in one form."""
     lines = Queue[Any](QUEUE_MAX_LINES)
     LogWriter(lines).start()
-    handlers = [LogQueue(lines, as_json=as_json)]
-    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    handler = LogQueue(lines, as_json=as_json)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -199,7 +194,7 @@ def logging_to_stdout(*, level: str, as_json: bool) -> Iterator[None]:
 
 
 def wait_briefly(work: Callable[[], object]) -> None:
-    """Give it a moment at the end of the process, which a stalled pipe or peer does not hold up."""
+    """Give it a second at the end of the process, which a stalled pipe or peer does not hold up."""
     thread = Thread(target=work, daemon=True)
     thread.start()
-    thread.join(LAST_WORK_S)
+    thread.join(1)

@@ -2,8 +2,7 @@
 
 Names follow OpenTelemetry's conventions for HTTP and for generative AI. No span holds a text of the
 caller's: no prompt, address, key or token. `traceparent` (W3C) is taken from callers; the upstream
-is sent none. A collector that is slow or gone delays nothing: a thread sends, within bounds of time
-and memory, and what finds its queue full is dropped.
+is sent none. A collector that is slow or gone delays nothing: a thread sends, within bounds.
 """
 
 import logging
@@ -16,7 +15,6 @@ from typing import Any
 from opentelemetry import context, trace
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
 
 from app import telemetry
 from app.models import Event, ResponsesRequest, UpstreamCall
@@ -32,6 +30,7 @@ NAME = "imagesearch-proxy"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERRORS = 500
 PROPAGATOR = TraceContextTextMapPropagator()
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "dashscope"}
 TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "image_search"}
 
 
@@ -96,12 +95,7 @@ class CallSpan:
     def __init__(self, tracer: Tracer, request: ResponsesRequest, call: UpstreamCall) -> None:
         self._tracer, self._request, self._tools = tracer, request, list[Span]()
         self._began_at = time.monotonic()
-        known: dict[str, AttributeValue] = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "dashscope",
-            "gen_ai.request.model": request.model,
-            "gen_ai.request.stream": request.stream,
-        }
+        known = CHAT | {"gen_ai.request.model": request.model}
         name = f"chat {request.model}"
         call.span = self._span = tracer.start_span(name, None, SpanKind.CLIENT, known)
 
@@ -123,6 +117,7 @@ class CallSpan:
         """End it, with what came of it."""
         usage, reasons = result.usage, {"completed": ("stop",), "incomplete": ("length",)}
         known = {
+            "gen_ai.request.stream": self._request.stream,
             "gen_ai.request.max_tokens": self._request.max_output_tokens,
             "gen_ai.response.id": result.upstream_response_id,
             "gen_ai.response.model": result.model,
