@@ -15,9 +15,9 @@ from app.errors import Billed, ServiceError
 from app.models import Event, UpstreamCall
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.attempts import Attempts, CallDeadlines
+from app.upstream.attempts import Attempts
 from app.upstream.failures import failure_in_body, failure_in_response
-from app.upstream.stream import EventStreamReader, redacted
+from app.upstream.sse import EventStreamReader, redacted
 from app.upstream.transport import KEEPALIVE_S, Transport
 
 WRITE_BYTES = 131_072  # A request's pieces: megabytes of images at once would block the loop.
@@ -32,7 +32,6 @@ class UpstreamClient:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
-        self._max_event_bytes = settings.upstream_max_event_bytes
         key = settings.dashscope_api_key.get_secret_value()
         self._secret = key.encode()
         self._http = httpx.AsyncClient(
@@ -61,100 +60,107 @@ class UpstreamClient:
         the caller's own waits between two events too; there are none in a run.
         """
         attempts = Attempts(call, self._settings, self._metrics)
-        request = self._post(payload, call, accept=STREAM)
+        request = self._request("POST", "/responses", payload, call, accept=STREAM)
         while True:
             try:
                 async with (
-                    self._attempt(attempts, request) as (response, deadlines),
+                    self._attempt(attempts, request) as response,
                     aclosing(_chunks(response)) as chunks,
                 ):
-                    reader = EventStreamReader(
-                        response.headers, self._secret, self._max_event_bytes
-                    )
+                    limit_bytes = self._settings.upstream_max_event_bytes
+                    reader = EventStreamReader(response.headers, self._secret, limit_bytes)
                     while not reader.over:
-                        if events := await _next_events(reader, chunks):
+                        try:
+                            chunk = await anext(chunks, b"")
+                            events = reader.feed(chunk) if chunk else reader.end()
+                        except httpx.TransportError as exc:
+                            events = reader.end(exc)
+                        if events:
                             payload.clear()  # Images are large.
-                            deadlines.heard()
+                            attempts.heard()
                             yield events
                     if reader.error:
                         raise reader.error
                     response.extensions.get("expect_end", bool)()
                     return
             except ServiceError as error:
-                if not payload:
-                    raise
                 await attempts.wait_or_raise(error)
 
     async def create(self, payload: Sequence[bytes], call: UpstreamCall) -> bytes:
         """The answer, as JSON text, to a payload that asks for no stream."""
-        attempts = Attempts(call, self._settings, self._metrics)
-        request = self._post(payload, call, accept=JSON)
-        while True:
-            try:
-                return await self._answer(attempts, request)
-            except ServiceError as error:
-                await attempts.wait_or_raise(error)
+        return await self._answer(self._request("POST", "/responses", payload, call), call)
 
     async def fetch(self, method: str, path: str, params: Mapping[str, str]) -> bytes:
         """Ask about a stored response: JSON text, or `SearchNotFound`. Not retried."""
         call = UpstreamCall()
-        headers, body = {"Content-Length": "0"}, RequestBody((), call)
-        request = self._http.build_request(
-            method, path, params=params, headers=headers, content=body
-        )
-        attempts = Attempts(call, self._settings, self._metrics)
-        return await self._answer(attempts, request, stored=True)
+        request = self._request(method, path, (), call, params=params)
+        return await self._answer(request, call, stored=True)
 
-    def _post(self, payload: Sequence[bytes], call: UpstreamCall, *, accept: str) -> httpx.Request:
-        """A request for an answer; it can be sent again."""
+    def _request(
+        self,
+        method: str,
+        path: str,
+        payload: Sequence[bytes],
+        call: UpstreamCall,
+        *,
+        accept: str = JSON,
+        params: Mapping[str, str] | None = None,
+    ) -> httpx.Request:
+        """A request that can be sent again."""
         headers = {"Accept": accept, "Content-Length": str(sum(map(len, payload)))}
         body = RequestBody(payload, call)
-        return self._http.build_request("POST", "/responses", headers=headers, content=body)
+        return self._http.build_request(method, path, params=params, headers=headers, content=body)
 
     async def _answer(
-        self, attempts: Attempts, request: httpx.Request, *, stored: bool = False
+        self, request: httpx.Request, call: UpstreamCall, *, stored: bool = False
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
+        attempts = Attempts(call, self._settings, self._metrics)
         limit_bytes = self._settings.search_max_bytes
-        async with self._attempt(attempts, request, stored=stored) as (response, deadlines):
-            answer = bytearray()
-            async for chunk in self._body(response, limit_bytes):
-                deadlines.heard()
-                answer += chunk
-            if 0 < limit_bytes < len(answer):
-                raise errors.UpstreamProtocol("The upstream's answer exceeds SEARCH_MAX_BYTES.")
-            text = redacted(bytes(answer), self._secret)
-            if error := failure_in_body(response.headers, text, stored=stored):
-                raise error
-            return text
+        while True:
+            try:
+                async with self._attempt(attempts, request, stored=stored) as response:
+                    answer = bytearray()
+                    async for chunk in self._body(response, limit_bytes):
+                        attempts.heard()
+                        answer += chunk
+                    if 0 < limit_bytes < len(answer):
+                        raise errors.UpstreamProtocol(
+                            "The upstream's answer exceeds SEARCH_MAX_BYTES."
+                        )
+                    text = redacted(bytes(answer), self._secret)
+                    if failure := failure_in_body(response.headers, text, stored=stored):
+                        raise failure
+                    return text
+            except ServiceError as error:
+                if stored:
+                    raise
+                await attempts.wait_or_raise(error)
 
     @asynccontextmanager
     async def _attempt(
         self, attempts: Attempts, request: httpx.Request, *, stored: bool = False
-    ) -> AsyncIterator[tuple[httpx.Response, CallDeadlines]]:
+    ) -> AsyncIterator[httpx.Response]:
         """Send a request; its response, if it is good. An answer in one piece may take long."""
         streamed = request.headers["accept"] == STREAM
-        with attempts.attempt(streamed=streamed or stored) as deadlines:
+        with attempts.attempt(streamed=streamed or stored):
             try:
                 async with (
-                    deadlines.timeout,
+                    attempts.timeout,
                     aclosing(await self._http.send(request, stream=True)) as response,
                 ):
                     status, headers = response.status_code, response.headers
                     media_type = headers.get("content-type", "").lower()
                     if not response.is_success or (streamed and not media_type.startswith(STREAM)):
-                        deadlines.timeout.reschedule(None)
+                        attempts.timeout.reschedule(None)
                         refusal = await self._refusal(response)
                         raise failure_in_response(status, headers, refusal, stored=stored)
                     attempts.call.written = True  # Whatever was sent: it is being served.
                     if not streamed:
-                        deadlines.heard()
-                    yield response, deadlines
-            except TimeoutError as exc:
-                billed: Billed = "maybe" if attempts.call.written else "no"
-                raise _timed_out(deadlines.phase, billed) from exc
-            except httpx.TransportError as exc:  # Before there was a response.
-                raise _unanswered(exc, written=attempts.call.written) from exc
+                        attempts.heard()
+                    yield response
+            except (TimeoutError, httpx.TransportError) as exc:
+                raise _unanswered(exc, attempts) from exc
 
     async def _refusal(self, response: httpx.Response) -> bytes:
         """The body of a refusal; where it is cut off, a part and a bad status say enough."""
@@ -203,29 +209,19 @@ def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     return chunks
 
 
-async def _next_events(reader: EventStreamReader, chunks: AsyncIterator[bytes]) -> list[Event]:
-    """The events in what arrives next."""
-    try:
-        chunk = await anext(chunks, b"")
-    except httpx.TransportError as exc:
-        return reader.end(exc)
-    return reader.feed(chunk) if chunk else reader.end()
-
-
-def _unanswered(exc: httpx.TransportError, *, written: bool) -> ServiceError:
-    """The error of a request that got no response."""
-    if isinstance(exc, httpx.ConnectTimeout):
-        return _timed_out("connect", "no")
-    if isinstance(exc, httpx.RemoteProtocolError) and written:
+def _unanswered(exc: Exception, attempts: Attempts) -> ServiceError:
+    """The error of a request that exceeded a time-out, or got no response."""
+    unsent = isinstance(
+        exc, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError | httpx.WriteError
+    )
+    billed: Billed = "maybe" if attempts.call.written and not unsent else "no"
+    if isinstance(exc, TimeoutError | httpx.ConnectTimeout):
+        phase = "connect" if unsent else attempts.phase
+        return errors.UpstreamTimeout(f"The upstream exceeded the {phase} time-out.", billed=billed)
+    if billed == "maybe" and isinstance(exc, httpx.RemoteProtocolError):
         return errors.UpstreamProtocol("The upstream's answer is not HTTP.")
-    unsent = isinstance(exc, httpx.ConnectError | httpx.ProxyError | httpx.WriteError)
     detail = "The connection to the upstream failed before it answered."
-    return errors.UpstreamUnavailable(detail, billed="maybe" if written and not unsent else "no")
-
-
-def _timed_out(phase: str, billed: Billed) -> ServiceError:
-    """The error of a phase: `connect`, `first event`, `idle` or `total`."""
-    return errors.UpstreamTimeout(f"The upstream exceeded the {phase} time-out.", billed=billed)
+    return errors.UpstreamUnavailable(detail, billed=billed)
 
 
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:

@@ -34,7 +34,11 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; once more if a kept connection closes before it was fully written."""
-        head, body = encode_head(request), cast("httpx.AsyncByteStream", request.stream)
+        start = b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
+        lines = [start, *(b"%b: %b" % header for header in request.headers.raw)]
+        if any(b"\r" in line or b"\n" in line for line in lines):
+            raise httpx.LocalProtocolError("A header contains a line break.")
+        head, body = b"\r\n".join([*lines, b"", b""]), cast("httpx.AsyncByteStream", request.stream)
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         origin = (request.url.scheme, request.url.raw_host.decode("ascii"), port)
         if idle := self._idle.setdefault(origin, {}):
@@ -239,12 +243,3 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def encode_head(request: httpx.Request) -> bytes:
-    """The request line and headers; a line break in one of them is an error."""
-    start = b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
-    lines = [start, *(b"%b: %b" % header for header in request.headers.raw)]
-    if any(b"\r" in line or b"\n" in line for line in lines):
-        raise httpx.LocalProtocolError("A header contains a line break.")
-    return b"\r\n".join(lines) + b"\r\n\r\n"
