@@ -8,9 +8,8 @@ from app.guards.money import Estimate, Prices
 from app.models import Event, Status, units
 from app.results import Problem, SearchFailed, SearchResult
 from app.runs.run import Run
-from app.upstream.answer import AnswerBuilder, seen_so_far
+from app.upstream.answer import AnswerBuilder, made_end, seen_so_far
 from app.upstream.lenient import as_count, as_text, parse_object
-from app.upstream.response_object import made_end
 
 
 def result_of(run: Run) -> SearchResult:

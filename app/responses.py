@@ -7,7 +7,7 @@ from contextlib import aclosing
 from app.errors import InvalidRequest, ServiceError, UpstreamRejected
 from app.models import Event
 from app.search import Search
-from app.upstream.response_object import made_end
+from app.upstream.answer import made_end
 
 BODY = "response"  # Type under which the log holds an answer that came as one JSON body.
 CALLERS_FAULT = (200, 400)  # Statuses of a refused request; 200: an answer that failed.

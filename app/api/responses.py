@@ -24,7 +24,7 @@ from app.responses import ResponsesCall, name_of
 from app.results import ApiModel
 from app.runs.local import OpenRequest
 from app.runs.run import Reader, Run
-from app.upstream.response_object import events_until, response_so_far
+from app.upstream.answer import events_until, response_so_far
 
 
 class ResponseObject(BaseModel):

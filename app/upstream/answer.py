@@ -1,4 +1,4 @@
-"""What the upstream's events add up to. Pure, and lenient: a missing piece is left out.
+"""What the upstream's events add up to: a result, and a response object. Pure, and lenient.
 
 Results are read from the tool's output only; the model's text may name pages that nobody found.
 """
@@ -6,28 +6,37 @@ Results are read from the tool's output only; the model's text may name pages th
 import html
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 from app import results
-from app.models import Event, Outcome, Phase, Status
+from app.errors import ServiceError
+from app.models import Event, Outcome, Phase, Status, json_bytes
 from app.results import BoundingBox, Match, SearchResult, SearchResults, Usage
+from app.upstream.failures import FAILED
 from app.upstream.lenient import Json, as_count, as_list, as_object, as_text, parse
 
-TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+TERMINAL_EVENTS = frozenset({"response.completed", "response.incomplete", FAILED})
 TEXT_DELTA = "response.output_text.delta"
 ITEM_ADDED = "response.output_item.added"
 ITEM_DONE = "response.output_item.done"
 DELTA = ".delta"  # How the types of events with a piece of output end.
 CALL = "image_search_call"
 WHOLE_IMAGE: BoundingBox = (0, 0, 1000, 1000)
-BOX_MAX = 1000
-
+RESPONSE: Json = {  # What OpenAI's response object always has, also when an answer broke early.
+    "incomplete_details": None,
+    "instructions": None,
+    "metadata": {},
+    "parallel_tool_calls": False,
+    "tool_choice": "auto",
+    "tools": [],
+    "usage": None,
+}
 ENDINGS: dict[str, Status] = {"completed": "completed", "incomplete": "incomplete"}
 URL = re.compile(  # Up to white space, markup, quotes, or Chinese punctuation (CJK, full width).
     r"https?://[^\s<>\"'`\[\]{}|\\^\u2018-\u201f\u2026\u3000-\u303f\uff00-\uffef]+", re.IGNORECASE
 )
-CLOSING_MARKS = "/.,;:!?*_~)"  # What may follow a URL in a sentence.
 ITEM_TYPE = re.compile(rb'"type"\s*:\s*"(message|reasoning|\w+_call)"')
 PHASES: dict[bytes, Phase] = {b"message": "answering", b"reasoning": "thinking"}
 
@@ -105,9 +114,22 @@ class AnswerBuilder:
             self._collect(item)
         named = ENDINGS.get(event_type.removeprefix("response."))
         self._status = named and ENDINGS.get(as_text(response.get("status")), named)
-        self._text = _last_message(output)
+        if messages := [item for item in output if item.get("type") == "message"]:
+            parts = map(as_object, as_list(messages[-1].get("content")))
+            self._text = "".join(as_text(part.get("text")) for part in parts)
         self._model = as_text(response.get("model")) or None
-        self.usage = _usage(response.get("usage"), calls=len(self.calls))
+        if isinstance(usage := response.get("usage"), dict):
+            tool = as_object(as_object(usage.get("x_tools")).get("image_search"))
+            n_input = as_count(usage.get("input_tokens"))
+            n_output = as_count(usage.get("output_tokens"))
+            # `x_tools` is missing at times: then the calls seen are counted.
+            n_calls = as_count(tool.get("count")) if "count" in tool else len(self.calls)
+            self.usage = Usage(
+                input_tokens=n_input,
+                output_tokens=n_output,
+                total_tokens=as_count(usage.get("total_tokens")) or n_input + n_output,
+                image_search_calls=n_calls,
+            )
         self.response_id = as_text(response.get("id")) or self.response_id
 
     def _collect(self, item: Json) -> SearchResults | None:
@@ -130,6 +152,40 @@ def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:
     return calls, sum(len(as_text(one.get("delta"))) for one in deltas)
 
 
+def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
+    """The response as its last event has it; before the end, with the items that are done."""
+    whole = (event for event in reversed(events) if not event.type.endswith(DELTA))
+    latest = as_object(next(_members(whole, "response"), None))
+    response = {**RESPONSE, **defaults, "object": "response", "error": None, **latest}
+    if not (events and events[-1].type in TERMINAL_EVENTS):
+        done = [event for event in events if event.type == ITEM_DONE]
+        response["output"] = list(_members(done, "item"))
+    return response
+
+
+def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: Any) -> Event:
+    """The `response.failed` that ends these events; without an error the answer was cancelled.
+
+    `defaults` are the members `id`, `created_at` and `model`, where no event has them.
+    """
+    response = response_so_far(events, **defaults)
+    response["status"] = "failed" if error else "cancelled"
+    response["error"] = {"code": error.code, "message": error.detail} if error else None
+    numbers = (one for one in _members(reversed(events), "sequence_number") if type(one) is int)
+    data = {"type": FAILED, "sequence_number": next(numbers, -1) + 1, "response": response}
+    return Event(FAILED, json_bytes(data))
+
+
+def events_until(events: Sequence[Event], sequence_number: int) -> int:
+    """How many events there are up to the last whose `sequence_number` is at most this."""
+    for count in range(len(events), 0, -1):
+        number = as_object(parse(events[count - 1].data)).get("sequence_number")
+        # The upstream's numbers jump, and some events have none.
+        if type(number) is int and number <= sequence_number:
+            return count
+    return 0
+
+
 def _search_results(item: Json) -> SearchResults:
     arguments = as_object(_nested(item.get("arguments")))
     image = as_count(arguments.get("img_idx"))
@@ -143,24 +199,11 @@ def _search_results(item: Json) -> SearchResults:
         # Without one of both it is of no use.
         if isinstance(title := one.get("title"), str) and (url := as_text(one.get("url")))
     ]
-    return SearchResults(image=image, bbox=_box(arguments.get("bbox")), results=matches)
-
-
-def _box(value: object) -> BoundingBox:
-    """The searched part of the image; all of it if what the model wrote is no box."""
-    try:
-        left, top, right, bottom = (int(side) for side in as_list(value) if 0 <= side <= BOX_MAX)
-    except (TypeError, ValueError):
-        return WHOLE_IMAGE
-    return left, top, right, bottom
-
-
-def _last_message(output: Sequence[Json]) -> str | None:
-    for item in reversed(output):
-        if item.get("type") == "message":
-            parts = map(as_object, as_list(item.get("content")))
-            return "".join(as_text(part.get("text")) for part in parts)
-    return None
+    numbers = (side for side in as_list(arguments.get("bbox")) if isinstance(side, int | float))
+    sides = [int(side) for side in numbers if 0 <= side <= max(WHOLE_IMAGE)]
+    # All of the image is searched if what the model wrote is no box.
+    left, top, right, bottom = sides if len(sides) == len(WHOLE_IMAGE) else WHOLE_IMAGE
+    return SearchResults(image=image, bbox=(left, top, right, bottom), results=matches)
 
 
 def _text_so_far(events: Iterable[Event]) -> str:
@@ -173,32 +216,17 @@ def _text_so_far(events: Iterable[Event]) -> str:
 def _names_unlisted_url(text: str, matches: Iterable[Match]) -> bool:
     """Whether the text names an http(s) URL that no search returned."""
     listed = {_plain(match.url) for match in matches}
-    return any(not _is_listed(_plain(url), listed) for url in URL.findall(text))
-
-
-def _is_listed(url: str, listed: set[str]) -> bool:
-    """Text may follow a URL directly: Chinese has no spaces."""
-    follows = (url[len(one) : len(one) + 1] for one in listed if url.startswith(one))
-    return url in listed or any(not mark.isascii() for mark in follows)
+    for url in map(_plain, URL.findall(text)):
+        # Text may follow a URL directly: Chinese has no spaces.
+        follows = (url[len(one) : len(one) + 1] for one in listed if url.startswith(one))
+        if url not in listed and all(mark.isascii() for mark in follows):
+            return True
+    return False
 
 
 def _plain(url: str) -> str:
     """One spelling of a URL, since models escape and unescape them."""
-    return unquote(html.unescape(url)).rstrip(CLOSING_MARKS)
-
-
-def _usage(value: object, *, calls: int) -> Usage | None:
-    """Token and call counts. `x_tools` is missing at times: then the calls seen."""
-    if not isinstance(value, dict):
-        return None
-    tool = as_object(as_object(value.get("x_tools")).get("image_search"))
-    n_input, n_output = as_count(value.get("input_tokens")), as_count(value.get("output_tokens"))
-    return Usage(
-        input_tokens=n_input,
-        output_tokens=n_output,
-        total_tokens=as_count(value.get("total_tokens")) or n_input + n_output,
-        image_search_calls=as_count(tool.get("count")) if "count" in tool else calls,
-    )
+    return unquote(html.unescape(url)).rstrip("/.,;:!?*_~)")
 
 
 def _member(event: Event, name: str) -> Json:
@@ -208,3 +236,9 @@ def _member(event: Event, name: str) -> Json:
 def _nested(value: object) -> object:
     """A member that is JSON in a string, or plain."""
     return parse(value) if isinstance(value, str) else value
+
+
+def _members(events: Iterable[Event], name: str) -> Iterator[Any]:
+    """What the events have under this name."""
+    said = (as_object(parse(event.data)).get(name) for event in events)
+    return (value for value in said if value is not None)
