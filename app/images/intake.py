@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pybase64
 
@@ -91,17 +91,25 @@ class ImageIntake:
             raise errors.ImageDimensions(problem or most)
         fields = {"kind": kind, "reason": content.decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
-        why = "is cut off, damaged, or too large to decode"
-        raise errors.ImageUnreadable(f"This {kind} file {why}.")
+        detail = f"This {kind} file is cut off, damaged, or too large to decode."
+        raise errors.ImageUnreadable(detail)
 
 
 def _decode_data_url(url: str, max_bytes: int) -> bytes:
+    """The file in it, read in steps, since the event loop waits for each call on a text."""
     head = DATA_URL.match(url)
     if not head:
         raise errors.ImageUrlInvalid("The image's data: URL must be data:<type>;base64,<base64>.")
-    text = bytearray()
-    for piece in _unescaped(url, head.end()):
-        text += piece
+    text, start = bytearray(), head.end()
+    while start < len(url):
+        end = start + STEP_CHARS
+        cut = url.find("%", end - 2, end)  # An escape goes on in the next step.
+        end = cut if cut > 0 else end
+        piece = url[start:end].encode("ascii", "replace")
+        for escape, plain in ESCAPES.items() if b"%" in piece else ():
+            piece = piece.replace(escape, plain).replace(escape.lower(), plain)
+        text += piece.translate(None, PASSED_OVER)
+        start = end
         if 0 < max_bytes < len(text) * 3 // 4:
             detail = f"The image has more than the {max_bytes} bytes that are accepted."
             raise errors.ImageTooLarge(detail)
@@ -110,19 +118,6 @@ def _decode_data_url(url: str, max_bytes: int) -> bytes:
         return pybase64.b64decode(text, validate=True)
     except ValueError as exc:
         raise errors.ImageUnreadable("The image's data: URL does not hold valid base64.") from exc
-
-
-def _unescaped(url: str, start: int) -> Iterator[bytes]:
-    """The base64 of a URL in steps, since the event loop waits for each call on a text."""
-    while start < len(url):
-        end = start + STEP_CHARS
-        cut = url.find("%", end - 2, end)  # An escape goes on in the next step.
-        end = cut if cut > 0 else end
-        piece = url[start:end].encode("ascii", "replace")
-        for escape, plain in ESCAPES.items() if b"%" in piece else ():
-            piece = piece.replace(escape, plain).replace(escape.lower(), plain)
-        yield piece.translate(None, PASSED_OVER)
-        start = end
 
 
 def _data_url(kind: str, parts: Sequence[bytes | memoryview]) -> bytes:

@@ -11,6 +11,7 @@ REQUEST, ANSWER = struct.Struct("!I"), struct.Struct("!BI")
 SIZE = struct.Struct("!II")  # Width and height in pixels: what `SIZE_REFUSED` comes with.
 Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE READY", start=0)
 """`PREPARED`: a JPEG file. `UNREADABLE`: why, for the log. `READY` comes first, unasked."""
+NICENESS = 5  # Of workers: the event loop goes first.
 
 # The upstream's bounds: the longest `data:` URL; pixels of the shorter side; long to short side.
 MAX_FILE_BYTES = (10_485_760 - len("data:image/jpeg;base64,")) // 4 * 3

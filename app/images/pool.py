@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from prometheus_client import Gauge
 
 from app.errors import Draining, ImageTooComplex, Overloaded, ServiceError
-from app.images.messages import ANSWER, REQUEST, Code
+from app.images.messages import ANSWER, NICENESS, REQUEST, Code
 from app.settings import Settings
 
 ENVIRONMENT = {
@@ -59,6 +59,7 @@ class Worker:
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
                 start_new_session=True,  # Ctrl-C in a terminal is the service's business.
             )
+        os.setpriority(os.PRIO_PROCESS, self.process.pid, NICENESS)
         self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         async with asyncio.timeout(START_S):
             await self._answer()
@@ -152,7 +153,10 @@ class Pool:
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
         """What a worker makes of a picture; raises `ImageTooComplex`, `Overloaded`, `Draining`."""
-        worker = await self._borrow(caller)
+        if self._closing:
+            raise Draining
+        while (worker := await self._idle.get(caller, QUEUE_WAIT_S)).process.poll() is not None:
+            worker.lost.set()  # Somebody killed it while it was idle.
         try:
             with self._busy.track_inprogress():
                 async with asyncio.timeout(self._timeout_s):
@@ -177,28 +181,18 @@ class Pool:
         if self._keepers:
             await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
 
-    async def _borrow(self, caller: str) -> Worker:
-        while not self._closing:
-            worker = await self._idle.get(caller, QUEUE_WAIT_S)
-            if worker.process.poll() is None:
-                return worker
-            worker.lost.set()  # Somebody killed it while it was idle.
-        raise Draining
-
     async def _keep(self, worker: Worker) -> None:
+        """Lend a worker and, whenever it is lost, start it again."""
         while not self._closing:
             self._idle.put(worker)
             await worker.lost.wait()
             await worker.end()
-            await self._restart(worker)
+            while not self._closing:
+                try:
+                    await worker.start()
+                    break
+                except FAILURES:
+                    logger.exception("image worker cannot be started")
+                    await worker.end()
+                    await asyncio.sleep(RESTART_WAIT_S)
         await worker.end()
-
-    async def _restart(self, worker: Worker) -> None:
-        while not self._closing:
-            try:
-                return await worker.start()
-            except FAILURES:
-                logger.exception("image worker cannot be started")
-                await worker.end()
-                await asyncio.sleep(RESTART_WAIT_S)
-        return None

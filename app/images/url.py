@@ -6,6 +6,7 @@ The upstream fetches them from its own network; the policy keeps it from being u
 import hashlib
 import re
 import string
+from contextlib import suppress
 from urllib.parse import quote
 
 from app.errors import ImageUrlInvalid
@@ -46,25 +47,19 @@ def _authority(scheme: str, written: str) -> str:
     host, _, port = written.partition(":")
     _refuse("[" in written or "]" in written or ":" in port, IP_ADDRESS)
     _refuse(port not in ("", "80", "443"), "names a port other than 80 and 443")
-    host = _ascii(host).lower()
+    if not host.isascii():
+        _refuse(not host.isprintable(), "has an invisible character in its host name")
+        known = len(host) <= MAX_HOST_CHARS and DEVIATIONS.isdisjoint(host)
+        with suppress(UnicodeError):
+            host = host.encode("idna").decode("ascii") if known else host
+        _refuse(not host.isascii(), "must have its host name in punycode (xn--...)")
+    host = host.lower()
     _refuse(_NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]), IP_ADDRESS)
     is_name = len(host) <= MAX_HOST_CHARS and all(map(_LABEL.fullmatch, host.split(".")))
     _refuse(not is_name, "has a host name that is not a valid name")
     _refuse("." not in host, "needs a full host name, with a dot in it")
     _refuse(f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network")
     return host if port in ("", DEFAULT_PORTS[scheme]) else f"{host}:{port}"
-
-
-def _ascii(host: str) -> str:
-    if host.isascii():
-        return host
-    _refuse(not host.isprintable(), "has an invisible character in its host name")
-    try:
-        if len(host) <= MAX_HOST_CHARS and DEVIATIONS.isdisjoint(host):
-            return host.encode("idna").decode("ascii")
-    except UnicodeError:
-        pass
-    raise ImageUrlInvalid("The image URL must have its host name in punycode (xn--...).")
 
 
 def _refuse(broken: object, rule: str) -> None:

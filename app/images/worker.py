@@ -1,29 +1,47 @@
-"""The worker process: reads files from the socket that is its stdin, and answers there.
+"""The worker process: makes of each picture a JPEG that the upstream takes.
 
-Run as `python -m app.images.worker MEMORY_BYTES TIMEOUT_S MAX_PIXELS MAX_SIDE`; 0 is no limit.
+Upright, the first frame, sRGB, on white, 8 bits a sample, no side over MAX_SIDE: by Pillow and
+pillow-heif. It reads files from the socket that is its stdin, and answers there. Run as
+`python -m app.images.worker MEMORY_BYTES TIMEOUT_S MAX_PIXELS MAX_SIDE`; 0 is no limit.
 """
 
 import contextlib
+import io
+import math
 import os
 import resource
 import signal
 import socket
 import sys
+import warnings
 from pathlib import Path
 
-from app.images.messages import ANSWER, REQUEST, Code
+import PIL.AvifImagePlugin
+import PIL.TiffImagePlugin
+import PIL.WebPImagePlugin
+import pillow_heif
+from PIL import Image, ImageCms, ImageOps
 
-NICENESS = 5  # The event loop goes first.
+from app.images import messages
+from app.images.messages import ANSWER, MAX_FILE_BYTES, MIN_SIDE, REQUEST, SIZE, Code
+
 ALARM_AFTER_S = 2  # Behind the service's own deadline, should the service hang or be killed.
-PROC = {"oom_score_adj": "1000", "autogroup": str(NICENESS)}  # First to be killed; see sched(7).
+FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
+ORIENTATION, BAND_ROWS, QUALITIES = 0x0112, 64, (90, 80, 70, 60, 40)
+CLOSE_TO_MAX_SIDE = 7 / 8  # Down to here sides are divided by whole numbers, which is quick.
+WORST_BYTES_PER_PIXEL, BASE_BYTES = 18, 100 << 20  # Measured: WebP; HEIC of 10 bits in 4:4:4.
+
+warnings.simplefilter("ignore")
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+pillow_heif.options.DECODE_THREADS = PIL.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+PIL.TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader makes an object of each strip.
+Image.preinit()
+SRGB = ImageCms.createProfile("sRGB")
 
 
 def main() -> None:
     """Answer until the service goes, or until a picture used up the memory."""
     memory_bytes, timeout_s, max_pixels, max_side = (int(text) for text in sys.argv[1:5])
-    os.nice(NICENESS)
-    from app.images.decode import prepare  # noqa: PLC0415 - with that priority
-
     restrict(memory_bytes)
     service = socket.socket(fileno=0)
     service.sendall(ANSWER.pack(Code.READY, 0))
@@ -47,12 +65,96 @@ def restrict(memory_bytes: int) -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        for name, value in PROC.items():
+        # First to be killed; niceness counts within a session alone, but for its own (sched(7)).
+        for name, value in (("oom_score_adj", 1000), ("autogroup", messages.NICENESS)):
             with contextlib.suppress(OSError):
-                Path("/proc/self", name).write_text(value, encoding="ascii")
+                Path("/proc/self", name).write_text(str(value), encoding="ascii")
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         resource.setrlimit(limit, (0, 0))
     os.dup2(1, 2)  # What C libraries print of a picture is no line of the service's log.
+
+
+def prepare(file: bytes, max_pixels: int, max_side: int) -> tuple[Code, bytes]:
+    """A JPEG file, or that its size is refused; raises `MemoryError`, or anything for damage."""
+    # Pillow refuses twice as many when it opens a file, WebP before it allocates them.
+    Image.MAX_IMAGE_PIXELS = math.ceil(max_pixels / 2) or None
+    try:
+        image = Image.open(io.BytesIO(file), formats=FORMATS)
+    except Image.DecompressionBombError:
+        return Code.SIZE_REFUSED, b""
+    width, height = image.size  # `draft` changes it.
+    if messages.size_problem(width, height, max_pixels):
+        return Code.SIZE_REFUSED, SIZE.pack(width, height)
+    try:
+        return Code.PREPARED, _jpeg_file(_upright(image, max_side or max(image.size)))
+    except Exception as exc:
+        # Most decoders call it damage when an allocation fails.
+        limit_bytes = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if 0 < limit_bytes < width * height * WORST_BYTES_PER_PIXEL + BASE_BYTES:
+            raise MemoryError from exc
+        raise
+
+
+def _upright(image: Image.Image, max_side: int) -> Image.Image:
+    by = _divisor(image, max_side)
+    image.draft(None, (image.width // by, image.height // by))
+    image.load()
+    icc, orientation = image.info.get("icc_profile"), image.getexif().get(ORIENTATION, 1)
+    small = _divided(image, _divisor(image, max_side))
+    image.close()
+    # No side over `max_side`, unless the other one would be too short.
+    scale = max(max_side / max(small.size), MIN_SIDE / min(small.size))
+    if scale < 1:
+        size = (round(small.width * scale), round(small.height * scale))
+        small = small.resize(size, Image.Resampling.LANCZOS)
+    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc or b""))
+        transform = ImageCms.buildTransform(profile, SRGB, small.mode, "RGB")
+        small = ImageCms.applyTransform(small, transform) or small
+    small = small if small.mode in ("L", "RGB") else small.convert("RGB")
+    small.getexif()[ORIENTATION] = orientation
+    ImageOps.exif_transpose(small, in_place=True)
+    small.info.clear()
+    return small
+
+
+def _divisor(image: Image.Image, max_side: int) -> int:
+    by = int(max(image.size) / (max_side * CLOSE_TO_MAX_SIDE))
+    return max(1, min(by, min(image.size) // MIN_SIDE))
+
+
+def _divided(image: Image.Image, by: int) -> Image.Image:
+    """Divide the sides, in bands of plain samples: no second picture of this size is held."""
+    step = BAND_ROWS * by
+    mode = "CMYK" if image.mode == "CMYK" else "L" if image.mode[0] in "1LI" else "RGB"
+    mode = "RGB" if image.has_transparency_data else mode
+    small = Image.new(mode, (math.ceil(image.width / by), math.ceil(image.height / by)))
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        small.paste(_plain(band, mode).reduce(by), (0, top // by))
+    return small
+
+
+def _plain(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return image.point(lambda level: level * (1 / 256) + 0).convert(mode)
+    if image.mode in ("I", "F", "LAB"):
+        raise ValueError("samples without a scale")
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def _jpeg_file(image: Image.Image) -> bytes:
+    for quality in QUALITIES:
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=quality)
+        if out.tell() <= MAX_FILE_BYTES:
+            return out.getvalue()
+    raise MemoryError
 
 
 if __name__ == "__main__":
