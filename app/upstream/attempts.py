@@ -7,58 +7,83 @@ fully written, and one that the upstream says it did not serve.
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
+from typing import Any, cast
 
-from app.errors import ServiceError, UpstreamRateLimited
+import httpx
+
+from app import errors
+from app.errors import Billed, ServiceError
 from app.models import UpstreamCall
 from app.settings import YEAR_S, Settings
 from app.telemetry import Metrics
+from app.upstream.failures import failure_in_response
+from app.upstream.sse import redacted
 
 logger = logging.getLogger("app.upstream")
 
+STREAM = "text/event-stream"
 BASE_S = 0.5
 BURST_BASE_S = 2.0  # A throttle of the burst rate asks for a slower ramp.
 CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
+REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
+REFUSAL_S = 5.0  # How long it may take to come.
+ENDED_EARLY = "The upstream's answer ended early."
 
 
 class Attempts:
-    """Runs the attempts of one call, each of which has to enter `timeout`, its deadline."""
+    """Sends the request of one call, again if it must be, and bounds the time of its answer."""
 
-    timeout: asyncio.Timeout
-
-    def __init__(self, call: UpstreamCall, settings: Settings, metrics: Metrics) -> None:
-        self.call, self._settings, self._metrics = call, settings, metrics
+    def __init__(
+        self, http: httpx.AsyncClient, call: UpstreamCall, settings: Settings, metrics: Metrics
+    ) -> None:
+        self._http, self._call, self._settings, self._metrics = http, call, settings, metrics
         self._idle_s = settings.upstream_idle_timeout_s or YEAR_S
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._number = 0
 
-    @contextmanager
-    def attempt(self, *, streamed: bool) -> Iterator[None]:
-        """Around one attempt: counts it, if its request was written, and logs its failure."""
-        first_event_s = streamed and self._settings.upstream_first_event_timeout_s
-        self._total_by = self._clock() + (self._settings.upstream_total_timeout_s or YEAR_S)
-        first_by = self._clock() + (first_event_s or YEAR_S)
-        self.timeout = asyncio.timeout_at(min(first_by, self._total_by))
+    @asynccontextmanager
+    async def attempt(
+        self, request: httpx.Request, *, stored: bool = False
+    ) -> AsyncIterator[httpx.Response]:
+        """Send the request; its response, if it is good. An answer in one piece may take long."""
+        streamed = request.headers["accept"] == STREAM
+        first_event_s = (streamed or stored) and self._settings.upstream_first_event_timeout_s
+        now = self._clock()
+        self._total_by = now + (self._settings.upstream_total_timeout_s or YEAR_S)
+        self._timeout = asyncio.timeout_at(min(now + (first_event_s or YEAR_S), self._total_by))
         self._heard_at = 0.0
         self._number += 1
-        self.call.written = refused = False
+        self._call.written = refused = False
         result = "internal"
         try:
-            yield
+            async with (
+                self._timeout,
+                aclosing(await self._http.send(request, stream=True)) as response,
+            ):
+                media_type = response.headers.get("content-type", "").lower()
+                if not response.is_success or (streamed and not media_type.startswith(STREAM)):
+                    self._timeout.reschedule(None)
+                    raise await self._refusal(response, stored=stored)
+                self._call.written = True  # Whatever was sent: it is being served.
+                if not streamed:
+                    self.heard()
+                yield response
             result = "ok"
-        except ServiceError as error:
+        except (TimeoutError, httpx.TransportError, ServiceError) as exc:
+            error = exc if isinstance(exc, ServiceError) else self._unanswered(exc)
             result, refused = error.code, error.upstream is not None
-            self.call.written = error.billed == "maybe"
+            self._call.written = error.billed == "maybe"
             _log("upstream call failed", error, detail=error.detail)
-            raise
+            raise error from error.__cause__
         except (asyncio.CancelledError, GeneratorExit):
             result = "cancelled"
             raise
         finally:
-            if refused or self.call.written:
+            if refused or self._call.written:
                 self._metrics.upstream_calls.labels(result).inc()
 
     def heard(self) -> None:
@@ -67,14 +92,7 @@ class Attempts:
         # To move the deadline takes 4 µs, a twentieth of an event.
         if not self._heard_at or now > self._heard_at + self._idle_s / 100:
             self._heard_at = now
-            self.timeout.reschedule(min(now + self._idle_s, self._total_by))
-
-    @property
-    def phase(self) -> str:
-        """The phase whose deadline is the next one."""
-        if self.timeout.when() == self._total_by:
-            return "total"
-        return "idle" if self._heard_at else "first event"
+            self._timeout.reschedule(min(now + self._idle_s, self._total_by))
 
     async def wait_or_raise(self, error: ServiceError) -> None:
         """Sleep before the next attempt, or raise `error` if it must not be repeated."""
@@ -86,15 +104,65 @@ class Attempts:
         wait_s = max(wait_s, error.retry_after_s or 0)
         total_s = self._settings.upstream_retry_total_s
         late = 0 < total_s < self._clock() - self._began + wait_s
-        unserved = error.upstream is None or isinstance(error, UpstreamRateLimited)
+        unserved = error.upstream is None or isinstance(error, errors.UpstreamRateLimited)
         last = self._number > self._settings.upstream_retries
         if last or late or error.billed == "maybe" or not unserved:
             raise error
         self._metrics.upstream_retries.labels(error.code).inc()
         known = {"attempt": self._number, "wait_s": wait_s}
         _log("upstream call is retried", error, **known)
-        self.call.span.add_event("retry", {"error.type": error.code, **known})
+        self._call.span.add_event("retry", {"error.type": error.code, **known})
         await asyncio.sleep(wait_s)
+
+    async def _refusal(self, response: httpx.Response, *, stored: bool) -> ServiceError:
+        """The error in a response; where it is cut off, a part and a bad status say enough."""
+        refusal = bytearray()
+        try:
+            async with asyncio.timeout(REFUSAL_S):
+                async for chunk in body_of(response, REFUSAL_MAX_BYTES):
+                    refusal += chunk
+        except (TimeoutError, errors.UpstreamInterrupted) as exc:
+            if response.is_success:
+                raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
+        secret = self._settings.dashscope_api_key.get_secret_value().encode()
+        body = redacted(bytes(refusal), secret)
+        return failure_in_response(response.status_code, response.headers, body, stored=stored)
+
+    def _unanswered(self, exc: Exception) -> ServiceError:
+        """The error of a request that exceeded a time-out, or got no response."""
+        unsent = isinstance(
+            exc, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError | httpx.WriteError
+        )
+        billed: Billed = "maybe" if self._call.written and not unsent else "no"
+        if isinstance(exc, TimeoutError | httpx.ConnectTimeout):
+            late = self._timeout.when() == self._total_by
+            awaited = "total" if late else "idle" if self._heard_at else "first event"
+            detail = f"The upstream exceeded the {'connect' if unsent else awaited} time-out."
+            error: ServiceError = errors.UpstreamTimeout(detail, billed=billed)
+        elif billed == "maybe" and isinstance(exc, httpx.RemoteProtocolError):
+            error = errors.UpstreamProtocol("The upstream's answer is not HTTP.")
+        else:
+            detail = "The connection to the upstream failed before it answered."
+            error = errors.UpstreamUnavailable(detail, billed=billed)
+        error.__cause__ = exc
+        return error
+
+
+def chunks_of(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The bytes as they come, by a generator that can be closed; `aiter_raw` leaves one inside."""
+    chunks: AsyncGenerator[bytes, None] = aiter(cast("Any", response.stream))
+    return chunks
+
+
+async def body_of(response: httpx.Response, limit_bytes: int) -> AsyncGenerator[bytes, None]:
+    """Yield a body, until it exceeds the limit (0: none)."""
+    n_bytes, chunks = 0, chunks_of(response)
+    try:
+        while not 0 < limit_bytes < n_bytes and (chunk := await anext(chunks, b"")):
+            n_bytes += len(chunk)
+            yield chunk
+    except httpx.TransportError as exc:
+        raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
 
 
 def _log(event: str, error: ServiceError, **fields: object) -> None:
