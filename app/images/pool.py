@@ -11,13 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from prometheus_client import Gauge
 
-from app.errors import Draining, ImageTooComplex, Overloaded, ServiceError
+from app.errors import Draining, ImageTooComplex, Overloaded
 from app.images.messages import ANSWER, NICENESS, REQUEST, Code
 from app.settings import Settings
 
@@ -31,8 +32,6 @@ ENVIRONMENT = {
 MAX_ANSWER_BYTES = 1 << 24
 QUEUE_MAX, QUEUE_WAIT_S, START_S, RESTART_WAIT_S = 256, 30, 20, 1
 FAILURES = (TimeoutError, OSError, EOFError, ValueError)  # A worker's death, or nonsense from it.
-TOO_COMPLEX = "Decoding this image takes more memory or time than an image may; send it smaller."
-BUSY = "Too many images are waiting to be decoded."
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -85,50 +84,29 @@ class Worker:
 
 
 class FairQueue(Generic[T]):
-    """What is free, and who waits for it, in rounds: a caller has one turn in each."""
+    """What is free, and who waits: in turns, since of each caller only one at a time is in line."""
 
     def __init__(self, max_waiting: int) -> None:
-        self.free: list[T] = []
-        self._max, self._round = max_waiting, 0
-        self._waiting: list[tuple[int, str, asyncio.Future[T]]] = []
+        self._free, self._max = asyncio.Queue[T](), max_waiting
+        self._waiting = Counter[str]()
+        self._turns = defaultdict[str, asyncio.Lock](asyncio.Lock)
+        self.put = self._free.put_nowait
 
     async def get(self, caller: str, within_s: float) -> T:
-        """Wait for something free; raises `Overloaded`, or what `close` was given."""
-        if self.free:  # Then nobody waits.
-            return self.free.pop()
-        own = [number for number, name, _ in self._waiting if name == caller]
+        """Wait for something free; raises `Overloaded`."""
         # No caller has more than half of the places to wait in.
-        if len(self._waiting) >= self._max or len(own) >= self._max // 2:
-            raise Overloaded(BUSY)
-        given: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        turn = (max([self._round, *own]) + 1, caller, given)
-        self._waiting.append(turn)
+        if self._waiting.total() >= self._max or self._waiting[caller] >= self._max // 2:
+            raise Overloaded("Too many images are waiting to be decoded.")
+        self._waiting[caller] += 1
         try:
-            async with asyncio.timeout(within_s):
-                return await given
-        except (TimeoutError, asyncio.CancelledError) as exc:
-            if not given.cancelled():
-                self.put(given.result())  # It was handed over just as the caller left.
-            if isinstance(exc, TimeoutError):
-                raise Overloaded(BUSY) from None
-            raise
+            async with asyncio.timeout(within_s), self._turns[caller]:
+                return await self._free.get()
+        except TimeoutError as exc:
+            raise Overloaded("No image could be decoded in time.") from exc
         finally:
-            self._waiting.remove(turn)
-
-    def put(self, thing: T) -> None:
-        """Hand it to the next one who waits, or keep it."""
-        waiting = [turn for turn in self._waiting if not turn[2].done()]
-        if waiting:
-            self._round, _, given = min(waiting, key=lambda turn: turn[0])
-            given.set_result(thing)
-        else:
-            self.free.append(thing)
-
-    def close(self, error: ServiceError) -> None:
-        """Fail all who wait."""
-        for _, _, given in self._waiting:
-            if not given.done():
-                given.set_exception(error)
+            self._waiting[caller] -= 1
+            if not self._waiting[caller]:
+                del self._waiting[caller], self._turns[caller]
 
 
 class Pool:
@@ -153,10 +131,13 @@ class Pool:
 
     async def decode(self, file: memoryview, caller: str) -> tuple[Code, bytes]:
         """What a worker makes of a picture; raises `ImageTooComplex`, `Overloaded`, `Draining`."""
-        if self._closing:
-            raise Draining
-        while (worker := await self._idle.get(caller, QUEUE_WAIT_S)).process.poll() is not None:
+        worker = await self._idle.get(caller, QUEUE_WAIT_S)
+        while not self._closing and worker.process.poll() is not None:
             worker.lost.set()  # Somebody killed it while it was idle.
+            worker = await self._idle.get(caller, QUEUE_WAIT_S)
+        if self._closing:
+            self._idle.put(worker)  # For the next one who waits, to be told the same.
+            raise Draining
         try:
             with self._busy.track_inprogress():
                 async with asyncio.timeout(self._timeout_s):
@@ -168,16 +149,17 @@ class Pool:
             if self._closing:
                 raise Draining from exc
             logger.warning("image worker lost", extra={"fields": {"reason": type(exc).__name__}})
-            raise ImageTooComplex(TOO_COMPLEX) from exc
+            why = "takes more memory or time than an image may; send it smaller"
+            raise ImageTooComplex(f"Decoding this image {why}.") from exc
         self._idle.put(worker)
         return answer
 
     async def close(self) -> None:
         """End all workers; who waits for one, or for its answer, is told `draining`."""
         self._closing = True
-        self._idle.close(Draining())
         for worker in self._workers:
             worker.lost.set()
+            self._idle.put(worker)
         if self._keepers:
             await asyncio.wait(self._keepers)  # Unlike `gather`, it cancels none when cancelled.
 
