@@ -23,7 +23,7 @@ from app.results import SearchResult
 from app.runs.local import OpenRequest
 from app.runs.run import Reader, Run
 from app.search import Search
-from app.upstream.payload import search_request
+from app.upstream.client import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
 

@@ -36,10 +36,8 @@ class ImageIntake:
     """Prepares images. Whoever receives bodies draws on `memory` too."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._seconds = metrics.image_s
+        self._settings, self._seconds = settings, metrics.image_s
         self.memory = MemoryBudget(settings.image_inflight_max_bytes)
-        self._max_bytes = settings.image_max_bytes
-        self._max_pixels, self._max_side = settings.image_max_pixels, settings.image_max_side
         self._thread = asyncio.Lock()  # One at a time: several keep the event loop waiting.
         self._pool = Pool(settings, metrics.image_workers_busy)
         self.start, self.close = self._pool.start, self._pool.close
@@ -50,8 +48,9 @@ class ImageIntake:
             return check_url(url)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(url) * 3 // 4)
+            most = self._settings.image_max_bytes
             async with self._thread:
-                body = await asyncio.to_thread(_decode_data_url, url, self._max_bytes)
+                body = await asyncio.to_thread(_decode_data_url, url, most)
             return await self.prepare(body, caller=caller)
 
     async def prepare(self, body: bytes, *, caller: str) -> ImageInput:
@@ -74,9 +73,9 @@ class ImageIntake:
         digest = hashlib.sha256(file).hexdigest()
         if not found:
             return kind, digest, []
-        if problem := size_problem(*found.size, self._max_pixels):
+        if problem := size_problem(*found.size, self._settings.image_max_pixels):
             raise errors.ImageDimensions(problem)
-        fits = max(found.size) <= (self._max_side or max(found.size))
+        fits = max(found.size) <= (self._settings.image_max_side or max(found.size))
         fits &= sum(map(len, found.parts)) <= MAX_FILE_BYTES
         return kind, digest, found.parts if found.plain and fits else []
 
@@ -85,10 +84,10 @@ class ImageIntake:
         if code is Code.PREPARED:
             return _data_url("JPEG", [content])
         if code is Code.SIZE_REFUSED:
+            most = self._settings.image_max_pixels
             size = SIZE.unpack(content) if len(content) == SIZE.size else None
-            problem = size and size_problem(size[0], size[1], self._max_pixels)
-            most = f"At most {self._max_pixels} pixels are accepted."
-            raise errors.ImageDimensions(problem or most)
+            problem = size and size_problem(size[0], size[1], most)
+            raise errors.ImageDimensions(problem or f"At most {most} pixels are accepted.")
         fields = {"kind": kind, "reason": content.decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
         detail = f"This {kind} file is cut off, damaged, or too large to decode."

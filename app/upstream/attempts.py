@@ -57,7 +57,7 @@ class Attempts:
         self._timeout = asyncio.timeout_at(min(now + (first_event_s or YEAR_S), self._total_by))
         self._heard_at = 0.0
         self._number += 1
-        self._call.written = refused = False
+        self._call.written = answered = refused = False
         result = "internal"
         try:
             async with (
@@ -68,13 +68,13 @@ class Attempts:
                 if not response.is_success or (streamed and not media_type.startswith(STREAM)):
                     self._timeout.reschedule(None)
                     raise await self._refusal(response, stored=stored)
-                self._call.written = True  # Whatever was sent: it is being served.
+                self._call.written = answered = True  # Whatever was sent: it is being served.
                 if not streamed:
                     self.heard()
                 yield response
             result = "ok"
         except (TimeoutError, httpx.TransportError, ServiceError) as exc:
-            error = exc if isinstance(exc, ServiceError) else self._unanswered(exc)
+            error = exc if isinstance(exc, ServiceError) else self._broken(exc, answered=answered)
             result, refused = error.code, error.upstream is not None
             self._call.written = error.billed == "maybe"
             _log("upstream call failed", error, detail=error.detail)
@@ -119,17 +119,19 @@ class Attempts:
         refusal = bytearray()
         try:
             async with asyncio.timeout(REFUSAL_S):
-                async for chunk in body_of(response, REFUSAL_MAX_BYTES):
+                async for chunk in chunks_of(response):
                     refusal += chunk
-        except (TimeoutError, errors.UpstreamInterrupted) as exc:
+                    if len(refusal) > REFUSAL_MAX_BYTES:
+                        break
+        except (TimeoutError, httpx.TransportError) as exc:
             if response.is_success:
                 raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
         secret = self._settings.dashscope_api_key.get_secret_value().encode()
         body = redacted(bytes(refusal), secret)
         return failure_in_response(response.status_code, response.headers, body, stored=stored)
 
-    def _unanswered(self, exc: Exception) -> ServiceError:
-        """The error of a request that exceeded a time-out, or got no response."""
+    def _broken(self, exc: Exception, *, answered: bool) -> ServiceError:
+        """The error of a request that exceeded a time-out, or got no response, or not all of it."""
         unsent = isinstance(
             exc, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError | httpx.WriteError
         )
@@ -139,6 +141,8 @@ class Attempts:
             awaited = "total" if late else "idle" if self._heard_at else "first event"
             detail = f"The upstream exceeded the {'connect' if unsent else awaited} time-out."
             error: ServiceError = errors.UpstreamTimeout(detail, billed=billed)
+        elif answered:
+            error = errors.UpstreamInterrupted(ENDED_EARLY)
         elif billed == "maybe" and isinstance(exc, httpx.RemoteProtocolError):
             error = errors.UpstreamProtocol("The upstream's answer is not HTTP.")
         else:
@@ -152,17 +156,6 @@ def chunks_of(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The bytes as they come, by a generator that can be closed; `aiter_raw` leaves one inside."""
     chunks: AsyncGenerator[bytes, None] = aiter(cast("Any", response.stream))
     return chunks
-
-
-async def body_of(response: httpx.Response, limit_bytes: int) -> AsyncGenerator[bytes, None]:
-    """Yield a body, until it exceeds the limit (0: none)."""
-    n_bytes, chunks = 0, chunks_of(response)
-    try:
-        while not 0 < limit_bytes < n_bytes and (chunk := await anext(chunks, b"")):
-            n_bytes += len(chunk)
-            yield chunk
-    except httpx.TransportError as exc:
-        raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
 
 
 def _log(event: str, error: ServiceError, **fields: object) -> None:

@@ -1,5 +1,6 @@
 """The calls to DashScope's Responses API: streamed, in one piece, and look-ups."""
 
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -10,10 +11,10 @@ import httpx
 
 from app import errors
 from app.errors import ServiceError
-from app.models import Event, UpstreamCall
+from app.models import Event, ImageInput, ResponsesRequest, UpstreamCall, digest_of
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.attempts import STREAM, Attempts, body_of, chunks_of
+from app.upstream.attempts import STREAM, Attempts, chunks_of
 from app.upstream.failures import failure_in_body
 from app.upstream.sse import EventStreamReader, redacted
 from app.upstream.transport import KEEPALIVE_S, Transport
@@ -110,13 +111,11 @@ class UpstreamClient:
             try:
                 async with attempts.attempt(request, stored=stored) as response:
                     answer = bytearray()
-                    async for chunk in body_of(response, limit_bytes):
+                    async for chunk in chunks_of(response):
                         attempts.heard()
                         answer += chunk
-                    if 0 < limit_bytes < len(answer):
-                        raise errors.UpstreamProtocol(
-                            "The upstream's answer exceeds SEARCH_MAX_BYTES."
-                        )
+                        if 0 < limit_bytes < len(answer):
+                            raise errors.UpstreamProtocol("The answer exceeds SEARCH_MAX_BYTES.")
                     text = redacted(bytes(answer), self._secret)
                     if failure := failure_in_body(response.headers, text, stored=stored):
                         raise failure
@@ -141,6 +140,47 @@ class RequestBody:
                 yield part[start : start + WRITE_BYTES]
         # A transport comes back for more when the last piece was written.
         self.call.written = True
+
+
+def search_request(
+    images: Sequence[ImageInput],
+    prompt: str,
+    *,
+    model: str,
+    instructions: str | None,
+    previous_response_id: str | None,
+    max_output_tokens: int | None,
+    thinking: bool,
+    store: bool,
+) -> ResponsesRequest:
+    """A search as a request. Its images, megabytes of ASCII, are parts of their own: not copied."""
+    content = json.dumps({"type": "input_text", "text": prompt})
+    options = {
+        "model": model,
+        "tools": [{"type": "image_search"}],
+        "stream": True,
+        "store": store,  # Whether the upstream may keep the answer.
+        "instructions": instructions,
+        "previous_response_id": previous_response_id,
+        "max_output_tokens": max_output_tokens,
+        "reasoning": None if thinking else {"effort": "none"},
+    }
+    known = json.dumps({name: value for name, value in options.items() if value is not None})
+    text = f'{{"input": [{{"role": "user", "content": [{content}'.encode()
+    parts: list[bytes] = []
+    for image in images:
+        parts += text + b', {"type": "input_image", "image_url": "', image.url
+        text = b'"}'
+    return ResponsesRequest(
+        payload=[*parts, text + b"]}], " + known.removeprefix("{").encode()],
+        model=model,
+        image_count=len(images),
+        input_chars=len(prompt) + len(instructions or ""),
+        max_output_tokens=max_output_tokens,
+        previous_response_id=previous_response_id,
+        digest=digest_of([image.digest for image in images], prompt, options),
+        prompt=prompt,
+    )
 
 
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:

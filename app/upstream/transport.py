@@ -58,7 +58,6 @@ class Transport(httpx.AsyncBaseTransport):
             async with asyncio.timeout(connect_s):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 sock = await start_connection(found, interleave=1, happy_eyeballs_delay=STAGGER_S)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 _, connection = await loop.create_connection(
                     lambda: Connection(self._connections, self._idle[origin]),
                     sock=sock,
@@ -152,9 +151,6 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         elif self._unread_bytes > BUFFER_MAX_BYTES:
             self._transport.pause_reading()
         return self._wake()
-
-    def eof_received(self) -> None:
-        self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
