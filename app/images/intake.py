@@ -7,7 +7,10 @@ import asyncio
 import hashlib
 import logging
 import re
+import string
 from collections.abc import Sequence
+from contextlib import suppress
+from urllib.parse import quote
 
 import pybase64
 
@@ -16,7 +19,6 @@ from app.images.formats import check_boxes, sniff, strip_jpeg, strip_png
 from app.images.memory import MemoryBudget
 from app.images.messages import MAX_FILE_BYTES, SIZE, Code, size_problem
 from app.images.pool import Pool
-from app.images.url import check_url
 from app.models import ImageInput
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -28,6 +30,20 @@ PASSED_OVER = b"= \t\n\f\r"  # Blanks, and the padding, which follows from the l
 # To unescape anything but what base64 needs would take a hundred bytes for each.
 ESCAPES = {b"%2B": b"+", b"%2F": b"/", b"%3D": b"", b"%0A": b"", b"%0D": b"", b"%20": b""}
 STEP_CHARS = 1 << 20
+
+MAX_CHARS, MAX_HOST_CHARS = 4_096, 253  # RFC 1035 §2.3.4, written with dots.
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+PRIVATE_SUFFIXES = (".local", ".internal", ".localhost", ".home.arpa")
+DEVIATIONS = frozenset("\u00df\u03c2")  # Only Python's IDNA 2003 maps them (UTS 46 §4).
+KEPT = "!$%&'()*+,-./:;=?@[]_|~"  # In path and query; browsers percent-encode the rest.
+NO_SCHEME = """The image URL must begin with http:// or https://; base64 needs \
+"data:image/jpeg;base64," in front, and a file on a device is uploaded."""
+IP_ADDRESS = "names an IP address; a host name is needed"
+BLANKS = string.whitespace + "\u00a0\u3000\ufeff\u200b"
+UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
+ADDRESS = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE)
+LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # As a last label: an IPv4 address (WHATWG URL §3.5).
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +108,45 @@ class ImageIntake:
         logger.info("image refused by its decoder", extra={"fields": fields})
         detail = f"This {kind} file is cut off, damaged, or too large to decode."
         raise errors.ImageUnreadable(detail)
+
+
+def check_url(url: str) -> ImageInput:
+    """The address with an ASCII host, no default port, no fragment; or raise `ImageUrlInvalid`.
+
+    It is never resolved or fetched here. The upstream fetches it from its own network; the policy
+    keeps it from being used as a scanner.
+    """
+    url = url.strip(BLANKS)
+    _refuse("\\" in url[:MAX_CHARS], "contains a backslash")
+    if not (parts := ADDRESS.match(url[:MAX_CHARS])):
+        raise errors.ImageUrlInvalid(NO_SCHEME)
+    _refuse(len(url) > MAX_CHARS, f"is longer than {MAX_CHARS} characters")
+    _refuse(UNSAFE.search(url), "contains spaces or control characters")
+    _refuse("@" in parts[2], "contains a user name or password")
+    host, _, port = parts[2].partition(":")
+    _refuse("[" in host or ":" in port, IP_ADDRESS)
+    _refuse(port not in ("", "80", "443"), "names a port other than 80 and 443")
+    if not host.isascii():
+        _refuse(not host.isprintable(), "has an invisible character in its host name")
+        known = len(host) <= MAX_HOST_CHARS and DEVIATIONS.isdisjoint(host)
+        with suppress(UnicodeError):
+            host = host.encode("idna").decode("ascii") if known else host
+        _refuse(not host.isascii(), "must have its host name in punycode (xn--...)")
+    scheme, host = parts[1].lower(), host.lower()
+    _refuse(NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]), IP_ADDRESS)
+    is_name = len(host) <= MAX_HOST_CHARS and all(map(LABEL.fullmatch, host.split(".")))
+    _refuse(not is_name, "has a host name that is not a valid name")
+    _refuse("." not in host, "needs a full host name, with a dot in it")
+    _refuse(f".{host}".endswith(PRIVATE_SUFFIXES), "names a host of a private network")
+    authority = host if port in ("", DEFAULT_PORTS[scheme]) else f"{host}:{port}"
+    path, query = (quote(part or "", safe=KEPT) for part in parts.groups()[2:])
+    normal = f"{scheme}://{authority}{path or '/'}{query}".encode("ascii")
+    return ImageInput(normal, hashlib.sha256(normal).hexdigest())
+
+
+def _refuse(broken: object, rule: str) -> None:
+    if broken:
+        raise errors.ImageUrlInvalid(f"The image URL {rule}; upload the picture instead.")
 
 
 def _decode_data_url(url: str, max_bytes: int) -> bytes:

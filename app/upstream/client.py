@@ -30,6 +30,16 @@ class UpstreamClient:
         self._settings, self._metrics = settings, metrics
         key = settings.dashscope_api_key.get_secret_value()
         self._secret = key.encode()
+        if settings.upstream_ca_file:
+            tls = ssl.create_default_context(cafile=settings.upstream_ca_file)
+        else:
+            tls = httpx.create_ssl_context(trust_env=False)
+        transport: httpx.AsyncBaseTransport = Transport(tls)
+        if proxy := settings.upstream_proxy.get_secret_value():  # Which httpx's own knows.
+            limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S)
+            transport = httpx.AsyncHTTPTransport(
+                verify=tls, proxy=proxy, limits=limits, trust_env=False
+            )
         self._http = httpx.AsyncClient(
             base_url=settings.base_url,
             headers={
@@ -40,7 +50,7 @@ class UpstreamClient:
                 "User-Agent": "imagesearch-proxy",
             },
             timeout=httpx.Timeout(None, connect=settings.upstream_connect_timeout_s or None),
-            transport=_transport(settings),
+            transport=transport,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=False,
         )
@@ -181,15 +191,3 @@ def search_request(
         digest=digest_of([image.digest for image in images], prompt, options),
         prompt=prompt,
     )
-
-
-def _transport(settings: Settings) -> httpx.AsyncBaseTransport:
-    """Our own transport; with UPSTREAM_PROXY httpx's, which knows proxies."""
-    if settings.upstream_ca_file:
-        tls = ssl.create_default_context(cafile=settings.upstream_ca_file)
-    else:
-        tls = httpx.create_ssl_context(trust_env=False)
-    if proxy := settings.upstream_proxy.get_secret_value():
-        limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S)
-        return httpx.AsyncHTTPTransport(verify=tls, proxy=proxy, limits=limits, trust_env=False)
-    return Transport(tls)

@@ -50,14 +50,9 @@ class Decoder:
     """Takes bytes cut anywhere; holds at most `max_event_bytes` and the chunk at hand."""
 
     def __init__(self, max_event_bytes: int) -> None:
+        self.rest = b""  # What has come of an event that has not ended.
         self._max_event_bytes = max_event_bytes
-        self._pending = bytearray()
         self._after_cr = False
-
-    @property
-    def rest(self) -> bytes:
-        """What has come of an event that has not ended."""
-        return bytes(self._pending)
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """Yield the frames that `chunk` completes; raises `EventTooLarge` if one event is."""
@@ -66,23 +61,18 @@ class Decoder:
             chunk = chunk.removeprefix(b"\n") if self._after_cr else chunk
             self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        scanned = max(len(self._pending) - 1, 0)
-        self._pending += chunk
-        if self._pending.find(b"\n\n", scanned) >= 0:
-            *blocks, rest = self.rest.split(b"\n\n")
-            self._pending[:] = rest
-            for block in blocks:
-                if len(block) > self._max_event_bytes:
-                    raise EventTooLarge
-                if frame := _read_block(block):
-                    yield frame
-        if len(self._pending) > self._max_event_bytes:
+        *blocks, self.rest = (self.rest + chunk).split(b"\n\n")
+        for block in blocks:
+            if len(block) > self._max_event_bytes:
+                raise EventTooLarge
+            if frame := _read_block(block):
+                yield frame
+        if len(self.rest) > self._max_event_bytes:
             raise EventTooLarge
 
     def end(self) -> list[Frame]:
         """The frame of a last block that lacks its blank line, if there is one."""
-        frame = _read_block(self.rest)
-        self._pending.clear()
+        frame, self.rest = _read_block(self.rest), b""
         return [frame] if frame else []
 
 
