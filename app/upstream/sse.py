@@ -61,12 +61,15 @@ class Decoder:
             chunk = chunk.removeprefix(b"\n") if self._after_cr else chunk
             self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *blocks, self.rest = (self.rest + chunk).split(b"\n\n")
-        for block in blocks:
-            if len(block) > self._max_event_bytes:
-                raise EventTooLarge
-            if frame := _read_block(block):
-                yield frame
+        seen = max(len(self.rest) - 1, 0)
+        self.rest += chunk
+        if self.rest.find(b"\n\n", seen) >= 0:
+            *blocks, self.rest = self.rest.split(b"\n\n")
+            for block in blocks:
+                if len(block) > self._max_event_bytes:
+                    raise EventTooLarge
+                if frame := _read_block(block):
+                    yield frame
         if len(self.rest) > self._max_event_bytes:
             raise EventTooLarge
 
