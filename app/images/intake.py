@@ -113,8 +113,7 @@ class ImageIntake:
 def check_url(url: str) -> ImageInput:
     """The address with an ASCII host, no default port, no fragment; or raise `ImageUrlInvalid`.
 
-    It is never resolved or fetched here. The upstream fetches it from its own network; the policy
-    keeps it from being used as a scanner.
+    The upstream fetches it from its own network, and is not to be used as a scanner.
     """
     url = url.strip(BLANKS)
     _refuse("\\" in url[:MAX_CHARS], "contains a backslash")

@@ -86,13 +86,19 @@ def prepare(file: bytes, max_pixels: int, max_side: int) -> tuple[Code, bytes]:
     if messages.size_problem(width, height, max_pixels):
         return Code.SIZE_REFUSED, SIZE.pack(width, height)
     try:
-        return Code.PREPARED, _jpeg_file(_upright(image, max_side or max(image.size)))
+        small = _upright(image, max_side or max(image.size))
+        for quality in QUALITIES:
+            out = io.BytesIO()
+            small.save(out, "JPEG", quality=quality)
+            if out.tell() <= MAX_FILE_BYTES:
+                return Code.PREPARED, out.getvalue()
     except Exception as exc:
         # Most decoders call it damage when an allocation fails.
         limit_bytes = resource.getrlimit(resource.RLIMIT_AS)[0]
         if 0 < limit_bytes < width * height * WORST_BYTES_PER_PIXEL + BASE_BYTES:
             raise MemoryError from exc
         raise
+    raise MemoryError  # Too large at any quality.
 
 
 def _upright(image: Image.Image, max_side: int) -> Image.Image:
@@ -146,15 +152,6 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image.getchannel("A"))
     return white
-
-
-def _jpeg_file(image: Image.Image) -> bytes:
-    for quality in QUALITIES:
-        out = io.BytesIO()
-        image.save(out, "JPEG", quality=quality)
-        if out.tell() <= MAX_FILE_BYTES:
-            return out.getvalue()
-    raise MemoryError
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ BURST_BASE_S = 2.0  # A throttle of the burst rate asks for a slower ramp.
 CAP_S = 8.0  # Longest pause of our own, as in the official SDKs.
 REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones have some 100 bytes.
 REFUSAL_S = 5.0  # How long it may take to come.
+UNSENT = (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError, httpx.WriteError)
 ENDED_EARLY = "The upstream's answer ended early."
 
 
@@ -52,21 +53,21 @@ class Attempts:
         """Send the request; its response, if it is good. An answer in one piece may take long."""
         streamed = request.headers["accept"] == STREAM
         first_event_s = (streamed or stored) and self._settings.upstream_first_event_timeout_s
-        now = self._clock()
-        self._total_by = now + (self._settings.upstream_total_timeout_s or YEAR_S)
-        self._timeout = asyncio.timeout_at(min(now + (first_event_s or YEAR_S), self._total_by))
+        self._total = asyncio.timeout(self._settings.upstream_total_timeout_s or None)
+        self._silence = asyncio.timeout(first_event_s or None)
         self._heard_at = 0.0
         self._number += 1
         self._call.written = answered = refused = False
         result = "internal"
         try:
             async with (
-                self._timeout,
+                self._total,
+                self._silence,
                 aclosing(await self._http.send(request, stream=True)) as response,
             ):
                 media_type = response.headers.get("content-type", "").lower()
                 if not response.is_success or (streamed and not media_type.startswith(STREAM)):
-                    self._timeout.reschedule(None)
+                    self._silence.reschedule(None)
                     raise await self._refusal(response, stored=stored)
                 self._call.written = answered = True  # Whatever was sent: it is being served.
                 if not streamed:
@@ -92,7 +93,7 @@ class Attempts:
         # To move the deadline takes 4 µs, a twentieth of an event.
         if not self._heard_at or now > self._heard_at + self._idle_s / 100:
             self._heard_at = now
-            self._timeout.reschedule(min(now + self._idle_s, self._total_by))
+            self._silence.reschedule(now + self._idle_s)
 
     async def wait_or_raise(self, error: ServiceError) -> None:
         """Sleep before the next attempt, or raise `error` if it must not be repeated."""
@@ -132,14 +133,12 @@ class Attempts:
 
     def _broken(self, exc: Exception, *, answered: bool) -> ServiceError:
         """The error of a request that exceeded a time-out, or got no response, or not all of it."""
-        unsent = isinstance(
-            exc, httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError | httpx.WriteError
-        )
+        unsent = isinstance(exc, UNSENT)
         billed: Billed = "maybe" if self._call.written and not unsent else "no"
         if isinstance(exc, TimeoutError | httpx.ConnectTimeout):
-            late = self._timeout.when() == self._total_by
-            awaited = "total" if late else "idle" if self._heard_at else "first event"
-            detail = f"The upstream exceeded the {'connect' if unsent else awaited} time-out."
+            silent = "idle" if self._heard_at else "first event"
+            phase = "connect" if unsent else "total" if self._total.expired() else silent
+            detail = f"The upstream exceeded the {phase} time-out."
             error: ServiceError = errors.UpstreamTimeout(detail, billed=billed)
         elif answered:
             error = errors.UpstreamInterrupted(ENDED_EARLY)

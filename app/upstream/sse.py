@@ -16,17 +16,8 @@ from typing import NamedTuple
 
 from app.errors import ServiceError, UpstreamInterrupted, UpstreamProtocol
 from app.models import SYNTHETIC_PREFIX, Event
+from app.upstream import failures
 from app.upstream.answer import TERMINAL_EVENTS
-from app.upstream.failures import (
-    CUT,
-    FAILED,
-    HTTP_OK,
-    PARTIAL_HEADER,
-    Headers,
-    failure_in,
-    failure_in_response,
-    is_failure,
-)
 from app.upstream.lenient import as_text, parse_object
 
 HTTP_STATUS = re.compile(rb":HTTP_STATUS/(\d{3})")
@@ -100,7 +91,7 @@ def _read_block(block: bytes) -> Frame | None:
 class EventStreamReader:
     """Feed it chunks until it is `over`; at the end of the bytes, `end()` it."""
 
-    def __init__(self, headers: Headers, secret: bytes, max_event_bytes: int) -> None:
+    def __init__(self, headers: failures.Headers, secret: bytes, max_event_bytes: int) -> None:
         self.over = False
         self.error: ServiceError | None = None  # Else it is over by a terminal event.
         self._headers, self._secret = headers, secret
@@ -115,12 +106,12 @@ class EventStreamReader:
         """The event of a last block that lacks its blank line, if its data is complete."""
         rest = redacted(self._decoder.rest.strip(), self._secret)
         events = self._read(one for one in self._decoder.end() if parse_object(one.data))
-        cut = self._headers.get(PARTIAL_HEADER) == "true"
+        cut = self._headers.get(failures.PARTIAL_HEADER) == "true"
         if rest and not (cut or self._started or rest.startswith(FIELDS)):
-            error = failure_in_response(HTTP_OK, self._headers, rest)
+            error = failures.failure_in_response(failures.HTTP_OK, self._headers, rest)
         else:
             how = "broke off inside an event" if rest else "ended without a terminal event"
-            error = UpstreamInterrupted(CUT if cut else f"The upstream's answer {how}.")
+            error = UpstreamInterrupted(failures.CUT if cut else f"The upstream's answer {how}.")
         error.__cause__ = cause
         self._fail(error)
         return events
@@ -146,10 +137,11 @@ class EventStreamReader:
         decoded = not name or name in TERMINAL_EVENTS
         content = parse_object(data) if decoded else None
         name = name or as_text((content or {}).get("type"))
-        refused = (http_status or HTTP_OK) >= HTTP_BAD and not name.startswith("response.")
-        failed = (not name or name in TERMINAL_EVENTS) and is_failure(content or {})
-        if name in (FAILED, "error") or refused or failed:
-            self._fail(failure_in(data, self._headers, http_status or HTTP_OK, name))
+        status = http_status or failures.HTTP_OK
+        refused = status >= HTTP_BAD and not name.startswith("response.")
+        failed = (not name or name in TERMINAL_EVENTS) and failures.is_failure(content or {})
+        if name in (failures.FAILED, "error") or refused or failed:
+            self._fail(failures.failure_in(data, self._headers, status, name))
         elif not name or name.startswith(SYNTHETIC_PREFIX) or not name.isprintable():
             self._fail(UpstreamProtocol("The upstream sent an event without a valid name."))
         elif decoded and content is None:

@@ -10,7 +10,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import httpx
 from aiohappyeyeballs import start_connection
@@ -54,16 +55,13 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _connect(self, origin: Origin, connect_s: float | None) -> "Connection":
         loop, (scheme, host, port) = asyncio.get_running_loop(), origin
+        tls: Any = {"ssl": self._ssl_context, "server_hostname": host} if scheme == "https" else {}
         try:
             async with asyncio.timeout(connect_s):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 sock = await start_connection(found, interleave=1, happy_eyeballs_delay=STAGGER_S)
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self._connections, self._idle[origin]),
-                    sock=sock,
-                    ssl=self._ssl_context if scheme == "https" else None,
-                    server_hostname=host if scheme == "https" else None,
-                )
+                make = partial(Connection, self._connections, self._idle[origin])
+                _, connection = await loop.create_connection(make, sock=sock, **tls)
         except TimeoutError as exc:
             raise httpx.ConnectTimeout("No connection in time.") from exc
         except (OSError, UnicodeError) as exc:
