@@ -8,8 +8,8 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import httpx
@@ -32,60 +32,70 @@ REFUSAL_MAX_BYTES = 65_536  # How much of a refusal is read; documented ones hav
 REFUSAL_S = 5.0  # How long it may take to come.
 UNSENT = (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError, httpx.WriteError)
 ENDED_EARLY = "The upstream's answer ended early."
+Chunks = AsyncGenerator[bytes, None]
 
 
+@dataclass(eq=False)
 class Attempts:
     """Sends the request of one call, again if it must be, and bounds the time of its answer."""
 
-    def __init__(
-        self, http: httpx.AsyncClient, call: UpstreamCall, settings: Settings, metrics: Metrics
-    ) -> None:
-        self._http, self._call, self._settings, self._metrics = http, call, settings, metrics
-        self._idle_s = settings.upstream_idle_timeout_s or YEAR_S
+    http: httpx.AsyncClient
+    call: UpstreamCall
+    settings: Settings
+    metrics: Metrics
+    stored: bool = False  # Whether it looks an answer up, which is not repeated.
+
+    def __post_init__(self) -> None:
+        self._idle_s = self.settings.upstream_idle_timeout_s or YEAR_S
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._number = 0
 
     @asynccontextmanager
-    async def attempt(
-        self, request: httpx.Request, *, stored: bool = False
-    ) -> AsyncIterator[httpx.Response]:
-        """Send the request; its response, if it is good. An answer in one piece may take long."""
-        streamed = request.headers["accept"] == STREAM
-        first_event_s = (streamed or stored) and self._settings.upstream_first_event_timeout_s
-        self._total = asyncio.timeout(self._settings.upstream_total_timeout_s or None)
-        self._silence = asyncio.timeout(first_event_s or None)
+    async def attempt(self) -> AsyncIterator[None]:
+        """Around one attempt: after a failure that may be repeated it pauses and lets it pass."""
+        self._total = asyncio.timeout(self.settings.upstream_total_timeout_s or None)
+        self._silence = asyncio.timeout(None)
         self._heard_at = 0.0
         self._number += 1
-        self._call.written = answered = refused = False
-        result = "internal"
+        self.call.written = self._answered = False
+        error, result = None, "internal"
         try:
-            async with (
-                self._total,
-                self._silence,
-                aclosing(await self._http.send(request, stream=True)) as response,
-            ):
-                media_type = response.headers.get("content-type", "").lower()
-                if not response.is_success or (streamed and not media_type.startswith(STREAM)):
-                    self._silence.reschedule(None)
-                    raise await self._refusal(response, stored=stored)
-                self._call.written = answered = True  # Whatever was sent: it is being served.
-                if not streamed:
-                    self.heard()
-                yield response
+            async with self._total, self._silence, AsyncExitStack() as self._stack:
+                yield
             result = "ok"
         except (TimeoutError, httpx.TransportError, ServiceError) as exc:
-            error = exc if isinstance(exc, ServiceError) else self._broken(exc, answered=answered)
-            result, refused = error.code, error.upstream is not None
-            self._call.written = error.billed == "maybe"
+            error = exc if isinstance(exc, ServiceError) else self._broken(exc)
+            result, self.call.written = error.code, error.billed == "maybe"
             _log("upstream call failed", error, detail=error.detail)
-            raise error from error.__cause__
         except (asyncio.CancelledError, GeneratorExit):
             result = "cancelled"
             raise
         finally:
-            if refused or self._call.written:
-                self._metrics.upstream_calls.labels(result).inc()
+            if self.call.written or (error and error.upstream):
+                self.metrics.upstream_calls.labels(result).inc()
+        if error:
+            await self._wait_or_raise(error)
+
+    async def send(self, request: httpx.Request) -> tuple[httpx.Response, Chunks]:
+        """A good response and its bytes as they come. An answer in one piece may take long."""
+        streamed = request.headers["accept"] == STREAM
+        first_event_s = self.settings.upstream_first_event_timeout_s
+        if first_event_s and (streamed or self.stored):
+            self._silence.reschedule(self._clock() + first_event_s)
+        response = await self.http.send(request, stream=True)
+        self._stack.push_async_callback(response.aclose)
+        # By a generator that can be closed; `aiter_raw` leaves one inside.
+        chunks: Chunks = aiter(cast("Any", response.stream))
+        self._stack.push_async_callback(chunks.aclose)
+        media_type = response.headers.get("content-type", "").lower()
+        if not response.is_success or (streamed and not media_type.startswith(STREAM)):
+            self._silence.reschedule(None)
+            raise await self._refusal(response, chunks)
+        self.call.written = self._answered = True  # Whatever was sent: it is being served.
+        if not streamed:
+            self.heard()
+        return response, chunks
 
     def heard(self) -> None:
         """Events have come: from now on, silence is bounded, to a hundredth."""
@@ -95,7 +105,7 @@ class Attempts:
             self._heard_at = now
             self._silence.reschedule(now + self._idle_s)
 
-    async def wait_or_raise(self, error: ServiceError) -> None:
+    async def _wait_or_raise(self, error: ServiceError) -> None:
         """Sleep before the next attempt, or raise `error` if it must not be repeated."""
         code = (error.upstream and error.upstream.code) or ""
         base_s = BURST_BASE_S if "burstrate" in code.lower().replace("_", "") else BASE_S
@@ -103,44 +113,44 @@ class Attempts:
         jitter = random.uniform(0.5, 1)  # noqa: S311 - nothing is kept secret by it
         wait_s = min(base_s * 2.0 ** (self._number - 1), CAP_S) * jitter
         wait_s = max(wait_s, error.retry_after_s or 0)
-        total_s = self._settings.upstream_retry_total_s
+        total_s = self.settings.upstream_retry_total_s
         late = 0 < total_s < self._clock() - self._began + wait_s
         unserved = error.upstream is None or isinstance(error, errors.UpstreamRateLimited)
-        last = self._number > self._settings.upstream_retries
+        last = self.stored or self._number > self.settings.upstream_retries
         if last or late or error.billed == "maybe" or not unserved:
             raise error
-        self._metrics.upstream_retries.labels(error.code).inc()
+        self.metrics.upstream_retries.labels(error.code).inc()
         known = {"attempt": self._number, "wait_s": wait_s}
         _log("upstream call is retried", error, **known)
-        self._call.span.add_event("retry", {"error.type": error.code, **known})
+        self.call.span.add_event("retry", {"error.type": error.code, **known})
         await asyncio.sleep(wait_s)
 
-    async def _refusal(self, response: httpx.Response, *, stored: bool) -> ServiceError:
+    async def _refusal(self, response: httpx.Response, chunks: Chunks) -> ServiceError:
         """The error in a response; where it is cut off, a part and a bad status say enough."""
         refusal = bytearray()
         try:
             async with asyncio.timeout(REFUSAL_S):
-                async for chunk in chunks_of(response):
+                async for chunk in chunks:
                     refusal += chunk
                     if len(refusal) > REFUSAL_MAX_BYTES:
                         break
         except (TimeoutError, httpx.TransportError) as exc:
             if response.is_success:
                 raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
-        secret = self._settings.dashscope_api_key.get_secret_value().encode()
-        body = redacted(bytes(refusal), secret)
-        return failure_in_response(response.status_code, response.headers, body, stored=stored)
+        secret = self.settings.dashscope_api_key.get_secret_value().encode()
+        body, status = redacted(bytes(refusal), secret), response.status_code
+        return failure_in_response(status, response.headers, body, stored=self.stored)
 
-    def _broken(self, exc: Exception, *, answered: bool) -> ServiceError:
+    def _broken(self, exc: Exception) -> ServiceError:
         """The error of a request that exceeded a time-out, or got no response, or not all of it."""
         unsent = isinstance(exc, UNSENT)
-        billed: Billed = "maybe" if self._call.written and not unsent else "no"
+        billed: Billed = "maybe" if self.call.written and not unsent else "no"
         if isinstance(exc, TimeoutError | httpx.ConnectTimeout):
             silent = "idle" if self._heard_at else "first event"
             phase = "connect" if unsent else "total" if self._total.expired() else silent
             detail = f"The upstream exceeded the {phase} time-out."
             error: ServiceError = errors.UpstreamTimeout(detail, billed=billed)
-        elif answered:
+        elif self._answered:
             error = errors.UpstreamInterrupted(ENDED_EARLY)
         elif billed == "maybe" and isinstance(exc, httpx.RemoteProtocolError):
             error = errors.UpstreamProtocol("The upstream's answer is not HTTP.")
@@ -149,12 +159,6 @@ class Attempts:
             error = errors.UpstreamUnavailable(detail, billed=billed)
         error.__cause__ = exc
         return error
-
-
-def chunks_of(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The bytes as they come, by a generator that can be closed; `aiter_raw` leaves one inside."""
-    chunks: AsyncGenerator[bytes, None] = aiter(cast("Any", response.stream))
-    return chunks
 
 
 def _log(event: str, error: ServiceError, **fields: object) -> None:

@@ -3,18 +3,16 @@
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from app import errors
-from app.errors import ServiceError
 from app.models import Event, ImageInput, ResponsesRequest, UpstreamCall, digest_of
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.upstream.attempts import STREAM, Attempts, chunks_of
+from app.upstream.attempts import STREAM, Attempts
 from app.upstream.failures import failure_in_body
 from app.upstream.sse import EventStreamReader, redacted
 from app.upstream.transport import KEEPALIVE_S, Transport
@@ -69,29 +67,24 @@ class UpstreamClient:
         request = self._request("POST", "/responses", payload, call)
         request.headers["Accept"] = STREAM
         while True:
-            try:
-                async with (
-                    attempts.attempt(request) as response,
-                    aclosing(chunks_of(response)) as chunks,
-                ):
-                    limit_bytes = self._settings.upstream_max_event_bytes
-                    reader = EventStreamReader(response.headers, self._secret, limit_bytes)
-                    while not reader.over:
-                        try:
-                            chunk = await anext(chunks, b"")
-                            events = reader.feed(chunk) if chunk else reader.end()
-                        except httpx.TransportError as exc:
-                            events = reader.end(exc)
-                        if events:
-                            payload.clear()  # Images are large.
-                            attempts.heard()
-                            yield events
-                    if reader.error:
-                        raise reader.error
-                    response.extensions.get("expect_end", bool)()
-                    return
-            except ServiceError as error:
-                await attempts.wait_or_raise(error)
+            async with attempts.attempt():
+                response, chunks = await attempts.send(request)
+                limit_bytes = self._settings.upstream_max_event_bytes
+                reader = EventStreamReader(response.headers, self._secret, limit_bytes)
+                while not reader.over:
+                    try:
+                        chunk = await anext(chunks, b"")
+                        events = reader.feed(chunk) if chunk else reader.end()
+                    except httpx.TransportError as exc:
+                        events = reader.end(exc)
+                    if events:
+                        payload.clear()  # Images are large.
+                        attempts.heard()
+                        yield events
+                if reader.error:
+                    raise reader.error
+                response.extensions.get("expect_end", bool)()
+                return
 
     async def create(self, payload: Sequence[bytes], call: UpstreamCall) -> bytes:
         """The answer, as JSON text, to a payload that asks for no stream."""
@@ -115,25 +108,21 @@ class UpstreamClient:
         self, request: httpx.Request, call: UpstreamCall, *, stored: bool = False
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
-        attempts = Attempts(self._http, call, self._settings, self._metrics)
+        attempts = Attempts(self._http, call, self._settings, self._metrics, stored=stored)
         limit_bytes = self._settings.search_max_bytes
         while True:
-            try:
-                async with attempts.attempt(request, stored=stored) as response:
-                    answer = bytearray()
-                    async for chunk in chunks_of(response):
-                        attempts.heard()
-                        answer += chunk
-                        if 0 < limit_bytes < len(answer):
-                            raise errors.UpstreamProtocol("The answer exceeds SEARCH_MAX_BYTES.")
-                    text = redacted(bytes(answer), self._secret)
-                    if failure := failure_in_body(response.headers, text, stored=stored):
-                        raise failure
-                    return text
-            except ServiceError as error:
-                if stored:
-                    raise
-                await attempts.wait_or_raise(error)
+            async with attempts.attempt():
+                response, chunks = await attempts.send(request)
+                answer = bytearray()
+                async for chunk in chunks:
+                    attempts.heard()
+                    answer += chunk
+                    if 0 < limit_bytes < len(answer):
+                        raise errors.UpstreamProtocol("The answer exceeds SEARCH_MAX_BYTES.")
+                text = redacted(bytes(answer), self._secret)
+                if failure := failure_in_body(response.headers, text, stored=stored):
+                    raise failure
+                return text
 
 
 @dataclass(frozen=True, slots=True)
