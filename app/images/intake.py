@@ -106,8 +106,7 @@ class ImageIntake:
             raise errors.ImageDimensions(problem or f"At most {most} pixels are accepted.")
         fields = {"kind": kind, "reason": content.decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
-        detail = f"This {kind} file is cut off, damaged, or too large to decode."
-        raise errors.ImageUnreadable(detail)
+        raise errors.ImageUnreadable(f"This {kind} file is cut off, damaged or too large.")
 
 
 def check_url(url: str) -> ImageInput:
@@ -164,8 +163,7 @@ def _decode_data_url(url: str, max_bytes: int) -> bytes:
         text += piece.translate(None, PASSED_OVER)
         start = end
         if 0 < max_bytes < len(text) * 3 // 4:
-            detail = f"The image has more than the {max_bytes} bytes that are accepted."
-            raise errors.ImageTooLarge(detail)
+            raise errors.ImageTooLarge(f"An image may have {max_bytes} bytes.")
     text += b"=" * (-len(text) % 4)
     try:
         return pybase64.b64decode(text, validate=True)

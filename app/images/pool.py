@@ -165,16 +165,15 @@ class Pool:
 
     async def _keep(self, worker: Worker) -> None:
         """Lend a worker and, whenever it is lost, start it again."""
-        while not self._closing:
+        while True:
             self._idle.put(worker)
             await worker.lost.wait()
             await worker.end()
-            while not self._closing:
-                try:
-                    await worker.start()
-                    break
-                except FAILURES:
-                    logger.exception("image worker cannot be started")
-                    await worker.end()
-                    await asyncio.sleep(RESTART_WAIT_S)
-        await worker.end()
+            if self._closing:
+                return
+            try:
+                await worker.start()
+            except FAILURES:  # Who is lent it finds that it has ended, and it is lost again.
+                logger.exception("image worker cannot be started")
+                await worker.end()
+                await asyncio.sleep(RESTART_WAIT_S)

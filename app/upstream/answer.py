@@ -153,7 +153,10 @@ def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:
 
 
 def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
-    """The response as its last event has it; before the end, with the items that are done."""
+    """The response as its last event has it; before the end, with the items that are done.
+
+    `defaults` are the members `id`, `created_at` and `model`, where no event has them.
+    """
     whole = (event for event in reversed(events) if not event.type.endswith(DELTA))
     latest = as_object(next(_members(whole, "response"), None))
     response = {**RESPONSE, **defaults, "object": "response", "error": None, **latest}
@@ -164,10 +167,7 @@ def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
 
 
 def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: Any) -> Event:
-    """The `response.failed` that ends these events; without an error the answer was cancelled.
-
-    `defaults` are the members `id`, `created_at` and `model`, where no event has them.
-    """
+    """The event that ends these; without an error they were cancelled. See `response_so_far`."""
     response = response_so_far(events, **defaults)
     response["status"] = "failed" if error else "cancelled"
     response["error"] = {"code": error.code, "message": error.detail} if error else None
