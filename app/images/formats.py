@@ -8,7 +8,6 @@ import contextlib
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from app.errors import ImageTooComplex, ImageTypeUnsupported, ImageUnreadable
 
@@ -67,6 +66,9 @@ RENDERING_MAX_BYTES = 32  # As cHRM has; a longer one hides something.
 BOX_MIN_BYTES = 8
 
 number = int.from_bytes  # Big endian.
+Found = tuple[tuple[int, int] | None, list[memoryview]]
+"""Width and height, if they are known; the parts that are the picture, if all decoders show it
+alike: it is whole, upright, in sRGB, of 8 bits. Else a decoder must judge."""
 
 
 def sniff(file: memoryview) -> str:
@@ -79,41 +81,31 @@ def sniff(file: memoryview) -> str:
     raise ImageTypeUnsupported(f"This is {next(others)}; accepted are {', '.join(ACCEPTED)}.")
 
 
-@dataclass(slots=True)
-class Stripped:
-    """What the walk along a file found: the parts that are its picture, and the size in pixels."""
-
-    parts: list[memoryview]
-    size: tuple[int, int] = (0, 0)
-    plain: bool = True  # Whole, upright, in sRGB, of 8 bits: every decoder shows them alike.
-
-
-def strip_jpeg(file: memoryview) -> Stripped:
+def strip_jpeg(file: memoryview) -> Found:
     """Walk a JPEG's segments (T.81 Annex B), or raise `ImageUnreadable` or `ImageTooComplex`."""
-    found, marker, scans = Stripped([file[:2]]), 0, 0
+    parts, size, plain, marker, scans = [file[:2]], None, True, 0, 0
     for marker, start, end in _segments(file):
         body = file[start + 4 : end]
         if marker in FRAMES:  # Bits, height, width, number of components (§B.2.2).
-            if found.size != (0, 0) or len(body) < 6 or len(body) != 6 + 3 * body[5]:  # noqa: PLR2004
+            if size or len(body) < 6 or len(body) != 6 + 3 * body[5]:  # noqa: PLR2004
                 raise ImageUnreadable(DAMAGED)
-            found.size = (number(body[3:5]), number(body[1:3]))
-            found.plain &= body[0] == BITS and body[5] in (1, 3)
+            size = (number(body[3:5]), number(body[1:3]))
+            plain &= body[0] == BITS and body[5] in (1, 3)
         scans += marker == SOS
         if scans > SCANS_MAX:
             raise ImageTooComplex(f"This JPEG consists of more than {SCANS_MAX} scans.")
         if marker < APP0 or (marker, bytes(body[:5]), len(body)) in COLOUR_MODELS:
-            found.parts.append(file[start:end])
-            found.plain &= marker in PLAIN or marker >= APP0
+            parts.append(file[start:end])
+            plain &= marker in PLAIN or marker >= APP0
         elif marker == APP1:
-            found.plain &= not TURNED.search(body)
+            plain &= not TURNED.search(body)
         elif marker == APP2 and bytes(body[:12]) == b"ICC_PROFILE\0":
-            found.plain &= _is_srgb(bytes(body))
+            plain &= _is_srgb(bytes(body))
         else:
-            found.plain &= marker not in (APP0, APP14)
-    if not scans or found.size == (0, 0):
+            plain &= marker not in (APP0, APP14)
+    if not scans or not size:
         raise ImageUnreadable(DAMAGED)
-    found.plain &= marker == EOI
-    return found
+    return size, parts if plain and marker == EOI else []
 
 
 def _segments(file: memoryview) -> Iterator[tuple[int, int, int]]:
@@ -143,11 +135,11 @@ def _next_marker(file: memoryview, at: int) -> int:
     return len(file)
 
 
-def strip_png(file: memoryview) -> Stripped | None:
-    """Walk along a PNG's chunks (W3C PNG, third edition, §5); `None` where a decoder must judge."""
+def strip_png(file: memoryview) -> Found:
+    """Walk along a PNG's chunks (W3C PNG, third edition, §5), or raise as `strip_jpeg` does."""
     if file[: len(PNG_HEAD)] != PNG_HEAD:
-        return None
-    found, at, has_pixels = Stripped([file[:8]]), 8, False
+        return None, []
+    parts, at, has_pixels, plain = [file[:8]], 8, False, True
     for _ in range(PARTS_MAX):
         kind, end = bytes(file[at + 4 : at + 8]), at + 12 + number(file[at : at + 4])
         body, checksum = file[at + 8 : end - 4], file[end - 4 : end]
@@ -155,27 +147,26 @@ def strip_png(file: memoryview) -> Stripped | None:
             raise ImageUnreadable(DAMAGED)
         known = kind in PIXELS or kind[0] & 0x20  # Or else a decoder must know it (§5.4).
         if not known or zlib.crc32(body, zlib.crc32(kind)) != number(checksum):
-            return None
+            return None, []
         if kind in PIXELS or (kind in RENDERING and len(body) <= RENDERING_MAX_BYTES):
-            found.parts.append(file[at:end])
+            parts.append(file[at:end])
         elif kind == b"eXIf":
-            found.plain &= not TURNED.search(body)
+            plain &= not TURNED.search(body)
         elif kind == b"iCCP":
-            found.plain &= _is_srgb(bytes(body).partition(b"\0")[2][1:], packed=True)
+            plain &= _is_srgb(bytes(body).partition(b"\0")[2][1:], packed=True)
         at, has_pixels = end, has_pixels or kind == b"IDAT"
         if kind == b"IEND":
-            found.size = (number(file[16:20]), number(file[20:24]))
-            found.plain &= has_pixels and file[24] <= BITS
-            return found
+            size = (number(file[16:20]), number(file[20:24]))
+            return size, parts if plain and has_pixels and file[24] <= BITS else []
     raise ImageTooComplex(f"This PNG consists of more than {PARTS_MAX} chunks.")
 
 
-def check_boxes(file: memoryview) -> None:
+def check_boxes(file: memoryview) -> Found:
     """Refuse a cut HEIC or AVIF (ISO/IEC 14496-12 §4.2), whose missing tiles decoders fill in."""
     at = 0
     for _ in range(PARTS_MAX):
         if at == len(file):
-            return
+            return None, []
         size = number(file[at : at + 4]) or len(file) - at  # 0 is up to the end.
         if size == 1:
             size = number(file[at + 8 : at + 16])

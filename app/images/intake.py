@@ -85,15 +85,13 @@ class ImageIntake:
 
     def _examine(self, file: memoryview) -> tuple[str, str, list[memoryview]]:
         kind = sniff(file)
-        found = WALK[kind](file) if kind in WALK else None
-        digest = hashlib.sha256(file).hexdigest()
-        if not found:
-            return kind, digest, []
-        if problem := size_problem(*found.size, self._settings.image_max_pixels):
+        size, parts = WALK[kind](file) if kind in WALK else (None, [])
+        if size and (problem := size_problem(*size, self._settings.image_max_pixels)):
             raise errors.ImageDimensions(problem)
-        fits = max(found.size) <= (self._settings.image_max_side or max(found.size))
-        fits &= sum(map(len, found.parts)) <= MAX_FILE_BYTES
-        return kind, digest, found.parts if found.plain and fits else []
+        max_side = self._settings.image_max_side
+        large = size and 0 < max_side < max(size)
+        fits = not large and sum(map(len, parts)) <= MAX_FILE_BYTES
+        return kind, hashlib.sha256(file).hexdigest(), parts if fits else []
 
     async def _decoded(self, file: memoryview, kind: str, caller: str) -> bytes:
         code, content = await self._pool.decode(file, caller)

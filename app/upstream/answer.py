@@ -6,7 +6,7 @@ Results are read from the tool's output only; the model's text may name pages th
 import html
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -56,11 +56,12 @@ class AnswerBuilder:
         """Take an event in, and return what it says that a call of the tool found, if it does."""
         if event.type == ITEM_DONE:
             if CALL.encode() in event.data:
-                return self._collect(_member(event, "item"))
+                return self._collect(as_object(_member(event, "item")))
         elif event.type in TERMINAL_EVENTS:
-            self._end(event.type, _member(event, "response"))
+            self._end(event.type, as_object(_member(event, "response")))
         elif not self.response_id:
-            self.response_id = as_text(_member(event, "response").get("id")) or None
+            response = as_object(_member(event, "response"))
+            self.response_id = as_text(response.get("id")) or None
         return None
 
     def result(
@@ -158,11 +159,10 @@ def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
     `defaults` are the members `id`, `created_at` and `model`, where no event has them.
     """
     whole = (event for event in reversed(events) if not event.type.endswith(DELTA))
-    latest = as_object(next(_members(whole, "response"), None))
+    latest = next(filter(None, (as_object(_member(one, "response")) for one in whole)), {})
     response = {**RESPONSE, **defaults, "object": "response", "error": None, **latest}
     if not (events and events[-1].type in TERMINAL_EVENTS):
-        done = [event for event in events if event.type == ITEM_DONE]
-        response["output"] = list(_members(done, "item"))
+        response["output"] = [_member(one, "item") for one in events if one.type == ITEM_DONE]
     return response
 
 
@@ -171,15 +171,16 @@ def made_end(events: Sequence[Event], error: ServiceError | None, **defaults: An
     response = response_so_far(events, **defaults)
     response["status"] = "failed" if error else "cancelled"
     response["error"] = {"code": error.code, "message": error.detail} if error else None
-    numbers = (one for one in _members(reversed(events), "sequence_number") if type(one) is int)
-    data = {"type": FAILED, "sequence_number": next(numbers, -1) + 1, "response": response}
+    numbers = (_member(event, "sequence_number") for event in reversed(events))
+    number = next((one for one in numbers if type(one) is int), -1) + 1
+    data = {"type": FAILED, "sequence_number": number, "response": response}
     return Event(FAILED, json_bytes(data))
 
 
 def events_until(events: Sequence[Event], sequence_number: int) -> int:
     """How many events there are up to the last whose `sequence_number` is at most this."""
     for count in range(len(events), 0, -1):
-        number = as_object(parse(events[count - 1].data)).get("sequence_number")
+        number = _member(events[count - 1], "sequence_number")
         # The upstream's numbers jump, and some events have none.
         if type(number) is int and number <= sequence_number:
             return count
@@ -229,16 +230,11 @@ def _plain(url: str) -> str:
     return unquote(html.unescape(url)).rstrip("/.,;:!?*_~)")
 
 
-def _member(event: Event, name: str) -> Json:
-    return as_object(as_object(parse(event.data)).get(name))
+def _member(event: Event, name: str) -> Any:
+    """What an event has under this name."""
+    return as_object(parse(event.data)).get(name)
 
 
 def _nested(value: object) -> object:
     """A member that is JSON in a string, or plain."""
     return parse(value) if isinstance(value, str) else value
-
-
-def _members(events: Iterable[Event], name: str) -> Iterator[Any]:
-    """What the events have under this name."""
-    said = (as_object(parse(event.data)).get(name) for event in events)
-    return (value for value in said if value is not None)
