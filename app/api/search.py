@@ -27,6 +27,7 @@ from app.upstream.client import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
 
+PASSED_ON = {"instructions", "previous_response_id", "max_output_tokens"}
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
 ACCEPTED = answer(
@@ -196,11 +197,9 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Res
         images,
         fields.prompt,
         model=model,
-        instructions=fields.instructions,
-        previous_response_id=follows,
-        max_output_tokens=fields.max_output_tokens,
-        thinking=fields.thinking is not False,
         store=call.service.settings.upstream_store,
+        thinking=fields.thinking is not False,
+        **fields.model_dump(include=PASSED_ON),
     )
 
 

@@ -67,8 +67,8 @@ BOX_MIN_BYTES = 8
 
 number = int.from_bytes  # Big endian.
 Found = tuple[tuple[int, int] | None, list[memoryview]]
-"""Width and height, if they are known; the parts that are the picture, if all decoders show it
-alike: it is whole, upright, in sRGB, of 8 bits. Else a decoder must judge."""
+"""Width and height, if known; the parts that are the picture, if it is plain (whole, upright, in
+sRGB, of 8 bits), so that every decoder shows them alike."""
 
 
 def sniff(file: memoryview) -> str:

@@ -77,26 +77,13 @@ class ImageIntake:
         with self._seconds.time(), self.memory.hold(caller=caller) as reservation:
             async with self._thread:
                 kind, digest, parts = await asyncio.to_thread(self._examine, file)
-            if not parts:
-                return ImageInput(await self._decoded(file, kind, caller), digest)
-            reservation.grow(len(file) * 7 // 3)  # The parts joined, and the URL.
-            async with self._thread:
-                return ImageInput(await asyncio.to_thread(_data_url, kind, parts), digest)
-
-    def _examine(self, file: memoryview) -> tuple[str, str, list[memoryview]]:
-        kind = sniff(file)
-        size, parts = WALK[kind](file) if kind in WALK else (None, [])
-        if size and (problem := size_problem(*size, self._settings.image_max_pixels)):
-            raise errors.ImageDimensions(problem)
-        max_side = self._settings.image_max_side
-        large = size and 0 < max_side < max(size)
-        fits = not large and sum(map(len, parts)) <= MAX_FILE_BYTES
-        return kind, hashlib.sha256(file).hexdigest(), parts if fits else []
-
-    async def _decoded(self, file: memoryview, kind: str, caller: str) -> bytes:
-        code, content = await self._pool.decode(file, caller)
+            if parts:
+                reservation.grow(len(file) * 7 // 3)  # The parts joined, and the URL.
+                async with self._thread:
+                    return ImageInput(await asyncio.to_thread(_data_url, kind, parts), digest)
+            code, content = await self._pool.decode(file, caller)
         if code is Code.PREPARED:
-            return _data_url("JPEG", [content])
+            return ImageInput(_data_url("JPEG", [content]), digest)
         if code is Code.SIZE_REFUSED:
             most = self._settings.image_max_pixels
             size = SIZE.unpack(content) if len(content) == SIZE.size else None
@@ -105,6 +92,15 @@ class ImageIntake:
         fields = {"kind": kind, "reason": content.decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
         raise errors.ImageUnreadable(f"This {kind} file is cut off, damaged or too large.")
+
+    def _examine(self, file: memoryview) -> tuple[str, str, list[memoryview]]:
+        kind = sniff(file)
+        size, parts = WALK[kind](file) if kind in WALK else (None, [])
+        if size and (problem := size_problem(*size, self._settings.image_max_pixels)):
+            raise errors.ImageDimensions(problem)
+        large = size and 0 < self._settings.image_max_side < max(size)
+        fits = not large and sum(map(len, parts)) <= MAX_FILE_BYTES
+        return kind, hashlib.sha256(file).hexdigest(), parts if fits else []
 
 
 def check_url(url: str) -> ImageInput:

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -40,7 +39,7 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One process at a time, and the streams to and from it. Its failures are `FAILURES`."""
 
-    def __init__(self, limits: Iterable[float]) -> None:
+    def __init__(self, *limits: float) -> None:
         self.lost = asyncio.Event()
         self._command = [sys.executable, "-P", "-m", "app.images.worker", *map(str, limits)]
 
@@ -118,7 +117,7 @@ class Pool:
         costs = (settings.image_worker_memory_bytes, math.ceil(settings.image_timeout_s))
         limits = (*costs, settings.image_max_pixels, settings.image_max_side)
         count = settings.image_workers or os.cpu_count() or 1
-        self._workers = [Worker(limits) for _ in range(count)]
+        self._workers = [Worker(*limits) for _ in range(count)]
         self._idle: FairQueue[Worker] = FairQueue(QUEUE_MAX)
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False

@@ -146,12 +146,10 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
         return image.point(lambda level: level * (1 / 256) + 0).convert(mode)
     if image.mode in ("I", "F", "LAB"):
         raise ValueError("samples without a scale")
-    if not image.has_transparency_data:
-        return image.convert(mode)
-    image = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(mode)
 
 
 if __name__ == "__main__":

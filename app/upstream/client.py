@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
@@ -35,9 +36,7 @@ class UpstreamClient:
         transport: httpx.AsyncBaseTransport = Transport(tls)
         if proxy := settings.upstream_proxy.get_secret_value():  # Which httpx's own knows.
             limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_S)
-            transport = httpx.AsyncHTTPTransport(
-                verify=tls, proxy=proxy, limits=limits, trust_env=False
-            )
+            transport = httpx.AsyncHTTPTransport(verify=tls, proxy=proxy, limits=limits)
         self._http = httpx.AsyncClient(
             base_url=settings.base_url,
             headers={
@@ -142,28 +141,15 @@ class RequestBody:
 
 
 def search_request(
-    images: Sequence[ImageInput],
-    prompt: str,
-    *,
-    model: str,
-    instructions: str | None,
-    previous_response_id: str | None,
-    max_output_tokens: int | None,
-    thinking: bool,
-    store: bool,
+    images: Sequence[ImageInput], prompt: str, *, thinking: bool, **options: Any
 ) -> ResponsesRequest:
-    """A search as a request. Its images, megabytes of ASCII, are parts of their own: not copied."""
+    """A search as a request; `options` are members of it, left out where they are `None`.
+
+    Its images, megabytes of ASCII, are parts of the payload of their own: they are not copied.
+    """
     content = json.dumps({"type": "input_text", "text": prompt})
-    options = {
-        "model": model,
-        "tools": [{"type": "image_search"}],
-        "stream": True,
-        "store": store,  # Whether the upstream may keep the answer.
-        "instructions": instructions,
-        "previous_response_id": previous_response_id,
-        "max_output_tokens": max_output_tokens,
-        "reasoning": None if thinking else {"effort": "none"},
-    }
+    options |= {"tools": [{"type": "image_search"}], "stream": True}
+    options["reasoning"] = None if thinking else {"effort": "none"}
     known = json.dumps({name: value for name, value in options.items() if value is not None})
     text = f'{{"input": [{{"role": "user", "content": [{content}'.encode()
     parts: list[bytes] = []
@@ -172,11 +158,11 @@ def search_request(
         text = b'"}'
     return ResponsesRequest(
         payload=[*parts, text + b"]}], " + known.removeprefix("{").encode()],
-        model=model,
+        model=options["model"],
         image_count=len(images),
-        input_chars=len(prompt) + len(instructions or ""),
-        max_output_tokens=max_output_tokens,
-        previous_response_id=previous_response_id,
+        input_chars=len(prompt) + len(options["instructions"] or ""),
+        max_output_tokens=options["max_output_tokens"],
+        previous_response_id=options["previous_response_id"],
         digest=digest_of([image.digest for image in images], prompt, options),
         prompt=prompt,
     )

@@ -23,7 +23,6 @@ from app.upstream.lenient import Json, as_object, parse_object
 FAILED = "response.failed"
 EARLIER_RESPONSE = "previous_response_id"
 HTTP_OK, HTTP_REDIRECTS, HTTP_NOT_FOUND = 200, 300, 404
-REFUSALS, FAILURES = range(400, 500), range(500, 600)
 PARTIAL_HEADER = "x-dashscope-partialresponse"
 CUT = "The upstream cut its own answer at a time limit."
 BODY_MEMBERS = {"output", "data", "deleted"}  # Of a response, a list of items, a deletion.
@@ -155,8 +154,8 @@ def _classify(status: int, codes: Sequence[str], message: str, *, has_usage: boo
     if isinstance(error, errors.ImageUnfetchable):
         error.retryable = bool(TIMED_OUT.search(codes[0] + message))
     # What was refused costs nothing, unless usage was reported.
-    gave_up = isinstance(error, errors.UpstreamTimeout) and status not in REFUSALS
-    broke = isinstance(error, errors.UpstreamUnavailable) and status in FAILURES
+    gave_up = isinstance(error, errors.UpstreamTimeout) and status not in range(400, 500)
+    broke = isinstance(error, errors.UpstreamUnavailable) and status in range(500, 600)
     error.billed = "maybe" if has_usage or gave_up or broke else "no"
     return error
 
