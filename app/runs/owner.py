@@ -128,6 +128,8 @@ class Outbox:
             async with asyncio.timeout(WINDOW_S):
                 await self.wake.wait()
         self.wake.clear()
+        if not self.link.up:
+            return
         runs = list(self.runs.values())
         try:
             for run in runs:
