@@ -37,7 +37,7 @@ class SharedRun(LocalRun):
     last: Sequence[Event] | None = None  # The last events, as soon as they are known.
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # When its end is there.
     elsewhere: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The last message of each replica that has readers of this run, by replica."""
+    """The last message of each replica that has had readers of this run, by replica."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,9 +57,8 @@ class SharedRun(LocalRun):
 
     def count_elsewhere(self, message: dict[str, Any]) -> None:
         """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.pop(message["from"], NOBODY)
-        if message["readers"]:
-            self.elsewhere[message["from"]] = message
+        known = self.elsewhere.get(message["from"], NOBODY)
+        self.elsewhere[message["from"]] = message
         self.joined = self.joined or message["joined"]
         self.left_in_background += message["left_in_background"] - known["left_in_background"]
         self.background = self.background or message["background"]

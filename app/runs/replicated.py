@@ -170,7 +170,9 @@ class ReplicatedRuns(Runs):
         """Forget runs that nobody has read for a while, and end those that Redis has not had."""
         await asyncio.sleep(RENEW_S)
         for run in [run for run in self._runs.values() if isinstance(run, FollowedRun)]:
-            run.n_idle = 0 if run.readers else run.n_idle + 1
+            # Its owner is told how many have left it to itself: that is counted as long as it runs.
+            is_wanted = run.readers or (run.left_in_background and not run.ended)
+            run.n_idle = 0 if is_wanted else run.n_idle + 1
             if run.n_idle >= QUIET:
                 self._forget(run)
         for run in self._others():

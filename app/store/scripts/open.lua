@@ -15,8 +15,8 @@ local function begin_log() -- its first entry has no event; without it NOMKSTREA
   end
 end
 
-if redis.call('EXISTS', hash) == 1 then -- asked again since the answer was lost, or the log alone is
-  begin_log()
+if redis.call('EXISTS', hash) == 1 then -- asked again since the answer was lost, or the log alone is; or undone
+  if redis.call('HGET', hash, 'status') == 'running' then begin_log() end
   return {'new', run}
 end
 
