@@ -29,9 +29,9 @@ from app.api.responses_body import ResponsesBody
 from app.errors import ServiceError
 from app.guards.guards import Guards
 from app.images.intake import ImageIntake
-from app.replay import Replay
 from app.runs.replicated import ReplicatedRuns
 from app.runs.runs import Runs
+from app.search import Replay
 from app.service import Service
 from app.settings import Settings, SettingsError, load
 from app.store.link import Link

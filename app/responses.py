@@ -21,10 +21,6 @@ def name_of(response_id: str) -> str:
 class ResponsesCall(Search):
     """The work of one call: the log holds what the upstream sent, its events or one JSON body."""
 
-    @property
-    def _streams(self) -> bool:
-        return self.request.stream or self.request.background
-
     def beginning(self) -> list[Event]:
         return []
 
@@ -32,7 +28,7 @@ class ResponsesCall(Search):
         """The upstream's events, or one with its whole answer."""
         payload, upstream = self.request.payload, self.service.upstream
         try:
-            if not self._streams:
+            if not self.request.stream:
                 yield [Event(BODY, await upstream.create(payload, self.call))]
                 return
             async with aclosing(upstream.stream(payload, self.call)) as batches:
@@ -53,14 +49,14 @@ class ResponsesCall(Search):
         known = self.answer.response_id
         self.add(event)
         brought = self.answer.response_id
-        if brought and brought != known and self._streams:
+        if brought and brought != known and self.request.stream:
             self.service.runs.name(self.run_id, name_of(brought))
         return ()
 
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's failure event, or one made in its place; nothing after another end."""
         self.finish(error, cancelled=cancelled)
-        if not self._streams or not (error or cancelled):
+        if not self.request.stream or not (error or cancelled):
             return []
         if error and error.upstream_event:
             return [Event(*error.upstream_event)]

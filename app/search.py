@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from app import results, telemetry
 from app.errors import OwnError, ServiceError
+from app.guards.money import Estimate, Prices
 from app.images.memory import MemoryReservation
-from app.models import Client, Event, Permit, Phase, ResponsesRequest, UpstreamCall, units
-from app.results import Cost, Problem, SearchResult, SearchResults, Usage
-from app.runs.run import EventLog
+from app.models import Client, Event, Permit, Phase, ResponsesRequest, Status, UpstreamCall, units
+from app.results import Cost, SearchResult, SearchResults, Usage
+from app.runs.run import EventLog, Run
 from app.service import Service
 from app.tracing import CallSpan
-from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, phase, seen_so_far
+from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, made_end, phase, seen_so_far
 
 logger = logging.getLogger("app.search")
 
@@ -111,15 +112,15 @@ class Search:
     def conclude(self, error: ServiceError | None, *, cancelled: bool) -> list[Event]:
         """The upstream's own failure event, if it sent one, and the terminal event."""
         result = self.finish(error, cancelled=cancelled)
-        if error and result.error:
+        if error:
             relayed = [Event(*error.upstream_event)] if error.upstream_event else []
-            return [*relayed, results.SearchFailed(error=result.error, result=result).as_event()]
+            return [*relayed, _failed(result)]
         last = results.SearchCancelled if cancelled else results.SearchCompleted
         return [last.model_construct(**dict(result)).as_event()]
 
     def forget(self) -> None:
         """Drop what has come, where it cannot be shown; what it cost is settled already."""
-        self.answer, self.log = AnswerBuilder(), EventLog()
+        self.answer, self.log = AnswerBuilder(), EventLog(self.log.events[:1])
 
     @property
     def elapsed_s(self) -> float:
@@ -142,15 +143,9 @@ class Search:
         self.request.payload.clear()
         if isinstance(error, OwnError) and self.call.written:
             error.billed = "maybe"
-        about = {"request_id": telemetry.request_id.get(), "search_id": self.run_id}
+        status: Status = "cancelled" if cancelled else "failed" if error else "completed"
         final = self.answer.result(
-            self.log.events,
-            run_id=self.run_id,
-            status="cancelled" if cancelled else "failed" if error else "completed",
-            model=self.request.model,
-            created_at=self.created_at,
-            error=Problem.of(error, **about) if error else None,
-            cost=self.cost,
+            self.log.events, status, run_id=self.run_id, error=error, cost=self.cost
         )
         if self.permit and not self._recorded:
             self._recorded = True
@@ -192,3 +187,44 @@ class Search:
         if self.service.settings.log_prompts and self.request.prompt is not None:
             fields["prompt"] = self.request.prompt
         logger.info("search ended", extra={"fields": fields})
+
+
+class Replay:
+    """What the log of a run says to a replica that did not do its work, and what that has cost."""
+
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices
+
+    def end(
+        self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
+    ) -> list[Event]:
+        """The last events of a run that is ended here: a search's, or those of a call of `/v1`."""
+        if listed:
+            result = AnswerBuilder(events).result(events, "failed", run_id=run_id, error=error)
+            return [_failed(result)]
+        return [made_end(events, error, id=run_id)] if events else []
+
+    def cost(self, events: Sequence[Event], estimate: str) -> int:
+        """What a lost run has cost: 0 if it had not begun, else as if the upstream had it all."""
+        if not events or not estimate:
+            return 0
+        reserved = Estimate.model_validate_json(estimate)
+        calls, shown_chars = seen_so_far(events)
+        cost = self._prices.unreported(reserved, calls=calls, shown_chars=shown_chars)
+        return units(cost.total) if cost else 0
+
+
+def result_of(run: Run) -> SearchResult:
+    """What a search has found so far, or its final state."""
+    events = run.log.events
+    last = events[-1] if events else Event("", b"")
+    match last.type:
+        case "search.completed" | "search.cancelled":
+            return SearchResult.model_validate_json(last.data)
+        case "search.failed":
+            return results.SearchFailed.model_validate_json(last.data).result
+    return AnswerBuilder(events).result(events, "in_progress", run_id=run.id)
+
+
+def _failed(result: SearchResult) -> Event:
+    return results.SearchFailed.model_construct(error=result.error, result=result).as_event()

@@ -3,10 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from app.errors import InvalidRequest, ModelNotAllowed
 from app.guards.guards import Guards
 from app.images.intake import ImageIntake
-from app.models import Client
 from app.runs.runs import Runs
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -40,30 +38,3 @@ class Service:
                 upload.reschedule(0)
         # Searches that wait for a picture will not begin: their callers are told at once.
         await asyncio.gather(self.runs.drain(grace_s), self.intake.close())
-
-    async def check(
-        self,
-        client: Client,
-        *,
-        model: str,
-        follows: str | None,
-        texts: dict[str, str | None],
-        n_images: int,
-        images: str = "image",
-    ) -> None:
-        """Refuse what exceeds the settings, or follow-ups of another's; `images` is a field."""
-        settings = self.settings
-        if n_images > settings.image_max_count:
-            raise InvalidRequest.of(images, f"At most {settings.image_max_count} images.")
-        for name, text in texts.items():
-            if 0 < settings.prompt_max_chars < len(text or ""):
-                raise InvalidRequest.of(name, f"At most {settings.prompt_max_chars} characters.")
-        if model not in settings.models:
-            offered = ", ".join(settings.models)
-            raise ModelNotAllowed(f"This model is not offered. Offered are: {offered}.")
-        if follows is None:
-            return
-        if not settings.upstream_store:
-            reason = "Answers are not kept here, so none can be followed up."
-            raise InvalidRequest.of("previous_response_id", reason)
-        await self.guards.responses.check(follows, client.name)

@@ -120,7 +120,7 @@ class CallSpan:
             "gen_ai.request.stream": self._request.stream,
             "gen_ai.request.max_tokens": self._request.max_output_tokens,
             "gen_ai.response.id": result.upstream_response_id,
-            "gen_ai.response.model": result.model,
+            "gen_ai.response.model": result.model or None,
             "gen_ai.response.finish_reasons": reasons.get(result.status),
             "gen_ai.usage.input_tokens": usage and usage.input_tokens,
             "gen_ai.usage.output_tokens": usage and usage.output_tokens,

@@ -1,14 +1,15 @@
 """What a client asks about itself: a token for a browser, and what it has spent today."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from app import errors
 from app.api.bodies import read_json, validated
-from app.api.dependencies import Identified, KeyHolder
+from app.api.dependencies import Call, Credentials, Identified, count
 from app.api.middleware import has_body
 from app.api.openapi import IDENTIFIED, answer, body, refusals
 from app.api.schemas import TokenRequest
 from app.results import ClientUsage, Token
+from app.service import Service
 
 BODY_MAX_BYTES = 4_096
 
@@ -23,15 +24,21 @@ router = APIRouter()
 
 
 @router.post("/tokens", tags=["tokens"], openapi_extra=TOKEN_BODY, responses=CREATED)
-async def create_token(call: KeyHolder) -> Token:
+async def create_token(request: Request, shown: Credentials) -> Token:
     """Make a browser token for the client whose key is shown."""
+    service: Service = request.app.state.service
+    credentials = service.guards.credentials
+    if not credentials.mints:
+        raise errors.RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
+    client = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
+    request.state.caller = client
+    call = await count(Call(request, service, client))
     fields = {}
-    if has_body(call.request.headers):
+    if has_body(request.headers):
         with call.hold_memory() as memory:
             fields = await read_json(call, memory, max_bytes=BODY_MAX_BYTES)
     wanted = validated(TokenRequest, fields)
-    credentials = call.service.guards.credentials
-    return credentials.mint(call.client, origin=wanted.origin, ttl_s=wanted.ttl_s)
+    return credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
 
 
 @router.get("/usage", tags=["operations"], responses=answer() | refusals(*IDENTIFIED))

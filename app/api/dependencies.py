@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
-from app.errors import Internal, NotAcceptable, OriginNotAllowed, RateLimited, RouteNotFound
+from app.errors import InvalidRequest, ModelNotAllowed, NotAcceptable, OriginNotAllowed, RateLimited
 from app.images.memory import MemoryReservation
 from app.models import Client
 from app.runs.local import OpenRequest
@@ -22,22 +22,16 @@ PREFETCH = re.compile("prefetch|prerender|preview")
 
 BEARER = "A client key or a browser token; not needed with ALLOW_ANONYMOUS."
 bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description=BEARER)
+IN_URL = "A browser token, where an EventSource can send no header."
 token_in_url = APIKeyQuery(
-    name="access_token",
-    auto_error=False,
-    scheme_name="accessToken",
-    description="A browser token, where an EventSource can send no header.",
+    name="access_token", auto_error=False, scheme_name="accessToken", description=IN_URL
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 UrlToken = Annotated[str | None, Depends(token_in_url)]
+SAME_KEY = "The same key with the same request joins its search."
 IdempotencyKey = Annotated[
     str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key with the same request joins its search.",
-    ),
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, description=SAME_KEY),
 ]
 LastEventId = Annotated[
     str | None,
@@ -74,17 +68,29 @@ class Call:
         self.request.state.headers["X-Cache"] = reader.cache
         return reader
 
+    async def check(
+        self, *, model: str, follows: str | None, n_images: int, field: str, **texts: str | None
+    ) -> None:
+        """Refuse what exceeds the settings, in `field` or a text, and follow-ups of another's."""
+        settings = self.service.settings
+        if n_images > settings.image_max_count:
+            raise InvalidRequest.of(field, f"At most {settings.image_max_count} images.")
+        for name, text in texts.items():
+            if 0 < settings.prompt_max_chars < len(text or ""):
+                raise InvalidRequest.of(name, f"At most {settings.prompt_max_chars} characters.")
+        if model not in settings.models:
+            offered = ", ".join(settings.models)
+            raise ModelNotAllowed(f"This model is not offered. Offered are: {offered}.")
+        if follows is None:
+            return
+        if not settings.upstream_store:
+            reason = "Answers are not kept here, so none can be followed up."
+            raise InvalidRequest.of("previous_response_id", reason)
+        await self.service.guards.responses.check(follows, self.client.name)
+
     def address_of(self, run: Run) -> str:
         """That of a search, behind the path prefix of a proxy in front."""
         return f"{self.request.scope.get('root_path', '')}/search/{run.id}"
-
-
-def get_service(request: Request) -> Service:
-    """The service of the application that answers; `Internal` if it was not started."""
-    service: Service | None = getattr(request.app.state, "service", None)
-    if service is None:
-        raise Internal("Not started: the application around this one must run its lifespan.")
-    return service
 
 
 def header_of(request: Request, name: str) -> str:
@@ -99,7 +105,7 @@ async def identify(request: Request, shown: Credentials) -> Call:
 
 async def identify_by_url(request: Request, shown: Credentials, token: UrlToken) -> Call:
     """The call of an event stream by GET, where the URL may hold a browser token."""
-    service = get_service(request)
+    service: Service = request.app.state.service
     request.state.caller = caller = service.guards.credentials.identify(
         bearer=shown.credentials.strip() if shown else None,
         token=token,
@@ -109,20 +115,8 @@ async def identify_by_url(request: Request, shown: Credentials, token: UrlToken)
     return Call(request, service, caller)
 
 
-async def identify_key_holder(request: Request, shown: Credentials) -> Call:
-    """A call for a token, for which only a client key will do; it is counted."""
-    service = get_service(request)
-    credentials = service.guards.credentials
-    if not credentials.mints:
-        raise RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
-    caller = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
-    request.state.caller = caller
-    return await count(Call(request, service, caller))
-
-
 Identified = Annotated[Call, Depends(identify)]
 ByUrl = Annotated[Call, Depends(identify_by_url)]
-KeyHolder = Annotated[Call, Depends(identify_key_holder)]
 
 
 async def count(call: Identified) -> Call:
@@ -158,7 +152,7 @@ Counted = Annotated[Call, Depends(count)]
 Admitted = Annotated[Call, Depends(admit)]
 
 
-async def require_event_stream(request: Request) -> None:
+def require_event_stream(request: Request) -> None:
     """Keep link previews, prefetching and address bars from starting a search that costs money."""
     if "text/event-stream" not in header_of(request, "accept"):
         raise NotAcceptable("Ask with 'Accept: text/event-stream', as an EventSource does.")

@@ -10,10 +10,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict
 from starlette.responses import Response
 
-from app.api.dependencies import Credentials, get_service
+from app.api.dependencies import Credentials
 from app.api.openapi import answer, refusals
 from app.errors import Unauthorized
 from app.results import ApiModel, WhenKnown
+from app.service import Service
 
 router = APIRouter(tags=["operations"], responses=refusals())
 
@@ -40,7 +41,7 @@ async def get_health() -> Health:
 @router.head("/readyz", include_in_schema=False)
 async def get_readiness(request: Request, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
-    draining = get_service(request).is_draining()
+    draining = request.app.state.service.is_draining()
     if draining:
         response.status_code = 503
         response.headers["Retry-After"] = "5"  # By then another process answers.
@@ -55,7 +56,7 @@ async def get_readiness(request: Request, response: Response) -> Health:
 )
 async def get_metrics(request: Request, shown: Credentials) -> Response:
     """Get the metrics in Prometheus' text format."""
-    service = get_service(request)
+    service: Service = request.app.state.service
     token = service.settings.metrics_token.get_secret_value().encode()
     if token and not (shown and compare_digest(shown.credentials.encode(), token)):
         raise Unauthorized("The metrics are shown to the holder of METRICS_TOKEN.")

@@ -10,9 +10,9 @@ from starlette.types import Scope
 from app import errors, telemetry
 from app.api.schemas import OpenAIError
 from app.errors import FieldError, InvalidRequest, ServiceError
-from app.replay import result_of
 from app.results import Problem
 from app.runs.run import Run
+from app.search import result_of
 
 PROBLEM, JSON = "application/problem+json", "application/json"
 

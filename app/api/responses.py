@@ -14,17 +14,28 @@ from app.api.bodies import read_json
 from app.api.dependencies import Admitted, Call, Counted, IdempotencyKey, Identified
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
-from app.api.repair import StreamRepair
 from app.api.responses_body import ResponsesBody, prepare_request
 from app.api.schemas import Json, OpenAIError, ResponseEvent
 from app.api.sse import EventStream, frame, unless_disconnected
 from app.errors import InvalidRequest, RateLimited, RouteNotFound, SearchNotFound
-from app.models import digest_of, json_bytes
+from app.models import Event, digest_of, json_bytes
 from app.responses import ResponsesCall, name_of
 from app.results import ApiModel
 from app.runs.local import OpenRequest
 from app.runs.run import Reader, Run
-from app.upstream.answer import events_until, response_so_far
+from app.upstream.answer import ITEM_ADDED, events_until, response_so_far
+from app.upstream.lenient import as_object, as_text, parse_object
+
+CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
+SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
+PARTS = {  # The part that an event needs: its announcement, type, and the member that numbers it.
+    CONTENT[0]: CONTENT,
+    SUMMARY[0]: SUMMARY,
+    "response.reasoning_text.delta": CONTENT,
+    "response.reasoning_text.done": CONTENT,
+    "response.reasoning_summary_text.delta": SUMMARY,
+    "response.reasoning_summary_text.done": SUMMARY,
+}
 
 
 class ResponseObject(BaseModel):
@@ -71,9 +82,8 @@ Repair = Annotated[
 RATE = ("RateLimit", "RateLimit-Policy")
 CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE, model=ResponseObject)
 CREATED |= refused(*UPLOADED, *UPSTREAM)
-STORED = answer(*RATE) | refused(
-    *(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, *UPSTREAM)
-)
+STORED = refused(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, *UPSTREAM)
+STORED |= answer(*RATE)
 FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
 
 
@@ -160,6 +170,7 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
     """Read the body and begin the call, streamed or not; nothing of the body is held afterwards."""
     with call.hold_memory() as memory:
         fields = await read_json(call, memory)
+        streamed = fields.get("stream") is True
         async with unless_disconnected(call.request.receive):
             wanted = await prepare_request(call, fields)
         telemetry.lap("intake")
@@ -175,7 +186,7 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
             kept=key is not None or wanted.background,
             background=wanted.background,
         )
-        return await call.open(open_request), wanted.stream
+        return await call.open(open_request), streamed
 
 
 def _stream(
@@ -205,3 +216,51 @@ async def _fetch(
 
 def _so_far(run: Run) -> Response:
     return JsonResponse(json_bytes(response_so_far(run.log.events)))
+
+
+class StreamRepair:
+    """Puts right what makes `responses.stream()` of openai-node 7.57 throw; nothing else.
+
+    That applies every event to a copy of the response:
+
+    - reasoning text needs a part that was announced, and a number; DashScope sends neither;
+    - an item must keep the `output_index` that it was added under, and DashScope's drifts;
+    - a piece must name its item: where `item_id` is missing, the item last added there is meant.
+    """
+
+    def __init__(self) -> None:
+        self._index_of: dict[str, int] = {}
+        self._item_at: dict[int, str] = {}
+        self._announced: set[tuple[str, str, str]] = set()
+
+    def encode(self, event: Event, _: int) -> list[bytes]:
+        """The frames of an event and of what must be before it."""
+        return [piece for one in self.apply(event) for piece in frame(one)]
+
+    def apply(self, event: Event) -> list[Event]:
+        """The event, as it came if it does no harm, and what must be before it."""
+        data = parse_object(event.data) or {}
+        index = data.get("output_index")
+        if not isinstance(index, int):
+            return [event]
+        before, announced = dict(data), list[Event]()
+        if "item" in data:
+            item_id = as_text(as_object(data["item"]).get("id"))
+        else:
+            item_id = as_text(data.get("item_id")) or self._item_at.get(index, "")
+            data["item_id"] = item_id
+        if event.type == ITEM_ADDED and item_id:
+            self._index_of[item_id], self._item_at[index] = index, item_id
+        if item_id not in self._index_of:
+            return [event]
+        data["output_index"] = self._index_of[item_id]
+        if event.type in PARTS:
+            announcement, kind, number = PARTS[event.type]
+            place = (item_id, number, str(data.setdefault(number, 0)))
+            if event.type != announcement and place not in self._announced:
+                shared = {key: data[key] for key in ("item_id", "output_index", number)}
+                shared |= {"sequence_number": data.get("sequence_number", 0)}
+                part = {"type": announcement, **shared, "part": {"type": kind, "text": ""}}
+                announced = [Event(announcement, json_bytes(part))]
+            self._announced.add(place)
+        return [*announced, event if data == before else Event(event.type, json_bytes(data))]

@@ -92,13 +92,12 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
         raise ImageTooLarge(f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images.")
     service.guards.check_tools(read.tools)
     await asyncio.sleep(0)  # What was done and what follows may take 20 ms each.
-    await service.check(
-        call.client,
+    await call.check(
         model=fields.model,
         follows=fields.previous_response_id,
-        texts={"instructions": fields.instructions},
         n_images=len(read.places),
-        images="input",
+        field="input",
+        instructions=fields.instructions,
     )
     urls = [holder[name] for holder, name in read.places]
     images = [await service.intake.prepare_url(url, caller=caller) for url in urls]
@@ -112,7 +111,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     return ResponsesRequest(
         payload=[_payload(body, read.places, images)],
         model=fields.model,
-        stream=fields.stream is True,
+        stream=fields.stream is True or fields.background is True,
         background=fields.background is True,
         image_count=len(images),
         input_chars=read.chars,

@@ -5,7 +5,7 @@ from contextlib import closing
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from app import telemetry
@@ -18,11 +18,10 @@ from app.api.sse import EventStream, unless_disconnected
 from app.errors import ImageMissing, InvalidRequest, MalformedBody, NotAcceptable, SearchNotFound
 from app.images.memory import MemoryReservation
 from app.models import ResponsesRequest, digest_of
-from app.replay import result_of
 from app.results import SearchResult
 from app.runs.local import OpenRequest
 from app.runs.run import Reader, Run
-from app.search import Search
+from app.search import Search, result_of
 from app.upstream.client import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
@@ -89,12 +88,7 @@ async def stream_search(
     return EventStream(call, reader, commit_s=call.service.settings.stream_commit_s)
 
 
-@router.get(
-    "/search/stream",
-    response_class=EventStream,
-    dependencies=[Depends(dependencies.require_event_stream)],
-    responses=OPENED,
-)
+@router.get("/search/stream", response_class=EventStream, responses=OPENED)
 async def open_search_stream(
     call: ByUrl,
     fields: Annotated[StreamQuery, Query()],
@@ -103,6 +97,7 @@ async def open_search_stream(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
+    dependencies.require_event_stream(call.request)
     if event_id := last_event_id or fields.last_event_id:
         return await _resume(call, event_id)
     await dependencies.admit(call)
@@ -186,8 +181,8 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Res
     intake, client = call.service.intake, call.client
     model, follows = fields.model or call.service.settings.model, fields.previous_response_id
     n_images = len(fields.image_url) + len(files)
-    texts: dict[str, str | None] = {"prompt": fields.prompt, "instructions": fields.instructions}
-    await call.service.check(client, model=model, follows=follows, texts=texts, n_images=n_images)
+    texts = {"prompt": fields.prompt, "instructions": fields.instructions}
+    await call.check(model=model, follows=follows, n_images=n_images, field="image", **texts)
     if not (n_images or follows):
         raise ImageMissing("Give an image: 'image_url', or a file in the multipart field 'image'.")
     images = [await intake.prepare_url(url, caller=client.name) for url in fields.image_url]
@@ -209,13 +204,9 @@ async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Respon
     run = await _find(call, seen[1]) if seen and seen[1] == (of or seen[1]) else None
     if not (seen and run):
         raise SearchNotFound("This Last-Event-ID is none of this search's.")
-    log, after = run.log, int(seen[2])
+    after = int(seen[2])
     if run.ended and after >= run.last_number:
         return Response(status_code=204)
-    if run.source == "memory" or run.ended:
-        # With a number that was never given out a reader would miss events. That of a replica
-        # may have given out more than has come here.
-        after = min(after, len(log.events))
     call.service.metrics.resumes.labels(run.source).inc()
     return EventStream(call, run.read(resumable=True), after=after)
 

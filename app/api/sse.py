@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from itertools import chain
 
 from sse_starlette import ServerSentEvent
 from starlette.requests import ClientDisconnect
@@ -28,7 +29,6 @@ STREAM_HEADERS = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
 }
-
 NOTICED_TURNS = 4  # Of the event loop, until a connection that is closed already is noticed.
 
 Encoder = Callable[[Event, int], Iterable[bytes]]
@@ -42,19 +42,15 @@ def frame(event: Event, last_lines: bytes = b"") -> Iterable[bytes]:
     frame they would resume behind an event that they never had.
     """
     if len(event.data) > PIECE_BYTES:
-        return _pieces(event, last_lines)
+        starts = range(0, len(event.data), PIECE_BYTES)
+        pieces = (event.data[start : start + PIECE_BYTES] for start in starts)
+        lines = (piece.replace(b"\n", b"\ndata: ") for piece in pieces)
+        return chain([b"event: %b\ndata: " % event.type.encode()], lines, [b"\n%b\n" % last_lines])
     if event.is_synthetic:
         text = ServerSentEvent(event.data.decode(), event=event.type, sep="\n").encode()
         return (text[:-1] + last_lines + b"\n",)
     data = event.data.replace(b"\n", b"\ndata: ")
     return (b"event: %b\ndata: %b\n%b\n" % (event.type.encode(), data, last_lines),)
-
-
-def _pieces(event: Event, last_lines: bytes) -> Iterator[bytes]:
-    yield b"event: %b\ndata: " % event.type.encode()
-    for start in range(0, len(event.data), PIECE_BYTES):
-        yield event.data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
-    yield b"\n%b\n" % last_lines
 
 
 def search_encoder(run: Run, after: int) -> Encoder:
@@ -75,10 +71,7 @@ def search_encoder(run: Run, after: int) -> Encoder:
 
 @asynccontextmanager
 async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
-    """If the client leaves, cancel what is inside and raise `ClientDisconnect`.
-
-    The body must have been read.
-    """
+    """If the client leaves, whose body was read, cancel what is inside: `ClientDisconnect`."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -104,8 +97,7 @@ class EventStream(Response):
 
     The head waits for the first upstream event, `commit_s` at most (0: for the admission only,
     `None`: for nothing); a failure until then has a status of its own. `on_end` is called after
-    such a failure, and when the reader has had the last event.
-    Without a `media_type`: FastAPI would document a text beside the union.
+    such a failure, and after the last event. Without `media_type`, which FastAPI would document.
     """
 
     def __init__(
@@ -117,13 +109,13 @@ class EventStream(Response):
         encode: Encoder | None = None,
         commit_s: float | None = None,
         after: int = 0,
-        headers: dict[str, str] | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.status_code, self.background = status_code, None
         settings, run = call.service.settings, reader.run
-        place = {"Location": f"{call.address_of(run)}/stream"} if run.listed else {}
-        self.init_headers(STREAM_HEADERS | place | (headers or {}))
+        self.init_headers(STREAM_HEADERS)
+        if run.listed:
+            self.headers["Location"] = f"{call.address_of(run)}/stream"
         self._open_streams, self._reader = call.service.metrics.streams_open, reader
         self._encode, self._after = encode or search_encoder(run, after), after
         self._commit_s, self._on_end = commit_s, on_end

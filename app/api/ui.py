@@ -6,6 +6,7 @@ without `finish`, `abort` or `error` counts as complete.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
@@ -96,7 +97,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
         sent = await bodies.read_json(call, memory, max_members=HISTORY_MAX_MEMBERS)
         chat = bodies.validated(ChatRequest, sent)
         reader = await open_search(call, key, chat.as_search(), [], memory=memory)
-    place = name_of(call, chat.id)
+    place = f"chat:{call.client.name}:{chat.id}"
     if call.client.name != ANONYMOUS or len(chat.id) >= GUESSABLE_CHARS:
         call.service.runs.name(reader.run.id, place)
     return _stream(call, reader, place, commit_s=call.service.settings.stream_commit_s)
@@ -105,7 +106,7 @@ async def send_chat_message(call: Admitted, key: IdempotencyKey = None) -> Respo
 @router.get("/chat/{chat_id}/stream", response_class=EventStream, responses=RESUMED)
 async def resume_chat(call: ByUrl, chat_id: ChatId) -> Response:
     """Follow the latest search of a chat from its beginning, until somebody has had its end."""
-    place = name_of(call, chat_id)
+    place = f"chat:{call.client.name}:{chat_id}"
     call.request.state.run = run = await call.service.runs.find_named(call.client, place)
     if run is None:
         return Response(status_code=204)
@@ -113,22 +114,13 @@ async def resume_chat(call: ByUrl, chat_id: ChatId) -> Response:
     return _stream(call, run.read(resumable=True), place)
 
 
-def name_of(call: Call, chat_id: str) -> str:
-    """The name of a chat's latest run, until a reader has had its end."""
-    return f"chat:{call.client.name}:{chat_id}"
-
-
 def _stream(
     call: Call, reader: Reader, place: str, *, commit_s: float | None = None
 ) -> EventStream:
-    return EventStream(
-        call,
-        reader,
-        encode=UiMessageStream().encode,
-        commit_s=commit_s,
-        headers={"X-Vercel-AI-UI-Message-Stream": "v1"},
-        on_end=lambda: call.service.runs.unname(reader.run, place),
-    )
+    encode, unname = UiMessageStream().encode, partial(call.service.runs.unname, reader.run, place)
+    stream = EventStream(call, reader, encode=encode, commit_s=commit_s, on_end=unname)
+    stream.headers["X-Vercel-AI-UI-Message-Stream"] = "v1"
+    return stream
 
 
 class UiMessageStream:
@@ -136,8 +128,7 @@ class UiMessageStream:
 
     def __init__(self) -> None:
         self._open_parts: dict[str, str] = {}
-        self._calls: set[str] = set()
-        self._ended_call = ""
+        self._call: str | None = None  # The latest call of the tool that an event was about.
 
     def encode(self, event: Event, _: int) -> list[bytes]:
         """The frames of an event; none for most of the upstream's."""
@@ -147,8 +138,12 @@ class UiMessageStream:
         return [*frames, b"data: [DONE]\n\n"] if last else frames
 
     def _chunks(self, event_type: str, data: Json) -> Iterator[Json]:
-        if event_type in PARTS:
-            yield from self._piece(PARTS[event_type], data)
+        if part := PARTS.get(event_type):
+            part_id = f"{part}-{as_text(data.get('item_id'))}"
+            if part_id not in self._open_parts:
+                self._open_parts[part_id] = part
+                yield {"type": f"{part}-start", "id": part_id}
+            yield {"type": f"{part}-delta", "id": part_id, "delta": as_text(data.get("delta"))}
         match event_type:
             case "search.created":
                 metadata = {"model": data["model"]}
@@ -172,13 +167,6 @@ class UiMessageStream:
             case "search.cancelled":
                 yield {"type": "abort", "reason": "The search was cancelled."}
 
-    def _piece(self, part: str, data: Json) -> Iterator[Json]:
-        part_id = f"{part}-{as_text(data.get('item_id'))}"
-        if part_id not in self._open_parts:
-            self._open_parts[part_id] = part
-            yield {"type": f"{part}-start", "id": part_id}
-        yield {"type": f"{part}-delta", "id": part_id, "delta": as_text(data.get("delta"))}
-
     def _ends(self, *part_ids: str) -> Iterator[Json]:
         for part_id in part_ids:
             if part := self._open_parts.pop(part_id, None):
@@ -188,17 +176,14 @@ class UiMessageStream:
         item_id = as_text(item.get("id"))
         if item.get("type") != CALL:
             yield from self._ends(*(f"{part}-{item_id}" for part in set(PARTS.values()) if ended))
-            return
-        if item_id not in self._calls:
-            self._calls.add(item_id)
+        elif item_id != self._call:
+            self._call = item_id
             called = {"toolCallId": item_id, "toolName": "image_search", "input": {}}
             yield {"type": "tool-input-available", **called, **BY_PROVIDER}
-        if ended:
-            self._ended_call = item_id
 
     def _results(self, data: Json) -> Iterator[Json]:
         """They follow the end of their call."""
-        call_id = self._ended_call
+        call_id = self._call
         output = {name: data[name] for name in ("image", "bbox", "results")}
         found = {"toolCallId": call_id, "output": output}
         yield {"type": "tool-output-available", **found, **BY_PROVIDER}

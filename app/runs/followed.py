@@ -21,7 +21,7 @@ KINDS = {kind.code: kind for kind in leaves()}
 
 
 class Replay(Protocol):
-    """What a log says to a replica that has not done the work: see `app.replay.Replay`."""
+    """What a log says to a replica that has not done the work: see `app.search.Replay`."""
 
     def end(
         self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool

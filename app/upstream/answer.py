@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from app import results
+from app import results, telemetry
 from app.errors import ServiceError
 from app.models import Event, Outcome, Phase, Status, json_bytes
 from app.results import BoundingBox, Match, SearchResult, SearchResults, Usage
@@ -44,13 +44,15 @@ PHASES: dict[bytes, Phase] = {b"message": "answering", b"reasoning": "thinking"}
 class AnswerBuilder:
     """Adds an answer up, event by event. Text deltas are decoded only when they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Iterable[Event] = ()) -> None:
         self.response_id: str | None = None
         self.usage: Usage | None = None
         self.calls: dict[str, SearchResults] = {}  # What each call of the tool found, in order.
         self._status: Status | None = None
         self._text: str | None = None
         self._model: str | None = None
+        for event in events:
+            self.add(event)
 
     def add(self, event: Event) -> SearchResults | None:
         """Take an event in, and return what it says that a call of the tool found, if it does."""
@@ -66,19 +68,22 @@ class AnswerBuilder:
 
     def result(
         self,
-        events: Iterable[Event],
+        log: Sequence[Event],
+        status: Status,
         *,
         run_id: str,
-        status: Status,
-        model: str,
-        created_at: int,
-        error: results.Problem | None = None,
+        error: ServiceError | None = None,
         cost: results.Cost | None = None,
     ) -> SearchResult:
-        """The answer so far, or as it ended; a `completed` one has the status of its last event."""
+        """The answer so far, or as it ended; a `completed` one has the status of its last event.
+
+        `log` also has our own events, of which the first says what was asked.
+        """
+        begun = as_object(parse(log[0].data)) if log else {}
+        about = {"request_id": telemetry.request_id.get(), "search_id": run_id}
         if status == "completed":
             status = self._status or status
-        text = _text_so_far(events) if self._text is None else self._text
+        text = _text_so_far(log) if self._text is None else self._text
         calls = self.calls.values()
         matches = [match for call in calls for match in call.results]
         warnings: list[results.SearchWarning] = []
@@ -93,7 +98,7 @@ class AnswerBuilder:
             id=run_id,
             status=status,
             outcome=outcome,
-            model=self._model or model,
+            model=self._model or as_text(begun.get("model")),
             text=text,
             results=matches,
             searches=[
@@ -103,9 +108,9 @@ class AnswerBuilder:
             usage=self.usage,
             cost=cost,
             warnings=warnings,
-            error=error,
+            error=results.Problem.of(error, **about) if error else None,
             upstream_response_id=self.response_id,
-            created_at=created_at,
+            created_at=as_count(begun.get("created_at")),
             completed_at=None if status == "in_progress" else int(time.time()),
         )
 

@@ -16,7 +16,7 @@ LAYERS = (
     {"models", "results", "telemetry", "store"},
     {"images", "upstream", "runs", "guards"},
     {"tracing"},
-    {"service", "replay"},
+    {"service"},
     {"search"},
     {"responses"},
     {"api"},
