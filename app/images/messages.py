@@ -12,7 +12,6 @@ SIZE = struct.Struct("!II")  # Width and height in pixels: what `SIZE_REFUSED` c
 Code = IntEnum("Code", "PREPARED SIZE_REFUSED UNREADABLE READY", start=0)
 """`PREPARED`: a JPEG file. `UNREADABLE`: why, for the log. `READY` comes first, unasked."""
 NICENESS = 5  # Of workers: the event loop goes first.
-
 # The upstream's bounds: the longest `data:` URL; pixels of the shorter side; long to short side.
 MAX_FILE_BYTES = (10_485_760 - len("data:image/jpeg;base64,")) // 4 * 3
 MIN_SIDE, MAX_RATIO = 11, 200

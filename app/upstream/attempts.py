@@ -66,6 +66,8 @@ class Attempts:
             result = "ok"
         except (TimeoutError, httpx.TransportError, ServiceError) as exc:
             error = exc if isinstance(exc, ServiceError) else self._broken(exc)
+            if error is not exc:
+                error.__cause__ = exc
             result, self.call.written = error.code, error.billed == "maybe"
             _log("upstream call failed", error, detail=error.detail)
         except (asyncio.CancelledError, GeneratorExit):
@@ -149,16 +151,13 @@ class Attempts:
             silent = "idle" if self._heard_at else "first event"
             phase = "connect" if unsent else "total" if self._total.expired() else silent
             detail = f"The upstream exceeded the {phase} time-out."
-            error: ServiceError = errors.UpstreamTimeout(detail, billed=billed)
-        elif self._answered:
-            error = errors.UpstreamInterrupted(ENDED_EARLY)
-        elif billed == "maybe" and isinstance(exc, httpx.RemoteProtocolError):
-            error = errors.UpstreamProtocol("The upstream's answer is not HTTP.")
-        else:
-            detail = "The connection to the upstream failed before it answered."
-            error = errors.UpstreamUnavailable(detail, billed=billed)
-        error.__cause__ = exc
-        return error
+            return errors.UpstreamTimeout(detail, billed=billed)
+        if self._answered:
+            return errors.UpstreamInterrupted(ENDED_EARLY)
+        if billed == "maybe" and isinstance(exc, httpx.RemoteProtocolError):
+            return errors.UpstreamProtocol("The upstream's answer is not HTTP.")
+        detail = "The connection to the upstream failed before it answered."
+        return errors.UpstreamUnavailable(detail, billed=billed)
 
 
 def _log(event: str, error: ServiceError, **fields: object) -> None:

@@ -59,8 +59,7 @@ class UpstreamClient:
         """Yield the upstream's events, those that arrived together at once.
 
         Raises a `ServiceError` for every end but `response.completed` and `response.incomplete`.
-        The payload, the parts of a JSON text, is emptied at the first event. The deadlines bound
-        the caller's own waits between two events too; there are none in a run.
+        The payload, parts of a JSON text, is emptied at the first event. Deadlines never pause.
         """
         attempts = Attempts(self._http, call, self._settings, self._metrics)
         request = self._request("POST", "/responses", payload, call)

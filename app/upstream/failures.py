@@ -91,8 +91,7 @@ def failure_in_response(
         detail = "No such response, or it is no longer kept."
         return errors.SearchNotFound(detail, upstream=error.upstream)
     if status < HTTP_REDIRECTS and not is_failure(parse_object(data) or {}):
-        detail = "The upstream answered with something that is no event stream."
-        return UpstreamProtocol(detail, upstream=error.upstream)
+        return UpstreamProtocol("The upstream sent no event stream.", upstream=error.upstream)
     return error
 
 
