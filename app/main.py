@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
@@ -31,7 +32,7 @@ from app.guards.guards import Guards
 from app.images.intake import ImageIntake
 from app.runs.replicated import ReplicatedRuns
 from app.runs.runs import Runs
-from app.search import Replay
+from app.search import conclude
 from app.service import Service
 from app.settings import Settings, SettingsError, load
 from app.store.link import Link
@@ -105,7 +106,8 @@ async def start_service(
     link = Link(url) if (url := settings.redis_url.get_secret_value()) else None
     guards = Guards(settings, metrics=metrics, link=link)
     upstream = UpstreamClient(settings, metrics)
-    runs = ReplicatedRuns(settings, link, Replay(guards.prices)) if link else Runs(settings)
+    ending = partial(conclude, guards.prices)
+    runs = ReplicatedRuns(settings, link, ending) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
 
     def refresh() -> None:

@@ -189,29 +189,29 @@ class Search:
         logger.info("search ended", extra={"fields": fields})
 
 
-class Replay:
-    """What the log of a run says to a replica that did not do its work, and what that has cost."""
+def conclude(
+    prices: Prices,
+    run_id: str,
+    events: Sequence[Event],
+    error: ServiceError,
+    *,
+    listed: bool,
+    estimate: str = "",
+) -> tuple[list[Event], int]:
+    """How a run ends whose replica does not end it: the last events, and what it has cost.
 
-    def __init__(self, prices: Prices) -> None:
-        self._prices = prices
-
-    def end(
-        self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
-    ) -> list[Event]:
-        """The last events of a run that is ended here: a search's, or those of a call of `/v1`."""
-        if listed:
-            result = AnswerBuilder(events).result(events, "failed", run_id=run_id, error=error)
-            return [_failed(result)]
-        return [made_end(events, error, id=run_id)] if events else []
-
-    def cost(self, events: Sequence[Event], estimate: str) -> int:
-        """What a lost run has cost: 0 if it had not begun, else as if the upstream had it all."""
-        if not events or not estimate:
-            return 0
-        reserved = Estimate.model_validate_json(estimate)
-        calls, shown_chars = seen_so_far(events)
-        cost = self._prices.unreported(reserved, calls=calls, shown_chars=shown_chars)
-        return units(cost.total) if cost else 0
+    That is 0 where nothing was estimated or had begun, else as if the upstream had it all.
+    """
+    cost = None
+    if events and estimate:
+        reserved, (calls, shown_chars) = Estimate.model_validate_json(estimate), seen_so_far(events)
+        cost = prices.unreported(reserved, calls=calls, shown_chars=shown_chars)
+    if listed:
+        result = AnswerBuilder(events).result(events, "failed", run_id=run_id, error=error)
+        last = [_failed(result)]
+    else:
+        last = [made_end(events, error, id=run_id)] if events else []
+    return last, units(cost.total) if cost else 0
 
 
 def result_of(run: Run) -> SearchResult:

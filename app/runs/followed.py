@@ -5,9 +5,8 @@ ended, is `4611686018427387904-<number>`, so that nothing can be written behind 
 with `0-1`, which has no event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.errors import Internal, OwnerLost, ServiceError, leaves
 from app.models import Event
@@ -17,16 +16,8 @@ from app.store.link import COMMAND_S, Link
 
 PAGE = 500  # Entries that are read at once.
 END = 4_611_686_018_427_387_904
+Conclude = Callable[..., tuple[list[Event], int]]  # `app.search.conclude`.
 KINDS = {kind.code: kind for kind in leaves()}
-
-
-class Replay(Protocol):
-    """What a log says to a replica that has not done the work: see `app.search.Replay`."""
-
-    def end(
-        self, run_id: str, events: Sequence[Event], error: ServiceError, *, listed: bool
-    ) -> list[Event]: ...
-    def cost(self, events: Sequence[Event], estimate: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +57,7 @@ class FollowedRun(Run):
     """Another replica's run: its log is taken in, and its owner is told how many read it here."""
 
     link: Link
-    replay: Replay
+    conclude: Conclude
     replica: str  # Its owner.
     n_quiet: int = 0  # Renewals since anything was heard.
     n_idle: int = 0  # Renewals since anybody has read it.
@@ -118,7 +109,7 @@ class FollowedRun(Run):
         """End it, here alone, with this error."""
         if not self.ended:
             self.error = error
-            self._close(self.replay.end(self.id, self.log.events, error, listed=self.listed))
+            self._close(self.conclude(self.id, self.log.events, error, listed=self.listed)[0])
 
 
 def _error(text: bytes) -> ServiceError:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, OwnerLost
 from app.models import Client
-from app.runs.followed import PAGE, Entry, FollowedRun, Replay, read_log
+from app.runs.followed import PAGE, Conclude, Entry, FollowedRun, read_log
 from app.runs.local import OpenRequest
 from app.runs.owner import Outbox, SharedRun, ending
 from app.runs.run import Reader, Run, new_id
@@ -29,9 +29,9 @@ QUIET = 2  # Renewals without a reader, before another's run is not followed any
 class ReplicatedRuns(Runs):
     """The same as `Runs`, over all replicas: runs of others are followed while they are read."""
 
-    def __init__(self, settings: Settings, link: Link, replay: Replay) -> None:
+    def __init__(self, settings: Settings, link: Link, conclude: Conclude) -> None:
         super().__init__(settings)
-        self._link, self._replay = link, replay
+        self._link, self._conclude = link, conclude
         self._asking = WeakValueDictionary[str, asyncio.Lock]()  # By fingerprint or id.
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self._outbox = Outbox(settings, link, self._forget)
@@ -122,7 +122,7 @@ class ReplicatedRuns(Runs):
                 listed=listed == "1",
                 reserve=self.reserve,
                 link=self._link,
-                replay=self._replay,
+                conclude=self._conclude,
                 replica=replica,
             )
         if log:
@@ -207,13 +207,13 @@ class ReplicatedRuns(Runs):
         ttl_ms = int(self._settings.search_retention_s * 1_000)
         for name in await link.call("SMEMBERS", left := f"isp:runs:{replica}"):
             run_id = name.decode()
-            known = await link.call("HMGET", f"isp:run:{run_id}", "listed", "estimate")
-            events = [entry.event for entry in await read_log(link, run_id)]
-            error, n_events = OwnerLost(), len(events)
-            last = self._replay.end(run_id, events, error, listed=known[0] == b"1")
-            cost = self._replay.cost(events, (known[1] or b"").decode())
-            how = ("failed", cost, ttl_ms, 0, QUIET_MS, n_events)
-            end = ending([], last, n_events, error)
+            values = await link.call("HMGET", f"isp:run:{run_id}", "listed", "estimate")
+            listed, estimate = ((value or b"").decode() for value in values)
+            events, error = [entry.event for entry in await read_log(link, run_id)], OwnerLost()
+            about = {"listed": listed == "1", "estimate": estimate}
+            last, cost = self._conclude(run_id, events, error, **about)
+            how = ("failed", cost, ttl_ms, 0, QUIET_MS, len(events))
+            end = ending([], last, len(events), error)
             verdict = await link.script("end", "judge", link.replica, run_id, *how, *end)
             if verdict == [b"gone"]:
                 await link.call("SREM", left, run_id)
