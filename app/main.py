@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import check
-from app.api import clients, ops, responses, search, ui
+from app.api import ops, responses, search, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
 from app.api.openapi import HEADERS, add_models, operation_id
 from app.api.page import page_router
@@ -90,7 +90,7 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
             Middleware(ErrorResponses, settings),
         ],
     )
-    for part in (search, responses, ui, clients, ops):
+    for part in (search, responses, ui, ops):
         app.include_router(part.router)
     app.include_router(page_router(settings))
     for error in (ServiceError, RequestValidationError, HTTPException):

@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask: alive, ready, and the metrics."""
+"""What operators ask, alive, ready and the metrics, and what clients ask about themselves."""
 
 import multiprocessing
 from secrets import compare_digest
@@ -10,13 +10,24 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ConfigDict
 from starlette.responses import Response
 
-from app.api.dependencies import Credentials
-from app.api.openapi import answer, refusals
-from app.errors import Unauthorized
-from app.results import ApiModel, WhenKnown
+from app import errors
+from app.api.bodies import read_json, validated
+from app.api.dependencies import Call, Credentials, Identified, count
+from app.api.middleware import has_body
+from app.api.openapi import IDENTIFIED, answer, body, refusals
+from app.api.schemas import TokenRequest
+from app.results import ApiModel, ClientUsage, Token, WhenKnown
 from app.service import Service
 
-router = APIRouter(tags=["operations"], responses=refusals())
+TOKEN_BODY_MAX_BYTES = 4_096
+TOKEN_BODY = body(json=TokenRequest, required=False)
+CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
+    *(errors.Unauthorized, errors.TokenExpired, errors.Forbidden, errors.RouteNotFound),
+    *(errors.RateLimited, errors.Overloaded, errors.InvalidRequest, errors.MalformedBody),
+    *(errors.UploadTimeout, errors.ImageTooLarge, errors.EncodingUnsupported),
+)
+
+router = APIRouter(responses=refusals())
 
 
 class Health(ApiModel):
@@ -30,14 +41,42 @@ class Health(ApiModel):
     """What breaks as this process is run, where something does."""
 
 
-@router.get("/healthz", responses=answer())
+@router.post("/tokens", tags=["tokens"], openapi_extra=TOKEN_BODY, responses=CREATED)
+async def create_token(request: Request, shown: Credentials) -> Token:
+    """Make a browser token for the client whose key is shown."""
+    service: Service = request.app.state.service
+    credentials = service.guards.credentials
+    if not credentials.mints:
+        raise errors.RouteNotFound("No tokens are made here: CLIENT_TOKEN_SECRET is not set.")
+    client = credentials.identify_key_holder(shown.credentials.strip() if shown else None)
+    request.state.caller = client
+    call = await count(Call(request, service, client))
+    fields = {}
+    if has_body(request.headers):
+        with call.hold_memory() as memory:
+            fields = await read_json(call, memory, max_bytes=TOKEN_BODY_MAX_BYTES)
+    wanted = validated(TokenRequest, fields)
+    return credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
+
+
+@router.get("/usage", tags=["operations"], responses=answer() | refusals(*IDENTIFIED))
+async def get_usage(call: Identified) -> ClientUsage:
+    """Get what the calling client has spent today, and may still spend."""
+    return await call.service.guards.budget.spending(call.client.name)
+
+
+@router.get("/healthz", tags=["operations"], responses=answer())
 @router.head("/healthz", include_in_schema=False)
 async def get_health() -> Health:
     """Say that the process answers; the upstream is not asked."""
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=answer() | answer("Retry-After", status=503, model=Health))
+@router.get(
+    "/readyz",
+    tags=["operations"],
+    responses=answer() | answer("Retry-After", status=503, model=Health),
+)
 @router.head("/readyz", include_in_schema=False)
 async def get_readiness(request: Request, response: Response) -> Health:
     """Say whether new searches are accepted; 503 from the first moment of a shutdown."""
@@ -50,8 +89,9 @@ async def get_readiness(request: Request, response: Response) -> Health:
 
 @router.get(
     "/metrics",
+    tags=["operations"],
     response_class=PlainTextResponse,
-    responses=answer() | refusals(Unauthorized),
+    responses=answer() | refusals(errors.Unauthorized),
     openapi_extra={"security": [{}]},  # The token is optional.
 )
 async def get_metrics(request: Request, shown: Credentials) -> Response:
@@ -59,7 +99,7 @@ async def get_metrics(request: Request, shown: Credentials) -> Response:
     service: Service = request.app.state.service
     token = service.settings.metrics_token.get_secret_value().encode()
     if token and not (shown and compare_digest(shown.credentials.encode(), token)):
-        raise Unauthorized("The metrics are shown to the holder of METRICS_TOKEN.")
+        raise errors.Unauthorized("The metrics are shown to the holder of METRICS_TOKEN.")
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
