@@ -25,6 +25,8 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its respon
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
+LOCAL = re.compile(r"[^.]*|.*\.localhost|\[.*\]|(\d{1,3}\.){3}\d{1,3}")
+"""Names that lead here without DNS: the page of an attacker has one with a dot."""
 HEAD_MAX_BYTES = 65_536
 
 # Polled by machines every few seconds: logged at debug level, and found under any name.
@@ -56,7 +58,10 @@ class CloseAfterAnswer:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        unread, peer = has_body(Headers(scope=scope)), _peer_of(scope)
+        unread, is_trusted = has_body(Headers(scope=scope)), False
+        peer, *_ = scope.get("client") or ("",)
+        with suppress(ValueError):  # Of a peer without an address.
+            is_trusted = any(ip_address(peer) in network for network in self.trusted)
 
         async def receive_and_note() -> Message:
             nonlocal unread
@@ -68,7 +73,7 @@ class CloseAfterAnswer:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 streamed = headers.get("content-type", "").startswith("text/event-stream")
-                if not streamed and (unread or not self._is_trusted(peer)):
+                if not streamed and (unread or not is_trusted):
                     headers["Connection"] = "close"
             elif unread and not message.get("more_body"):
                 await send({**message, "more_body": True})
@@ -80,15 +85,6 @@ class CloseAfterAnswer:
             await send(message)
 
         await self.app(scope, receive_and_note, send_and_close)
-
-    def _is_trusted(self, address: str) -> bool:
-        with suppress(ValueError):  # Of a peer without an address.
-            return any(ip_address(address) in network for network in self.trusted)
-        return False
-
-
-def _peer_of(scope: Scope) -> str:
-    return str((scope.get("client") or ("",))[0])
 
 
 class RequestContext:
@@ -117,9 +113,12 @@ class RequestContext:
         telemetry.timing.set(timing := telemetry.Timing())
         span = self.tracing.begin_request(scope, sent.get("traceparent", ""))
         state = scope.get("state", {}) | {"headers": {"X-Request-ID": request_id}, "started": False}
-        root_path = scope.get("root_path") or self.root_path
-        path = _plain_path(scope["path"], root_path)
-        scope = {**scope, "root_path": root_path, "path": path, "state": state}
+        prefix = scope.get("root_path") or self.root_path
+        # Clients that join URLs may send two slashes. `uvicorn --root-path` puts the prefix in
+        # front of one that the proxy has kept.
+        path = re.sub("//+", "/", scope["path"])
+        path = path.removeprefix(prefix) if path.startswith(f"{prefix}{prefix}/") else path
+        scope = {**scope, "root_path": prefix, "path": path, "state": state}
         status, started_at, stream_end = CLIENT_CLOSED_REQUEST, time.perf_counter(), ""
 
         async def send_with_headers(message: Message) -> None:
@@ -150,7 +149,7 @@ class RequestContext:
             "path": path,
             "status": status,
             "duration_s": round(duration_s, 4),
-            "client_address": _peer_of(scope),
+            "client_address": (scope.get("client") or ("",))[0],
         }
         if caller := state.get("caller"):
             fields["client"] = caller.name
@@ -177,15 +176,6 @@ def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
     return headers.get("content-type") == "text/event-stream"
 
 
-def _plain_path(path: str, prefix: str) -> str:
-    """The path with one slash where a client that joins URLs sent two, and with the prefix once.
-
-    `uvicorn --root-path` puts the prefix in front of one that the proxy has kept.
-    """
-    path = re.sub("//+", "/", path)
-    return path.removeprefix(prefix) if path.startswith(f"{prefix}{prefix}/") else path
-
-
 class ErrorResponses:
     """Refuses bad heads, and turns errors that no route handled into responses.
 
@@ -200,9 +190,7 @@ class ErrorResponses:
             await self.app(scope, receive, send)
             return
         try:
-            _check_head(scope)
-            if path_of(scope) not in QUIET_PATHS:
-                _check_host(Headers(scope=scope).get("host", ""), self.settings)
+            self._check_head(scope)
             await self.app(scope, receive, send)
         except ClientDisconnect:
             raise
@@ -216,42 +204,29 @@ class ErrorResponses:
             scope["state"].pop("run", None)
             await problem_response(scope, errors.unexpected(exc))(scope, receive, send)
 
-
-def _check_host(host: str, settings: Settings) -> None:
-    """Refuse a page whose own name is made to lead here (DNS rebinding): it has our origin.
-
-    Neither CORS nor `Origin` stops it, and where callers need no key only `Host` can.
-    """
-    allowed, found = settings.allowed_hosts, HOST.fullmatch(host)
-    name = found[1].lower().strip("[]").removesuffix(".") if found else "."  # Nobody's.
-    local_only = settings.allow_anonymous and not allowed
-    if (allowed and name not in allowed) or (local_only and not _is_local(name)):
-        raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
-
-
-def _is_local(name: str) -> bool:
-    """Whether a name leads here without DNS: the page of an attacker has one with a dot."""
-    if "." not in name or name.endswith(".localhost"):
-        return True
-    with suppress(ValueError):
-        return bool(ip_address(name))
-    return False
-
-
-def _check_head(scope: Scope) -> None:
-    headers = Headers(scope=scope)
-    target_bytes = len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
-    if target_bytes + sum(len(name) + len(value) for name, value in headers.raw) > HEAD_MAX_BYTES:
-        raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
-    hosts = len(headers.getlist("host"))
-    if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
-        raise errors.MalformedRequest("There must be exactly one Host header (RFC 9112 §3.2).")
-    if "upgrade" in headers and has_body(headers):
-        # The server takes what follows the head for the other protocol.
-        raise errors.MalformedRequest(
-            "The body cannot be read behind an Upgrade header: send the request without it "
-            "(curl: --http1.1; Java: HttpClient.Version.HTTP_1_1)."
-        )
+    def _check_head(self, scope: Scope) -> None:
+        headers, path = Headers(scope=scope), scope.get("raw_path") or scope["path"]
+        n_bytes = len(path) + len(scope.get("query_string", b""))
+        if n_bytes + sum(len(name) + len(value) for name, value in headers.raw) > HEAD_MAX_BYTES:
+            raise errors.HeadTooLarge(f"Address and headers may have {HEAD_MAX_BYTES} bytes.")
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 and (hosts or scope["http_version"] != "1.0"):
+            raise errors.MalformedRequest("There must be exactly one Host header (RFC 9112 §3.2).")
+        if "upgrade" in headers and has_body(headers):
+            # The server takes what follows the head for the other protocol.
+            raise errors.MalformedRequest(
+                "The body cannot be read behind an Upgrade header: send the request without it "
+                "(curl: --http1.1; Java: HttpClient.Version.HTTP_1_1)."
+            )
+        if path_of(scope) in QUIET_PATHS:
+            return
+        # A page whose own name is made to lead here (DNS rebinding) has our origin. Where callers
+        # need no key, only `Host` can tell.
+        found, allowed = HOST.fullmatch(headers.get("host", "")), self.settings.allowed_hosts
+        name = found[1].lower().removesuffix(".") if found else "."  # Nobody's.
+        served = name.strip("[]") in allowed if allowed else LOCAL.fullmatch(name)
+        if (allowed or self.settings.allow_anonymous) and not served:
+            raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
 
 
 def has_body(headers: Headers) -> bool:
