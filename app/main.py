@@ -15,6 +15,7 @@ from typing import NoReturn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.trace import TracerProvider
+from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -23,7 +24,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import check
 from app.api import ops, responses, search, ui
 from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
-from app.api.openapi import HEADERS, add_models, operation_id
+from app.api.openapi import HEADERS, add_models
 from app.api.page import page_router
 from app.api.problems import on_error
 from app.api.responses_body import ResponsesBody
@@ -72,7 +73,8 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
         redirect_slashes=False,
         # FastAPI's own spans would hold the query, and so token and prompt.
         telemetry={"tracing": False},
-        generate_unique_id_function=operation_id,
+        # What generated clients call a function: `createSearch` for `create_search`.
+        generate_unique_id_function=lambda route: to_camel(route.name),
         middleware=[  # The first sees a request first.
             # Outside of what replaces the peer's address by the forwarded one.
             Middleware(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies),

@@ -3,9 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from app import errors
@@ -42,21 +40,17 @@ HEADERS = {
     "Server-Timing": "Milliseconds of `intake`, `queue` and `upstream`, as far as they are known.",
     "Retry-After": "Seconds until the same request may succeed.",
 }
-FRAME: Json = {  # A server-sent event on the wire (OpenAPI 3.2's `itemSchema`).
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"type": "string"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-        "id": {"type": "string"},
-        "retry": {"type": "integer"},
-    },
-}
+STRING, DATA = {"type": "string"}, {"type": "string", "contentMediaType": JSON}
+FIELDS = {"event": STRING, "data": DATA, "id": STRING, "retry": {"type": "integer"}}
+FRAME: Json = {"type": "object", "required": ["event", "data"], "properties": FIELDS}
+"""A server-sent event on the wire (OpenAPI 3.2's `itemSchema`)."""
 
 
-def answer(*headers: str, status: int = 200, **more: Any) -> Responses:
+def answer(*headers: str, status: int | str = 200, **more: Any) -> Responses:
     """A response's headers, beside `X-Request-ID`, and what `more` there is to say of it."""
-    return {status: {"headers": _headers(*headers)} | more}
+    names = ("X-Request-ID", *headers)
+    described = {name: {"description": HEADERS[name], "schema": STRING} for name in names}
+    return {status: {"headers": described} | more}
 
 
 def events(model: type[BaseModel], /, *headers: str, **more: Any) -> Responses:
@@ -75,42 +69,23 @@ def body(*, required: bool = True, **media_types: type[BaseModel]) -> Json:
 def refusals(*kinds: type[ServiceError], model: type[BaseModel] = Problem) -> Responses:
     """The errors of an operation by status, in the shape of `model`; and any other as `default`."""
     media_type = PROBLEM if model is Problem else JSON
-    found: dict[int | str, tuple[type[ServiceError], ...]] = {"default": ()}
-    for kind in (*kinds, *ALWAYS):
-        found[kind.status] = (*found.get(kind.status, ()), kind)
-    return {
-        status: {
-            "description": "\n".join(f"- `{kind.code}`: {kind.title}." for kind in some)
-            or "Other.",
-            "headers": _headers(*(["Retry-After"] if status in DEFAULT_RETRY_AFTER_S else [])),
-            "content": {media_type: {"schema": _narrowed(model, [kind.code for kind in some])}},
-        }
-        for status, some in found.items()
-    }
-
-
-def _narrowed(model: type[BaseModel], codes: list[str]) -> Json:
-    members: Json = {"code": {"type": "string", "enum": codes}}
-    if model is OpenAIError:
-        members = {"error": {"type": "object", "properties": members}}
-    reference = _reference(model)
-    return {"allOf": [reference, {"type": "object", "properties": members}]} if codes else reference
+    content = {media_type: {"schema": _reference(model)}}
+    found = answer(status="default", description="Other.", content=content)
+    for status in dict.fromkeys(kind.status for kind in (*kinds, *ALWAYS)):
+        some = [kind for kind in (*kinds, *ALWAYS) if kind.status == status]
+        members: Json = {"code": {"type": "string", "enum": [kind.code for kind in some]}}
+        if model is OpenAIError:
+            members = {"error": {"type": "object", "properties": members}}
+        schema = {"allOf": [_reference(model), {"type": "object", "properties": members}]}
+        headers = ["Retry-After"] if status in DEFAULT_RETRY_AFTER_S else []
+        text = "\n".join(f"- `{kind.code}`: {kind.title}." for kind in some)
+        content = {media_type: {"schema": schema}}
+        found |= answer(*headers, status=status, description=text, content=content)
+    return found
 
 
 def _reference(model: type[BaseModel]) -> Json:
     return {"$ref": REF.format(model=model.__name__)}
-
-
-def _headers(*names: str) -> Json:
-    return {
-        name: {"description": HEADERS[name], "schema": {"type": "string"}}
-        for name in ("X-Request-ID", *names)
-    }
-
-
-def operation_id(route: APIRoute) -> str:
-    """`createSearch` for `create_search`: what generated clients call the function."""
-    return to_camel(route.name)
 
 
 def add_models(app: FastAPI, settings: Settings, *requests: type[BaseModel]) -> None:

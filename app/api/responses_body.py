@@ -10,7 +10,6 @@ import json
 import secrets
 import tomllib
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from app.api.json_bounds import TEXT_MAX_BYTES
 from app.api.schemas import Json, OutputTokens, RequestModel
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
+from app.upstream.lenient import as_object, as_text
 
 Place = tuple[Json, str]  # An object in a body, and the name of its member that is an image's URL.
 
@@ -35,17 +35,11 @@ NAME_MAX_CHARS = 128
 
 
 def _text_or_items(value: Any) -> Any:
-    items = [] if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(map(_is_whole, items)):
-        raise ValueError("Must be a text, or whole items with a role or a type; no references.")
+    for item in map(as_object, value if isinstance(value, list) else [value]):
+        kind = item.get("type", "message" if "role" in item else None)
+        if not isinstance(value, str) and as_text(kind) in ("", "item_reference"):
+            raise ValueError("Must be a text, or whole items with a role or a type; no references.")
     return value
-
-
-def _is_whole(item: Any) -> bool:
-    if not isinstance(item, dict):
-        return False
-    kind = item.get("type", "message" if "role" in item else None)
-    return isinstance(kind, str) and kind != "item_reference"
 
 
 INPUT_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
@@ -62,7 +56,8 @@ class CheckedMembers(RequestModel):
     background: bool | None = Field(default=None, description="Go on without a reader.")
     max_output_tokens: OutputTokens | None = Field(default=None, description="Reasoning included.")
     previous_response_id: str | None = Field(default=None, description="The response to follow up.")
-    tools: list[Json] | None = Field(default=None, description="The tools that the model may call.")
+    tools: list[Json] | None = Field(default=None, fail_fast=True)
+    """The tools that the model may call."""
     conversation: None = Field(default=None, description="Not offered; see previous_response_id.")
 
 
@@ -99,9 +94,12 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
         field="input",
         instructions=fields.instructions,
     )
-    urls = [holder[name] for holder, name in read.places]
-    images = [await service.intake.prepare_url(url, caller=caller) for url in urls]
-    digest = _digest(body, read.places, images)
+    images = []
+    for holder, name in read.places:
+        images.append(await service.intake.prepare_url(holder[name], caller=caller))
+        holder[name] = images[-1].digest
+    # Equal for bodies that ask the same about the same images, however they are written.
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     await asyncio.sleep(0)
     if fields.background:  # The upstream has none: it is asked for events, and we keep them.
         body["stream"] = True
@@ -109,7 +107,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     if not service.settings.upstream_store:
         body["store"] = False
     return ResponsesRequest(
-        payload=[_payload(body, read.places, images)],
+        payload=_payload(body, read.places, images),
         model=fields.model,
         stream=fields.stream is True or fields.background is True,
         background=fields.background is True,
@@ -167,21 +165,16 @@ def _image_place(holder: Json, value: object, path: str) -> Place:
     return inner, "url"
 
 
-def _digest(body: Json, places: list[Place], images: list[ImageInput]) -> str:
-    """Equal for bodies that ask the same about the same images, however they are written."""
-    for (holder, name), image in zip(places, images, strict=True):
-        holder[name] = image.digest
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _payload(body: Json, places: list[Place], images: list[ImageInput]) -> bytes:
-    """The body as JSON text. Images are put in at the end: writing megabytes as JSON takes long."""
+def _payload(body: Json, places: list[Place], images: list[ImageInput]) -> list[bytes]:
+    """The body's JSON text in parts. Images are no JSON to be written: that would take long."""
     mark = secrets.token_hex()
     for holder, name in places:
         holder[name] = mark
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+        text, *texts = json.dumps(body, ensure_ascii=False, allow_nan=False).split(mark)
     except ValueError as exc:
         raise MalformedBody("A number in the body is out of range.") from exc
-    urls = [*(image.url for image in images), b""]
-    return b"".join(chain.from_iterable(zip(text.encode().split(mark.encode()), urls, strict=True)))
+    parts = [text.encode()]
+    for image, text in zip(images, texts, strict=True):
+        parts += image.url, text.encode()
+    return parts

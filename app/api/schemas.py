@@ -65,23 +65,21 @@ def _whole(value: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 OutputTokens = Annotated[int, Field(ge=16, le=65_536), BeforeValidator(_whole)]
-URL: Json = {"type": "string"}
-URL_OBJECT: Json = {
-    "type": "object",
-    "required": ["url"],
-    "additionalProperties": False,
-    "properties": {"url": URL},
-}
-URLS: Json = {"type": "array", "items": {"anyOf": [URL, URL_OBJECT]}}
-OneOrMoreUrls = WithJsonSchema({"anyOf": [URL, URL_OBJECT, URLS, {"type": "null"}]})
+URL, OBJECT = {"type": "string"}, {"type": "object", "additionalProperties": False}
+URL_OR_OBJECT = [URL, OBJECT | {"required": ["url"], "properties": {"url": URL}}]
+URLS = {"type": "array", "items": {"anyOf": URL_OR_OBJECT}}
+Urls = Annotated[
+    list[str],
+    Field(fail_fast=True),
+    BeforeValidator(_as_url_list),
+    WithJsonSchema({"anyOf": [*URL_OR_OBJECT, URLS, {"type": "null"}]}),
+]
 
 
 class SearchRequest(RequestModel):
     """A search, in JSON."""
 
-    image_url: Annotated[
-        list[str], pydantic.FailFast(), BeforeValidator(_as_url_list), OneOrMoreUrls
-    ] = []
+    image_url: Urls = []
     """The image, or several: `http(s)` URLs, or `data:` URLs that hold it; each also as an object
     with a `url`."""
     prompt: Annotated[

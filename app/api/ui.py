@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import FailFast, Field, InstanceOf
+from pydantic import Field, InstanceOf
 from starlette.responses import Response
 
 from app.api import bodies
@@ -58,7 +58,7 @@ class ChatRequest(SearchRequest):
     """
 
     id: Annotated[str, Field(min_length=1, max_length=128, description="Id of the chat.")]
-    messages: Annotated[list[InstanceOf[Json]], FailFast()]
+    messages: list[InstanceOf[Json]] = Field(fail_fast=True)
     """All messages of the chat."""
     trigger: Literal["submit-message", "regenerate-message"] = Field(
         default="submit-message", description="`regenerate-message`: ask again."
