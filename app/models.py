@@ -17,10 +17,7 @@ SYNTHETIC_PREFIX = "search."  # Type prefix of the events that this service adds
 
 
 def well_formed(text: str) -> str:
-    """The text without lone surrogates, which JSON can hold and UTF-8 cannot.
-
-    Halves of a pair that were cut apart are joined; others become U+FFFD.
-    """
+    """The text without lone surrogates (no UTF-8): pairs are joined, others become U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -44,35 +41,26 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """An image as it is sent upstream: an `http(s)` or `data:` URL, and a digest.
+    """An image as it is sent upstream; equal ones have equal digests however they were sent."""
 
-    The URL is ASCII without quotes and backslashes. The digest is the SHA-256 of the uploaded bytes
-    (for an `http(s)` URL, of the URL): equal images have equal ones however they were sent.
-    """
-
-    url: bytes = field(repr=False)
-    digest: str
+    url: bytes = field(repr=False)  # `http(s)` or `data:`, ASCII without quotes and backslashes.
+    digest: str  # SHA-256 of the bytes that were uploaded, or of an `http(s)` URL.
 
 
 @dataclass(frozen=True, slots=True)
 class ResponsesRequest:
-    """A validated request to the Responses API.
+    """A validated request to the Responses API."""
 
-    `payload` has the parts of the JSON text that is sent upstream; it is emptied when they are not
-    needed any more. `input_chars` counts the characters of `instructions` and `input` without its
-    pictures; `digest` is equal for requests that may share one answer; `prompt` is a search's.
-    """
-
-    payload: list[bytes] = field(repr=False)
+    payload: list[bytes] = field(repr=False)  # Parts of the JSON text; emptied when it was sent.
     model: str
     stream: bool = True
     background: bool = False
     image_count: int = 0
-    input_chars: int = 0
+    input_chars: int = 0  # Of `instructions`, and of `input` without its images.
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
-    digest: str = ""
-    prompt: str | None = field(default=None, repr=False)
+    digest: str = ""  # Equal for requests that may share one answer.
+    prompt: str | None = field(default=None, repr=False)  # Of a search.
 
 
 class Event(NamedTuple):
@@ -89,13 +77,9 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class UpstreamCall:
-    """State of one upstream call, for whoever has to settle it, also when it was cancelled.
+    """State of one upstream call, for whoever has to settle it, also when it was cancelled."""
 
-    The upstream client sets `written` as soon as a request has been fully written, and clears it
-    when that attempt was refused before its first event, so that nothing was billed.
-    """
-
-    written: bool = False
+    written: bool = False  # In full, and not refused before its first event: it may be billed.
     span: Span = INVALID_SPAN  # Of the call, where it is traced.
 
 

@@ -14,9 +14,8 @@ from app.models import Event, Outcome, Phase, Status, well_formed
 
 Text = Annotated[str, AfterValidator(well_formed)]
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]  # Exact until it is JSON.
-ErrorCode = Annotated[
-    str, WithJsonSchema({"type": "string", "enum": sorted(leaf.code for leaf in leaves())})
-]
+CODES = sorted(leaf.code for leaf in leaves())
+ErrorCode = Annotated[str, WithJsonSchema({"type": "string", "enum": CODES})]
 
 Type = TypeVar("Type")
 WhenKnown = Annotated[Type | None, Field(exclude_if=lambda value: value is None)]
@@ -30,9 +29,6 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(
         frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
     )
-
-    def json_bytes(self) -> bytes:
-        return self.model_dump_json().encode()
 
 
 class Match(ApiModel):
@@ -99,10 +95,8 @@ class ClientUsage(ApiModel):
     searches: int = Field(description="Searches that were admitted, those under way included.")
 
 
-class Problem(ApiModel):
+class Problem(ApiModel, json_schema_serialization_defaults_required=False):
     """An error (RFC 9457)."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     type: str = Field(description="`urn:imagesearch:` and the code.")
     title: str = Field(description="The code in words.")
@@ -122,19 +116,10 @@ class Problem(ApiModel):
     @classmethod
     def of(cls, error: ServiceError, **about: Any) -> Self:
         """What the error says; `about` is the request: `request_id`, `search_id`, `result`."""
-        return cls(
-            type=f"urn:imagesearch:{error.code}",
-            title=error.title,
-            status=error.status,
-            detail=error.detail,
-            code=error.code,
-            retryable=error.retryable,
-            billed=error.billed,
-            retry_after=error.wait_s,
-            errors=list(error.fields) or None,
-            upstream=error.upstream,
-            **about,
-        )
+        same = ("title", "status", "detail", "code", "retryable", "billed", "upstream")
+        about |= {name: getattr(error, name) for name in same}
+        about |= {"retry_after": error.wait_s, "errors": list(error.fields) or None}
+        return cls(type=f"urn:imagesearch:{error.code}", **about)
 
 
 class SearchResult(ApiModel):
@@ -171,7 +156,7 @@ class SyntheticEvent(ApiModel):
     type: str = Field(description="Name of the event.")
 
     def as_event(self) -> Event:
-        return Event(self.type, self.json_bytes())
+        return Event(self.type, self.model_dump_json().encode())
 
 
 class SearchCreated(SyntheticEvent):

@@ -125,7 +125,11 @@ class RequestContext:
             nonlocal status, stream_end
             if message["type"] == "http.response.start":
                 status, state["started"] = message["status"], True
-                if _complete_head(message, scope, str(timing)):
+                headers, run = MutableHeaders(scope=message), run_of(scope)
+                defaults = {n: v for n, v in SECURITY_HEADERS.items() if n not in headers}
+                known = {"Server-Timing": str(timing), "X-Search-ID": run.id if run else ""}
+                headers.update(defaults | state["headers"] | {n: v for n, v in known.items() if v})
+                if headers.get("content-type") == "text/event-stream":
                     stream_end = "cut"
                     self.metrics.head_s.observe(time.perf_counter() - started_at)
             elif stream_end and not message.get("more_body"):
@@ -143,37 +147,23 @@ class RequestContext:
             end_request(span, scope, status)
 
     def _log(self, scope: Scope, status: int, duration_s: float) -> None:
-        state, path = scope["state"], path_of(scope)
-        fields = {
+        state, path, run = scope["state"], path_of(scope), run_of(scope)
+        caller, error = state.get("caller"), state.get("error")
+        if isinstance(error, telemetry.REFUSALS):
+            self.metrics.rejected.labels(error.code).inc()
+        known = {
             "method": scope["method"],
             "path": path,
             "status": status,
             "duration_s": round(duration_s, 4),
             "client_address": (scope.get("client") or ("",))[0],
+            "client": caller and caller.name,
+            "search_id": run and run.id,
+            "code": error and error.code,
         }
-        if caller := state.get("caller"):
-            fields["client"] = caller.name
-        if run := run_of(scope):
-            fields["search_id"] = run.id
-        if error := state.get("error"):
-            fields["code"] = error.code
-            if isinstance(error, telemetry.REFUSALS):
-                self.metrics.rejected.labels(error.code).inc()
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
+        fields = {name: value for name, value in known.items() if value is not None}
         logger.log(level, "request", extra={"fields": fields})
-
-
-def _complete_head(message: Message, scope: Scope, timing: str) -> bool:
-    """Add the headers that every response has; whether an event stream begins."""
-    headers = MutableHeaders(scope=message)
-    headers.update(scope["state"]["headers"])
-    if timing:
-        headers["Server-Timing"] = timing
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    if run := run_of(scope):
-        headers["X-Search-ID"] = run.id
-    return headers.get("content-type") == "text/event-stream"
 
 
 class ErrorResponses:

@@ -7,7 +7,6 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ConfigDict
 from starlette.responses import Response
 
 from app import errors
@@ -30,10 +29,8 @@ CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
 router = APIRouter(responses=refusals())
 
 
-class Health(ApiModel):
+class Health(ApiModel, json_schema_serialization_defaults_required=False):
     """How the process is."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     status: Literal["ok", "ready", "draining"]
     """`ok` if it answers; on `/readyz` whether new searches are accepted."""

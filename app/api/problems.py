@@ -45,7 +45,7 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         # Some SDKs repeat a request by themselves unless told not to.
         repeat = error.retryable and error.billed == "no"
         headers["X-Should-Retry"] = str(repeat).lower()
-        return Response(OpenAIError.of(error).json_bytes(), error.status, headers, JSON)
+        return Response(OpenAIError.of(error).model_dump_json(), error.status, headers, JSON)
     run = run_of(scope)
     # What had been found before the failure was paid for.
     partial = result_of(run) if run and run.ended and run.error is error else None
@@ -55,7 +55,7 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         search_id=run.id if run else None,
         result=partial if partial and partial.results else None,
     )
-    return Response(body.json_bytes(), error.status, headers, PROBLEM)
+    return Response(body.model_dump_json(), error.status, headers, PROBLEM)
 
 
 def invalid_fields(exc: ValidationError | RequestValidationError, skip: int = 0) -> InvalidRequest:

@@ -15,9 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
-from app.api.bodies import validated
+from app.api.bodies import TEXT_MAX_BYTES, TOO_MUCH_TEXT, validated
 from app.api.dependencies import Call
-from app.api.json_bounds import TEXT_MAX_BYTES
 from app.api.schemas import Json, OutputTokens, RequestModel
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
@@ -84,7 +83,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
     for name, value in body.items():
         read.walk(value, name, name)
     if read.text_chars > TEXT_MAX_BYTES:  # Some began like a `data:` URL.
-        raise ImageTooLarge(f"A body may have {TEXT_MAX_BYTES} bytes of text beside its images.")
+        raise ImageTooLarge(TOO_MUCH_TEXT)
     service.guards.check_tools(read.tools)
     await asyncio.sleep(0)  # What was done and what follows may take 20 ms each.
     await call.check(

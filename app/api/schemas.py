@@ -160,14 +160,11 @@ class OpenAIError(ApiModel):
     def of(cls, error: ServiceError) -> Self:
         """The same error with our code; `param` is the first field that was refused."""
         other = "invalid_request_error" if isinstance(error, CallerError) else "server_error"
+        kind = OPENAI_TYPES.get(error.status, other)
         reasons = "; ".join(f"{field.field}: {field.reason}" for field in error.fields)
-        body = OpenAIErrorBody(
-            message=f"{error.detail} {reasons}".rstrip(),
-            type=OPENAI_TYPES.get(error.status, other),
-            param=error.fields[0].field if error.fields else None,
-            code=error.code,
-        )
-        return cls(error=body)
+        message = f"{error.detail} {reasons}".rstrip()
+        param = error.fields[0].field if error.fields else None
+        return cls(error=OpenAIErrorBody(message=message, type=kind, param=param, code=error.code))
 
 
 TABLE = tomllib.loads(Path(__file__).with_name("response_events.toml").read_text("utf-8"))
