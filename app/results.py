@@ -30,6 +30,9 @@ class ApiModel(BaseModel):
         frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
     )
 
+    def json_bytes(self) -> bytes:
+        return self.model_dump_json().encode()
+
 
 class Match(ApiModel):
     """A picture that the tool found."""
@@ -156,7 +159,7 @@ class SyntheticEvent(ApiModel):
     type: str = Field(description="Name of the event.")
 
     def as_event(self) -> Event:
-        return Event(self.type, self.model_dump_json().encode())
+        return Event(self.type, self.json_bytes())
 
 
 class SearchCreated(SyntheticEvent):

@@ -54,8 +54,7 @@ def _as_url_list(value: object) -> object:
 
 
 def _blank_is_default(value: object) -> object:
-    blank = value is None or (isinstance(value, str) and not value.strip())
-    return DEFAULT_PROMPT if blank else value
+    return value if value is not None and str(value).strip() else DEFAULT_PROMPT
 
 
 def _whole(value: object) -> object:
