@@ -9,12 +9,11 @@ from starlette.staticfiles import StaticFiles
 
 from app.settings import Settings
 
-POLICY = (  # Pictures that were found come from anywhere, everything else from this service.
-    "default-src 'none'; script-src 'self'; style-src 'self'; "
+HTML = {  # Pictures that were found come from anywhere, everything else from this service.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' https: http: data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HTML = {"Content-Security-Policy": POLICY}
+}
 MODULE = {"Access-Control-Allow-Origin": "*"}  # Fetched with CORS by any page; has no secret.
 # `.ts` is known as a video format.
 TYPES = MODULE | {"Content-Type": "application/typescript; charset=utf-8"}

@@ -168,20 +168,15 @@ class OpenAIError(ApiModel):
 
 TABLE = tomllib.loads(Path(__file__).with_name("response_events.toml").read_text("utf-8"))
 TYPES: Json = {"object": Json, "integer": int, "string": str}
+MEMBERS = {n: (TYPES[kind], Field(description=d)) for n, (d, kind) in TABLE["members"].items()}
 
 
 def _upstream_event(name: str, members: str) -> type[BaseModel]:
     """The model of an event: `ResponseOutputTextDelta` for `response.output_text.delta`."""
     fields: Json = {"type": (Literal[name], Field(description="Name of the event."))}
-    for member in members.split():
-        description, json_type = TABLE["members"][member]
-        fields[member] = TYPES[json_type], Field(description=description)
-    model: type[BaseModel] = pydantic.create_model(
-        to_pascal(name.replace(".", "_")),
-        __doc__="An event of the Responses API, relayed as it came.",
-        **fields,
-    )
-    return model
+    fields |= {member: MEMBERS[member] for member in members.split()}
+    text = "An event of the Responses API, relayed as it came."
+    return pydantic.create_model(to_pascal(name.replace(".", "_")), __doc__=text, **fields)
 
 
 RELAYED = tuple(
