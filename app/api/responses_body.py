@@ -74,10 +74,7 @@ ResponsesBody = create_model(
 
 
 async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
-    """Check a body, which is changed, and prepare its images.
-
-    Raises `InvalidRequest` or `ModelNotAllowed`, and what `ImageIntake.prepare_url` raises.
-    """
+    """Check a body, which is changed, and prepare its images; raises a `CallerError`."""
     service, caller, read = call.service, call.client.name, BodyReader()
     fields: CheckedMembers = validated(ResponsesBody, body)
     for name, value in body.items():
@@ -128,10 +125,7 @@ class BodyReader:
     text_chars: int = 0  # Of all texts but image URLs.
 
     def walk(self, value: object, path: str, place: str) -> None:
-        """Read a value; `InvalidRequest` names what is not in the table. `JsonBounds` the depth.
-
-        `path` has the numbers of list items, `place` is without them.
-        """
+        """Read a value of bounded depth. `path` has the numbers of list items, `place` has not."""
         if isinstance(value, str):
             self.text_chars += len(value)
             self.chars += len(value) if place.startswith(("input", "instructions")) else 0
@@ -158,7 +152,7 @@ def _image_place(holder: Json, value: object, path: str) -> Place:
     """Where an image's URL stands: as it is or in an object, as in the Chat Completions API."""
     if isinstance(value, str):
         return holder, "image_url"
-    inner: Json = value if isinstance(value, dict) else {}
+    inner = as_object(value)
     if not isinstance(inner.get("url"), str) or not inner.keys() <= {"url", "detail"}:
         raise InvalidRequest.of(path, "Must be a URL, or an object with one.")
     return inner, "url"
