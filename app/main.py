@@ -23,7 +23,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import check
 from app.api import ops, responses, search, ui
-from app.api.middleware import CloseAfterAnswer, ErrorResponses, RequestContext
+from app.api.middleware import CloseAfterAnswer, RequestContext
 from app.api.openapi import HEADERS, add_models
 from app.api.page import page_router
 from app.api.problems import on_error
@@ -79,7 +79,6 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
             # Outside of what replaces the peer's address by the forwarded one.
             Middleware(CloseAfterAnswer, trusted_proxies=settings.trusted_proxies),
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
-            Middleware(RequestContext, metrics, tracing, root_path=settings.root_path),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
@@ -89,7 +88,7 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
                 allow_headers=["*"],
                 expose_headers=(*HEADERS, "X-Should-Retry", "Cache-Control", "X-Accel-Buffering"),
             ),
-            Middleware(ErrorResponses, settings),
+            Middleware(RequestContext, settings, metrics, tracing),
         ],
     )
     for part in (search, responses, ui, ops):

@@ -95,9 +95,9 @@ class RequestContext:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: telemetry.Metrics, tracing: Tracing, root_path: str
+        self, app: ASGIApp, settings: Settings, metrics: telemetry.Metrics, tracing: Tracing
     ) -> None:
-        self.app, self.metrics, self.tracing, self.root_path = app, metrics, tracing, root_path
+        self.app, self.settings, self.metrics, self.tracing = app, settings, metrics, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Queries may hold a token: a server that logs requests by itself shall find none.
@@ -113,7 +113,7 @@ class RequestContext:
         telemetry.timing.set(timing := telemetry.Timing())
         span = self.tracing.begin_request(scope, sent.get("traceparent", ""))
         state = scope.get("state", {}) | {"headers": {"X-Request-ID": request_id}, "started": False}
-        prefix = scope.get("root_path") or self.root_path
+        prefix = scope.get("root_path") or self.settings.root_path
         # Clients that join URLs may send two slashes. `uvicorn --root-path` puts the prefix in
         # front of one that the proxy has kept.
         path = re.sub("//+", "/", scope["path"])
@@ -137,7 +137,7 @@ class RequestContext:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self._answer(scope, receive, send_with_headers)
         except ClientDisconnect:
             stream_end = "left" if stream_end == "cut" else stream_end
         finally:
@@ -146,39 +146,8 @@ class RequestContext:
             self._log(scope, status, time.perf_counter() - started_at)
             end_request(span, scope, status)
 
-    def _log(self, scope: Scope, status: int, duration_s: float) -> None:
-        state, path, run = scope["state"], path_of(scope), run_of(scope)
-        caller, error = state.get("caller"), state.get("error")
-        if isinstance(error, telemetry.REFUSALS):
-            self.metrics.rejected.labels(error.code).inc()
-        known = {
-            "method": scope["method"],
-            "path": path,
-            "status": status,
-            "duration_s": round(duration_s, 4),
-            "client_address": (scope.get("client") or ("",))[0],
-            "client": caller and caller.name,
-            "search_id": run and run.id,
-            "code": error and error.code,
-        }
-        level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
-        fields = {name: value for name, value in known.items() if value is not None}
-        logger.log(level, "request", extra={"fields": fields})
-
-
-class ErrorResponses:
-    """Refuses bad heads, and turns errors that no route handled into responses.
-
-    Starlette's own handler stands outside of all middleware, without CORS and the request id.
-    """
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Starlette's own handler of bugs stands outside of all middleware, without CORS."""
         try:
             self._check_head(scope)
             await self.app(scope, receive, send)
@@ -217,6 +186,25 @@ class ErrorResponses:
         served = name.strip("[]") in allowed if allowed else LOCAL.fullmatch(name)
         if (allowed or self.settings.allow_anonymous) and not served:
             raise errors.HostNotAllowed("This service has no such name; ALLOWED_HOSTS can add it.")
+
+    def _log(self, scope: Scope, status: int, duration_s: float) -> None:
+        state, path, run = scope["state"], path_of(scope), run_of(scope)
+        caller, error = state.get("caller"), state.get("error")
+        if isinstance(error, telemetry.REFUSALS):
+            self.metrics.rejected.labels(error.code).inc()
+        known = {
+            "method": scope["method"],
+            "path": path,
+            "status": status,
+            "duration_s": round(duration_s, 4),
+            "client_address": (scope.get("client") or ("",))[0],
+            "client": caller and caller.name,
+            "search_id": run and run.id,
+            "code": error and error.code,
+        }
+        level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
+        fields = {name: value for name, value in known.items() if value is not None}
+        logger.log(level, "request", extra={"fields": fields})
 
 
 def has_body(headers: Headers) -> bool:
