@@ -172,22 +172,21 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
         data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
-        if name == "image":
-            if len(data) > file_max_bytes:
-                raise ImageTooLarge(f"An image may have {file_max_bytes} bytes.")
-            fields[name] += [data] if data else []  # A form that was sent with no file chosen.
-            continue
-        if isinstance(part, UploadFile):
+        most = {"image": file_max_bytes, "image_url": sys.maxsize}.get(name, TEXT_MAX_BYTES)
+        if len(data) > most:
+            raise ImageTooLarge(f"The field '{name[:64]}' may have {most} bytes.")
+        if name != "image" and isinstance(part, UploadFile):
             raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
-        if name != "image_url" and len(data) > TEXT_MAX_BYTES:
-            raise InvalidRequest.of(name, f"At most {TEXT_MAX_BYTES} bytes.")
         try:
-            text = data.decode()
+            value = data if name == "image" else data.decode()
         except UnicodeDecodeError as exc:
             raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
-        if name != "image_url" and name in fields:
+        if name in ("image", "image_url"):
+            fields[name] += [value] if value else []  # A form may be sent with no file chosen.
+        elif name in fields:
             raise InvalidRequest.of(name, "Was given more than once.")
-        fields[name] = [*fields[name], text] if name == "image_url" else text
+        else:
+            fields[name] = value
     return fields
 
 
