@@ -139,7 +139,7 @@ async def test_who_exhausts_the_memory_is_not_told_to_try_again() -> None:
         assert (await http.post("/search", json=ASKED)).status_code == 200
         # Enough for the body as it comes, and too little for what is made of it: so one large
         # allocation fails, and not any small one, that of the response among them.
-        most = size_of(process.pid) + 55_000_000
+        most = size_of(process.pid) + 43_000_000
         before = resource.prlimit(process.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
         kind = {"Content-Type": "application/json"}
         failed = await http.post("/search", content=body, headers=kind)
