@@ -22,8 +22,6 @@ from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
 from app.upstream.lenient import as_object, as_text
 
-Place = tuple[Json, str]  # An object in a body, and the name of its member that is an image's URL.
-
 TABLE = tomllib.loads(Path(__file__).with_name("responses_members.toml").read_text("utf-8"))
 MEMBERS = {name: frozenset[str]() for name in TABLE["scalars"].split()}
 MEMBERS |= {name: frozenset(names.split()) for name, names in TABLE["objects"].items()}
@@ -119,7 +117,7 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
 class BodyReader:
     """What a body holds: places of image URLs, types of tools, characters that become input."""
 
-    places: list[Place] = field(default_factory=list)
+    places: list[tuple[Json, str]] = field(default_factory=list)  # An object, a member's name.
     tools: set[str] = field(default_factory=set)
     chars: int = 0
     text_chars: int = 0  # Of all texts but image URLs.
@@ -148,7 +146,7 @@ class BodyReader:
                     self.walk(inner, inner_path, f"{place}.{name[:NAME_MAX_CHARS]}")
 
 
-def _image_place(holder: Json, value: object, path: str) -> Place:
+def _image_place(holder: Json, value: object, path: str) -> tuple[Json, str]:
     """Where an image's URL stands: as it is or in an object, as in the Chat Completions API."""
     if isinstance(value, str):
         return holder, "image_url"
@@ -158,7 +156,7 @@ def _image_place(holder: Json, value: object, path: str) -> Place:
     return inner, "url"
 
 
-def _payload(body: Json, places: list[Place], images: list[ImageInput]) -> list[bytes]:
+def _payload(body: Json, places: list[tuple[Json, str]], images: list[ImageInput]) -> list[bytes]:
     """The body's JSON text in parts. Images are no JSON to be written: that would take long."""
     mark = secrets.token_hex()
     for holder, name in places:
