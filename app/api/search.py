@@ -5,7 +5,7 @@ from contextlib import closing
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
 from app import telemetry
@@ -88,7 +88,12 @@ async def stream_search(
     return EventStream(call, reader, commit_s=call.service.settings.stream_commit_s)
 
 
-@router.get("/search/stream", response_class=EventStream, responses=OPENED)
+@router.get(
+    "/search/stream",
+    response_class=EventStream,
+    dependencies=[Depends(dependencies.require_event_stream)],
+    responses=OPENED,
+)
 async def open_search_stream(
     call: ByUrl,
     fields: Annotated[StreamQuery, Query()],
@@ -97,7 +102,6 @@ async def open_search_stream(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Do the same for `EventSource`, which can read no other status than 200."""
-    dependencies.require_event_stream(call.request)
     if event_id := last_event_id or fields.last_event_id:
         return await _resume(call, event_id)
     await dependencies.admit(call)
