@@ -152,7 +152,7 @@ Counted = Annotated[Call, Depends(count)]
 Admitted = Annotated[Call, Depends(admit)]
 
 
-def require_event_stream(request: Request) -> None:
+async def require_event_stream(request: Request) -> None:
     """Keep link previews, prefetching and address bars from starting a search that costs money."""
     if "text/event-stream" not in header_of(request, "accept"):
         raise NotAcceptable("Ask with 'Accept: text/event-stream', as an EventSource does.")
