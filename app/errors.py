@@ -28,8 +28,9 @@ class UpstreamReport:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A field that was refused, and why; the caller's name for it may be long, or no Unicode."""
+    """A field that was refused, and why."""
 
+    # The name is the caller's: it may be long, or hold lone surrogates.
     field: Annotated[
         str, BeforeValidator(lambda name: name[:128].encode(errors="replace").decode())
     ] = Field(description="The field's name, with dots and indices.")
