@@ -119,7 +119,7 @@ class Search:
         return [last.model_construct(**dict(result)).as_event()]
 
     def forget(self) -> None:
-        """Drop what has come, where it cannot be shown; what it cost is settled already."""
+        """Drop what has come behind the first event; what it cost is settled already."""
         self.answer, self.log = AnswerBuilder(), EventLog(self.log.events[:1])
 
     @property

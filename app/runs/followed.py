@@ -59,7 +59,7 @@ class FollowedRun(Run):
     link: Link
     conclude: Conclude
     replica: str  # Its owner.
-    n_quiet: int = 0  # Renewals since anything was heard.
+    n_quiet: int = 0  # Renewals since anything was heard, up to where Redis is asked.
     n_idle: int = 0  # Renewals since anybody has read it.
 
     source = "redis"

@@ -15,7 +15,7 @@ from app.models import Event
 from app.results import Problem
 from app.runs.followed import Entry
 from app.runs.local import LocalRun, OpenRequest
-from app.runs.run import EVENT_OVERHEAD_BYTES, Run, size_of
+from app.runs.run import EVENT_OVERHEAD_BYTES, size_of
 from app.settings import Settings
 from app.store.link import COMMAND_S, Away, Link
 
@@ -87,13 +87,14 @@ class SharedRun(LocalRun):
 class Outbox:
     """Claims, writes and ends the runs of this replica in Redis."""
 
-    def __init__(self, settings: Settings, link: Link, forget: Callable[[Run], None]) -> None:
+    def __init__(self, settings: Settings, link: Link, forget: Callable[[str], None]) -> None:
         self.link = link
         self.runs: dict[str, SharedRun] = {}  # Whose end is not in Redis yet.
         self.wake = asyncio.Event()  # Ends the window.
         self._settings, self._forget = settings, forget
-        longest_s = settings.upstream_total_timeout_s + settings.search_retention_s
-        self._ttl_ms = int(longest_s + DAY_S) * 1_000  # Longer than any run.
+        upstream_s = settings.upstream_total_timeout_s or DAY_S
+        longest_s = upstream_s + settings.upstream_retry_total_s + settings.capacity_wait_s
+        self._ttl_ms = int((longest_s + settings.search_retention_s) * 1_000)
         self._ended: dict[str, SharedRun] = {}
 
     async def claim(self, run_id: str, request: OpenRequest, skip: str) -> tuple[str, str]:
@@ -115,7 +116,8 @@ class Outbox:
 
     def doubt_all(self) -> None:
         """Nothing is certain: Redis is back, or has lost data, or our lease had ended."""
-        self.runs |= self._ended
+        # The ended first: what points to them is then taken over by those that go on.
+        self.runs = self._ended | self.runs
         self._ended.clear()
         for run in self.runs.values():
             run.in_doubt = True
@@ -161,7 +163,7 @@ class Outbox:
                 return
             run.settle()
             if top and isinstance(top.error, OwnerLost):
-                self._forget(run)  # The end that another wrote counts, here as everywhere.
+                self._forget(run.id)  # The end that another wrote counts, here as everywhere.
             return
         if status is None or not top:
             await self._open(run.id, run.request, restore=True)

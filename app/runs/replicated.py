@@ -5,7 +5,7 @@ import json
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from app.errors import Draining, IdempotencyMismatch, Overloaded, OwnerLost
 from app.models import Client
@@ -22,8 +22,8 @@ SHARES = 5  # How often a joined run may turn out to be ending, before the reque
 LAST_WRITES_S = 2.0
 BLOCK_S = 3.0
 PAUSE_S = 0.05  # Between two reads, so that one serves many windows.
-QUIET = 2  # Renewals without a reader, before another's run is not followed any more; or without
-# an event, before it is asked for: missing as often, it is lost.
+IDLE = 2  # Renewals without a reader, before another's run is not followed any more.
+QUIET = 2  # Renewals without an event, before Redis is asked for it: missing as often, it is lost.
 
 
 class ReplicatedRuns(Runs):
@@ -36,6 +36,7 @@ class ReplicatedRuns(Runs):
         self._dead = asyncio.Queue[str]()  # Replicas whose runs are ours to end.
         self._outbox = Outbox(settings, link, self._forget)
         self._make_run = partial(SharedRun, outbox=self._outbox)
+        self._followed = WeakSet[FollowedRun]()  # Those of others among our runs.
         self._seen = b"0-0"  # Of the messages to this replica.
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -52,7 +53,9 @@ class ReplicatedRuns(Runs):
         # One after the other where they are equal: what the first one begins, the next finds here.
         asking = self._asking.setdefault(request.fingerprint, asyncio.Lock())
         async with asking:
-            if run := self._equal(request) if request.key is None else self._with_key(request):
+            run = self._equal(request) if request.key is None else self._with_key(request)
+            # Whether another's end has freed the key, as a cancelled one does, Redis knows.
+            if run and not (run.ended and isinstance(run, FollowedRun)):
                 return self._read(run, request)
             self._check_room()
             skip = ""
@@ -100,8 +103,8 @@ class ReplicatedRuns(Runs):
 
     def _others(self) -> list[FollowedRun]:
         """The runs of other replicas that are followed here and go on."""
-        runs = self._runs.values()
-        return [run for run in runs if isinstance(run, FollowedRun) and not run.ended]
+        known = self._runs.get
+        return [run for run in self._followed if known(run.id) is run and not run.ended]
 
     async def _look_up(self, run_id: str) -> Run | None:
         """The run, caught up with its log if it is another replica's; raises `Away`."""
@@ -125,6 +128,7 @@ class ReplicatedRuns(Runs):
                 conclude=self._conclude,
                 replica=replica,
             )
+            self._followed.add(run)
         if log:
             run.take_in(log)
         self._link.send(self._link.replica, {"what": "wake"})  # Ends the read that waits.
@@ -169,16 +173,17 @@ class ReplicatedRuns(Runs):
     async def _check_others(self) -> None:
         """Forget runs that nobody has read for a while, and end those that Redis has not had."""
         await asyncio.sleep(RENEW_S)
-        for run in [run for run in self._runs.values() if isinstance(run, FollowedRun)]:
+        for run in list(self._followed):
             # Its owner is told how many have left it to itself: that is counted as long as it runs.
             is_wanted = run.readers or (run.left_in_background and not run.ended)
             run.n_idle = 0 if is_wanted else run.n_idle + 1
-            if run.n_idle >= QUIET:
-                self._forget(run)
+            if run.n_idle >= IDLE:
+                self._forget(run.id)
         for run in self._others():
-            run.n_quiet += 1
-            if run.n_quiet > QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):
+            if run.n_quiet >= QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):
                 run.n_quiet = QUIET
+                continue
+            run.n_quiet += 1
             if run.n_quiet > 2 * QUIET:
                 run.fail(OwnerLost())
 

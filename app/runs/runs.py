@@ -82,7 +82,7 @@ class Runs:
         """Take memory, from ended runs if need be; `Overloaded`, but last events `always` fit."""
         while 0 < self._settings.search_store_max_bytes <= self.size_bytes + size_bytes:
             if ended := next((run for run in self._runs.values() if run.ended), None):
-                self._forget(ended)
+                self._forget(ended.id)
             elif always:
                 break
             else:
@@ -146,10 +146,10 @@ class Runs:
     def _keep(self, run: LocalRun) -> None:
         """Keep an ended run for those that come back for it."""
         kept_s = self._settings.search_retention_s if run.kept else 0
-        asyncio.get_running_loop().call_later(kept_s, self._forget, run)
+        asyncio.get_running_loop().call_later(kept_s, self._forget, run.id)
         self.reserve(0, always=True)
 
-    def _forget(self, run: Run) -> None:
-        if self._runs.get(run.id) is run:
-            del self._runs[run.id]
+    def _forget(self, run_id: str) -> None:
+        # By its id: the timer of a run that made way must not keep its log in memory.
+        if run := self._runs.pop(run_id, None):
             self.size_bytes -= run.log.size_bytes

@@ -10,6 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ LEASE_MS, RENEW_S = 10_000, 3.0  # A replica whose lease has ended counts as dea
 AGAIN_S = 0.5  # How often it is looked whether Redis is back.
 GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
 QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
-POSTS_MAX = 100_000
+POSTS_MAX, POSTS_AT_ONCE = 100_000, 200
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000  # Of one replica.
 
 CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
@@ -44,7 +45,10 @@ class Away(Overloaded):
 
 
 def connect(url: str) -> Any:
-    """A client that sends once more what a broken connection did not answer, without a time-out."""
+    """A client that sends once more what a broken connection did not answer.
+
+    Its callers bound how long it takes.
+    """
     pool: Any = BlockingConnectionPool.from_url(
         url,
         protocol=2,
@@ -165,8 +169,13 @@ class Link:
 
     async def _send_posts(self) -> None:
         await self._posted.wait()
-        while self._posts:
-            name, args = self._posts[0]
-            await self.script(name, *args)
-            self._posts.popleft()
+        while some := list(islice(self._posts, POSTS_AT_ONCE)):
+            if not self.up:
+                raise Away
+            pipe = self._redis.pipeline(transaction=False)
+            for name, args in some:
+                await self._scripts[name]((), args, client=pipe)
+            await self._reply(pipe.execute())
+            for _ in some:
+                self._posts.popleft()
         self._posted.clear()
