@@ -68,7 +68,8 @@ class DrainingServer(uvicorn.Server):
         try:
             pairs = load().client_key_pairs
         except SettingsError as exc:
-            logger.error("client keys are kept: %s", exc)  # noqa: TRY400 - no trace helps
+            reason = str(exc).replace("\n", "; ")
+            logger.error("client keys are kept: %s", reason)  # noqa: TRY400 - no trace helps
         else:
             self._app.state.service.guards.credentials.replace_keys(pairs)
             logger.info("client keys were read again: %d", len(pairs))
@@ -152,7 +153,7 @@ class Workers:
             status = await worker.wait()
             self._running.remove(worker)
             mark_process_dead(worker.pid, settings[SHARED_FOLDER])  # type: ignore[no-untyped-call]
-            if status in {1, 2} and not self._running:  # It never served.
+            if status in {1, 2, 3} and not self._running:  # It never served (3: uvicorn's).
                 self._stopping.set()
             if not self._stopping.is_set():
                 fields = {"pid": worker.pid, "status": status}
@@ -164,4 +165,4 @@ class Workers:
         if number != signal.SIGHUP:
             self._stopping.set()
         for worker in self._running:
-            worker.send_signal(number)
+            worker.send_signal(signal.SIGTERM if number == signal.SIGINT else number)

@@ -78,10 +78,17 @@ class PriceTier(BaseModel, frozen=True, extra="forbid"):
         return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 
+def _rising(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
+    bounds = [tier.up_to or math.inf for tier in tiers]
+    if not bounds or bounds != sorted(set(bounds)):
+        raise ValueError("up_to must rise")
+    return tiers
+
+
 Tiers = Annotated[
     tuple[PriceTier, ...],
     BeforeValidator(lambda rows: rows if isinstance(rows, list) else [rows]),
-    AfterValidator(lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.up_to or math.inf))),
+    AfterValidator(_rising),
 ]
 
 
@@ -165,8 +172,8 @@ def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_url(text: str, pattern: re.Pattern[str]) -> None:
-    with suppress(ValueError):  # Of the address or port.
-        if not text or (pattern.fullmatch(text) and AnyUrl(text)):
+    with suppress(ValueError):  # Of the address or port, which a socket's path has not.
+        if not text or (pattern.fullmatch(text) and (text.startswith("unix:") or AnyUrl(text))):
             return
     raise ValueError("must be a URL of a possible scheme, host and port, without a query")
 

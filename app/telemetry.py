@@ -162,7 +162,7 @@ class LogQueue(QueueHandler):
 
 def _shortened(value: Any, most_chars: int) -> Any:
     """The value, or the beginning and end of its text."""
-    text, half = str(value), most_chars // 2
+    text, half = str(value), max(1, most_chars // 2)
     return value if len(text) <= most_chars else f"{text[:half]}…{text[-half:]}"
 
 

@@ -57,7 +57,8 @@ class Worker:
                 stdout=subprocess.DEVNULL,  # stderr is shared until the worker is ready.
                 start_new_session=True,  # Ctrl-C in a terminal is the service's business.
             )
-        os.setpriority(os.PRIO_PROCESS, self.process.pid, NICENESS)
+        niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)
+        os.setpriority(os.PRIO_PROCESS, self.process.pid, niceness)
         self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         async with asyncio.timeout(START_S):
             await self._answer()
@@ -86,10 +87,14 @@ class FairQueue(Generic[T]):
     """What is free, and who waits: in turns, since of each caller only one at a time is in line."""
 
     def __init__(self, max_waiting: int) -> None:
-        self._free, self._max = asyncio.Queue[T](), max_waiting
+        # Not `asyncio.Queue`, in which newcomers overtake.
+        self._ready, self._free, self._max = asyncio.Semaphore(0), list[T](), max_waiting
         self._waiting = Counter[str]()
         self._turns = defaultdict[str, asyncio.Lock](asyncio.Lock)
-        self.put = self._free.put_nowait
+
+    def put(self, thing: T) -> None:
+        self._free.append(thing)
+        self._ready.release()
 
     async def get(self, caller: str, within_s: float) -> T:
         """Wait for something free; raises `Overloaded`."""
@@ -99,7 +104,8 @@ class FairQueue(Generic[T]):
         self._waiting[caller] += 1
         try:
             async with asyncio.timeout(within_s), self._turns[caller]:
-                return await self._free.get()
+                await self._ready.acquire()
+                return self._free.pop(0)
         except TimeoutError as exc:
             raise Overloaded("No image could be decoded in time.") from exc
         finally:

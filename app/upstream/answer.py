@@ -167,7 +167,8 @@ def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
     latest = next(filter(None, (as_object(_member(one, "response")) for one in whole)), {})
     response = {**RESPONSE, **defaults, "object": "response", "error": None, **latest}
     if not (events and events[-1].type in TERMINAL_EVENTS):
-        response["output"] = [_member(one, "item") for one in events if one.type == ITEM_DONE]
+        done = (_member(one, "item") for one in events if one.type == ITEM_DONE)
+        response["output"] = [item for item in done if item is not None]
     return response
 
 

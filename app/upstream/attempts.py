@@ -92,7 +92,8 @@ class Attempts:
         self._stack.push_async_callback(chunks.aclose)
         media_type = response.headers.get("content-type", "").lower()
         if not response.is_success or (streamed and not media_type.startswith(STREAM)):
-            self._silence.reschedule(None)
+            for deadline in (self._silence, self._total):
+                deadline.reschedule(None)  # A refusal has its own.
             raise await self._refusal(response, chunks)
         self.call.written = self._answered = True  # Whatever was sent: it is being served.
         if not streamed:

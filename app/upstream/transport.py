@@ -150,6 +150,9 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self._transport.pause_reading()
         return self._wake()
 
+    def eof_received(self) -> None:
+        self.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._complete |= self._until_close and exc is None and not self._error

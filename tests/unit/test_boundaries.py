@@ -118,7 +118,7 @@ BROKEN = [
     ("app/models.py", "from app.search import Search"),
     ("app/runs/run.py", "from ..guards import rate"),
     ("app/runs/run.py", "def late():\n    import app.api.search"),
-    ("app/images/url.py", "from simulator import gallery"),
+    ("app/images/intake.py", "from simulator import gallery"),
     ("app/search.py", "from app.attic import junk"),
     ("app/upstream/client.py", "from httpx import _client"),
     ("app/server.py", "import uvicorn.protocols as x\nclass Own(x.H11Protocol): ..."),
