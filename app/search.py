@@ -47,7 +47,10 @@ class Search:
         self.created_at = int(time.time())
         self._clock = asyncio.get_running_loop().time
         self._started_at = self._clock()
-        self._estimate = self.service.guards.estimate(self.request)
+        guards = self.service.guards
+        # A follow-up sends the answer that it follows up again.
+        tokens = guards.responses.total_tokens(self.request.previous_response_id)
+        self._estimate = guards.prices.estimate(self.request, earlier_tokens=tokens)
         self.permit: Permit | None = None
         self.cost: Cost | None = None
         self._recorded = False

@@ -79,7 +79,10 @@ async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
         read.walk(value, name, name)
     if read.text_chars > TEXT_MAX_BYTES:  # Some began like a `data:` URL.
         raise ImageTooLarge(TOO_MUCH_TEXT)
-    service.guards.check_tools(read.tools)
+    allowed = service.settings.tools_allowed
+    if not read.tools.issubset(allowed):  # They are not echoed.
+        names = ", ".join(sorted(allowed)) or "none"
+        raise InvalidRequest.of("tools", f"Only these are allowed: {names}.")
     await asyncio.sleep(0)  # What was done and what follows may take 20 ms each.
     await call.check(
         model=fields.model,

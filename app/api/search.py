@@ -40,7 +40,6 @@ STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
     status=204, description="The search has ended and its last event was seen."
 )
 STREAMED = STREAM | refusals(*UPLOADED, SearchNotFound, *UPSTREAM)
-OPENED = STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound)
 RESUMED = STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
@@ -92,7 +91,7 @@ async def stream_search(
     "/search/stream",
     response_class=EventStream,
     dependencies=[Depends(dependencies.require_event_stream)],
-    responses=OPENED,
+    responses=STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound),
 )
 async def open_search_stream(
     call: ByUrl,

@@ -2,15 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.errors import InvalidRequest, ModelNotAllowed, Overloaded
+from app.errors import ModelNotAllowed, Overloaded
 from app.guards.credentials import Credentials
 from app.guards.money import Budget, Estimate, Prices
 from app.guards.ownership import Ownership
 from app.guards.rate import RateLimiter
-from app.models import UNITS_PER_CNY, Client, Permit, ResponsesRequest
+from app.models import UNITS_PER_CNY, Client, Permit
 from app.settings import Settings
 from app.store.link import Link
 from app.telemetry import Metrics
@@ -29,18 +29,6 @@ class Guards:
         self.rate = RateLimiter(settings.rate, link)
         self.budget = Budget(settings, link)
         self.responses = Ownership(settings.response_owner_ttl_s, link)
-
-    def check_tools(self, types: Iterable[str]) -> None:
-        """Raise `InvalidRequest` if `TOOLS_ALLOWED` lacks one of these tools; it is not echoed."""
-        allowed = self._settings.tools_allowed
-        if not set(allowed).issuperset(types):
-            names = ", ".join(sorted(allowed)) or "none"
-            raise InvalidRequest.of("tools", f"Only these are allowed: {names}.")
-
-    def estimate(self, request: ResponsesRequest) -> Estimate:
-        """What to reserve; a follow-up sends the answer that it follows up again."""
-        tokens = self.responses.total_tokens(request.previous_response_id)
-        return self.prices.estimate(request, earlier_tokens=tokens)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
