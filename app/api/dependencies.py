@@ -140,10 +140,10 @@ async def admit(call: Identified) -> Call:
     origin, host = headers.get("origin"), headers.get("host", "")
     # No page can set Sec-Fetch-Site; a proxy in front may have rewritten Host, or ended TLS.
     same_site = header_of(call.request, "sec-fetch-site") == "same-origin"
-    allow = call.service.guards.credentials.allow_origin
-    if origin is not None and not (same_site or allow(origin)):
+    if origin is not None and not same_site:
         own = {normal_origin(f"{scheme}://{host}") for scheme in ("http", "https") if host}
-        if normal_origin(origin) not in {call.client.origin, *own}:
+        allowed = {call.client.origin, *own, *call.service.settings.cors_origins}
+        if allowed.isdisjoint({"*", normal_origin(origin)}):
             raise OriginNotAllowed("Pages of this origin may not search here; see CORS_ORIGINS.")
     return await count(call)
 

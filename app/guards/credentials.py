@@ -48,16 +48,11 @@ class Credentials:
         self._secrets = settings.token_secrets
         self._ttl_s = settings.client_token_ttl_s
         self._allow_anonymous = settings.allow_anonymous
-        self._origins = frozenset(settings.cors_origins)
         self.mints = bool(self._secrets)  # Whether browser tokens are made here.
 
     def replace_keys(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Accept these keys, given with their clients' names, and no others from now on."""
         self._names = {_digest(key): name for name, key in pairs}
-
-    def allow_origin(self, origin: str) -> bool:
-        """Whether pages of this origin may search, also without a token that is bound to it."""
-        return not self._origins.isdisjoint({"*", normal_origin(origin)})
 
     def identify(
         self, *, bearer: str | None, token: str | None, address: str, origin: str | None
