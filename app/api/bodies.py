@@ -75,7 +75,7 @@ class JsonBounds:
         self._max_members = max_members
         self.n_bytes = self._text_bytes = self._members = self._depth = 0
         self.unfinished = b""  # Comes before the next chunk; at the end it is the text's last part.
-        self._inside = b""  # Comes before a chunk that goes on with a string, but for a URL.
+        self._inside = b""  # Stands for the start of a string that goes on and is no `data:` URL.
         self._apart: dict[str, list[str]] = {}  # Long URLs in parts, by the marks in their places.
         self._open: list[str] | None = None  # Parts of the URL that goes on in the next chunk.
 
@@ -100,7 +100,7 @@ class JsonBounds:
         structure, quote, start = STRING.sub(b"", plain).partition(b'"')
         self._count(structure)
         self._inside = quote and b'".'
-        if DATA_URL.match(quote + start):
+        if DATA_URL.match(quote + start):  # So `start` is not empty.
             mark = secrets.token_hex()
             self._open = self._apart[mark] = [_parse(text[-len(start) :])]
             text, self._inside = text[: -len(start)] + mark.encode(), b""
@@ -171,12 +171,13 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
     for latin_1_name, part in parts:
         await asyncio.sleep(0)  # Each part may take as long as a picture's bytes.
         name = latin_1_name.encode("latin-1").decode(errors="replace")
-        data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
-        most = {"image": file_max_bytes, "image_url": sys.maxsize}.get(name, TEXT_MAX_BYTES)
-        if len(data) > most:
-            raise ImageTooLarge(f"The field '{name[:64]}' may have {most} bytes.")
         if name != "image" and isinstance(part, UploadFile):
             raise InvalidRequest.of(name, "Must be text; files belong into the field 'image'.")
+        n_bytes = part.size or 0 if isinstance(part, UploadFile) else len(part)
+        most = {"image": file_max_bytes, "image_url": sys.maxsize}.get(name, TEXT_MAX_BYTES)
+        if n_bytes > most:
+            raise ImageTooLarge(f"The field '{name[:64]}' may have at most {most} bytes.")
+        data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
         try:
             value = data if name == "image" else data.decode()
         except UnicodeDecodeError as exc:

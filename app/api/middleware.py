@@ -32,8 +32,6 @@ HEAD_MAX_BYTES = 65_536
 # Polled by machines every few seconds: logged at debug level, and found under any name.
 QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 
-LINGER_S = 2  # The rest of a body is read so long: unread bytes would reset the connection.
-
 SECURITY_HEADERS = {  # Responses are data: nothing in them may run, be framed or be kept.
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -56,6 +54,7 @@ class CloseAfterAnswer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            scope["query_string"] = b""  # As below.
             await self.app(scope, receive, send)
             return
         unread, is_trusted = has_body(Headers(scope=scope)), False
@@ -71,14 +70,16 @@ class CloseAfterAnswer:
 
         async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.start":
+                # It may hold a token: a server that logs requests by itself shall find none.
+                scope["query_string"] = b""
                 headers = MutableHeaders(scope=message)
                 streamed = headers.get("content-type", "").startswith("text/event-stream")
                 if not streamed and (unread or not is_trusted):
                     headers["Connection"] = "close"
             elif unread and not message.get("more_body"):
                 await send({**message, "more_body": True})
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LINGER_S):
+                with suppress(TimeoutError):  # Bytes that nobody read would reset the connection.
+                    async with asyncio.timeout(2):
                         while unread:
                             await receive_and_note()
                 message = {"type": "http.response.body", "body": b""}
@@ -100,9 +101,6 @@ class RequestContext:
         self.app, self.settings, self.metrics, self.tracing = app, settings, metrics, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Queries may hold a token: a server that logs requests by itself shall find none.
-        server_scope, scope = scope, dict(scope)
-        server_scope["query_string"] = b""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

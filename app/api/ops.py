@@ -18,7 +18,6 @@ from app.api.schemas import TokenRequest
 from app.results import ApiModel, ClientUsage, Token, WhenKnown
 from app.service import Service
 
-TOKEN_BODY_MAX_BYTES = 4_096
 TOKEN_BODY = body(json=TokenRequest, required=False)
 CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
     *(errors.Unauthorized, errors.TokenExpired, errors.Forbidden, errors.RouteNotFound),
@@ -51,7 +50,7 @@ async def create_token(request: Request, shown: Credentials) -> Token:
     fields = {}
     if has_body(request.headers):
         with call.hold_memory() as memory:
-            fields = await read_json(call, memory, max_bytes=TOKEN_BODY_MAX_BYTES)
+            fields = await read_json(call, memory, max_bytes=4_096)
     wanted = validated(TokenRequest, fields)
     return credentials.mint(client, origin=wanted.origin, ttl_s=wanted.ttl_s)
 

@@ -32,9 +32,11 @@ NAME_MAX_CHARS = 128
 
 
 def _text_or_items(value: Any) -> Any:
-    for item in map(as_object, value if isinstance(value, list) else [value]):
+    if isinstance(value, str):
+        return value
+    for item in map(as_object, value if isinstance(value, list) else [None]):
         kind = item.get("type", "message" if "role" in item else None)
-        if not isinstance(value, str) and as_text(kind) in ("", "item_reference"):
+        if as_text(kind) in ("", "item_reference"):
             raise ValueError("Must be a text, or whole items with a role or a type; no references.")
     return value
 
@@ -72,7 +74,7 @@ ResponsesBody = create_model(
 
 
 async def prepare_request(call: Call, body: Json) -> ResponsesRequest:
-    """Check a body, which is changed, and prepare its images; raises a `CallerError`."""
+    """Check a body, which is changed, and prepare its images; raises a `ServiceError`."""
     service, caller, read = call.service, call.client.name, BodyReader()
     fields: CheckedMembers = validated(ResponsesBody, body)
     for name, value in body.items():
@@ -123,7 +125,7 @@ class BodyReader:
     places: list[tuple[Json, str]] = field(default_factory=list)  # An object, a member's name.
     tools: set[str] = field(default_factory=set)
     chars: int = 0
-    text_chars: int = 0  # Of all texts but image URLs.
+    text_chars: int = 0  # Of all texts and names but image URLs.
 
     def walk(self, value: object, path: str, place: str) -> None:
         """Read a value of bounded depth. `path` has the numbers of list items, `place` has not."""
@@ -134,17 +136,20 @@ class BodyReader:
             for number, one in enumerate(value):
                 self.walk(one, f"{path}[{number}]", place)
         elif isinstance(value, dict) and place in FREE_FORM:
-            self.walk(list(value.values()), path, place)
+            self.walk([*value, *value.values()], path, place)
         elif isinstance(value, dict):
             if place in TOOL_PLACES and value.get("type") != "allowed_tools":  # It lists some.
                 self.tools.add(str(value.get("type")))
             known = MEMBERS[place.partition(".")[0]]
             for name, inner in value.items():
                 inner_path = f"{path}.{name[:NAME_MAX_CHARS]}"
+                self.text_chars += len(name)
                 if name not in known and place not in FREE_NAMES:
                     raise InvalidRequest.of(inner_path, "This field is not passed on.")
                 if name == "image_url" and inner is not None:
                     self.places.append(_image_place(value, inner, inner_path))
+                    others = {n: one for n, one in as_object(inner).items() if n != "url"}
+                    self.walk(others, inner_path, place)
                 else:
                     self.walk(inner, inner_path, f"{place}.{name[:NAME_MAX_CHARS]}")
 

@@ -54,7 +54,8 @@ def _as_url_list(value: object) -> object:
 
 
 def _blank_is_default(value: object) -> object:
-    return value if value is not None and str(value).strip() else DEFAULT_PROMPT
+    blank = value is None or (isinstance(value, str) and not value.strip())
+    return DEFAULT_PROMPT if blank else value
 
 
 def _whole(value: object) -> object:

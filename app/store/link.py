@@ -45,10 +45,7 @@ class Away(Overloaded):
 
 
 def connect(url: str) -> Any:
-    """A client that sends once more what a broken connection did not answer.
-
-    Its callers bound how long it takes.
-    """
+    """A client that sends once more what was not answered; its callers bound how long it takes."""
     pool: Any = BlockingConnectionPool.from_url(
         url,
         protocol=2,

@@ -141,6 +141,18 @@ async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one(
     assert service.record.total == 1
 
 
+async def test_a_number_that_was_never_given_out_hides_no_event(service: Running) -> None:
+    body = {"image_url": IMAGE_URL, "prompt": "[sim gated tag=beyond] x"}
+    began = await service.http.post("/search", json=body | {"background": True})
+    search_id = began.json()["id"]
+    path, beyond = f"/search/{search_id}/stream", {"after": 1_000}
+    streaming = asyncio.create_task(service.http.get(path, params=beyond))
+    await settle()
+    await service.open_gate("beyond")
+    events = events_of((await streaming).content)
+    assert (events.count(b"search.completed"), len(events) > 10) == (1, True)
+
+
 async def test_what_is_unknown_is_never_begun_anew() -> None:
     async with running(search_retention_s=600) as service:
         search_id = (await service.http.post("/search", json=ASKED)).headers["x-search-id"]

@@ -130,6 +130,8 @@ async def test_it_runs_under_a_servers_own_command_and_no_query_gets_into_its_lo
             httpx.AsyncClient(base_url=process.url, timeout=GUARD_S) as http,
         ):
             assert (await http.get("/search/stream", params=secret)).status_code == 406
+            asking = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+            await http.options("/search/stream", params=secret, headers=asking)
             async with dial(process.url) as wire:
                 upgrade = SOCKET | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
                 wire.send(request("GET", "/search/stream", query=secret, headers=upgrade))
