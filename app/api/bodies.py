@@ -6,6 +6,7 @@ import secrets
 import sys
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator
+from io import BytesIO
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -177,9 +178,12 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
         most = {"image": file_max_bytes, "image_url": sys.maxsize}.get(name, TEXT_MAX_BYTES)
         if n_bytes > most:
             raise ImageTooLarge(f"The field '{name[:64]}' may have at most {most} bytes.")
-        data = await part.read() if isinstance(part, UploadFile) else part.encode("latin-1")
+        data = BytesIO(b"" if isinstance(part, UploadFile) else part.encode("latin-1"))
+        while isinstance(part, UploadFile) and (piece := await part.read(1 << 20)):
+            data.write(piece)
+            await asyncio.sleep(0)  # A copy of all at once would keep others waiting.
         try:
-            value = data if name == "image" else data.decode()
+            value = data.getvalue() if name == "image" else data.getvalue().decode()
         except UnicodeDecodeError as exc:
             raise MalformedBody(f"The field '{name[:64]}' is not valid UTF-8.") from exc
         if name in ("image", "image_url"):

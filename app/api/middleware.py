@@ -21,8 +21,6 @@ from app.tracing import Tracing, end_request
 
 logger = logging.getLogger("app.access")
 
-CLIENT_CLOSED_REQUEST = 499  # nginx's, for a client that left before its response; only logged.
-
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 LOCAL = re.compile(r"[^.]*|.*\.localhost|\[.*\]|(\d{1,3}\.){3}\d{1,3}")
@@ -117,7 +115,8 @@ class RequestContext:
         path = re.sub("//+", "/", scope["path"])
         path = path.removeprefix(prefix) if path.startswith(f"{prefix}{prefix}/") else path
         scope = {**scope, "root_path": prefix, "path": path, "state": state}
-        status, started_at, stream_end = CLIENT_CLOSED_REQUEST, time.perf_counter(), ""
+        # As nginx logs a client that left before its response.
+        status, started_at, stream_end = 499, time.perf_counter(), ""
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, stream_end

@@ -28,7 +28,6 @@ MEMBERS |= {name: frozenset(names.split()) for name, names in TABLE["objects"].i
 """What is passed on: each member, and the members that objects below it may have."""
 FREE_FORM, FREE_NAMES = TABLE["free_form"].split(), TABLE["free_names"].split()
 TOOL_PLACES = frozenset({"tools", "tool_choice", "tool_choice.tools"})
-NAME_MAX_CHARS = 128
 
 
 def _text_or_items(value: Any) -> Any:
@@ -142,7 +141,7 @@ class BodyReader:
                 self.tools.add(str(value.get("type")))
             known = MEMBERS[place.partition(".")[0]]
             for name, inner in value.items():
-                inner_path = f"{path}.{name[:NAME_MAX_CHARS]}"
+                inner_path = f"{path}.{name[:128]}"
                 self.text_chars += len(name)
                 if name not in known and place not in FREE_NAMES:
                     raise InvalidRequest.of(inner_path, "This field is not passed on.")
@@ -151,7 +150,7 @@ class BodyReader:
                     others = {n: one for n, one in as_object(inner).items() if n != "url"}
                     self.walk(others, inner_path, place)
                 else:
-                    self.walk(inner, inner_path, f"{place}.{name[:NAME_MAX_CHARS]}")
+                    self.walk(inner, inner_path, f"{place}.{name[:128]}")
 
 
 def _image_place(holder: Json, value: object, path: str) -> tuple[Json, str]:

@@ -21,9 +21,6 @@ CUT_MS = 100  # Where another replica goes on with the search.
 
 PIECE_BYTES = 8_192  # Of one `send`, about; it bounds what a stalled reader keeps in memory.
 
-# A comment line, not a block: openai-python takes a lone blank line for an empty event.
-KEEP_ALIVE = b": keep-alive\n"
-
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store, no-transform",
@@ -152,7 +149,8 @@ class EventStream(Response):
                 growth = log.growth()
                 while self._heartbeat_s and not growth.done():
                     if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                        beat = {"body": KEEP_ALIVE, "more_body": True}
+                        # No block: openai-python takes a lone blank line for an empty event.
+                        beat = {"body": b": keep-alive\n", "more_body": True}
                         await send({"type": "http.response.body", **beat})
                 await growth
             last, count = b"", len(log.events)
