@@ -127,9 +127,9 @@ class LogQueue(QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> Any:
         """The line; where it would be too long, its longest texts are shortened."""
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields = {
-            "time": time.replace("+00:00", "Z"),
+            "time": moment.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),

@@ -64,7 +64,7 @@ class UpstreamClient:
         attempts = Attempts(self._http, call, self._settings, self._metrics)
         request = self._request("POST", "/responses", payload, call)
         request.headers["Accept"] = STREAM
-        while True:
+        while True:  # An attempt that may be repeated pauses, and ends without a return.
             async with attempts.attempt():
                 response, chunks = await attempts.send(request)
                 limit_bytes = self._settings.upstream_max_event_bytes
@@ -108,7 +108,7 @@ class UpstreamClient:
         """The body of an answer in one piece, unless it reports a failure."""
         attempts = Attempts(self._http, call, self._settings, self._metrics, stored=stored)
         limit_bytes = self._settings.search_max_bytes
-        while True:
+        while True:  # An attempt that may be repeated pauses, and ends without a return.
             async with attempts.attempt():
                 response, chunks = await attempts.send(request)
                 answer = bytearray()

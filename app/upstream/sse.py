@@ -41,7 +41,7 @@ class Decoder:
     """Takes bytes cut anywhere; holds at most `max_event_bytes` and the chunk at hand."""
 
     def __init__(self, max_event_bytes: int) -> None:
-        self.rest = b""  # What has come of an event that has not ended.
+        self.rest = bytearray()  # What has come of an event that has not ended.
         self._max_event_bytes = max_event_bytes
         self._after_cr = False
 
@@ -59,14 +59,14 @@ class Decoder:
             for block in blocks:
                 if len(block) > self._max_event_bytes:
                     raise EventTooLarge
-                if frame := _read_block(block):
+                if frame := _read_block(bytes(block)):
                     yield frame
         if len(self.rest) > self._max_event_bytes:
             raise EventTooLarge
 
     def end(self) -> list[Frame]:
         """The frame of a last block that lacks its blank line, if there is one."""
-        frame, self.rest = _read_block(self.rest), b""
+        frame, self.rest = _read_block(bytes(self.rest)), bytearray()
         return [frame] if frame else []
 
 
@@ -104,7 +104,7 @@ class EventStreamReader:
 
     def end(self, cause: Exception | None = None) -> list[Event]:
         """The event of a last block that lacks its blank line, if its data is complete."""
-        rest = redacted(self._decoder.rest.strip(), self._secret)
+        rest = redacted(bytes(self._decoder.rest.strip()), self._secret)
         events = self._read(one for one in self._decoder.end() if parse_object(one.data))
         cut = self._headers.get(failures.PARTIAL_HEADER) == "true"
         if rest and not (cut or self._started or rest.startswith(FIELDS)):
