@@ -62,17 +62,11 @@ class Tracing:
         if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("TRACES_", "")):
             return
         try:  # What traces nothing does not load the SDK.
-            from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
-            from opentelemetry.sdk import resources  # noqa: PLC0415
-            from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+            from app.trace_export import exporting_provider  # noqa: PLC0415
         except ImportError:
             logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
             return
-        own = resources.Resource.create({"service.name": NAME, "service.version": version})
-        resource = own.merge(resources.OTELResourceDetector().detect())
-        provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
+        provider = exporting_provider(NAME, version)
         stack.callback(telemetry.wait_briefly, provider.shutdown)
         self.tracer = provider.get_tracer(NAME, version)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -32,6 +33,7 @@ SEARCH_S, EXIT_S = 10, 10
 """Generous: a search takes milliseconds, the last spans a second at most."""
 RETRIED = "[sim http_429 times=1 tag=t]"
 NOBODYS_PORT = 1
+TRACES_PER_S, ASKED_OFTEN = 50, 400
 
 
 class Collected:
@@ -176,16 +178,31 @@ async def test_a_process_sends_its_spans_and_has_their_trace_in_its_log() -> Non
                 await http.request(method, path, **how)
             await http.post("/search", json=ASKED, headers=SHOP | TRACED)
         sent = b"".join(collector.requests)
-        exports = [one.partition(b"\r\n\r\n")[2] for one in collector.requests]
-    resources = [ExportTraceServiceRequest.FromString(one).resource_spans for one in exports]
-    names = [span.name for [one] in resources for scope in one.scope_spans for span in scope.spans]
-    assert {"POST /search", "chat qwen3.7-plus", TOOL} <= set(names)
-    assert "pictures" in str(resources)
+    spans = exported(collector.requests)
+    assert {"POST /search", "chat qwen3.7-plus", TOOL} <= {span.name for span in spans}
+    assert b"pictures" in sent
     assert [word for word in PRIVATE if word.encode() in sent or word in process.said] == []
     lines = [json.loads(line) for line in process.lines]
     ended = [line["trace_id"] for line in lines if line["event"] == "search ended"]
     assert ended[-1] == TRACE_ID
     assert lines[-1].get("trace_id") is None
+
+
+@pytest.mark.parametrize("sampler", ["", "parentbased_always_on"])
+async def test_traces_are_limited_in_a_second_unless_a_sampler_is_named(sampler: str) -> None:
+    async with serving(answers(response(b""))) as collector:
+        settings = traced_to(collector.port) | {"OTEL_TRACES_SAMPLER": sampler}
+        async with shipped(**settings, ALLOW_ANONYMOUS="true") as (_, http):
+            began_at = time.monotonic()
+            for _ in range(ASKED_OFTEN):
+                await http.get("/healthz", headers=TRACED)
+            took_s = time.monotonic() - began_at
+        spans = exported(collector.requests)
+    kept = sum(span.name == "GET /healthz" for span in spans)
+    if sampler:
+        assert kept == ASKED_OFTEN
+    else:
+        assert TRACES_PER_S <= kept <= TRACES_PER_S * (took_s + 2)
 
 
 @pytest.mark.parametrize("collector", ["gone", "silent"])
@@ -211,6 +228,14 @@ async def test_an_endpoint_without_the_sdk_is_warned_of_in_one_line(tmp_path: Pa
     [warning] = [line for line in process.lines if "OTEL_EXPORTER_OTLP" in line]
     assert "extra 'otel'" in warning
     assert "Traceback" not in process.said
+
+
+def exported(requests: Sequence[bytes]) -> list[Span]:
+    """The spans of requests that a collector got."""
+    bodies = [one.partition(b"\r\n\r\n")[2] for one in requests]
+    exports = [ExportTraceServiceRequest.FromString(body) for body in bodies]
+    resources = [one for export in exports for one in export.resource_spans]
+    return [span for one in resources for scope in one.scope_spans for span in scope.spans]
 
 
 def traced_to(port: int) -> dict[str, str]:
