@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clock import settle, skip, until
+from tests.clock import quiet, skip, until
 from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
 from tests.e2e.money import RESERVED, no_search_runs, price, spent
 from tests.service import Running, running
@@ -92,7 +92,7 @@ async def test_with_a_budget_a_model_without_a_price_is_refused(limit: str) -> N
 async def begin(service: Running, tag: str) -> asyncio.Task[httpx.Response]:
     asked = ASKED | {"prompt": f"[sim gated tag={tag}]"}
     asking = asyncio.create_task(service.http.post("/search", json=asked, timeout=None))
-    await settle(300)
+    await quiet()
     return asking
 
 
@@ -100,7 +100,7 @@ async def test_who_waits_is_served_in_time_or_refused_at_no_cost_and_who_left_is
     async with running(capacity=1, capacity_wait_s=20) as service:
         first, late = await begin(service, "first"), await begin(service, "late")
         skip(19)
-        await settle(100)
+        await quiet()
         assert not late.done()
         skip(1.5)
         refused = await late
@@ -110,7 +110,7 @@ async def test_who_waits_is_served_in_time_or_refused_at_no_cost_and_who_left_is
         assert (service.record.total, await spent(service)) == (1, Decimal(0))
         gone, waiting = await begin(service, "gone"), await begin(service, "next")
         gone.cancel()
-        await settle(200)
+        await quiet()
         await service.open_gate("first")
         await service.open_gate("next")
         assert (await first).json()["status"] == (await waiting).json()["status"] == "completed"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clock import settle, skip
+from tests.clock import quiet, settle, skip
 from tests.e2e.callers import ASKED
 from tests.e2e.money import FREE, Charge, no_search_runs, price, spent, unknown
 from tests.service import Running, read_events, running, shared
@@ -127,7 +127,7 @@ async def left(service: Running) -> None:
     how = service.http.stream("POST", "/search/stream", json=asked("gated tag=never"))
     async with how as response:
         await anext(response.aiter_bytes())
-    await settle(200)
+    await quiet()
     skip(31)
 
 
