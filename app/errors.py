@@ -52,6 +52,7 @@ class ServiceError(Exception):
     retryable: bool = False
     billed: Billed = "no"
     upstream_event: tuple[str, bytes] | None = None
+    upstream_body: bytes = b""  # A failed response that came as a body: it may report usage.
 
     def __init__(
         self,

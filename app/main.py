@@ -71,8 +71,8 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
         redoc_url=None,
         # A redirection would repeat the query with its token, and behind a proxy lead to http.
         redirect_slashes=False,
-        # FastAPI's own spans would hold the query, and so token and prompt.
-        telemetry={"tracing": False},
+        # FastAPI's own spans would hold the query, and so token and prompt; its logs, exceptions.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # What generated clients call a function: `createSearch` for `create_search`.
         generate_unique_id_function=lambda route: to_camel(route.name),
         middleware=[  # The first sees a request first.
@@ -119,7 +119,7 @@ async def start_service(
 
     metrics.refresh = refresh
     stack.push_async_callback(upstream.aclose)
-    if link and isinstance(runs, ReplicatedRuns):
+    if isinstance(runs, ReplicatedRuns):
         metrics.registry.register(metrics.redis_up)
         await runs.start(stack)
     stack.push_async_callback(runs.drain)

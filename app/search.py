@@ -21,6 +21,7 @@ from app.runs.run import EventLog, Run
 from app.service import Service
 from app.tracing import CallSpan
 from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, made_end, phase, seen_so_far
+from app.upstream.failures import FAILED
 
 logger = logging.getLogger("app.search")
 
@@ -159,6 +160,8 @@ class Search:
         """What is charged: the usage that was reported, else what may have been billed."""
         if error and error.upstream_event:
             self.answer.add(Event(*error.upstream_event))
+        elif error and error.upstream_body:
+            self.answer.add(Event(FAILED, b'{"response":%b}' % error.upstream_body))
         prices, usage = self.service.guards.prices, self.answer.usage
         billed = error.billed if error else "maybe" if self.call.written else "no"
         if usage is not None or billed == "no":

@@ -93,7 +93,7 @@ class Metrics:
         build_info = Gauge("build_info", "1, with the version.", ["version"], **least)
         build_info.labels(version).set(1)
         # What is not there before it first happens has no increase.
-        for code in ("ok", *(kind.code for kind in leaves(UpstreamError))):
+        for code in ("ok", "cancelled", *(kind.code for kind in leaves(UpstreamError))):
             self.upstream_calls.labels(code)
         for kind in leaves():
             if issubclass(kind, REFUSALS):

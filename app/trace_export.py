@@ -1,5 +1,6 @@
 """Spans sent by OTLP over HTTP, from a thread. Needs the extra `otel`."""
 
+import logging
 import os
 import time
 from typing import Any
@@ -39,6 +40,8 @@ class RateLimitingSampler(Sampler):
 
 def exporting_provider(name: str, version: str) -> TracerProvider:
     """Spans from it go where `OTEL_*` variables say; they name a sampler, or ours limits."""
+    # It would log a header of `OTEL_EXPORTER_OTLP_HEADERS` that it cannot read.
+    logging.getLogger("opentelemetry.util.re").setLevel(logging.ERROR)
     limiting = RateLimitingSampler()
     sampler = ParentBased(limiting, remote_parent_sampled=limiting)
     resource = Resource.create({"service.name": name, "service.version": version})

@@ -59,14 +59,19 @@ class Tracing:
         for name, value in dotenv_variables().items():
             if name.startswith("otel_") and value:
                 os.environ.setdefault(name.upper(), value)
-        if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("TRACES_", "")):
+        named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{one}ENDPOINT") for one in ("TRACES_", ""))
+        if not named or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
             return
         try:  # What traces nothing does not load the SDK.
             from app.trace_export import exporting_provider  # noqa: PLC0415
+
+            provider = exporting_provider(NAME, version)
         except ImportError:
             logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
             return
-        provider = exporting_provider(NAME, version)
+        except ValueError as exc:
+            logger.warning("OTEL_*: no traces are sent: %s", exc)
+            return
         stack.callback(telemetry.wait_briefly, provider.shutdown)
         self.tracer = provider.get_tracer(NAME, version)
 
@@ -77,7 +82,8 @@ def end_request(span: Span, scope: Scope, status: int) -> None:
     if route and scope["method"] in METHODS:
         span.update_name(f"{scope['method']} {route}")
     known = {"http.response.status_code": status, "http.route": route}
-    _end(span, known, error, failed=status >= SERVER_ERRORS)
+    # An event stream may fail behind its head.
+    _end(span, known, error, failed=(error.status if error else status) >= SERVER_ERRORS)
 
 
 class CallSpan:
@@ -94,8 +100,9 @@ class CallSpan:
         call.span = self._span = tracer.start_span(name, None, SpanKind.CLIENT, known)
 
     def first_event(self) -> None:
-        elapsed_s = time.monotonic() - self._began_at
-        self._span.set_attribute("gen_ai.response.time_to_first_chunk", elapsed_s)
+        if self._request.stream:
+            elapsed_s = time.monotonic() - self._began_at
+            self._span.set_attribute("gen_ai.response.time_to_first_chunk", elapsed_s)
 
     def add(self, event: Event, found: SearchResults | None) -> None:
         """Take in an event, which may begin a call of the tool, or end one with what it found."""

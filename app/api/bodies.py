@@ -18,14 +18,14 @@ from starlette.requests import Request
 from app import errors
 from app.api.dependencies import Call
 from app.api.problems import JSON, invalid_fields
-from app.api.schemas import Json
 from app.errors import ImageTooLarge, ImageUnreadable, InvalidRequest, MalformedBody
 from app.images.memory import MemoryReservation
+from app.settings import YEAR_S
+from app.upstream.lenient import Json
 
 Model = TypeVar("Model", bound=BaseModel)
 
 MULTIPART = "multipart/form-data"
-FOREVER_S = 31_536_000
 PARTS_MAX = 512  # Files, and fields, that are parsed; how many are allowed is checked later.
 TEXT_MAX_BYTES = 1_048_576
 """All text beside `data:` URLs. Escapes count wherever they stand: they are slow to parse."""
@@ -35,8 +35,11 @@ DEPTH_MAX = 64
 
 STRING = re.compile(rb'"[^"]*"')
 DATA_URL = re.compile(rb'"\s*data:[^"]*', re.IGNORECASE)
-UNFINISHED = re.compile(rb'("[^"]{0,31}|\\(u[0-9a-fA-F]{0,3})?|[\xc0-\xff][\x80-\xbf]{0,3})\Z')
-"""A string too short to tell what it is, an escape, a character: of 32 bytes at most."""
+UNFINISHED = re.compile(
+    rb'("[^"]{0,31}|\\u[dD][89abAB]..|(\\u[dD][89abAB]..)?\\(u[0-9a-fA-F]{0,3})?'
+    rb"|[\xc0-\xff][\x80-\xbf]{0,3})\Z"
+)
+"""A string too short to tell what it is, an escape or two, a character: of 32 bytes at most."""
 
 
 def media_type_of(request: Request) -> str:
@@ -212,11 +215,11 @@ async def _chunks(
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise errors.EncodingUnsupported("Send the body uncompressed, without Content-Encoding.")
     loop, chunks, n_bytes = asyncio.get_running_loop(), call.request.stream(), 0
-    ends_at = loop.time() + (most_s or FOREVER_S)
+    ends_at = loop.time() + (most_s or YEAR_S)
     while not service.is_draining():
         if max(n_bytes, int(headers.get("content-length", 0))) > most:
             raise ImageTooLarge(f"A request's body may have {most} bytes.")
-        idle_at = loop.time() + (idle_s or FOREVER_S)
+        idle_at = loop.time() + (idle_s or YEAR_S)
         try:
             async with asyncio.timeout_at(min(ends_at, idle_at)) as waiting:
                 service.uploads.add(waiting)

@@ -25,6 +25,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 LOCAL = re.compile(r"[^.]*|.*\.localhost|\[.*\]|(\d{1,3}\.){3}\d{1,3}")
 """Names that lead here without DNS: the page of an attacker has one with a dot."""
+QUERY = re.compile(r"[?&;=]")  # Also one that was encoded as a part of the path.
 HEAD_MAX_BYTES = 65_536
 
 # Polled by machines every few seconds: logged at debug level, and found under any name.
@@ -155,6 +156,7 @@ class RequestContext:
         except Exception as exc:
             logger.exception("unexpected error")
             if scope["state"]["started"]:
+                scope["state"]["error"] = errors.unexpected(exc)
                 raise
             # The search may be what is broken: the response says nothing of it.
             scope["state"].pop("run", None)
@@ -191,7 +193,7 @@ class RequestContext:
             self.metrics.rejected.labels(error.code).inc()
         known = {
             "method": scope["method"],
-            "path": path,
+            "path": QUERY.split(path, 1)[0],
             "status": status,
             "duration_s": round(duration_s, 4),
             "client_address": (scope.get("client") or ("",))[0],

@@ -9,10 +9,11 @@ from pydantic.json_schema import models_json_schema
 from app import errors
 from app.api import schemas
 from app.api.problems import JSON, PROBLEM
-from app.api.schemas import Json, OpenAIError, SearchForm, SearchRequest
+from app.api.schemas import OpenAIError, SearchForm, SearchRequest
 from app.errors import DEFAULT_RETRY_AFTER_S, ServiceError, UpstreamError, leaves
 from app.results import Problem
 from app.settings import Settings
+from app.upstream.lenient import Json
 
 Responses = dict[int | str, Json]
 

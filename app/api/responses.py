@@ -15,7 +15,7 @@ from app.api.dependencies import Admitted, Call, Counted, IdempotencyKey, Identi
 from app.api.openapi import IDENTIFIED, UPLOADED, UPSTREAM, answer, body, events, refusals
 from app.api.problems import JSON
 from app.api.responses_body import ResponsesBody, prepare_request
-from app.api.schemas import Json, OpenAIError, ResponseEvent
+from app.api.schemas import OpenAIError, ResponseEvent
 from app.api.sse import EventStream, frame, unless_disconnected
 from app.errors import InvalidRequest, RateLimited, RouteNotFound, SearchNotFound
 from app.models import Event, digest_of, json_bytes
@@ -24,7 +24,7 @@ from app.results import ApiModel
 from app.runs.local import OpenRequest
 from app.runs.run import Reader, Run
 from app.upstream.answer import ITEM_ADDED, events_until, response_so_far
-from app.upstream.lenient import as_object, as_text, parse_object
+from app.upstream.lenient import Json, as_object, as_text, parse_object
 
 CONTENT = ("response.content_part.added", "reasoning_text", "content_index")
 SUMMARY = ("response.reasoning_summary_part.added", "summary_text", "summary_index")
@@ -112,7 +112,7 @@ async def get_response(
     response_id: ResponseId,
     *,
     stream: Annotated[bool, Query(description="Whether to answer with the events.")] = False,
-    starting_after: After = -1,
+    starting_after: After | None = None,
     repair: Repair = None,
 ) -> Response:
     """Get a response that the upstream keeps or, while it is made, follow its events again."""
@@ -121,7 +121,7 @@ async def get_response(
         if run is None:
             raise SearchNotFound("The events of this response are not kept; ask without 'stream'.")
         call.service.metrics.resumes.labels(run.source).inc()
-        after = events_until(run.log.events, starting_after)
+        after = 0 if starting_after is None else events_until(run.log.events, starting_after)
         return _stream(call, run.read(resumable=False), repair, after=after)
     return _so_far(run) if run else await _fetch(call, "GET", response_id)
 

@@ -17,10 +17,10 @@ from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
 from app.api.bodies import TEXT_MAX_BYTES, TOO_MUCH_TEXT, validated
 from app.api.dependencies import Call
-from app.api.schemas import Json, OutputTokens, RequestModel
+from app.api.schemas import OutputTokens, RequestModel
 from app.errors import ImageTooLarge, InvalidRequest, MalformedBody
 from app.models import ImageInput, ResponsesRequest
-from app.upstream.lenient import as_object, as_text
+from app.upstream.lenient import Json, as_object, as_text
 
 TABLE = tomllib.loads(Path(__file__).with_name("responses_members.toml").read_text("utf-8"))
 MEMBERS = {name: frozenset[str]() for name in TABLE["scalars"].split()}

@@ -12,8 +12,7 @@ from pydantic.alias_generators import to_pascal
 
 from app.errors import CallerError, ServiceError
 from app.results import SYNTHETIC_EVENTS, ApiModel
-
-Json = dict[str, Any]
+from app.upstream.lenient import Json
 
 FIELDS_MAX = 100  # To say of thousands what is wrong with each would take a while.
 DEFAULT_PROMPT = "Find visually similar images and describe what they have in common."

@@ -1,5 +1,6 @@
 """The endpoints of a search: wait for it, stream it, come back to it, stop it."""
 
+import asyncio
 import re
 from contextlib import closing
 from functools import partial
@@ -112,7 +113,9 @@ async def open_search_stream(
 @router.get("/search/{search_id}", responses=FOUND)
 async def get_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Get what a search has found so far, or how it ended."""
-    return result_of(await _find(call, search_id))
+    run = await _find(call, search_id)
+    # Thousands of deltas take longer than other streams may wait.
+    return await asyncio.to_thread(result_of, run)
 
 
 @router.get("/search/{search_id}/stream", response_class=EventStream, responses=RESUMED)
@@ -204,10 +207,9 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Res
 async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Response:
     """Go on behind the last event that a reader has seen; nothing is paid for again."""
     seen = EVENT_ID.fullmatch(event_id)
-    run = await _find(call, seen[1]) if seen and seen[1] == (of or seen[1]) else None
-    if not (seen and run):
-        raise SearchNotFound("This Last-Event-ID is none of this search's.")
-    after = int(seen[2])
+    if not seen or seen[1] != (of or seen[1]):
+        raise SearchNotFound("This is no id of an event of this search.")
+    run, after = await _find(call, seen[1]), int(seen[2])
     if run.ended and after >= run.last_number:
         return Response(status_code=204)
     if run.ended or run.source == "memory":

@@ -122,11 +122,10 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the log ends or the reader leaves; the kernel drops one that stalls."""
-        # In a task of its own: waking up this one passes through each middleware's frame.
-        following = asyncio.create_task(self._follow(send))
         try:
             async with unless_disconnected(receive):
-                await following
+                # In a task of its own: waking up this one passes through each middleware's frame.
+                await asyncio.create_task(self._follow(send))
         except ServiceError:
             self._on_end()
             raise

@@ -16,14 +16,14 @@ from starlette.responses import Response
 from app.api import bodies
 from app.api.dependencies import Admitted, ByUrl, Call, IdempotencyKey
 from app.api.openapi import FRAME, IDENTIFIED, UPLOADED, UPSTREAM, answer, body, refusals
-from app.api.schemas import Json, SearchRequest
+from app.api.schemas import SearchRequest
 from app.api.search import STARTED_HEADERS, open_search
 from app.api.sse import EventStream
 from app.models import Event, json_bytes
 from app.runs.run import Reader
 from app.settings import ANONYMOUS
 from app.upstream.answer import CALL, ITEM_DONE, TEXT_DELTA
-from app.upstream.lenient import as_list, as_object, as_text, parse_object
+from app.upstream.lenient import Json, as_list, as_object, as_text, parse_object
 
 GUESSABLE_CHARS = 16  # Browsers make the ids of chats; a shorter one could be guessed.
 HISTORY_MAX_MEMBERS = 50_000  # A chat is sent whole, and each result stands in it three times.

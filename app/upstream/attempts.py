@@ -87,6 +87,9 @@ class Attempts:
             self._silence.reschedule(self._clock() + first_event_s)
         response = await self.http.send(request, stream=True)
         self._stack.push_async_callback(response.aclose)
+        # An id of the request is shown to callers.
+        headers = response.headers.raw
+        response.headers = httpx.Headers([(name, self._redacted(one)) for name, one in headers])
         # By a generator that can be closed; `aiter_raw` leaves one inside.
         chunks: Chunks = aiter(cast("Any", response.stream))
         self._stack.push_async_callback(chunks.aclose)
@@ -140,9 +143,11 @@ class Attempts:
         except (TimeoutError, httpx.TransportError) as exc:
             if response.is_success:
                 raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
-        secret = self.settings.dashscope_api_key.get_secret_value().encode()
-        body, status = redacted(bytes(refusal), secret), response.status_code
+        body, status = self._redacted(bytes(refusal)), response.status_code
         return failure_in_response(status, response.headers, body, stored=self.stored)
+
+    def _redacted(self, data: bytes) -> bytes:
+        return redacted(data, self.settings.dashscope_api_key.get_secret_value().encode())
 
     def _broken(self, exc: Exception) -> ServiceError:
         """The error of a request that exceeded a time-out, or got no response, or not all of it."""

@@ -97,9 +97,11 @@ def failure_in_response(
 
 def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceError | None:
     """The error in a JSON body under HTTP 200; a `stored` response that failed is none."""
-    if headers.get(PARTIAL_HEADER) == "true":
-        return UpstreamInterrupted(CUT)
     content = parse_object(body)
+    if headers.get(PARTIAL_HEADER) == "true":
+        error = UpstreamInterrupted(CUT)
+        error.upstream_body = body
+        return error
     if content is None and body.strip()[:1] in (b"", b"{"):
         return UpstreamInterrupted("The upstream's answer ended early.")
     if content is None or (is_failure(content) and not (stored and "output" in content)):
@@ -138,6 +140,8 @@ def failure_in(data: bytes, headers: Headers, http_status: int, name: str = "") 
     if FAILED in (name, content.get("type")):
         # A carriage return would end a line of the stream that it is relayed in.
         error.upstream_event = (FAILED, data.replace(b"\r", b" "))
+    elif outer is content:
+        error.upstream_body = data
     return error
 
 

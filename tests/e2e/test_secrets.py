@@ -43,6 +43,20 @@ FIELDS: tuple[dict[str, str], ...] = (
     {"model": PROMPT},
     {"max_output_tokens": PROMPT},
 )
+PICTURE = f"{ASKED['image_url']}?{QUERY}"
+V1: dict[str, Any] = {
+    "model": "qwen3.7-plus",
+    "input": [
+        {"role": "user", "content": [{"type": "input_image", "image_url": PICTURE}]},
+        {"role": "user", "content": [{"type": "input_text", "text": f"[sim normal] {PROMPT}"}]},
+    ],
+}
+RESPONSE = f"/v1/responses/resp_{'0' * 32}"
+PARTS = [
+    {"type": "text", "text": PROMPT},
+    {"type": "file", "mediaType": "image/jpeg", "url": PICTURE},
+]
+CHAT = {"id": "c-1", "messages": [{"id": "m-1", "role": "user", "parts": PARTS}]}
 REQUESTS = (
     *(search(json=json_of(scenario)) for scenario in SCENARIOS),
     *(search(json=json_of(**field)) for field in FIELDS),
@@ -61,6 +75,22 @@ REQUESTS = (
     ("POST", "/tokens", {"headers": bearer(BOUND)}),
     ("GET", "/nowhere", {"params": {"access_token": FREE}, "headers": SHOP}),
     ("GET", "/metrics", {"params": {"access_token": FREE}, "headers": SHOP}),
+    ("GET", f"/search/stream%3Faccess_token={FREE}", {}),
+    ("GET", f"/nowhere;access_token={FREE}", {}),
+    ("DELETE", f"/search/{'srch_' + '0' * 32}", {"params": {"x": QUERY}, "headers": SHOP}),
+    ("GET", "/usage", {"params": {"access_token": FREE}, "headers": SHOP}),
+    ("POST", "/ui/chat", {"json": CHAT, "headers": SHOP}),
+    ("GET", "/ui/chat/c-1/stream", {"params": {"x": QUERY}, "headers": SHOP}),
+    *(
+        ("POST", "/v1/responses", {"json": V1 | how, "headers": SHOP})
+        for how in ({}, {"stream": True}, {"instructions": PROMPT}, {"input": "[sim http_401]"})
+    ),
+    ("POST", "/v1/responses", {"json": V1 | {"prompt": QUERY}, "headers": bearer(WRONG_KEY)}),
+    ("GET", RESPONSE, {"params": {"x": QUERY}, "headers": SHOP}),
+    ("GET", f"{RESPONSE}/input_items", {"params": {"x": QUERY}, "headers": SHOP}),
+    ("POST", f"{RESPONSE}/cancel", {"params": {"x": QUERY}, "headers": SHOP}),
+    ("DELETE", RESPONSE, {"params": {"x": QUERY}, "headers": SHOP}),
+    ("GET", "/v1/models", {"params": {"x": QUERY}, "headers": SHOP}),
 )
 
 
