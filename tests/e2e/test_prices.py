@@ -5,10 +5,21 @@ from typing import Any
 
 import pytest
 
-from tests.dashscope import CREATED, DONE, MESSAGE, Event, block, completed, event, usage
+from tests.dashscope import (
+    CREATED,
+    DONE,
+    MESSAGE,
+    Event,
+    block,
+    completed,
+    data,
+    event,
+    failed,
+    usage,
+)
 from tests.e2e.callers import ASKED
 from tests.e2e.money import spent
-from tests.peer import says, stream
+from tests.peer import answer, says, stream
 from tests.service import Running, fronting
 
 MILLION = 1_000_000
@@ -73,6 +84,27 @@ async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
             exactly(await ask(service, number), tokens=tokens, tools=tools)
             paid += Decimal(tokens) + Decimal(tools)
             assert await spent(service) == paid
+
+
+FAILED = failed("server_error", "It broke.") | told(2_753, 181, 1)
+WHOLE = {"id": "resp_1", "status": "completed", "output": [MESSAGE], **told(2_753, 181, 1)}
+JSON = "content-type: application/json"
+FAILURES: dict[str, bytes] = {
+    "200": answer("200 OK", data(FAILED), JSON),
+    "400": answer("400 Bad Request", data(FAILED), JSON),
+    "500": answer("500 Internal Server Error", data(FAILED), JSON),
+    "cut": answer("200 OK", data(WHOLE), JSON, "x-dashscope-partialresponse: true"),
+    "event": stream(block(CREATED), block(event("response.failed", response=FAILED))),
+    "flat": stream(block(CREATED), block(event("error", code="x", **told(2_753, 181, 1)))),
+}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+async def test_a_failure_that_says_what_was_used_costs_exactly_that(how: str) -> None:
+    asked = {"model": "qwen3.7-plus", "input": "?", "stream": how in {"event", "flat"}}
+    async with fronting(says(FAILURES[how]), upstream_retries=0) as (service, _):
+        await service.http.post("/v1/responses", json=asked)
+        assert await spent(service) == Decimal("0.054954")
 
 
 @pytest.mark.parametrize(

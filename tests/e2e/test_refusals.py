@@ -8,7 +8,7 @@ from simulator.refusals import REFUSALS
 from tests.e2e.asking import ASKED, WAYS, Answer, ask
 from tests.e2e.refusal_table import MEANINGS
 from tests.peer import Handler, answer, says
-from tests.service import Running, fronting, running, shared
+from tests.service import KEY, Running, fronting, running, shared
 
 FORMS = ("http", "nested", "sse", "failed", "frame after=3")
 """Three bodies, a lone `response.failed` in HTTP 200, and a frame in the middle of a stream."""
@@ -60,6 +60,13 @@ def assert_meaning(answer: Answer, row: str, where: str) -> None:
         assert most_s / 2 - 0.2 < answer.waited_s < most_s + 0.2
     else:
         assert answer.waited_s == 0
+
+
+async def test_the_key_is_blanked_in_the_ids_of_the_upstream_too() -> None:
+    refused = answer("400 Bad Request", b"{}", f"x-request-id: id-of-{KEY}")
+    async with fronting(says(refused)) as (service, _):
+        problem = (await service.http.post("/search", json=ASKED)).json()
+    assert problem["upstream"]["request_id"] == "id-of-***"
 
 
 async def test_retries_end_with_their_number_or_the_time_for_them() -> None:

@@ -227,6 +227,28 @@ async def test_an_endpoint_without_the_sdk_is_warned_of_in_one_line(tmp_path: Pa
     assert "Traceback" not in process.said
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "warned"),
+    [
+        ("OTEL_TRACES_EXPORTER", "none", False),
+        ("OTEL_SDK_DISABLED", "true", False),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", True),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", True),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: canary", False),
+    ],
+)
+async def test_a_service_starts_whatever_the_variables_of_traces_say(
+    variable: str, value: str, *, warned: bool
+) -> None:
+    async with serving(answers(response(b""))) as collector:
+        settings = traced_to(collector.port) | {variable: value, "ALLOW_ANONYMOUS": "true"}
+        async with shipped(**settings) as (process, http):
+            assert (await http.post("/search", json=ASKED)).is_success
+    assert bool(collector.requests) is (variable == "OTEL_EXPORTER_OTLP_HEADERS")
+    assert ("OTEL_*: no traces are sent" in process.said) is warned
+    assert "canary" not in process.said
+
+
 def exported(requests: Sequence[bytes]) -> list[Span]:
     """The spans of requests that a collector got."""
     bodies = [one.partition(b"\r\n\r\n")[2] for one in requests]

@@ -96,7 +96,11 @@ async def test_a_chat_whose_page_was_reloaded_is_replayed_until_a_reader_has_had
             if begun:
                 await wire.head()
             wire.reset()
+        async with dial(service.url) as hasty:  # As a page does that is reloaded twice.
+            hasty.send(request("GET", f"/ui/chat/{CHAT}/stream"))
+            hasty.reset()
         await quiet()
+        assert await service.metric("imagesearch_streams_open") == 0
         await service.open_gate("go")
         await service.record.idle()
         answer = await chunks(service, "GET", f"/ui/chat/{CHAT}/stream")

@@ -1,5 +1,6 @@
 """Requests as real clients and the proxies in front of them make them: they work, or are told."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -125,6 +126,16 @@ async def test_a_file_is_a_file_however_its_part_is_labelled(
 async def in_pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
     for at in range(0, len(body), size):
         yield body[at : at + size]
+
+
+async def test_a_body_may_be_cut_anywhere_also_inside_an_escaped_character(
+    service: Running,
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    prompt = "data: is what I would call this \U0001f5bc here, or \u00e9."
+    body = json.dumps(ASKED | {"prompt": prompt}).encode()
+    answer = await service.http.post("/search", content=in_pieces(body, 1), headers=headers)
+    assert answer.status_code == 200, answer.text
 
 
 async def test_what_event_source_libraries_add_pays_nothing_twice() -> None:
