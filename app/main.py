@@ -33,7 +33,7 @@ from app.guards.guards import Guards
 from app.images.intake import ImageIntake
 from app.runs.replicated import ReplicatedRuns
 from app.runs.runs import Runs
-from app.search import conclude
+from app.search import conclude_lost
 from app.service import Service
 from app.settings import Settings, SettingsError, load
 from app.store.link import Link
@@ -105,9 +105,9 @@ async def start_service(
 ) -> Service:
     """Open what needs an event loop; the stack closes it when all searches have ended."""
     link = Link(url) if (url := settings.redis_url.get_secret_value()) else None
-    guards = Guards(settings, metrics=metrics, link=link)
+    guards = Guards(settings, link)
     upstream = UpstreamClient(settings, metrics)
-    ending = partial(conclude, guards.prices)
+    ending = partial(conclude_lost, guards.prices)
     runs = ReplicatedRuns(settings, link, ending) if link else Runs(settings)
     intake = ImageIntake(settings, metrics)
 

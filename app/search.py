@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from app import results, telemetry
 from app.errors import OwnError, ServiceError
-from app.guards.money import Estimate, Prices
+from app.guards.money import Estimate, Prices, cny
 from app.images.memory import MemoryReservation
 from app.models import Client, Event, Permit, Phase, ResponsesRequest, Status, UpstreamCall, units
 from app.results import Cost, SearchResult, SearchResults, Usage
 from app.runs.run import EventLog, Run
 from app.service import Service
 from app.tracing import CallSpan
-from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, made_end, phase, seen_so_far
+from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, made_end, phase
 from app.upstream.failures import FAILED
 
 logger = logging.getLogger("app.search")
@@ -57,7 +57,7 @@ class Search:
         self._recorded = False
 
     async def events(self) -> AsyncGenerator[Sequence[Event], None]:
-        """Be admitted, then pass the answer on; its cost is settled behind it."""
+        """Wait for admission, relay the answer, then settle its cost."""
         telemetry.search_id.set(self.run_id)
         async with self.service.guards.admit(self.client, self._estimate, self.run_id) as permit:
             self.permit = permit
@@ -123,7 +123,7 @@ class Search:
         return [last.model_construct(**dict(result)).as_event()]
 
     def forget(self) -> None:
-        """Drop what has come behind the first event; what it cost is settled already."""
+        """Drop what has come after the first event; what it cost is settled already."""
         self.answer, self.log = AnswerBuilder(), EventLog(self.log.events[:1])
 
     @property
@@ -153,7 +153,7 @@ class Search:
         )
         if self.permit and not self._recorded:
             self._recorded = True
-            self._record(final)
+            self._record(final, float(cny(self.permit.spent)))
         return final
 
     def _cost_of(self, error: ServiceError | None) -> Cost | None:
@@ -166,15 +166,14 @@ class Search:
         billed = error.billed if error else "maybe" if self.call.written else "no"
         if usage is not None or billed == "no":
             return prices.cost_of(self.request.model, usage or Usage())
-        calls, shown_chars = seen_so_far(self.log.events)
-        calls = max(calls, len(self.answer.calls))
-        return prices.unreported(self._estimate, calls=calls, shown_chars=shown_chars)
+        return prices.unreported(self._estimate, self.answer.read_deltas(self.log.events))
 
-    def _record(self, final: SearchResult) -> None:
+    def _record(self, final: SearchResult, spent_cny: float) -> None:
         self._span.end(final)
         metrics, usage = self.service.metrics, final.usage
         metrics.searches.labels(final.status, final.outcome or "unknown").inc()
         metrics.search_s.observe(self.elapsed_s)
+        metrics.spend_cny.labels(self.client.name).inc(spent_cny)
         # As it is charged: by the upstream's count or, where that is missing, by what was seen.
         metrics.tool_calls.inc(usage.image_search_calls if usage else len(final.searches))
         if usage:
@@ -195,7 +194,7 @@ class Search:
         logger.info("search ended", extra={"fields": fields})
 
 
-def conclude(
+def conclude_lost(
     prices: Prices,
     run_id: str,
     events: Sequence[Event],
@@ -208,13 +207,12 @@ def conclude(
 
     That is 0 where nothing was estimated or had begun, else as if the upstream had it all.
     """
-    cost = None
+    answer, cost = AnswerBuilder(events), None
     if events and estimate:
-        reserved, (calls, shown_chars) = Estimate.model_validate_json(estimate), seen_so_far(events)
-        cost = prices.unreported(reserved, calls=calls, shown_chars=shown_chars)
+        reserved = Estimate.model_validate_json(estimate)
+        cost = prices.unreported(reserved, answer.read_deltas(events))
     if listed:
-        result = AnswerBuilder(events).result(events, "failed", run_id=run_id, error=error)
-        last = [_failed(result)]
+        last = [_failed(answer.result(events, "failed", run_id=run_id, error=error))]
     else:
         last = [made_end(events, error, id=run_id)] if events else []
     return last, units(cost.total) if cost else 0

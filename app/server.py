@@ -97,10 +97,10 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 def listen(settings: Settings) -> socket.socket:
     """Listen on HOST and PORT, or raise `SettingsError`; uvicorn then sets its own backlog."""
-    host, port = address = settings.host, settings.port
+    host, port = settings.host, settings.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server(address, family=family, dualstack_ipv6=host == "::")
+        listener = socket.create_server((host, port), family=family, dualstack_ipv6=host == "::")
     except (OSError, UnicodeError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise SettingsError(f"HOST={host} PORT={port}: cannot listen there: {reason}") from exc

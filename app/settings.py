@@ -58,7 +58,7 @@ def _words(value: Any) -> tuple[str, ...]:
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=YEAR_S)]
 Count = Annotated[int, Field(ge=0)]
-Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, ByteSize]  # Such as 20MB or 20MiB.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 RateLimit = Annotated[str, Field(pattern=r"^(0|\d{1,9}/(second|minute|hour|day))$")]
@@ -69,8 +69,8 @@ LogFormat = Annotated[Literal["json", "text"], BeforeValidator(str.lower)]
 class PriceTier(BaseModel, frozen=True, extra="forbid"):
     """Money per million tokens, for requests of at most `up_to` input tokens (`None`: any)."""
 
-    input: Money
-    output: Money
+    input: Amount
+    output: Amount
     up_to: Annotated[int, Field(gt=0)] | None = None
 
     def times(self, factor: Decimal) -> "PriceTier":
@@ -95,7 +95,7 @@ Tiers = Annotated[
 class PriceTable(BaseModel, frozen=True, extra="allow"):
     """What `PRICES` gives: the tool's fee, `None` where it is not given, and tiers by model."""
 
-    fee: Money | None = Field(None, alias="image_search")
+    fee: Amount | None = Field(None, alias="image_search")
     __pydantic_extra__: dict[str, Tiers]
 
 
@@ -171,7 +171,7 @@ def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError("must be addresses or networks, such as 10.0.0.0/8") from exc
 
 
-def check_url(text: str, pattern: re.Pattern[str]) -> None:
+def check_service_url(text: str, pattern: re.Pattern[str]) -> None:
     with suppress(ValueError):  # Of the address or port, which a socket's path has not.
         if not text or (pattern.fullmatch(text) and (text.startswith("unix:") or AnyUrl(text))):
             return
@@ -200,11 +200,6 @@ def checked(parse: Callable[..., object], *options: object) -> AfterValidator:
         return value
 
     return AfterValidator(check)
-
-
-Networks = Annotated[Words, AfterValidator(check_networks)]
-Hosts = Annotated[Words, AfterValidator(check_hosts)]
-Origins = Annotated[Words, AfterValidator(check_origins)]
 
 
 NOT_SET = SecretStr("")
@@ -237,7 +232,8 @@ class Settings(BaseSettings):
     root_path: Annotated[str, Field(pattern=r"^(/[^/\s?#]+)*$")] = ""
     metrics_token: SecretStr = NOT_SET  # Token (`Bearer`) that `/metrics` asks for; empty: open.
     shutdown_grace_s: Seconds = 20  # How long searches under way may go on at shutdown.
-    trusted_proxies: Networks = ()  # Comma-separated CIDRs whose `X-Forwarded-For` counts.
+    # Comma-separated CIDRs whose `X-Forwarded-For` counts.
+    trusted_proxies: Annotated[Words, AfterValidator(check_networks)] = ()
     log_level: LogLevel = "info"  # Least level that is logged.
     log_format: LogFormat = "json"  # One JSON object a line, or plain text.
     log_prompts: bool = False  # Log the prompt of each search when it ends.
@@ -247,7 +243,7 @@ class Settings(BaseSettings):
     # The key for DashScope. It never leaves the server.
     dashscope_api_key: Annotated[SecretStr, checked(check_upstream_key)] = NOT_SET
     # Base URL of the Responses API; wins over workspace and region.
-    dashscope_base_url: Annotated[str, checked(check_url, BASE_URL)] = ""
+    dashscope_base_url: Annotated[str, checked(check_service_url, BASE_URL)] = ""
     # Workspace, such as `ws-0123456789abcdef`.
     dashscope_workspace_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     # Region of workspace and key.
@@ -255,7 +251,7 @@ class Settings(BaseSettings):
     allowed_models: Words = ()  # Comma-separated models callers may name; empty: all documented.
     model: str = "qwen3.7-plus"  # Model of requests that name none.
     # Proxy for calls to the upstream: an `http`, `https` or `socks5` URL.
-    upstream_proxy: Annotated[SecretStr, checked(check_url, PROXY_URL)] = NOT_SET
+    upstream_proxy: Annotated[SecretStr, checked(check_service_url, PROXY_URL)] = NOT_SET
     # File of certificates (PEM) that the upstream's is checked with; empty: the public ones.
     upstream_ca_file: Annotated[str, checked(check_ca_file)] = ""
     upstream_connect_timeout_s: Seconds = 5  # Longest wait for a connection.
@@ -295,7 +291,7 @@ class Settings(BaseSettings):
     search_store_max_bytes: Size = 268_435_456  # Most bytes of all searches' events.
     response_owner_ttl_s: Seconds = 604_800  # How long a client can follow up its responses.
     # Redis or Valkey that replicas share, such as `redis://host:6379/0`; empty: in memory.
-    redis_url: Annotated[SecretStr, checked(check_url, REDIS_URL)] = NOT_SET
+    redis_url: Annotated[SecretStr, checked(check_service_url, REDIS_URL)] = NOT_SET
     workers: Annotated[int, Field(ge=1, le=256)] = 1  # Processes; more than 1 need `REDIS_URL`.
 
     # Signs browser tokens; comma-separated: the first signs, all verify.
@@ -306,19 +302,20 @@ class Settings(BaseSettings):
     # Who may search: `name:key`, comma-separated.
     client_keys: Annotated[SecretStr, checked(parse_client_keys)] = NOT_SET
     # Comma-separated names that `Host` may have; empty: any, or local ones if anonymous.
-    allowed_hosts: Hosts = ()
-    cors_origins: Origins = ()  # Comma-separated origins whose pages may search, or `*`.
+    allowed_hosts: Annotated[Words, AfterValidator(check_hosts)] = ()
+    # Comma-separated origins whose pages may search, or `*`.
+    cors_origins: Annotated[Words, AfterValidator(check_origins)] = ()
     # Requests a caller may make; 0: any number.
     rate_limit: RateLimit = "60/minute"
     capacity: Count = 200  # Most searches under way at once.
     capacity_wait_s: Seconds = 1  # Longest wait for a free place.
-    budget_client_cny_per_day: Money = Decimal(0)  # Most that a client may spend a UTC day, in CNY.
-    budget_total_cny_per_day: Money = Decimal(0)  # Most that all may spend a UTC day, in CNY.
+    budget_client_cny_per_day: Amount = Decimal(0)  # Most a client may spend a UTC day, in CNY.
+    budget_total_cny_per_day: Amount = Decimal(0)  # Most that all may spend a UTC day, in CNY.
     tools_allowed: Words = ("image_search",)  # Comma-separated tools that `/v1` callers may name.
     # Prices in JSON, over the built-in table.
     prices: Annotated[str, checked(parse_prices)] = ""
     # CNY for one USD, for built-in prices that are in USD.
-    cny_per_usd: Annotated[Money, Field(gt=0)] = Decimal("7.339238")
+    cny_per_usd: Annotated[Amount, Field(gt=0)] = Decimal("7.339238")
 
     @field_validator("dashscope_region", "model", "search_max_bytes", "workers", "client_keys")
     @classmethod

@@ -29,7 +29,7 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # Variable: where several processes 
 REFUSALS = (CallerError, Overloaded, Draining)
 """Errors that are counted as refusals; the others are failures of requests that were accepted."""
 
-QUIET = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
+QUIETED = ("httpx", "httpcore", "urllib3", "asyncio", "PIL", "python_multipart", "sse_starlette")
 """Loggers of libraries whose debug and info logs hold URLs, answers, or metadata of pictures."""
 
 LINE_MAX_BYTES, QUEUE_MAX_LINES = 8_192, 2_048  # Of the log: at most 16 MiB wait to be written.
@@ -53,7 +53,7 @@ timing: ContextVar[Timing | None] = ContextVar("timing", default=None)
 
 
 def lap(phase: str) -> None:
-    """What has passed since the request's last phase was this one, or more of it."""
+    """Add the time since the last call to this phase of the request."""
     if running := timing.get():
         began_at_s, running.ended_at_s = running.ended_at_s, time.perf_counter()
         running.phases_s[phase] = running.phases_s.get(phase, 0) + running.ended_at_s - began_at_s
@@ -185,7 +185,7 @@ def logging_to_stdout(*, level: str, as_json: bool) -> Iterator[None]:
     LogWriter(lines).start()
     handler = LogQueue(lines, as_json=as_json)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in QUIET:
+    for name in QUIETED:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         yield

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import jwt
-from jwt.types import Options
 from pydantic import BaseModel, Field
 
 from app.errors import Forbidden, InvalidRequest, OriginNotAllowed, TokenExpired, Unauthorized
@@ -23,21 +22,21 @@ from app.settings import ANONYMOUS, Settings, check_origins, normal_origin
 logger = logging.getLogger("app.guards")
 
 ALGORITHM = "HS256"  # The only one accepted, whatever a token's header says (RFC 8725 §3.1).
-CLOCK_SKEW_S = 5  # How far the clock of a backend that makes its own tokens may be from ours.
+SKEW_S = 5  # How far the clock of a backend that makes its own tokens may be from ours.
 CLAIM_MAX_CHARS = 256
 
-Text = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX_CHARS)]
-Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+ClaimText = Annotated[str, Field(min_length=1, max_length=CLAIM_MAX_CHARS)]
+ClaimSeconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
 class Claims(BaseModel):
     """What a token says, of the types that RFC 7519 gives them: PyJWT takes more."""
 
-    sub: Text
-    jti: Text
-    exp: Seconds
-    nbf: Seconds | None = None
-    origin: Text | None = None
+    sub: ClaimText
+    jti: ClaimText
+    exp: ClaimSeconds
+    nbf: ClaimSeconds | None = None
+    origin: ClaimText | None = None
 
 
 class Credentials:
@@ -75,12 +74,12 @@ class Credentials:
             return self._token_holder(token, origin)
         if self._allow_anonymous:
             return Client(ANONYMOUS, f"address:{_network(address)}")
-        raise Unauthorized("A client key or a browser token is required, behind 'Bearer'.")
+        raise Unauthorized("A client key or a browser token is required, after 'Bearer'.")
 
     def identify_key_holder(self, bearer: str | None) -> Client:
         """Say who calls, where only a client key is accepted: `Unauthorized`, else `Forbidden`."""
         if bearer is None:
-            raise Unauthorized("A client key is required, behind 'Bearer'.")
+            raise Unauthorized("A client key is required, after 'Bearer'.")
         if found := self._key_holder(bearer):
             return found
         self._claims(bearer)
@@ -122,8 +121,7 @@ class Credentials:
         reason: Exception = jwt.InvalidTokenError("CLIENT_TOKEN_SECRET is not set")
         for secret in self._secrets:
             try:
-                checks: Options = {"verify_iat": False}
-                found = jwt.decode(token, secret, [ALGORITHM], checks, leeway=CLOCK_SKEW_S)
+                found = jwt.decode(token, secret, [ALGORITHM], {"verify_iat": False}, leeway=SKEW_S)
                 return Claims.model_validate(found)
             except jwt.ExpiredSignatureError as exc:
                 raise TokenExpired("The token has expired; get another.") from exc

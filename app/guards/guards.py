@@ -10,10 +10,9 @@ from app.guards.credentials import Credentials
 from app.guards.money import Budget, Estimate, Prices
 from app.guards.ownership import Ownership
 from app.guards.rate import RateLimiter
-from app.models import UNITS_PER_CNY, Client, Permit
+from app.models import Client, Permit
 from app.settings import Settings
 from app.store.link import Link
-from app.telemetry import Metrics
 
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
 
@@ -21,8 +20,8 @@ NO_PRICE = "This model has no known price, and a budget is set here: name its pr
 class Guards:
     """Who may search, how often, how many at once, and for how much money."""
 
-    def __init__(self, settings: Settings, *, metrics: Metrics, link: Link | None = None) -> None:
-        self._settings, self._metrics = settings, metrics
+    def __init__(self, settings: Settings, link: Link | None) -> None:
+        self._settings = settings
         self._places = asyncio.Semaphore(settings.capacity or 1_000_000_000)
         self.credentials = Credentials(settings)
         self.prices = Prices(settings)
@@ -55,8 +54,4 @@ class Guards:
         if estimate.amount is None and self.budget.limited:
             raise ModelNotAllowed(NO_PRICE)
         async with self.place(), self.budget.reserve(client.name, estimate, run_id) as permit:
-            try:
-                yield permit
-            finally:
-                spend = self._metrics.spend_cny.labels(client.name)
-                spend.inc(permit.spent / UNITS_PER_CNY)
+            yield permit

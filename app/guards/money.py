@@ -81,13 +81,13 @@ class Prices:
         amount = cost.total if cost else None
         return Estimate(model=request.model, usage=usage, amount=amount)
 
-    def unreported(self, estimate: Estimate, *, calls: int, shown_chars: int) -> Cost | None:
+    def unreported(self, estimate: Estimate, seen: tuple[int, int]) -> Cost | None:
         """Cost of an answer without usage, of which so many calls and characters were seen."""
-        shown = max(ESTIMATED_OUTPUT_TOKENS, shown_chars)
+        n_calls, n_chars = seen
         usage = Usage(
             input_tokens=estimate.usage.input_tokens,
-            output_tokens=min(estimate.usage.output_tokens, shown),
-            image_search_calls=max(1, calls),
+            output_tokens=min(estimate.usage.output_tokens, max(ESTIMATED_OUTPUT_TOKENS, n_chars)),
+            image_search_calls=max(1, n_calls),
         )
         return self.cost_of(estimate.model, usage, estimated=True)
 
@@ -127,7 +127,8 @@ class Budget:
         for name, budget in ((client, self._per_client), (ALL, self._total)):
             if 0 < budget < today[name].spent + today[name].reserved + permit.reserved:
                 raise exceeded("client" if name else "service", DAY_S - int(time.time() % DAY_S))
-        for account in (accounts := (today[client], today[ALL])):
+        accounts = (today[client], today[ALL])
+        for account in accounts:
             account.reserved += permit.reserved
             account.searches += 1
         try:
@@ -162,13 +163,13 @@ class Budget:
     async def _reserve_in_redis(self, link: Link, client: str, permit: Permit, run_id: str) -> None:
         args = (run_id, client, permit.reserved, self._per_client, self._total, permit.estimate)
         try:
-            verdict, *wait_s = await link.script("reserve", *args)
+            outcome, *wait_s = await link.script("reserve", *args)
         except Away:
-            verdict, wait_s = b"unknown", []
-        if verdict == b"unknown" and self.limited:
+            outcome, wait_s = b"unknown", []
+        if outcome == b"unknown" and self.limited:
             raise Away
         if wait_s:
-            raise exceeded(verdict.decode(), wait_s[0])
+            raise exceeded(outcome.decode(), wait_s[0])
 
     def _today(self) -> defaultdict[str, Account]:
         number = int(time.time() // DAY_S)

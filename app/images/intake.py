@@ -61,7 +61,7 @@ class ImageIntake:
     async def prepare_url(self, url: str, *, caller: str) -> ImageInput:
         """Prepare an image named in a field: a `data:` URL like a file, an address is checked."""
         if url.lstrip()[:5].lower() != "data:":
-            return check_url(url)
+            return check_image_url(url)
         with self.memory.hold(caller=caller) as reservation:
             reservation.grow(len(url) * 3 // 4)
             most = self._settings.image_max_bytes
@@ -103,7 +103,7 @@ class ImageIntake:
         return kind, hashlib.sha256(file).hexdigest(), parts if fits else []
 
 
-def check_url(url: str) -> ImageInput:
+def check_image_url(url: str) -> ImageInput:
     """The address with an ASCII host, no default port, no fragment; or raise `ImageUrlInvalid`.
 
     The upstream fetches it from its own network, and is not to be used as a scanner.
@@ -152,7 +152,8 @@ def _decode_data_url(url: str, max_bytes: int) -> bytes:
         cut = url.find("%", end - 2, end)  # An escape goes on in the next step.
         end = cut if cut > 0 else end
         piece = url[start:end].encode("ascii", "replace")
-        for escape, plain in ESCAPES.items() if b"%" in piece else ():
+        escapes = ESCAPES.items() if b"%" in piece else ()
+        for escape, plain in escapes:
             piece = piece.replace(escape, plain).replace(escape.lower(), plain)
         text += piece.translate(None, PASSED_OVER)
         start = end

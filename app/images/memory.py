@@ -31,9 +31,8 @@ class MemoryBudget:
         now, most = asyncio.get_running_loop().time(), self.max_bytes
         self.used_by = +self.used_by  # Drops those who hold nothing.
         others = {who: t for who, t in self._waiting_until.items() if t > now and who != caller}
-        alone = others.keys() | self.used_by.keys() <= {caller}
-        fits = self.used_bytes + n_bytes <= most
-        fits &= alone or self.used_by[caller] + n_bytes <= most // 2
+        may_have = most if others.keys() | self.used_by.keys() <= {caller} else most // 2
+        fits = self.used_bytes + n_bytes <= most and self.used_by[caller] + n_bytes <= may_have
         self._waiting_until = others if fits else others | {caller: now + WAITING_S}
         if most and not fits:
             raise Overloaded("Too many images are being uploaded right now.", retry_after_s=1)

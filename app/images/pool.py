@@ -84,7 +84,7 @@ class Worker:
 
 
 class FairQueue(Generic[T]):
-    """What is free, and who waits: in turns, since of each caller only one at a time is in line."""
+    """Free things and waiting callers; callers take turns, one thing each."""
 
     def __init__(self, max_waiting: int) -> None:
         # Not `asyncio.Queue`, in which newcomers overtake.

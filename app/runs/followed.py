@@ -16,7 +16,7 @@ from app.store.link import COMMAND_S, Link
 
 PAGE = 500  # Entries that are read at once.
 END = 4_611_686_018_427_387_904
-Conclude = Callable[..., tuple[list[Event], int]]  # `app.search.conclude`.
+Conclude = Callable[..., tuple[list[Event], int]]  # `app.search.conclude_lost`.
 KINDS = {kind.code: kind for kind in leaves()}
 
 

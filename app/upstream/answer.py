@@ -83,8 +83,9 @@ class AnswerBuilder:
         about = {"request_id": telemetry.request_id.get(), "search_id": run_id}
         if status == "completed":
             status = self._status or status
-        text = _text_so_far(log) if self._text is None else self._text
-        calls = self.calls.values()
+        if self._text is None:
+            self.read_deltas(log)
+        text, calls = self._text or "", self.calls.values()
         matches = [match for call in calls for match in call.results]
         warnings: list[results.SearchWarning] = []
         if _names_unlisted_url(text, matches):
@@ -113,6 +114,19 @@ class AnswerBuilder:
             created_at=as_count(begun.get("created_at")),
             completed_at=None if status == "in_progress" else int(time.time()),
         )
+
+    def read_deltas(self, log: Sequence[Event]) -> tuple[int, int]:
+        """How many calls and characters of output an answer that broke has; also reads its text."""
+        deltas = [(one.type, as_object(parse(one.data))) for one in log if one.type.endswith(DELTA)]
+        if self._text is None:
+            texts = [delta for name, delta in deltas if name == TEXT_DELTA]
+            # Of the last message. `output_index` is unreliable, `item_id` names it.
+            last = texts and texts[-1].get("item_id")
+            found = (as_text(one.get("delta")) for one in texts if one.get("item_id") == last)
+            self._text = "".join(found)
+        n_begun = sum(one.type == ITEM_ADDED and CALL.encode() in one.data for one in log)
+        n_chars = sum(len(as_text(delta.get("delta"))) for _, delta in deltas)
+        return max(n_begun, len(self.calls)), n_chars
 
     def _end(self, event_type: str, response: Json) -> None:
         output = [as_object(item) for item in as_list(response.get("output"))]
@@ -149,13 +163,6 @@ def phase(event: Event) -> Phase | None:
     """The phase that an event begins; `None` if it begins none."""
     found = ITEM_TYPE.search(event.data) if event.type == ITEM_ADDED else None
     return PHASES.get(found[1], "searching") if found else None
-
-
-def seen_so_far(events: Sequence[Event]) -> tuple[int, int]:
-    """What an answer that broke is charged by: calls that began, and characters of output."""
-    calls = sum(one.type == ITEM_ADDED and CALL.encode() in one.data for one in events)
-    deltas = (as_object(parse(one.data)) for one in events if one.type.endswith(DELTA))
-    return calls, sum(len(as_text(one.get("delta"))) for one in deltas)
 
 
 def response_so_far(events: Sequence[Event], **defaults: Any) -> Json:
@@ -211,13 +218,6 @@ def _search_results(item: Json) -> SearchResults:
     # All of the image is searched if what the model wrote is no box.
     left, top, right, bottom = sides if len(sides) == len(WHOLE_IMAGE) else WHOLE_IMAGE
     return SearchResults(image=image, bbox=(left, top, right, bottom), results=matches)
-
-
-def _text_so_far(events: Iterable[Event]) -> str:
-    """The last message's deltas. `output_index` is unreliable, `item_id` names the message."""
-    deltas = [as_object(parse(event.data)) for event in events if event.type == TEXT_DELTA]
-    last = deltas and deltas[-1].get("item_id")
-    return "".join(as_text(one.get("delta")) for one in deltas if one.get("item_id") == last)
 
 
 def _names_unlisted_url(text: str, matches: Iterable[Match]) -> bool:

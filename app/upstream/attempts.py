@@ -43,7 +43,7 @@ class Attempts:
     call: UpstreamCall
     settings: Settings
     metrics: Metrics
-    stored: bool = False  # Whether it looks an answer up, which is not repeated.
+    is_lookup: bool = False  # Whether it asks about a stored answer, which is not repeated.
 
     def __post_init__(self) -> None:
         self._idle_s = self.settings.upstream_idle_timeout_s or YEAR_S
@@ -53,7 +53,7 @@ class Attempts:
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
-        """Around one attempt: after a failure that may be repeated it pauses and lets it pass."""
+        """Around one attempt. After a failure that may be retried, wait and suppress it."""
         self._total = asyncio.timeout(self.settings.upstream_total_timeout_s or None)
         self._silence = asyncio.timeout(None)
         self._heard_at = 0.0
@@ -83,7 +83,7 @@ class Attempts:
         """A good response and its bytes as they come. An answer in one piece may take long."""
         streamed = request.headers["accept"] == STREAM
         first_event_s = self.settings.upstream_first_event_timeout_s
-        if first_event_s and (streamed or self.stored):
+        if first_event_s and (streamed or self.is_lookup):
             self._silence.reschedule(self._clock() + first_event_s)
         response = await self.http.send(request, stream=True)
         self._stack.push_async_callback(response.aclose)
@@ -113,8 +113,8 @@ class Attempts:
 
     async def _wait_or_raise(self, error: ServiceError) -> None:
         """Sleep before the next attempt, or raise `error` if it must not be repeated."""
-        code = (error.upstream and error.upstream.code) or ""
-        base_s = BURST_BASE_S if "burstrate" in code.lower().replace("_", "") else BASE_S
+        code = error.upstream.code if error.upstream else None
+        base_s = BURST_BASE_S if "burstrate" in (code or "").lower().replace("_", "") else BASE_S
         # Half is random: not all callers come back at once.
         jitter = random.uniform(0.5, 1)  # noqa: S311 - nothing is kept secret by it
         wait_s = min(base_s * 2.0 ** (self._number - 1), CAP_S) * jitter
@@ -122,7 +122,7 @@ class Attempts:
         total_s = self.settings.upstream_retry_total_s
         late = 0 < total_s < self._clock() - self._began + wait_s
         unserved = error.upstream is None or isinstance(error, errors.UpstreamRateLimited)
-        last = self.stored or self._number > self.settings.upstream_retries
+        last = self.is_lookup or self._number > self.settings.upstream_retries
         if last or late or error.billed == "maybe" or not unserved:
             raise error
         self.metrics.upstream_retries.labels(error.code).inc()
@@ -144,7 +144,7 @@ class Attempts:
             if response.is_success:
                 raise errors.UpstreamInterrupted(ENDED_EARLY) from exc
         body, status = self._redacted(bytes(refusal)), response.status_code
-        return failure_in_response(status, response.headers, body, stored=self.stored)
+        return failure_in_response(status, response.headers, body, is_lookup=self.is_lookup)
 
     def _redacted(self, data: bytes) -> bytes:
         return redacted(data, self.settings.dashscope_api_key.get_secret_value().encode())

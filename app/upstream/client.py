@@ -81,7 +81,8 @@ class UpstreamClient:
                         yield events
                 if reader.error:
                     raise reader.error
-                response.extensions.get("expect_end", bool)()
+                if expect_end := response.extensions.get("expect_end"):
+                    expect_end.set()
                 return
 
     async def create(self, payload: Sequence[bytes], call: UpstreamCall) -> bytes:
@@ -92,7 +93,7 @@ class UpstreamClient:
         """Ask about a stored response: JSON text, or `SearchNotFound`. Not retried."""
         call = UpstreamCall()
         request = self._request(method, path, (), call, **params)
-        return await self._answer(request, call, stored=True)
+        return await self._answer(request, call, is_lookup=True)
 
     def _request(
         self, method: str, path: str, payload: Sequence[bytes], call: UpstreamCall, **params: str
@@ -103,10 +104,10 @@ class UpstreamClient:
         return self._http.build_request(method, path, params=params, headers=headers, content=body)
 
     async def _answer(
-        self, request: httpx.Request, call: UpstreamCall, *, stored: bool = False
+        self, request: httpx.Request, call: UpstreamCall, *, is_lookup: bool = False
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
-        attempts = Attempts(self._http, call, self._settings, self._metrics, stored=stored)
+        attempts = Attempts(self._http, call, self._settings, self._metrics, is_lookup=is_lookup)
         limit_bytes = self._settings.search_max_bytes
         while True:  # An attempt that may be repeated pauses, and ends without a return.
             async with attempts.attempt():
@@ -118,7 +119,7 @@ class UpstreamClient:
                     if 0 < limit_bytes < len(answer):
                         raise errors.UpstreamProtocol("The answer exceeds SEARCH_MAX_BYTES.")
                 text = redacted(bytes(answer), self._secret)
-                if failure := failure_in_body(response.headers, text, stored=stored):
+                if failure := failure_in_body(response.headers, text, is_lookup=is_lookup):
                     raise failure
                 return text
 
@@ -132,7 +133,8 @@ class RequestBody:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         small = sum(map(len, self.payload)) <= WRITE_BYTES
-        for part in [b"".join(self.payload)] if small else self.payload:
+        parts = [b"".join(self.payload)] if small else self.payload
+        for part in parts:
             for start in range(0, len(part) or 1, WRITE_BYTES):
                 yield part[start : start + WRITE_BYTES]
         # A transport comes back for more when the last piece was written.
@@ -153,7 +155,7 @@ def search_request(
     text = f'{{"input": [{{"role": "user", "content": [{content}'.encode()
     parts: list[bytes] = []
     for image in images:
-        parts += text + b', {"type": "input_image", "image_url": "', image.url
+        parts.extend((text + b', {"type": "input_image", "image_url": "', image.url))
         text = b'"}'
     return ResponsesRequest(
         payload=[*parts, text + b"]}], " + known.removeprefix("{").encode()],

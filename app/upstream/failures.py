@@ -80,14 +80,14 @@ ROWS = TypeAdapter(list[Row]).validate_python(TABLE["rows"])
 
 
 def failure_in_response(
-    status: int, headers: Headers, body: bytes, *, stored: bool = False
+    status: int, headers: Headers, body: bytes, *, is_lookup: bool = False
 ) -> ServiceError:
-    """The error in a response, of which `body` may be cut off; a `stored` one may not exist."""
+    """The error in a response, of which `body` may be cut off; one looked up may not exist."""
     # A body may be framed as an event, whatever its type says.
     data = next(filter(parse_object, [body, *FRAMED.findall(body)]), body)
     error = failure_in(data, headers, status)
     unknown = any(one.field == EARLIER_RESPONSE for one in error.fields)
-    if stored and (unknown or status == HTTP_NOT_FOUND):
+    if is_lookup and (unknown or status == HTTP_NOT_FOUND):
         detail = "No such response, or it is no longer kept."
         return errors.SearchNotFound(detail, upstream=error.upstream)
     if status < HTTP_REDIRECTS and not is_failure(parse_object(data) or {}):
@@ -95,8 +95,8 @@ def failure_in_response(
     return error
 
 
-def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceError | None:
-    """The error in a JSON body under HTTP 200; a `stored` response that failed is none."""
+def failure_in_body(headers: Headers, body: bytes, *, is_lookup: bool) -> ServiceError | None:
+    """The error in a JSON body under HTTP 200; a response that was looked up and failed is none."""
     content = parse_object(body)
     if headers.get(PARTIAL_HEADER) == "true":
         error = UpstreamInterrupted(CUT)
@@ -104,8 +104,8 @@ def failure_in_body(headers: Headers, body: bytes, *, stored: bool) -> ServiceEr
         return error
     if content is None and body.strip()[:1] in (b"", b"{"):
         return UpstreamInterrupted("The upstream's answer ended early.")
-    if content is None or (is_failure(content) and not (stored and "output" in content)):
-        return failure_in_response(HTTP_OK, headers, body, stored=stored)
+    if content is None or (is_failure(content) and not (is_lookup and "output" in content)):
+        return failure_in_response(HTTP_OK, headers, body, is_lookup=is_lookup)
     if BODY_MEMBERS.isdisjoint(content):
         return UpstreamProtocol("The upstream answered with something that is no response.")
     return None

@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         except BaseException:
             self.abort()
             raise
-        more = {"expect_end": self._expect_end}
+        more = {"expect_end": self._ends_soon}
         return httpx.Response(self._status, headers=self._headers, stream=self, extensions=more)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -108,16 +108,13 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         return self._take()
 
     async def aclose(self) -> None:
-        """Let go of the response; what has not ended is cut (not at once after `expect_end`)."""
+        """Let go of the response; what has not ended is cut, but not at once after `expect_end`."""
         self._released = True
         self._take()
         self._keep_or_abort()
 
     def abort(self) -> None:
         self._transport.abort()
-
-    def _expect_end(self) -> None:
-        self._ends_soon = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -191,7 +188,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self._chunks: list[bytes] = []
         self._status = self._unread_bytes = 0
         self._written = self._complete = self._released = False
-        self._keep_alive = self._until_close = self._ends_soon = False
+        self._keep_alive = self._until_close = False
+        self._ends_soon = asyncio.Event()
 
     async def _send(self, head: bytes, body: httpx.AsyncByteStream) -> None:
         """Write the request, unless a response (an early refusal) or a break comes before."""
@@ -212,7 +210,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         if usable and self._complete:
             self._timer = self._loop.call_later(KEEPALIVE_S, self.abort)
             self._idle[self] = None
-        elif usable and self._ends_soon:
+        elif usable and self._ends_soon.is_set():
             self._timer = self._loop.call_later(FINAL_CHUNK_S, self.abort)
         else:
             self.abort()
