@@ -18,11 +18,7 @@ SYNTHETIC_PREFIX = "search."  # Type prefix of the events that this service adds
 
 def well_formed(text: str) -> str:
     """The text without lone surrogates (no UTF-8): pairs are joined, others become U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def json_bytes(value: Any) -> bytes:

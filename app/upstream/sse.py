@@ -4,7 +4,7 @@ Server-sent events (WHATWG HTML §9.2) as DashScope writes them. Deliberate diff
 
 1. `id` and `retry` are dropped.
 2. The comment `:HTTP_STATUS/429` is read, also when it is glued to the event's name.
-3. `end()` gives a last block that lacks its blank line.
+3. A last block that lacks its blank line is read too.
 4. A byte-order mark is ignored before any block, not only before the first.
 
 What is not acted on is relayed without decoding its JSON: a text delta is only framed.
@@ -23,6 +23,7 @@ from app.upstream.lenient import as_text, parse_object
 HTTP_STATUS = re.compile(rb":HTTP_STATUS/(\d{3})")
 FIELDS = (b":", b"data", b"event", b"id", b"retry")  # How an event stream begins, unlike a page.
 HTTP_BAD = 400
+TOO_LARGE = "The upstream sent an event over the limit."
 
 
 class Frame(NamedTuple):
@@ -31,10 +32,6 @@ class Frame(NamedTuple):
     name: str
     data: bytes
     http_status: int | None = None
-
-
-class EventTooLarge(Exception):
-    """An event exceeds the limit."""
 
 
 class Decoder:
@@ -46,7 +43,7 @@ class Decoder:
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
-        """Yield the frames that `chunk` completes; raises `EventTooLarge` if one event is."""
+        """Yield the frames that `chunk` completes; raises `UpstreamProtocol` over the limit."""
         if chunk and (self._after_cr or b"\r" in chunk):
             # Every line end as LF; a CR LF may be cut between two chunks.
             chunk = chunk.removeprefix(b"\n") if self._after_cr else chunk
@@ -58,16 +55,11 @@ class Decoder:
             *blocks, self.rest = self.rest.split(b"\n\n")
             for block in blocks:
                 if len(block) > self._max_event_bytes:
-                    raise EventTooLarge
+                    raise UpstreamProtocol(TOO_LARGE)
                 if frame := _read_block(bytes(block)):
                     yield frame
         if len(self.rest) > self._max_event_bytes:
-            raise EventTooLarge
-
-    def end(self) -> list[Frame]:
-        """The frame of a last block that lacks its blank line, if there is one."""
-        frame, self.rest = _read_block(bytes(self.rest)), bytearray()
-        return [frame] if frame else []
+            raise UpstreamProtocol(TOO_LARGE)
 
 
 def _read_block(block: bytes) -> Frame | None:
@@ -105,7 +97,8 @@ class EventStreamReader:
     def end(self, cause: Exception | None = None) -> list[Event]:
         """The event of a last block that lacks its blank line, if its data is complete."""
         rest = redacted(bytes(self._decoder.rest.strip()), self._secret)
-        events = self._read(one for one in self._decoder.end() if parse_object(one.data))
+        last = self._decoder.feed(b"\n\n")
+        events = self._read(frame for frame in last if parse_object(frame.data))
         cut = self._headers.get(failures.PARTIAL_HEADER) == "true"
         if rest and not (cut or self._started or rest.startswith(FIELDS)):
             error = failures.failure_in_response(failures.HTTP_OK, self._headers, rest)
@@ -125,8 +118,8 @@ class EventStreamReader:
                     self._started = True
                 if self.over:
                     break
-        except EventTooLarge:
-            self._fail(UpstreamProtocol("The upstream sent an event over the limit."))
+        except UpstreamProtocol as exc:
+            self._fail(exc)
         return events
 
     def _event(self, name: str, data: bytes, http_status: int | None) -> Event | None:

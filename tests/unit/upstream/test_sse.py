@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.upstream.sse import Decoder, EventTooLarge, Frame
+from app.errors import UpstreamProtocol
+from app.upstream.sse import Decoder, Frame
 from tests.dashscope import EVENTS, WIRE
 
 LIMIT_BYTES = 4_194_304
@@ -17,7 +18,7 @@ WHOLE = [Frame(event.type, event.data, 200) for event in EVENTS]
 def decoded(chunks: Iterable[bytes], limit_bytes: int = LIMIT_BYTES) -> list[Frame]:
     decoder = Decoder(limit_bytes)
     frames = [frame for chunk in chunks for frame in decoder.feed(chunk)]
-    return [*frames, *decoder.end()]
+    return [*frames, *decoder.feed(b"\n\n")]
 
 
 def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
@@ -83,7 +84,7 @@ def test_an_empty_chunk_between_cr_and_lf_ends_no_line() -> None:
 def test_an_event_over_the_limit_is_refused_before_it_has_ended() -> None:
     decoder = Decoder(100)
     assert list(decoder.feed(b"data:" + b"x" * 95)) == []
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(UpstreamProtocol):
         list(decoder.feed(b"x"))
 
 
