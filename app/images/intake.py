@@ -167,5 +167,4 @@ def _decode_data_url(url: str, max_bytes: int) -> bytes:
 
 
 def _data_url(kind: str, parts: Sequence[bytes | memoryview]) -> bytes:
-    head = f"data:image/{kind.lower()};base64,".encode()
-    return head + pybase64.b64encode(b"".join(parts))
+    return f"data:image/{kind.lower()};base64,".encode() + pybase64.b64encode(b"".join(parts))

@@ -1,7 +1,4 @@
-"""The worker processes: started, handed pictures, killed at their deadline, replaced.
-
-What a worker sends is not trusted: a hostile picture may have taken it over.
-"""
+"""The worker processes: started, handed pictures, killed at their deadline, replaced."""
 
 import asyncio
 import logging
@@ -28,7 +25,7 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",  # Saves 64 MiB of address space a thread.
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # A picture's memory goes back to the system at once.
 }
-MAX_ANSWER_BYTES = 1 << 24
+MAX_ANSWER_BYTES = 1 << 24  # Answers are not trusted: a picture may have taken its worker over.
 QUEUE_MAX, QUEUE_WAIT_S, START_S, RESTART_WAIT_S = 256, 30, 20, 1
 FAILURES = (TimeoutError, OSError, EOFError, ValueError)  # A worker's death, or nonsense from it.
 
@@ -64,7 +61,6 @@ class Worker:
             await self._answer()
 
     async def ask(self, file: memoryview) -> tuple[Code, bytes]:
-        """Send a file; return the answer."""
         self._writer.write(REQUEST.pack(len(file)))
         self._writer.write(file)
         return await self._answer()

@@ -111,8 +111,7 @@ def _upright(image: Image.Image, max_side: int) -> Image.Image:
     # No side over `max_side`, unless the other one would be too short.
     scale = max(max_side / max(small.size), MIN_SIDE / min(small.size))
     if scale < 1:
-        size = (round(small.width * scale), round(small.height * scale))
-        small = small.resize(size, Image.Resampling.LANCZOS)
+        small = ImageOps.scale(small, scale, Image.Resampling.LANCZOS)
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc or b""))
         transform = ImageCms.buildTransform(profile, SRGB, small.mode, "RGB")
