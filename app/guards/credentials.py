@@ -141,9 +141,7 @@ def _digest(key: str) -> bytes:
 def _network(address: str) -> str:
     """An IPv4 address as it is; of IPv6 the /64, the least that one subscriber has (RFC 6177)."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.IPv6Address(address)
     except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
         return address
     return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed), 64), strict=False))

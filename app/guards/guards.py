@@ -51,7 +51,7 @@ class Guards:
 
         Raises `Overloaded`, `BudgetExceeded`; `ModelNotAllowed` without a price for the budget.
         """
-        if estimate.amount is None and self.budget.limited:
+        if estimate.amount is None and self._settings.has_budgets:
             raise ModelNotAllowed(NO_PRICE)
         async with self.place(), self.budget.reserve(client.name, estimate, run_id) as permit:
             yield permit

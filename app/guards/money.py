@@ -107,7 +107,6 @@ class Budget:
     def __init__(self, settings: Settings, link: Link | None) -> None:
         self._per_client = units(settings.budget_client_cny_per_day)
         self._total = units(settings.budget_total_cny_per_day)
-        self.limited = settings.has_budgets
         self._link = link
         self._days: dict[int, defaultdict[str, Account]] = {}
 
@@ -166,7 +165,7 @@ class Budget:
             outcome, *wait_s = await link.script("reserve", *args)
         except Away:
             outcome, wait_s = b"unknown", []
-        if outcome == b"unknown" and self.limited:
+        if outcome == b"unknown" and (self._per_client or self._total):
             raise Away
         if wait_s:
             raise exceeded(outcome.decode(), wait_s[0])
@@ -180,7 +179,6 @@ class Budget:
 
 
 def exceeded(whose: str, retry_after_s: int) -> ServiceError:
-    """The refusal by a client's budget, or the service's."""
     detail = f"This {whose}'s budget for today does not cover this search."
     return BudgetExceeded(detail, retry_after_s=retry_after_s)
 

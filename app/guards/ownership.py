@@ -16,8 +16,6 @@ FOREVER_S = 3_153_600_000  # A hundred years; Redis takes no `inf`.
 
 @dataclass(slots=True)
 class Owned:
-    """A response that is known here."""
-
     owner: str
     expires_at: float
     total_tokens: int = 0
