@@ -23,7 +23,6 @@ KEY_MIN_CHARS = 16  # A shorter key can be guessed.
 
 
 def start_line(settings: Settings, version: str) -> str:
-    """Version, upstream, who may search, and budgets."""
     names = ", ".join(sorted(name for name, _ in settings.client_key_pairs))
     who = [f"clients with a key ({names})"] if names else []
     who += ["pages with a browser token"] if settings.token_secrets else []

@@ -41,17 +41,15 @@ class ServiceError(Exception):
     """A failure with a fixed `code` and HTTP `status`, and a sentence for the caller.
 
     `detail` is ours and never holds what the caller sent; it is the title where there is no more
-    to say. `billed` is `maybe` when the upstream may have charged for the failed call.
-    `upstream_event` is the upstream's own `response.failed` (type, data), if any: it is relayed
-    before the stream ends.
+    to say.
     """
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
     retryable: bool = False
-    billed: Billed = "no"
-    upstream_event: tuple[str, bytes] | None = None
+    billed: Billed = "no"  # `maybe`: the upstream may have charged for the failed call.
+    upstream_event: tuple[str, bytes] | None = None  # Its `response.failed`, which is relayed.
     upstream_body: bytes = b""  # A failed response that came as a body: it may report usage.
 
     def __init__(

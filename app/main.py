@@ -91,9 +91,8 @@ def create_app(settings: Settings, *, tracer_provider: TracerProvider | None = N
             Middleware(RequestContext, settings, metrics, tracing),
         ],
     )
-    for part in (search, responses, ui, ops):
-        app.include_router(part.router)
-    app.include_router(page_router(settings))
+    for router in (search.router, responses.router, ui.router, ops.router, page_router(settings)):
+        app.include_router(router)
     for error in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, on_error)
     add_models(app, settings, ResponsesBody, ui.ChatRequest)

@@ -60,6 +60,5 @@ class ResponsesCall(Search):
             return []
         if error and error.upstream_event:
             return [Event(*error.upstream_event)]
-        made_id, model = f"resp_{secrets.token_hex(16)}", self.request.model
-        known = {"id": made_id, "model": model, "created_at": self.created_at}
-        return [made_end(self.log.events, error, **known)]
+        known = {"model": self.request.model, "created_at": self.created_at}
+        return [made_end(self.log.events, error, id=f"resp_{secrets.token_hex(16)}", **known)]

@@ -28,15 +28,12 @@ logger = logging.getLogger("app.search")
 
 @dataclass(eq=False)
 class Search:
-    """The work of one run: our events beside the upstream's.
-
-    It keeps the request's part of `memory` until the first event, or the end.
-    """
+    """The work of one run: our events beside the upstream's."""
 
     service: Service
     client: Client
     request: ResponsesRequest
-    memory: MemoryReservation
+    memory: MemoryReservation  # The request's part is kept until the first event, or the end.
     run_id: str
     log: EventLog
 
@@ -46,8 +43,7 @@ class Search:
         self.answer = AnswerBuilder()
         self.phase: Phase = "waiting"
         self.created_at = int(time.time())
-        self._clock = asyncio.get_running_loop().time
-        self._started_at = self._clock()
+        self._started_at = asyncio.get_running_loop().time()
         guards = self.service.guards
         # A follow-up sends the answer that it follows up again.
         tokens = guards.responses.total_tokens(self.request.previous_response_id)
@@ -96,7 +92,6 @@ class Search:
         return [created.as_event()]
 
     def ask(self) -> AsyncGenerator[Sequence[Event], None]:
-        """The upstream's events."""
         return self.service.upstream.stream(self.request.payload, self.call)
 
     def events_after(self, event: Event) -> Iterable[Event]:
@@ -128,7 +123,7 @@ class Search:
 
     @property
     def elapsed_s(self) -> float:
-        return self._clock() - self._started_at
+        return asyncio.get_running_loop().time() - self._started_at
 
     def add(self, event: Event) -> SearchResults | None:
         """Take in an event; what a call of the tool found, where it ended one."""

@@ -26,10 +26,7 @@ logger = logging.getLogger("app.server")
 
 
 class DrainingServer(uvicorn.Server):
-    """Serves until a signal, drains for SHUTDOWN_GRACE_S, then stops; a second ends the grace.
-
-    A worker drains too when nobody holds the other end of its `parent_pipe` any more.
-    """
+    """Serves until a signal, drains for SHUTDOWN_GRACE_S, then stops; a second ends the grace."""
 
     def __init__(self, app: FastAPI, settings: Settings, parent_pipe: int | None = None) -> None:
         super().__init__(server_config(app, settings))
@@ -42,7 +39,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._read_keys_again)
-        if self._parent_pipe is not None:
+        if self._parent_pipe is not None:  # A worker drains when nobody holds its other end.
             loop.add_reader(self._parent_pipe, self._on_signal)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature

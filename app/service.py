@@ -27,7 +27,6 @@ class Service:
     copying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def is_draining(self) -> bool:
-        """Whether a shutdown has begun."""
         return self.runs.draining
 
     async def drain(self, grace_s: float) -> None:

@@ -74,7 +74,6 @@ class PriceTier(BaseModel, frozen=True, extra="forbid"):
     up_to: Annotated[int, Field(gt=0)] | None = None
 
     def times(self, factor: Decimal) -> "PriceTier":
-        """The tier in another currency."""
         return PriceTier(input=self.input * factor, output=self.output * factor, up_to=self.up_to)
 
 

@@ -90,8 +90,7 @@ class Metrics:
         self.redis_up = Gauge("redis_up", "Whether it answers.", **least | {"registry": None})
         self.store_bytes = Gauge("store_bytes", "Bytes of events in memory.", **live)
         self.registry.register(dropped)
-        build_info = Gauge("build_info", "1, with the version.", ["version"], **least)
-        build_info.labels(version).set(1)
+        Gauge("build_info", "1, with the version.", ["version"], **least).labels(version).set(1)
         # What is not there before it first happens has no increase.
         for code in ("ok", "cancelled", *(kind.code for kind in leaves(UpstreamError))):
             self.upstream_calls.labels(code)
@@ -161,7 +160,6 @@ class LogQueue(QueueHandler):
 
 
 def _shortened(value: Any, most_chars: int) -> Any:
-    """The value, or the beginning and end of its text."""
     text, half = str(value), max(1, most_chars // 2)
     return value if len(text) <= most_chars else f"{text[:half]}…{text[-half:]}"
 

@@ -75,10 +75,8 @@ class AnswerBuilder:
         error: ServiceError | None = None,
         cost: results.Cost | None = None,
     ) -> SearchResult:
-        """The answer so far, or as it ended; a `completed` one has the status of its last event.
-
-        `log` also has our own events, of which the first says what was asked.
-        """
+        """The answer so far, or as it ended; a `completed` one has the status of its last event."""
+        # Our own first event says what was asked.
         begun = as_object(parse(log[0].data)) if log else {}
         about = {"request_id": telemetry.request_id.get(), "search_id": run_id}
         if status == "completed":
@@ -206,10 +204,9 @@ def _search_results(item: Json) -> SearchResults:
     output = _nested(item.get("output"))
     if isinstance(output, dict):
         output = output.get("images") or output.get("results")
-    found = [(rank, as_object(one)) for rank, one in enumerate(as_list(output), 1)]
     matches = [
         Match(index=as_count(one.get("index")) or rank, title=title, url=url, image=image)
-        for rank, one in found
+        for rank, one in enumerate(map(as_object, as_list(output)), 1)
         # Without one of both it is of no use.
         if isinstance(title := one.get("title"), str) and (url := as_text(one.get("url")))
     ]
@@ -237,7 +234,6 @@ def _plain(url: str) -> str:
 
 
 def _member(event: Event, name: str) -> Any:
-    """What an event has under this name."""
     return as_object(parse(event.data)).get(name)
 
 

@@ -119,8 +119,7 @@ class Attempts:
         jitter = random.uniform(0.5, 1)  # noqa: S311 - nothing is kept secret by it
         wait_s = min(base_s * 2.0 ** (self._number - 1), CAP_S) * jitter
         wait_s = max(wait_s, error.retry_after_s or 0)
-        total_s = self.settings.upstream_retry_total_s
-        late = 0 < total_s < self._clock() - self._began + wait_s
+        late = 0 < self.settings.upstream_retry_total_s < self._clock() - self._began + wait_s
         unserved = error.upstream is None or isinstance(error, errors.UpstreamRateLimited)
         last = self.is_lookup or self._number > self.settings.upstream_retries
         if last or late or error.billed == "maybe" or not unserved:

@@ -108,7 +108,6 @@ class UpstreamClient:
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
         attempts = Attempts(self._http, call, self._settings, self._metrics, is_lookup=is_lookup)
-        limit_bytes = self._settings.search_max_bytes
         while True:  # An attempt that may be repeated pauses, and ends without a return.
             async with attempts.attempt():
                 response, chunks = await attempts.send(request)
@@ -116,7 +115,7 @@ class UpstreamClient:
                 async for chunk in chunks:
                     attempts.heard()
                     answer += chunk
-                    if 0 < limit_bytes < len(answer):
+                    if 0 < self._settings.search_max_bytes < len(answer):
                         raise errors.UpstreamProtocol("The answer exceeds SEARCH_MAX_BYTES.")
                 text = redacted(bytes(answer), self._secret)
                 if failure := failure_in_body(response.headers, text, is_lookup=is_lookup):
@@ -144,17 +143,14 @@ class RequestBody:
 def search_request(
     images: Sequence[ImageInput], prompt: str, *, thinking: bool, **options: Any
 ) -> ResponsesRequest:
-    """A search as a request; `options` are members of it, left out where they are `None`.
-
-    Its images, megabytes of ASCII, are parts of the payload of their own: they are not copied.
-    """
+    """A search as a request; `options` are members of it, left out where they are `None`."""
     content = json.dumps({"type": "input_text", "text": prompt})
     options |= {"tools": [{"type": "image_search"}], "stream": True}
     options["reasoning"] = None if thinking else {"effort": "none"}
     known = json.dumps({name: value for name, value in options.items() if value is not None})
     text = f'{{"input": [{{"role": "user", "content": [{content}'.encode()
     parts: list[bytes] = []
-    for image in images:
+    for image in images:  # Megabytes of ASCII: parts of their own, so that they are not copied.
         parts.extend((text + b', {"type": "input_image", "image_url": "', image.url))
         text = b'"}'
     return ResponsesRequest(
