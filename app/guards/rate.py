@@ -23,16 +23,13 @@ class RateLimiter:
         self._full_at: dict[str, float] = {}
 
     async def charge(self, client: Client) -> tuple[dict[str, str], int | None]:
-        """Count one request, unless the bucket is empty: then returns also after what wait.
-
-        The fields are those of draft-ietf-httpapi-ratelimit-headers-10; `t` is until it is full.
-        """
+        """Count one request, unless the bucket is empty: then returns also after what wait."""
         if self._rate is None:
             return {}, None
         limit, window_s = self._rate
         has_room, used_s = await self._take(client.rate_limit_key, limit, window_s)
         remaining = max(0, limit - math.ceil(used_s * limit / window_s - ROUNDING))
-        fields = {
+        fields = {  # As in draft-ietf-httpapi-ratelimit-headers-10; `t` is until it is full.
             "RateLimit": f'"default";r={remaining};t={math.ceil(used_s)}',
             "RateLimit-Policy": f'"default";q={limit};w={window_s}',
         }

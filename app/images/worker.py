@@ -25,7 +25,7 @@ from PIL import Image, ImageCms, ImageOps
 from app.images import messages
 from app.images.messages import ANSWER, MAX_FILE_BYTES, MIN_SIDE, REQUEST, SIZE, Code
 
-ALARM_AFTER_S = 2  # Behind the service's own deadline, should the service hang or be killed.
+ALARM_AFTER_S = 2  # After the service's own deadline, should the service hang or be killed.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
 ORIENTATION, BAND_ROWS, QUALITIES = 0x0112, 64, (90, 80, 70, 60, 40)
 CLOSE_TO_MAX_SIDE = 7 / 8  # Down to here sides are divided by whole numbers, which is quick.

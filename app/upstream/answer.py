@@ -115,16 +115,19 @@ class AnswerBuilder:
 
     def read_deltas(self, log: Sequence[Event]) -> tuple[int, int]:
         """How many calls and characters of output an answer that broke has; also reads its text."""
-        deltas = [(one.type, as_object(parse(one.data))) for one in log if one.type.endswith(DELTA)]
+        n_calls, n_chars, texts = 0, 0, list[tuple[object, str]]()
+        for event in log:
+            n_calls += event.type == ITEM_ADDED and CALL.encode() in event.data
+            if event.type.endswith(DELTA):
+                delta = as_object(parse(event.data))
+                text = as_text(delta.get("delta"))
+                n_chars += len(text)
+                if event.type == TEXT_DELTA:
+                    texts.append((delta.get("item_id"), text))
         if self._text is None:
-            texts = [delta for name, delta in deltas if name == TEXT_DELTA]
             # Of the last message. `output_index` is unreliable, `item_id` names it.
-            last = texts and texts[-1].get("item_id")
-            found = (as_text(one.get("delta")) for one in texts if one.get("item_id") == last)
-            self._text = "".join(found)
-        n_begun = sum(one.type == ITEM_ADDED and CALL.encode() in one.data for one in log)
-        n_chars = sum(len(as_text(delta.get("delta"))) for _, delta in deltas)
-        return max(n_begun, len(self.calls)), n_chars
+            self._text = "".join(text for item_id, text in texts if item_id == texts[-1][0])
+        return max(n_calls, len(self.calls)), n_chars
 
     def _end(self, event_type: str, response: Json) -> None:
         output = [as_object(item) for item in as_list(response.get("output"))]
