@@ -64,7 +64,7 @@ class UpstreamClient:
         attempts = Attempts(self._http, call, self._settings, self._metrics)
         request = self._request("POST", "/responses", payload, call)
         request.headers["Accept"] = STREAM
-        while True:  # An attempt that may be repeated pauses, and ends without a return.
+        while True:  # A failure that may be retried is suppressed, and the next attempt follows.
             async with attempts.attempt():
                 response, chunks = await attempts.send(request)
                 limit_bytes = self._settings.upstream_max_event_bytes
@@ -108,7 +108,7 @@ class UpstreamClient:
     ) -> bytes:
         """The body of an answer in one piece, unless it reports a failure."""
         attempts = Attempts(self._http, call, self._settings, self._metrics, is_lookup=is_lookup)
-        while True:  # An attempt that may be repeated pauses, and ends without a return.
+        while True:  # A failure that may be retried is suppressed, and the next attempt follows.
             async with attempts.attempt():
                 response, chunks = await attempts.send(request)
                 answer = bytearray()
