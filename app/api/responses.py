@@ -183,7 +183,6 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
             key=key,
             resumable=False,
             listed=False,
-            kept=key is not None or wanted.background,
             background=wanted.background,
         )
         return await call.open(open_request), streamed

@@ -51,8 +51,7 @@ class ReplicatedRuns(Runs):
         is not known here may belong to another request elsewhere.
         """
         # One after the other where they are equal: what the first one begins, the next finds here.
-        asking = self._asking.setdefault(request.fingerprint, asyncio.Lock())
-        async with asking:
+        async with self._asking.setdefault(request.fingerprint, asyncio.Lock()):
             run = self._equal(request) if request.key is None else self._with_key(request)
             # Whether another's end has freed the key, as a cancelled one does, Redis knows.
             if run and not (run.ended and isinstance(run, FollowedRun)):
@@ -108,8 +107,7 @@ class ReplicatedRuns(Runs):
 
     async def _look_up(self, run_id: str) -> Run | None:
         """The run, caught up with its log if it is another replica's; raises `Away`."""
-        asking = self._asking.setdefault(run_id, asyncio.Lock())
-        async with asking:
+        async with self._asking.setdefault(run_id, asyncio.Lock()):
             if known := self._runs.get(run_id):
                 return known
             names = ("client", "fp", "replica", "listed", "status")
@@ -141,7 +139,8 @@ class ReplicatedRuns(Runs):
         run = await self._look_up(run_id.decode()) if run_id else None
         if run and not (run.log.events or run.ended):
             # Its name may be here before its first events, which bear the name.
-            await asyncio.wait({run.log.growth()}, timeout=COMMAND_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(run.log.grown.wait(), COMMAND_S)
         return run
 
     async def _read_others(self) -> None:
@@ -180,15 +179,13 @@ class ReplicatedRuns(Runs):
             if run.n_idle >= IDLE:
                 self._forget(run.id)
         for run in self._others():
-            if run.n_quiet >= QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):
-                run.n_quiet = QUIET
-                continue
             run.n_quiet += 1
+            if run.n_quiet > QUIET and await self._link.call("EXISTS", f"isp:log:{run.id}"):
+                run.n_quiet = QUIET
             if run.n_quiet > 2 * QUIET:
                 run.fail(OwnerLost())
 
     async def _renew(self) -> None:
-        """Renew the lease, and act on what that finds."""
         is_news, dead = await self._link.renew()
         if is_news:
             self._outbox.doubt_all()

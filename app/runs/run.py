@@ -26,10 +26,7 @@ def new_id() -> str:
 
 def size_of(events: Sequence[Event]) -> int:
     """Memory that events take, in bytes."""
-    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
-    for event in events:
-        size_bytes += len(event.data)
-    return size_bytes
+    return sum(EVENT_OVERHEAD_BYTES + len(event.data) for event in events)
 
 
 @dataclass(eq=False)
@@ -39,23 +36,17 @@ class EventLog:
     events: list[Event] = field(default_factory=list)
     size_bytes: int = 0  # Memory that they take.
     closed: bool = False
-    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    grown_at: float = 0  # When the last ones were added, by the loop's clock.
+    grown: asyncio.Event = field(default_factory=asyncio.Event)  # To wait for the next append.
 
     def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
         """Add events that take so much memory, `close` if they are the last; wake readers."""
         self.events += events
         self.size_bytes += size_bytes
         self.closed = close
-        waiting, self._waiting = self._waiting, []
-        for growth in waiting:
-            if not growth.done():
-                growth.set_result(None)
-
-    def growth(self) -> asyncio.Future[None]:
-        """What one reader awaits: it is done in the same turn as the next append."""
-        growth = asyncio.get_running_loop().create_future()
-        self._waiting.append(growth)
-        return growth
+        self.grown_at = asyncio.get_running_loop().time()
+        self.grown.set()
+        self.grown.clear()  # Who waits now is woken all the same.
 
 
 @dataclass(eq=False, kw_only=True)
@@ -78,7 +69,6 @@ class Run:
     was_admitted: bool = False
     joined: bool = False  # Whether another request than the one that began it asked for it.
     readers: int = 0  # How many requests hold it.
-    ended_at: float = 0  # By the loop's clock.
 
     source = "memory"  # Where its events come from.
 
@@ -109,7 +99,7 @@ class Run:
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
         while not (self.was_admitted or self.ended):
-            await self.log.growth()
+            await self.log.grown.wait()
         if self.error and not self.was_admitted:
             raise self.error
 
@@ -121,7 +111,7 @@ class Run:
         try:
             async with asyncio.timeout(within_s):
                 while not (self._relayed or self.ended):
-                    await self.log.growth()
+                    await self.log.grown.wait()
         except TimeoutError:
             await self.admitted()
         else:
@@ -142,7 +132,6 @@ class Run:
         return Reader(self, background)
 
     def leave(self) -> None:
-        """Let one reader go."""
         self.readers -= 1
 
     def _append(self, events: Sequence[Event]) -> None:
@@ -158,7 +147,6 @@ class Run:
             last_bytes = size_of(last)
             self.reserve(last_bytes, always=True)
             self.log.append(last, last_bytes, close=True)
-            self.ended_at = self._loop.time()
             self.on_end(self)
             self._finished.set_result(None)
 
