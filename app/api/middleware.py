@@ -207,5 +207,4 @@ class RequestContext:
 
 
 def has_body(headers: Headers) -> bool:
-    """Whether a request announces a body."""
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -22,8 +22,6 @@ KINDS = {kind.code: kind for kind in leaves()}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as it was read."""
-
     number: int
     event: Event  # Without a type where a run ended without one.
     is_last: bool = False
@@ -43,12 +41,10 @@ class Entry:
 
 async def read_log(link: Link, run_id: str) -> list[Entry]:
     """The entries of a log; raises `Away`."""
-    log, after, count = list[Entry](), "0-1", PAGE
-    while count == PAGE:
-        page = await link.call("XRANGE", f"isp:log:{run_id}", f"({after}", "+", "COUNT", PAGE)
-        count = len(page)
+    log, after, key = list[Entry](), "0-1", f"isp:log:{run_id}"
+    while page := await link.call("XRANGE", key, f"({after}", "+", "COUNT", PAGE):
         log += (Entry.of(*entry) for entry in page)
-        after = page[-1][0].decode() if page else after
+        after = page[-1][0].decode()
     return log
 
 

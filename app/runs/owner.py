@@ -23,7 +23,6 @@ WINDOW_S = 0.1
 CALL_BYTES = 1_048_576  # Of events in one call, about.
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 DAY_S = 86_400
-NOBODY = {"readers": 0, "left_in_background": 0}
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
 
@@ -57,7 +56,7 @@ class SharedRun(LocalRun):
 
     def count_elsewhere(self, message: dict[str, Any]) -> None:
         """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.get(message["from"], NOBODY)
+        known = self.elsewhere.get(message["from"], {"readers": 0, "left_in_background": 0})
         self.elsewhere[message["from"]] = message
         self.joined = self.joined or message["joined"]
         self.left_in_background += message["left_in_background"] - known["left_in_background"]
