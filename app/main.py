@@ -36,7 +36,7 @@ from app.runs.runs import Runs
 from app.search import conclude
 from app.service import Service
 from app.settings import Settings, SettingsError, load
-from app.store.link import Link
+from app.store.redis_client import RedisClient
 from app.telemetry import Metrics
 from app.tracing import Tracing
 from app.upstream.client import UpstreamClient
@@ -104,7 +104,7 @@ async def start_service(
     stack: AsyncExitStack, settings: Settings, metrics: Metrics, tracing: Tracing
 ) -> Service:
     """Open what needs an event loop; the stack closes it when all searches have ended."""
-    link = Link(url) if (url := settings.redis_url.get_secret_value()) else None
+    link = RedisClient(url) if (url := settings.redis_url.get_secret_value()) else None
     guards = Guards(settings, metrics=metrics, link=link)
     upstream = UpstreamClient(settings, metrics)
     ending = partial(conclude, guards.prices)

@@ -12,7 +12,7 @@ from app.guards.ownership import Ownership
 from app.guards.rate import RateLimiter
 from app.models import UNITS_PER_CNY, Client, Permit
 from app.settings import Settings
-from app.store.link import Link
+from app.store.redis_client import RedisClient
 from app.telemetry import Metrics
 
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
@@ -21,7 +21,9 @@ NO_PRICE = "This model has no known price, and a budget is set here: name its pr
 class Guards:
     """Who may search, how often, how many at once, and for how much money."""
 
-    def __init__(self, settings: Settings, *, metrics: Metrics, link: Link | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, metrics: Metrics, link: RedisClient | None = None
+    ) -> None:
         self._settings, self._metrics = settings, metrics
         self._places = asyncio.Semaphore(settings.capacity or 1_000_000_000)
         self.credentials = Credentials(settings)

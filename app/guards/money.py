@@ -20,7 +20,7 @@ from app.errors import BudgetExceeded, ServiceError
 from app.models import UNITS_PER_CNY, Permit, ResponsesRequest, units
 from app.results import ClientUsage, Cost, Usage
 from app.settings import VENDOR, Settings, parse_prices
-from app.store.link import Away, Link
+from app.store.redis_client import RedisClient, RedisDown
 
 ESTIMATED_INPUT_TOKENS = 10_000  # A search with its results; documented ones have 2,753 to 8,371.
 ESTIMATED_OUTPUT_TOKENS, THINKING_OUTPUT_TOKENS = 2_000, 8_000
@@ -104,7 +104,7 @@ class Account:
 class Budget:
     """Budgets in CNY per UTC day, 0 is no limit; over all replicas where there are some."""
 
-    def __init__(self, settings: Settings, link: Link | None) -> None:
+    def __init__(self, settings: Settings, link: RedisClient | None) -> None:
         self._per_client = units(settings.budget_client_cny_per_day)
         self._total = units(settings.budget_total_cny_per_day)
         self.limited = settings.has_budgets
@@ -115,7 +115,7 @@ class Budget:
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
         """Reserve money for a search, and at its end spend what it has cost instead.
 
-        `BudgetExceeded` says how long it is to UTC midnight. Raises `Away` if a budget is set.
+        `BudgetExceeded` says how long it is to UTC midnight. Raises `RedisDown` if a budget is set.
         """
         permit = Permit(estimate.model_dump_json(), units(estimate.amount or Decimal(0)))
         if self._link:  # The run's end is written there, and what it has cost with it.
@@ -138,7 +138,7 @@ class Budget:
                 account.spent += permit.spent
 
     async def spending(self, client: str) -> ClientUsage:
-        """What `client` has spent today, and may still spend; raises `Away`."""
+        """What `client` has spent today, and may still spend; raises `RedisDown`."""
         if self._link:
             now_s, _ = map(int, await self._link.call("TIME"))
             names = (f"isp:spend:{now_s // DAY_S}:{name}" for name in (client, ALL))
@@ -159,14 +159,16 @@ class Budget:
             searches=mine.searches,
         )
 
-    async def _reserve_in_redis(self, link: Link, client: str, permit: Permit, run_id: str) -> None:
+    async def _reserve_in_redis(
+        self, link: RedisClient, client: str, permit: Permit, run_id: str
+    ) -> None:
         args = (run_id, client, permit.reserved, self._per_client, self._total, permit.estimate)
         try:
             verdict, *wait_s = await link.script("reserve", *args)
-        except Away:
+        except RedisDown:
             verdict, wait_s = b"unknown", []
         if verdict == b"unknown" and self.limited:
-            raise Away
+            raise RedisDown
         if wait_s:
             raise exceeded(verdict.decode(), wait_s[0])
 

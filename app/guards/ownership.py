@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
-from app.store.link import Link
+from app.store.redis_client import RedisClient
 
 ENTRIES_MAX = 200_000  # About 60 MB; beyond it the oldest cannot be followed up any more.
 ID_MAX_CHARS = 128  # The bound of a request's `previous_response_id`; documented ids have some 40.
@@ -26,7 +26,7 @@ class Owned:
 class Ownership:
     """Owners of response ids, each for `ttl_s` seconds (0: without end)."""
 
-    def __init__(self, ttl_s: float, link: Link | None) -> None:
+    def __init__(self, ttl_s: float, link: RedisClient | None) -> None:
         self._ttl_s, self._link = ttl_s or FOREVER_S, link
         self._owned: dict[str, Owned] = {}
 
@@ -38,7 +38,7 @@ class Ownership:
                 self._link.post("own", response_id, owner, total_tokens, int(self._ttl_s))
 
     async def check(self, response_id: str, owner: str) -> None:
-        """Raise `InvalidRequest` if unknown, expired, or another's; `Away` without Redis."""
+        """Raise `InvalidRequest` if unknown, expired, or another's; `RedisDown` without Redis."""
         known = self._find(response_id)
         if self._link and not known:
             key = f"isp:resp:{response_id}"

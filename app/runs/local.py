@@ -23,7 +23,7 @@ class Work(Protocol):
 
     The first list of `events`, which may be empty, means admission, with a `permit`. `progress` is
     a sign of life for a silence. `conclude` makes the last events; where that fails, `forget` drops
-    what has come behind the first event, and it is called again.
+    what has come after the first event, and it is called again.
     """
 
     permit: Permit | None

@@ -1,6 +1,6 @@
 """One search under way, or ended and kept for a while: a log of events, and its readers.
 
-Events are appended by one task, and numbered from 1 without gaps. A reader's cursor is the number
+Events are appended by one task, and numbered from 1 by their place. A reader's cursor is the number
 of events it has seen, so a reader that lags costs nothing and delays nobody.
 """
 
@@ -14,7 +14,7 @@ from app.errors import OwnerLost, ServiceError, UpstreamProtocol
 from app.models import Client, Event
 
 EVENT_OVERHEAD_BYTES = 160  # Of memory beside its data, in CPython: two objects, a list slot.
-BEYOND = 1_000_000_000
+LOST_END_NUMBER = 1_000_000_000
 """Number of a lost run's end. Readers may have seen more events than are left, but no log is as
 long: who comes back with a smaller number has not had the end, and is told it."""
 
@@ -61,7 +61,7 @@ class Run:
     on_end: Callable[[Any], None] = lambda _: None  # Called once, after the last events.
     max_bytes: int = 0
     log: EventLog = field(default_factory=EventLog)
-    cut: bool = False  # Whether its readers here are to come back elsewhere, where it goes on.
+    cut: bool = False  # Whether readers here must reconnect to another replica, where it goes on.
     error: ServiceError | None = None
     resumable: bool = False
     background: bool = False  # Whether it goes on to its end although every reader leaves.
@@ -90,7 +90,7 @@ class Run:
     @property
     def last_number(self) -> int:
         """Number of the last event, once it has ended."""
-        return BEYOND if isinstance(self.error, OwnerLost) else len(self.log.events)
+        return LOST_END_NUMBER if isinstance(self.error, OwnerLost) else len(self.log.events)
 
     async def cancel(self) -> bool:
         """Stop it unless other requests still want it too; whether it stops."""
