@@ -181,10 +181,13 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
         most = {"image": file_max_bytes, "image_url": sys.maxsize}.get(name, TEXT_MAX_BYTES)
         if n_bytes > most:
             raise ImageTooLarge(f"The field '{name[:64]}' may have at most {most} bytes.")
-        data = BytesIO(b"" if isinstance(part, UploadFile) else part.encode("latin-1"))
-        while isinstance(part, UploadFile) and (piece := await part.read(1 << 20)):
-            data.write(piece)
-            await asyncio.sleep(0)  # A copy of all at once would keep others waiting.
+        data = BytesIO()
+        if isinstance(part, str):
+            data.write(part.encode("latin-1"))
+        else:
+            while piece := await part.read(1 << 20):
+                data.write(piece)
+                await asyncio.sleep(0)  # A copy of all at once would keep others waiting.
         try:
             value = data.getvalue() if name == "image" else data.getvalue().decode()
         except UnicodeDecodeError as exc:

@@ -36,12 +36,12 @@ ACCEPTED = answer(
     description="It goes on in the background; this is what has come so far.",
     model=SearchResult,
 )
-CREATED = answer(*STARTED_HEADERS) | ACCEPTED | refusals(*UPLOADED, *UPSTREAM)
-STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
+CREATED_ANSWERS = answer(*STARTED_HEADERS) | ACCEPTED | refusals(*UPLOADED, *UPSTREAM)
+STREAM_ANSWERS = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
     status=204, description="The search has ended and its last event was seen."
 )
-STREAMED = STREAM | refusals(*UPLOADED, SearchNotFound, *UPSTREAM)
-RESUMED = STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
+STREAMED = STREAM_ANSWERS | refusals(*UPLOADED, SearchNotFound, *UPSTREAM)
+RESUMED = STREAM_ANSWERS | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
 SearchId = Annotated[str, Path(description="Id of the search.")]
@@ -52,7 +52,7 @@ After = Annotated[
 router = APIRouter(tags=["search"])
 
 
-@router.post("/search", openapi_extra=SEARCH_BODY, responses=CREATED)
+@router.post("/search", openapi_extra=SEARCH_BODY, responses=CREATED_ANSWERS)
 async def create_search(
     call: Admitted, response: Response, key: IdempotencyKey = None, _: dependencies.Prefer = None
 ) -> SearchResult:
@@ -92,7 +92,7 @@ async def stream_search(
     "/search/stream",
     response_class=EventStream,
     dependencies=[Depends(dependencies.require_event_stream)],
-    responses=STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound),
+    responses=STREAM_ANSWERS | refusals(*STARTED, NotAcceptable, SearchNotFound),
 )
 async def open_search_stream(
     call: ByUrl,
@@ -205,7 +205,7 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Res
 
 
 async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Response:
-    """Go on behind the last event that a reader has seen; nothing is paid for again."""
+    """Continue after the last event that a reader has seen; nothing is paid for again."""
     seen = EVENT_ID.fullmatch(event_id)
     if not seen or seen[1] != (of or seen[1]):
         raise SearchNotFound("This is no id of an event of this search.")

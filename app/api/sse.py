@@ -36,7 +36,7 @@ def frame(event: Event, last_lines: bytes = b"") -> Iterator[bytes]:
     """The frame of an event, its data byte for byte; a large one in pieces.
 
     The `id` comes last: some clients take it as soon as they read it, and after a break inside the
-    frame they would resume behind an event that they never had.
+    frame they would resume after an event that they never had.
     """
     if len(event.data) > PIECE_BYTES:
         yield b"event: %b\ndata: " % event.type.encode()
@@ -53,21 +53,22 @@ def frame(event: Event, last_lines: bytes = b"") -> Iterator[bytes]:
 
 @asynccontextmanager
 async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
-    """If the client leaves, whose body was read, cancel what is inside: `ClientDisconnect`."""
+    """Cancel the block and raise `ClientDisconnect` if the client leaves; its body must be read."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        presence.reschedule(0)
+        scope.reschedule(0)
 
     watching = asyncio.create_task(watch())
     try:
-        async with asyncio.timeout(None) as presence:
+        # Without a limit; moved to 0 it cancels the block.
+        async with asyncio.timeout(None) as scope:
             for _ in range(NOTICED_TURNS):
                 await asyncio.sleep(0)
             yield
     except TimeoutError:
-        if presence.expired():
+        if scope.expired():
             raise ClientDisconnect from None
         raise
     finally:
