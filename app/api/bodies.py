@@ -137,11 +137,10 @@ class JsonBounds:
 
 async def read_form(call: Call, memory: MemoryReservation) -> Json:
     """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory."""
-    media_type = call.request.headers["content-type"]
     file_max_bytes = call.service.settings.image_max_bytes or sys.maxsize
     # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
     parser = Form(
-        Headers({"content-type": f"{media_type}; charset=latin-1"}),
+        Headers({"content-type": f"{call.request.headers['content-type']}; charset=latin-1"}),
         _chunks(call, memory),
         max_files=PARTS_MAX,
         max_fields=PARTS_MAX,

@@ -30,8 +30,7 @@ BearerHeader = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 UrlToken = Annotated[str | None, Depends(token_in_url)]
 SAME_KEY = "The same key with the same request joins its search."
 IdempotencyKey = Annotated[
-    str | None,
-    Header(alias="Idempotency-Key", min_length=1, max_length=255, description=SAME_KEY),
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, description=SAME_KEY)
 ]
 LastEventId = Annotated[
     str | None,

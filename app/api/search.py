@@ -27,7 +27,6 @@ from app.upstream.client import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
 
-PASSED_ON = {"instructions", "previous_response_id", "max_output_tokens"}
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
 ACCEPTED = answer(
@@ -45,9 +44,7 @@ RESUMED = STREAM_ANSWERS | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
 SearchId = Annotated[str, Path(description="Id of the search.")]
-After = Annotated[
-    int, Query(ge=0, le=1_000_000_000, description="How many events were seen already.")
-]
+After = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many events were seen.")]
 
 router = APIRouter(tags=["search"])
 
@@ -113,9 +110,8 @@ async def open_search_stream(
 @router.get("/search/{search_id}", responses=FOUND)
 async def get_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Get what a search has found so far, or how it ended."""
-    run = await _find(call, search_id)
-    # Thousands of deltas take longer than other streams may wait.
-    return await asyncio.to_thread(result_of, run)
+    # In a thread: thousands of deltas take longer than other streams may wait.
+    return await asyncio.to_thread(result_of, await _find(call, search_id))
 
 
 @router.get("/search/{search_id}/stream", response_class=EventStream, responses=RESUMED)
@@ -200,7 +196,7 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Res
         model=model,
         store=call.service.settings.upstream_store,
         thinking=fields.thinking is not False,
-        **fields.model_dump(include=PASSED_ON),
+        **fields.model_dump(include={"instructions", "previous_response_id", "max_output_tokens"}),
     )
 
 

@@ -28,9 +28,6 @@ STREAM_HEADERS = {
 }
 NOTICED_TURNS = 4  # Of the event loop, until a connection that is closed already is noticed.
 
-Encoder = Callable[[Event, int], Iterable[bytes]]
-"""The frame of an event, given its number in the log, in pieces; none if it is not sent."""
-
 
 def frame(event: Event, last_lines: bytes = b"") -> Iterator[bytes]:
     """The frame of an event, its data byte for byte; a large one in pieces.
@@ -81,14 +78,15 @@ class EventStream(Response):
 
     The head waits for the first upstream event, `commit_s` at most (0: for the admission only,
     `None`: for nothing); a failure until then has a status of its own. `on_end` is called after
-    such a failure, and after the last event. Without `media_type`, which FastAPI would document.
+    such a failure, and after the last event. `encode` makes the pieces of a frame of an event and
+    its number in the log, none if it is not sent. No `media_type`: FastAPI would document it.
     """
 
     call: Call
     reader: Reader
     status_code: int = 200
     _: KW_ONLY
-    encode: Encoder | None = None
+    encode: Callable[[Event, int], Iterable[bytes]] | None = None
     commit_s: float | None = None
     after: int = 0
     on_end: Callable[[], None] = lambda: None

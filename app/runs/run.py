@@ -158,11 +158,8 @@ class Reader:
     run: Run
     background: bool
     cache: Literal["miss", "coalesced", "hit"] = "hit"  # Started for it, joined, found finished.
-    _open: bool = True
 
     def close(self) -> None:
-        """Let go; more than once does no harm."""
-        if self._open:
-            self._open = False
-            self.run.left_in_background += self.background
-            self.run.leave()
+        """Let go, once."""
+        self.run.left_in_background += self.background
+        self.run.leave()

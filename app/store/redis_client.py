@@ -70,8 +70,7 @@ async def probe(url: str) -> str:
         scheme, _, rest = url.partition("://")
         place = rest.rpartition("@")[2].partition("?")[0]  # Without user and password.
         reason = " ".join(str(exc).split()) or type(exc).__name__
-        message = f"REDIS_URL: {scheme}://{place} does not answer: {reason}"
-        raise SettingsError(message) from exc
+        raise SettingsError(f"REDIS_URL: {scheme}://{place} does not answer: {reason}") from exc
 
 
 async def repeat(step: Callable[[], Awaitable[None]]) -> None:
@@ -108,8 +107,7 @@ class RedisClient:
         self.up = True
         stack.push_async_callback(self._redis.aclose)
         for step in (self._send_posts, *steps):
-            task = asyncio.create_task(repeat(step))
-            stack.callback(task.cancel)
+            stack.callback(asyncio.create_task(repeat(step)).cancel)
 
     async def renew(self) -> tuple[bool, list[tuple[str, bool]]]:
         """Give a sign of life, and return whether anything may be lost; raises `RedisDown`.
