@@ -50,7 +50,7 @@ def frame(event: Event, last_lines: bytes = b"") -> Iterator[bytes]:
 
 @asynccontextmanager
 async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the block and raise `ClientDisconnect` if the client leaves; its body must be read."""
+    """Cancel the block, and raise `ClientDisconnect`, if a client leaves whose body was read."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":

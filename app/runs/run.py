@@ -1,12 +1,13 @@
 """One search under way, or ended and kept for a while: a log of events, and its readers.
 
-Events are appended by one task, and numbered from 1 by their place. A reader's cursor is the number
-of events it has seen, so a reader that lags costs nothing and delays nobody.
+Events are appended by one task, and numbered from 1 by their place in the list. A reader's cursor
+is the number of events it has seen, so a reader that lags costs nothing and delays nobody.
 """
 
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -108,15 +109,13 @@ class Run:
 
         Raises the error of a failure before that event, and within that time.
         """
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not (self._relayed or self.ended):
                     await self.log.grown.wait()
-        except TimeoutError:
-            await self.admitted()
-        else:
             if self.error and not self._relayed:
                 raise self.error
+        await self.admitted()
 
     async def finished(self, within_s: float | None = None) -> None:
         """Wait until the last event is in the log, or so long."""
