@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass
 
 from sse_starlette import ServerSentEvent
@@ -127,9 +127,10 @@ class EventStream(Response):
                     piece = b""  # noqa: PLW2901 - or it would be held until the next one
                 if log.closed or self.after < len(log.events):
                     continue
-                try:
-                    more, limit_s = log.grown.wait(), self._heartbeat_s
-                    await (asyncio.wait_for(more, limit_s) if limit_s else more)
+                limit_s = self._heartbeat_s
+                try:  # No `wait_for`: in Python 3.11 its task begins to wait a turn too late.
+                    async with asyncio.timeout(limit_s) if limit_s else nullcontext():
+                        await log.grown.wait()
                 except TimeoutError:
                     # No block: openai-python takes a lone blank line for an empty event.
                     beat = {"body": b": keep-alive\n", "more_body": True}

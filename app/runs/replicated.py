@@ -140,7 +140,8 @@ class ReplicatedRuns(Runs):
         if run and not (run.log.events or run.ended):
             # Its name may be here before its first events, which bear the name.
             with suppress(TimeoutError):
-                await asyncio.wait_for(run.log.grown.wait(), COMMAND_S)
+                async with asyncio.timeout(COMMAND_S):
+                    await run.log.grown.wait()
         return run
 
     async def _read_others(self) -> None:

@@ -47,7 +47,7 @@ class EventLog:
         self.closed = close
         self.grown_at = asyncio.get_running_loop().time()
         self.grown.set()
-        self.grown.clear()  # Who waits now is woken all the same.
+        self.grown.clear()  # Who waits already is woken all the same.
 
 
 @dataclass(eq=False, kw_only=True)
