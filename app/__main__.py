@@ -11,7 +11,7 @@ from app.check import check
 from app.main import app, installed_version
 from app.server import DrainingServer, Workers, listen
 from app.settings import SettingsError, load
-from app.store.link import probe
+from app.store.redis_client import probe
 from app.telemetry import logging_to_stdout
 
 

@@ -36,7 +36,7 @@ from app.runs.runs import Runs
 from app.search import conclude_lost
 from app.service import Service
 from app.settings import Settings, SettingsError, load
-from app.store.link import Link
+from app.store.redis_client import RedisClient
 from app.telemetry import Metrics
 from app.tracing import Tracing
 from app.upstream.client import UpstreamClient
@@ -103,18 +103,18 @@ async def start_service(
     stack: AsyncExitStack, settings: Settings, metrics: Metrics, tracing: Tracing
 ) -> Service:
     """Open what needs an event loop; the stack closes it when all searches have ended."""
-    link = Link(url) if (url := settings.redis_url.get_secret_value()) else None
-    guards = Guards(settings, link)
+    redis = RedisClient(url) if (url := settings.redis_url.get_secret_value()) else None
+    guards = Guards(settings, redis)
     upstream = UpstreamClient(settings, metrics)
     ending = partial(conclude_lost, guards.prices)
-    runs = ReplicatedRuns(settings, link, ending) if link else Runs(settings)
+    runs = ReplicatedRuns(settings, redis, ending) if redis else Runs(settings)
     intake = ImageIntake(settings, metrics)
 
     def refresh() -> None:
         metrics.runs_active.set(len(runs.running))
         metrics.store_bytes.set(runs.size_bytes)
-        if link:
-            metrics.redis_up.set(link.up)
+        if redis:
+            metrics.redis_up.set(redis.up)
 
     metrics.refresh = refresh
     stack.push_async_callback(upstream.aclose)

@@ -137,11 +137,10 @@ class JsonBounds:
 
 async def read_form(call: Call, memory: MemoryReservation) -> Json:
     """Read a multipart body: fields as text, and the files of `image` as bytes, all in memory."""
-    media_type = call.request.headers["content-type"]
     file_max_bytes = call.service.settings.image_max_bytes or sys.maxsize
     # As Latin-1 each byte of a text part comes back unchanged: a file without a filename is one.
     parser = Form(
-        Headers({"content-type": f"{media_type}; charset=latin-1"}),
+        Headers({"content-type": f"{call.request.headers['content-type']}; charset=latin-1"}),
         _chunks(call, memory),
         max_files=PARTS_MAX,
         max_fields=PARTS_MAX,
@@ -181,10 +180,13 @@ async def _fields(parts: list[tuple[str, UploadFile | str]], file_max_bytes: int
         most = {"image": file_max_bytes, "image_url": sys.maxsize}.get(name, TEXT_MAX_BYTES)
         if n_bytes > most:
             raise ImageTooLarge(f"The field '{name[:64]}' may have at most {most} bytes.")
-        data = BytesIO(b"" if isinstance(part, UploadFile) else part.encode("latin-1"))
-        while isinstance(part, UploadFile) and (piece := await part.read(1 << 20)):
-            data.write(piece)
-            await asyncio.sleep(0)  # A copy of all at once would keep others waiting.
+        data = BytesIO()
+        if isinstance(part, str):
+            data.write(part.encode("latin-1"))
+        else:
+            while piece := await part.read(1 << 20):
+                data.write(piece)
+                await asyncio.sleep(0)  # A copy of all at once would keep others waiting.
         try:
             value = data.getvalue() if name == "image" else data.getvalue().decode()
         except UnicodeDecodeError as exc:

@@ -26,16 +26,15 @@ IN_URL = "A browser token, where an EventSource can send no header."
 token_in_url = APIKeyQuery(
     name="access_token", auto_error=False, scheme_name="accessToken", description=IN_URL
 )
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+BearerHeader = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 UrlToken = Annotated[str | None, Depends(token_in_url)]
 SAME_KEY = "The same key with the same request joins its search."
 IdempotencyKey = Annotated[
-    str | None,
-    Header(alias="Idempotency-Key", min_length=1, max_length=255, description=SAME_KEY),
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, description=SAME_KEY)
 ]
 LastEventId = Annotated[
     str | None,
-    Header(alias="Last-Event-ID", description="Go on behind this event, whatever the body says."),
+    Header(alias="Last-Event-ID", description="Continue after this event; the body is ignored."),
 ]
 Prefer = Annotated[
     str | None,
@@ -59,7 +58,7 @@ class Call:
         """How long to wait before answering 202 (RFC 7240); `None` without `respond-async`."""
         preferences = [one.strip() for one in re.split("[,;]", header_of(self.request, "prefer"))]
         waits = [int(found[1]) for one in preferences if (found := WAIT.fullmatch(one))]
-        return (waits or [0])[0] if "respond-async" in preferences else None
+        return (waits[0] if waits else 0) if "respond-async" in preferences else None
 
     async def open(self, wanted: OpenRequest) -> Reader:
         """Join the run that answers the request, or start one; the response says which."""
@@ -89,7 +88,7 @@ class Call:
         await self.service.guards.responses.check(follows, self.client.name)
 
     def address_of(self, run: Run) -> str:
-        """That of a search, behind the path prefix of a proxy in front."""
+        """That of a search, with the path prefix of a proxy in front."""
         return f"{self.request.scope.get('root_path', '')}/search/{run.id}"
 
 
@@ -98,12 +97,12 @@ def header_of(request: Request, name: str) -> str:
     return ",".join(request.headers.getlist(name)).lower()
 
 
-async def identify(request: Request, shown: Credentials) -> Call:
+async def identify(request: Request, shown: BearerHeader) -> Call:
     """A call by the holder of what the Authorization header shows."""
     return await identify_by_url(request, shown, None)
 
 
-async def identify_by_url(request: Request, shown: Credentials, token: UrlToken) -> Call:
+async def identify_by_url(request: Request, shown: BearerHeader, token: UrlToken) -> Call:
     """The call of an event stream by GET, where the URL may hold a browser token."""
     service: Service = request.app.state.service
     request.state.caller = caller = service.guards.credentials.identify(

@@ -44,7 +44,7 @@ class CloseAfterAnswer:
     """Says `Connection: close` in every response but event streams and those to trusted proxies.
 
     uvicorn reads pipelined requests without bound while it answers; on a connection that is closed
-    behind the first response it drops them. A body that nobody read closes a proxy's too.
+    after the first response it drops them. A body that nobody read closes a proxy's too.
     """
 
     def __init__(self, app: ASGIApp, trusted_proxies: Sequence[str]) -> None:
@@ -145,7 +145,7 @@ class RequestContext:
             end_request(span, scope, status)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Starlette's own handler of bugs stands outside of all middleware, without CORS."""
+        """Turn exceptions into responses inside CORS; Starlette's own handler is outside of it."""
         try:
             self._check_head(scope)
             await self.app(scope, receive, send)
@@ -173,7 +173,7 @@ class RequestContext:
         if "upgrade" in headers and has_body(headers):
             # The server takes what follows the head for the other protocol.
             raise errors.MalformedRequest(
-                "The body cannot be read behind an Upgrade header: send the request without it "
+                "The body cannot be read after an Upgrade header: send the request without it "
                 "(curl: --http1.1; Java: HttpClient.Version.HTTP_1_1)."
             )
         if path_of(scope) in QUIET_PATHS:
@@ -207,5 +207,4 @@ class RequestContext:
 
 
 def has_body(headers: Headers) -> bool:
-    """Whether a request announces a body."""
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.api.bodies import read_json, validated
-from app.api.dependencies import Call, Credentials, Identified, count
+from app.api.dependencies import BearerHeader, Call, Identified, count
 from app.api.middleware import has_body
 from app.api.openapi import IDENTIFIED, answer, body, refusals
 from app.api.schemas import TokenRequest
@@ -19,7 +19,7 @@ from app.results import ApiModel, ClientUsage, Token, WhenKnown
 from app.service import Service
 
 TOKEN_BODY = body(json=TokenRequest, required=False)
-CREATED = answer("RateLimit", "RateLimit-Policy") | refusals(
+CREATED_ANSWERS = answer("RateLimit", "RateLimit-Policy") | refusals(
     *(errors.Unauthorized, errors.TokenExpired, errors.Forbidden, errors.RouteNotFound),
     *(errors.RateLimited, errors.Overloaded, errors.InvalidRequest, errors.MalformedBody),
     *(errors.UploadTimeout, errors.ImageTooLarge, errors.EncodingUnsupported),
@@ -37,8 +37,8 @@ class Health(ApiModel, json_schema_serialization_defaults_required=False):
     """What breaks as this process is run, where something does."""
 
 
-@router.post("/tokens", tags=["tokens"], openapi_extra=TOKEN_BODY, responses=CREATED)
-async def create_token(request: Request, shown: Credentials) -> Token:
+@router.post("/tokens", tags=["tokens"], openapi_extra=TOKEN_BODY, responses=CREATED_ANSWERS)
+async def create_token(request: Request, shown: BearerHeader) -> Token:
     """Make a browser token for the client whose key is shown."""
     service: Service = request.app.state.service
     credentials = service.guards.credentials
@@ -90,7 +90,7 @@ async def get_readiness(request: Request, response: Response) -> Health:
     responses=answer() | refusals(errors.Unauthorized),
     openapi_extra={"security": [{}]},  # The token is optional.
 )
-async def get_metrics(request: Request, shown: Credentials) -> Response:
+async def get_metrics(request: Request, shown: BearerHeader) -> Response:
     """Get the metrics in Prometheus' text format."""
     service: Service = request.app.state.service
     token = service.settings.metrics_token.get_secret_value().encode()

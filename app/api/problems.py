@@ -43,8 +43,7 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
         headers["Retry-After"] = str(error.wait_s)
     if f"{path_of(scope)}/".startswith("/v1/"):
         # Some SDKs repeat a request by themselves unless told not to.
-        repeat = error.retryable and error.billed == "no"
-        headers["X-Should-Retry"] = str(repeat).lower()
+        headers["X-Should-Retry"] = str(error.retryable and error.billed == "no").lower()
         return Response(OpenAIError.of(error).model_dump_json(), error.status, headers, JSON)
     run = run_of(scope)
     # What had been found before the failure was paid for.

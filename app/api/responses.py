@@ -64,7 +64,7 @@ class Models(ApiModel):
 class Page(BaseModel):
     """Which items of a list are wanted."""
 
-    after: str | None = Field(default=None, description="Id of the item to go on behind.")
+    after: str | None = Field(default=None, description="Id of the last item already seen.")
     limit: str | None = Field(default=None, description="Most items of a page, 1 to 100.")
     order: str | None = Field(default=None, description="`asc` or `desc`.")
 
@@ -74,20 +74,20 @@ refused = partial(refusals, model=OpenAIError)
 JsonResponse = partial(Response, media_type=JSON)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 ModelName = Annotated[str, Path(description="Its name.")]
-After = Annotated[int, Query(description="`sequence_number` of the last event that was seen.")]
+SequenceNumber = Annotated[int, Query(description="`sequence_number` of the last event seen.")]
 Repair = Annotated[
     Literal["openai"] | None,
     Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
 ]
 RATE = ("RateLimit", "RateLimit-Policy")
-CREATED = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE, model=ResponseObject)
-CREATED |= refused(*UPLOADED, *UPSTREAM)
+CREATED_ANSWERS = events(ResponseEvent, "X-Cache", "Server-Timing", *RATE, model=ResponseObject)
+CREATED_ANSWERS |= refused(*UPLOADED, *UPSTREAM)
 STORED = refused(*IDENTIFIED, SearchNotFound, InvalidRequest, RateLimited, *UPSTREAM)
 STORED |= answer(*RATE)
 FOLLOWED = STORED | events(ResponseEvent, *RATE, model=ResponseObject)
 
 
-@router.post("/responses", openapi_extra=body(json=ResponsesBody), responses=CREATED)
+@router.post("/responses", openapi_extra=body(json=ResponsesBody), responses=CREATED_ANSWERS)
 async def create_response(
     call: Admitted, key: IdempotencyKey = None, repair: Repair = None
 ) -> Response:
@@ -112,7 +112,7 @@ async def get_response(
     response_id: ResponseId,
     *,
     stream: Annotated[bool, Query(description="Whether to answer with the events.")] = False,
-    starting_after: After | None = None,
+    starting_after: SequenceNumber | None = None,
     repair: Repair = None,
 ) -> Response:
     """Get a response that the upstream keeps or, while it is made, follow its events again."""
@@ -139,7 +139,7 @@ async def cancel_response(call: Counted, response_id: ResponseId) -> Response:
 
 @router.delete("/responses/{response_id}", responses=STORED, response_model=Json)
 async def delete_response(call: Counted, response_id: ResponseId) -> Response:
-    """Have the upstream forget a response."""
+    """Delete a response at the upstream."""
     return await _fetch(call, "DELETE", response_id)
 
 
@@ -183,7 +183,6 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
             key=key,
             resumable=False,
             listed=False,
-            kept=key is not None or wanted.background,
             background=wanted.background,
         )
         return await call.open(open_request), streamed
@@ -192,10 +191,11 @@ async def _open(call: Call, key: str | None) -> tuple[Reader, bool]:
 def _stream(
     call: Call, reader: Reader, repair: str | None, *, after: int = 0, commit_s: float | None = None
 ) -> EventStream:
-    mended = StreamRepair()
-    for event in reader.run.log.events[:after] if repair else ():
-        mended.apply(event)
-    encode = mended.encode if repair else lambda event, _: frame(event)
+    stream_repair = StreamRepair()
+    if repair:
+        for event in reader.run.log.events[:after]:
+            stream_repair.apply(event)
+    encode = stream_repair.encode if repair else lambda event, _: frame(event)
     return EventStream(call, reader, encode=encode, after=after, commit_s=commit_s)
 
 

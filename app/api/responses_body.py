@@ -1,6 +1,6 @@
 """A request to the Responses API: only members of one table are passed on, at any depth.
 
-Whatever else is there is refused by name, since a lenient reader behind us might act on it: fetch
+Whatever else is there is refused by name, since a lenient reader after us might act on it: fetch
 it, keep it, or charge for it.
 """
 

@@ -62,7 +62,6 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
 OutputTokens = Annotated[int, Field(ge=16, le=65_536), BeforeValidator(_whole)]
 URL, OBJECT = {"type": "string"}, {"type": "object", "additionalProperties": False}
 URL_OR_OBJECT = [URL, OBJECT | {"required": ["url"], "properties": {"url": URL}}]
@@ -137,7 +136,7 @@ class TokenRequest(RequestModel):
 
     origin: str | None = None
     """The only pages that may use the token, as an origin: `https://app.example`. Default: any."""
-    ttl_s: Whole | None = None
+    ttl_s: Annotated[int, BeforeValidator(_whole)] | None = None
     """Life of the token, in seconds. Default and upper bound: CLIENT_TOKEN_TTL_S."""
 
 

@@ -27,7 +27,6 @@ from app.upstream.client import search_request
 
 EVENT_ID = re.compile(r"(srch_[0-9a-f]{32}):(0|[1-9]\d{0,10})")  # Of a search, and its number.
 
-PASSED_ON = {"instructions", "previous_response_id", "max_output_tokens"}
 STARTED_HEADERS = ("X-Search-ID", "X-Cache", "RateLimit", "RateLimit-Policy", "Server-Timing")
 SEARCH_BODY = body(json=SearchRequest, form=SearchForm)
 ACCEPTED = answer(
@@ -36,23 +35,21 @@ ACCEPTED = answer(
     description="It goes on in the background; this is what has come so far.",
     model=SearchResult,
 )
-CREATED = answer(*STARTED_HEADERS) | ACCEPTED | refusals(*UPLOADED, *UPSTREAM)
-STREAM = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
+CREATED_ANSWERS = answer(*STARTED_HEADERS) | ACCEPTED | refusals(*UPLOADED, *UPSTREAM)
+STREAM_ANSWERS = events(StreamEvent, "Location", *STARTED_HEADERS) | answer(
     status=204, description="The search has ended and its last event was seen."
 )
-STREAMED = STREAM | refusals(*UPLOADED, SearchNotFound, *UPSTREAM)
-RESUMED = STREAM | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
+STREAMED = STREAM_ANSWERS | refusals(*UPLOADED, SearchNotFound, *UPSTREAM)
+RESUMED = STREAM_ANSWERS | refusals(*IDENTIFIED, SearchNotFound, InvalidRequest)
 FOUND = answer("X-Search-ID") | refusals(*IDENTIFIED, SearchNotFound)
 
 SearchId = Annotated[str, Path(description="Id of the search.")]
-After = Annotated[
-    int, Query(ge=0, le=1_000_000_000, description="How many events were seen already.")
-]
+After = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many events were seen.")]
 
 router = APIRouter(tags=["search"])
 
 
-@router.post("/search", openapi_extra=SEARCH_BODY, responses=CREATED)
+@router.post("/search", openapi_extra=SEARCH_BODY, responses=CREATED_ANSWERS)
 async def create_search(
     call: Admitted, response: Response, key: IdempotencyKey = None, _: dependencies.Prefer = None
 ) -> SearchResult:
@@ -92,7 +89,7 @@ async def stream_search(
     "/search/stream",
     response_class=EventStream,
     dependencies=[Depends(dependencies.require_event_stream)],
-    responses=STREAM | refusals(*STARTED, NotAcceptable, SearchNotFound),
+    responses=STREAM_ANSWERS | refusals(*STARTED, NotAcceptable, SearchNotFound),
 )
 async def open_search_stream(
     call: ByUrl,
@@ -113,9 +110,8 @@ async def open_search_stream(
 @router.get("/search/{search_id}", responses=FOUND)
 async def get_search(call: Identified, search_id: SearchId) -> SearchResult:
     """Get what a search has found so far, or how it ended."""
-    run = await _find(call, search_id)
-    # Thousands of deltas take longer than other streams may wait.
-    return await asyncio.to_thread(result_of, run)
+    # In a thread: thousands of deltas take longer than other streams may wait.
+    return await asyncio.to_thread(result_of, await _find(call, search_id))
 
 
 @router.get("/search/{search_id}/stream", response_class=EventStream, responses=RESUMED)
@@ -200,12 +196,12 @@ async def _prepare(call: Call, fields: SearchRequest, files: list[bytes]) -> Res
         model=model,
         store=call.service.settings.upstream_store,
         thinking=fields.thinking is not False,
-        **fields.model_dump(include=PASSED_ON),
+        **fields.model_dump(include={"instructions", "previous_response_id", "max_output_tokens"}),
     )
 
 
 async def _resume(call: Call, event_id: str, *, of: str | None = None) -> Response:
-    """Go on behind the last event that a reader has seen; nothing is paid for again."""
+    """Continue after the last event that a reader has seen; nothing is paid for again."""
     seen = EVENT_ID.fullmatch(event_id)
     if not seen or seen[1] != (of or seen[1]):
         raise SearchNotFound("This is no id of an event of this search.")

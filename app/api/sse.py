@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
-from itertools import chain
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import KW_ONLY, dataclass
 
 from sse_starlette import ServerSentEvent
 from starlette.requests import ClientDisconnect
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.dependencies import Call
 from app.errors import ServiceError
 from app.models import Event
-from app.runs.run import Reader, Run
+from app.runs.run import Reader
 
 # How long a browser waits before it reconnects:
 RETRY_MS = 2_000  # After a break.
@@ -28,94 +28,76 @@ STREAM_HEADERS = {
 }
 NOTICED_TURNS = 4  # Of the event loop, until a connection that is closed already is noticed.
 
-Encoder = Callable[[Event, int], Iterable[bytes]]
-"""The frame of an event, given its number in the log, in pieces; none if it is not sent."""
 
-
-def frame(event: Event, last_lines: bytes = b"") -> Iterable[bytes]:
+def frame(event: Event, last_lines: bytes = b"") -> Iterator[bytes]:
     """The frame of an event, its data byte for byte; a large one in pieces.
 
     The `id` comes last: some clients take it as soon as they read it, and after a break inside the
-    frame they would resume behind an event that they never had.
+    frame they would resume after an event that they never had.
     """
     if len(event.data) > PIECE_BYTES:
-        starts = range(0, len(event.data), PIECE_BYTES)
-        pieces = (event.data[start : start + PIECE_BYTES] for start in starts)
-        lines = (piece.replace(b"\n", b"\ndata: ") for piece in pieces)
-        return chain([b"event: %b\ndata: " % event.type.encode()], lines, [b"\n%b\n" % last_lines])
-    if event.is_synthetic:
+        yield b"event: %b\ndata: " % event.type.encode()
+        for start in range(0, len(event.data), PIECE_BYTES):
+            yield event.data[start : start + PIECE_BYTES].replace(b"\n", b"\ndata: ")
+        yield b"\n%b\n" % last_lines
+    elif event.is_synthetic:
         text = ServerSentEvent(event.data.decode(), event=event.type, sep="\n").encode()
-        return (text[:-1] + last_lines + b"\n",)
-    data = event.data.replace(b"\n", b"\ndata: ")
-    return (b"event: %b\ndata: %b\n%b\n" % (event.type.encode(), data, last_lines),)
-
-
-def search_encoder(run: Run, after: int) -> Encoder:
-    """Frames with the id by which a reader can resume; the first behind `after` says `retry`."""
-    run_id = run.id.encode()
-
-    def encode(event: Event, number: int) -> Iterable[bytes]:
-        is_last = run.log.closed and number >= len(run.log.events)
-        if is_last and run.cut:
-            return (b"retry: %d\n\n" % CUT_MS,)
-        last_lines = b"id: %b:%d\n" % (run_id, run.last_number if is_last else number)
-        if number == after + 1:
-            last_lines = b"retry: %d\n%b" % (RETRY_MS, last_lines)
-        return frame(event, last_lines)
-
-    return encode
+        yield text[:-1] + last_lines + b"\n"
+    else:
+        data = event.data.replace(b"\n", b"\ndata: ")
+        yield b"event: %b\ndata: %b\n%b\n" % (event.type.encode(), data, last_lines)
 
 
 @asynccontextmanager
 async def unless_disconnected(receive: Receive) -> AsyncIterator[None]:
-    """If the client leaves, whose body was read, cancel what is inside: `ClientDisconnect`."""
+    """Cancel the block, and raise `ClientDisconnect`, if a client leaves whose body was read."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        presence.reschedule(0)
+        scope.reschedule(0)
 
     watching = asyncio.create_task(watch())
     try:
-        async with asyncio.timeout(None) as presence:
+        # Without a limit; moved to 0 it cancels the block.
+        async with asyncio.timeout(None) as scope:
             for _ in range(NOTICED_TURNS):
                 await asyncio.sleep(0)
             yield
     except TimeoutError:
-        if presence.expired():
+        if scope.expired():
             raise ClientDisconnect from None
         raise
     finally:
         watching.cancel()
 
 
+@dataclass(eq=False)
 class EventStream(Response):
-    """Sends a run's log to one reader, from behind event number `after`, and closes the reader.
+    """Sends a run's log to one reader, after event number `after`, and closes the reader.
 
     The head waits for the first upstream event, `commit_s` at most (0: for the admission only,
     `None`: for nothing); a failure until then has a status of its own. `on_end` is called after
-    such a failure, and after the last event. Without `media_type`, which FastAPI would document.
+    such a failure, and after the last event. `encode` makes the pieces of a frame of an event and
+    its number in the log, none if it is not sent. No `media_type`: FastAPI would document it.
     """
 
-    def __init__(
-        self,
-        call: Call,
-        reader: Reader,
-        status_code: int = 200,
-        *,
-        encode: Encoder | None = None,
-        commit_s: float | None = None,
-        after: int = 0,
-        on_end: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.status_code, self.background = status_code, None
-        settings, run = call.service.settings, reader.run
+    call: Call
+    reader: Reader
+    status_code: int = 200
+    _: KW_ONLY
+    encode: Callable[[Event, int], Iterable[bytes]] | None = None
+    commit_s: float | None = None
+    after: int = 0
+    on_end: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        settings, run = self.call.service.settings, self.reader.run
+        self.background = None
         self.init_headers(STREAM_HEADERS)
         if run.listed:
-            self.headers["Location"] = f"{call.address_of(run)}/stream"
-        self._open_streams, self._reader = call.service.metrics.streams_open, reader
-        self._encode, self._after = encode or search_encoder(run, after), after
-        self._commit_s, self._on_end = commit_s, on_end
+            self.headers["Location"] = f"{self.call.address_of(run)}/stream"
+        self._began_after = self.after
         # A search gives signs of life by itself.
         is_alive = run.listed and settings.stream_progress_s
         self._heartbeat_s = 0 if is_alive else settings.stream_heartbeat_s
@@ -127,45 +109,46 @@ class EventStream(Response):
                 # In a task of its own: waking up this one passes through each middleware's frame.
                 await asyncio.create_task(self._follow(send))
         except ServiceError:
-            self._on_end()
+            self.on_end()
             raise
         finally:
-            self._reader.close()
+            self.reader.close()
 
     async def _follow(self, send: Send) -> None:
-        run, log, began_after = self._reader.run, self._reader.run.log, self._after
-        if self._commit_s is not None:
-            await (run.first_event(self._commit_s) if self._commit_s else run.admitted())
+        run, log = self.reader.run, self.reader.run.log
+        if self.commit_s is not None:
+            await (run.first_event(self.commit_s) if self.commit_s else run.admitted())
         head = {"status": self.status_code, "headers": self.raw_headers}
-        with self._open_streams.track_inprogress():
+        with self.call.service.metrics.streams_open.track_inprogress():
             await send({"type": "http.response.start", **head})
-            while not log.closed or self._after < len(log.events):
+            while not log.closed or self.after < len(log.events):
                 for piece in self._new():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     piece = b""  # noqa: PLW2901 - or it would be held until the next one
-                if log.closed or self._after < len(log.events):
+                if log.closed or self.after < len(log.events):
                     continue
-                growth = log.growth()
-                while self._heartbeat_s and not growth.done():
-                    if not (await asyncio.wait({growth}, timeout=self._heartbeat_s))[0]:
-                        # No block: openai-python takes a lone blank line for an empty event.
-                        beat = {"body": b": keep-alive\n", "more_body": True}
-                        await send({"type": "http.response.body", **beat})
-                await growth
+                limit_s = self._heartbeat_s
+                try:  # No `wait_for`: in Python 3.11 its task begins to wait a turn too late.
+                    async with asyncio.timeout(limit_s) if limit_s else nullcontext():
+                        await log.grown.wait()
+                except TimeoutError:
+                    # No block: openai-python takes a lone blank line for an empty event.
+                    beat = {"body": b": keep-alive\n", "more_body": True}
+                    await send({"type": "http.response.body", **beat})
             last, count = b"", len(log.events)
-            if self._after == began_after and max(began_after, run.last_number) > count > 0:
+            if self.after == self._began_after and max(self.after, run.last_number) > count > 0:
                 # The reader had more events than are left of a lost run, but never its end.
                 last = b"".join(self._encode(log.events[-1], count))
             await send({"type": "http.response.body", "body": last})
-        self._on_end()
+        self.on_end()
 
     def _new(self) -> Iterator[bytes]:
         """What the reader has not had of the log, in pieces of about `PIECE_BYTES`."""
-        events, parts, n_bytes = self._reader.run.log.events, list[bytes](), 0
-        while self._after < len(events):
-            event = events[self._after]
-            self._after += 1
-            for part in self._encode(event, self._after):
+        events, parts, n_bytes = self.reader.run.log.events, list[bytes](), 0
+        while self.after < len(events):
+            event = events[self.after]
+            self.after += 1
+            for part in self._encode(event, self.after):
                 parts.append(part)
                 n_bytes += len(part)
                 if n_bytes >= PIECE_BYTES:
@@ -173,3 +156,16 @@ class EventStream(Response):
                     parts, n_bytes = [], 0
         if parts:
             yield b"".join(parts)
+
+    def _encode(self, event: Event, number: int) -> Iterable[bytes]:
+        """A frame, of a search with the id to resume by; the first of a stream says `retry`."""
+        if self.encode:
+            return self.encode(event, number)
+        run = self.reader.run
+        is_last = run.log.closed and number >= len(run.log.events)
+        if is_last and run.cut:
+            return (b"retry: %d\n\n" % CUT_MS,)
+        last_lines = b"id: %b:%d\n" % (run.id.encode(), run.last_number if is_last else number)
+        if number == self._began_after + 1:
+            last_lines = b"retry: %d\n%b" % (RETRY_MS, last_lines)
+        return frame(event, last_lines)

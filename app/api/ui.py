@@ -38,14 +38,14 @@ METADATA = ("usage", "cost", "outcome", "warnings", "upstream_response_id")
 BY_PROVIDER: Json = {"providerExecuted": True, "dynamic": True}
 
 CHUNK: Json = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
-STREAM = answer(
+STREAM_ANSWERS = answer(
     *STARTED_HEADERS,
     description="The AI SDK's UI message stream, version 1.",
     content={"text/event-stream": {"schema": CHUNK, "itemSchema": FRAME}},
 )
-SENT = STREAM | refusals(*UPLOADED, *UPSTREAM)
+SENT = STREAM_ANSWERS | refusals(*UPLOADED, *UPSTREAM)
 ENDED = answer(status=204, description="Nothing goes on, or its end was read.")
-RESUMED = STREAM | ENDED | refusals(*IDENTIFIED)
+RESUMED = STREAM_ANSWERS | ENDED | refusals(*IDENTIFIED)
 ChatId = Annotated[str, Path(max_length=128, description="Id of the chat.")]
 
 router = APIRouter(prefix="/ui", tags=["ui"])

@@ -12,7 +12,7 @@ from app.guards.ownership import Ownership
 from app.guards.rate import RateLimiter
 from app.models import Client, Permit
 from app.settings import Settings
-from app.store.link import Link
+from app.store.redis_client import RedisClient
 
 NO_PRICE = "This model has no known price, and a budget is set here: name its price in PRICES."
 
@@ -20,14 +20,14 @@ NO_PRICE = "This model has no known price, and a budget is set here: name its pr
 class Guards:
     """Who may search, how often, how many at once, and for how much money."""
 
-    def __init__(self, settings: Settings, link: Link | None) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient | None) -> None:
         self._settings = settings
         self._places = asyncio.Semaphore(settings.capacity or 1_000_000_000)
         self.credentials = Credentials(settings)
         self.prices = Prices(settings)
-        self.rate = RateLimiter(settings.rate, link)
-        self.budget = Budget(settings, link)
-        self.responses = Ownership(settings.response_owner_ttl_s, link)
+        self.rate = RateLimiter(settings.rate, redis)
+        self.budget = Budget(settings, redis)
+        self.responses = Ownership(settings.response_owner_ttl_s, redis)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ from app.errors import BudgetExceeded, ServiceError
 from app.models import UNITS_PER_CNY, Permit, ResponsesRequest, units
 from app.results import ClientUsage, Cost, Usage
 from app.settings import VENDOR, Settings, parse_prices
-from app.store.link import Away, Link
+from app.store.redis_client import RedisClient, RedisDown
 
 ESTIMATED_INPUT_TOKENS = 10_000  # A search with its results; documented ones have 2,753 to 8,371.
 ESTIMATED_OUTPUT_TOKENS, THINKING_OUTPUT_TOKENS = 2_000, 8_000
@@ -104,21 +104,21 @@ class Account:
 class Budget:
     """Budgets in CNY per UTC day, 0 is no limit; over all replicas where there are some."""
 
-    def __init__(self, settings: Settings, link: Link | None) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient | None) -> None:
         self._per_client = units(settings.budget_client_cny_per_day)
         self._total = units(settings.budget_total_cny_per_day)
-        self._link = link
+        self._redis = redis
         self._days: dict[int, defaultdict[str, Account]] = {}
 
     @asynccontextmanager
     async def reserve(self, client: str, estimate: Estimate, run_id: str) -> AsyncIterator[Permit]:
         """Reserve money for a search, and at its end spend what it has cost instead.
 
-        `BudgetExceeded` says how long it is to UTC midnight. Raises `Away` if a budget is set.
+        `BudgetExceeded` says how long it is to UTC midnight. Raises `RedisDown` if a budget is set.
         """
         permit = Permit(estimate.model_dump_json(), units(estimate.amount or Decimal(0)))
-        if self._link:  # The run's end is written there, and what it has cost with it.
-            await self._reserve_in_redis(self._link, client, permit, run_id)
+        if self._redis:  # The run's end is written there, and what it has cost with it.
+            await self._reserve_in_redis(self._redis, client, permit, run_id)
             yield permit
             return
         # Nothing is awaited here, so that callers in parallel cannot reserve the same money.
@@ -138,12 +138,12 @@ class Budget:
                 account.spent += permit.spent
 
     async def spending(self, client: str) -> ClientUsage:
-        """What `client` has spent today, and may still spend; raises `Away`."""
-        if self._link:
-            now_s, _ = map(int, await self._link.call("TIME"))
+        """What `client` has spent today, and may still spend; raises `RedisDown`."""
+        if self._redis:
+            now_s, _ = map(int, await self._redis.call("TIME"))
             names = (f"isp:spend:{now_s // DAY_S}:{name}" for name in (client, ALL))
             fields = ("spent", "reserved", "searches")
-            rows = [await self._link.call("HMGET", name, *fields) for name in names]
+            rows = [await self._redis.call("HMGET", name, *fields) for name in names]
             mine, total = (Account(*(max(0, int(value or 0)) for value in row)) for row in rows)
         else:
             now_s, today = int(time.time()), self._today()
@@ -159,14 +159,16 @@ class Budget:
             searches=mine.searches,
         )
 
-    async def _reserve_in_redis(self, link: Link, client: str, permit: Permit, run_id: str) -> None:
+    async def _reserve_in_redis(
+        self, redis: RedisClient, client: str, permit: Permit, run_id: str
+    ) -> None:
         args = (run_id, client, permit.reserved, self._per_client, self._total, permit.estimate)
         try:
-            outcome, *wait_s = await link.script("reserve", *args)
-        except Away:
+            outcome, *wait_s = await redis.script("reserve", *args)
+        except RedisDown:
             outcome, wait_s = b"unknown", []
         if outcome == b"unknown" and (self._per_client or self._total):
-            raise Away
+            raise RedisDown
         if wait_s:
             raise exceeded(outcome.decode(), wait_s[0])
 

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
-from app.store.link import Link
+from app.store.redis_client import RedisClient
 
 ENTRIES_MAX = 200_000  # About 60 MB; beyond it the oldest cannot be followed up any more.
 ID_MAX_CHARS = 128  # The bound of a request's `previous_response_id`; documented ids have some 40.
@@ -24,23 +24,23 @@ class Owned:
 class Ownership:
     """Owners of response ids, each for `ttl_s` seconds (0: without end)."""
 
-    def __init__(self, ttl_s: float, link: Link | None) -> None:
-        self._ttl_s, self._link = ttl_s or FOREVER_S, link
+    def __init__(self, ttl_s: float, redis: RedisClient | None) -> None:
+        self._ttl_s, self._redis = ttl_s or FOREVER_S, redis
         self._owned: dict[str, Owned] = {}
 
     def claim(self, response_id: str, owner: str, *, total_tokens: int) -> None:
         """Note who got a response first, and the tokens that a follow-up of it sends again."""
         if len(response_id) <= ID_MAX_CHARS:
             self._note(response_id, owner, total_tokens)
-            if self._link:
-                self._link.post("own", response_id, owner, total_tokens, int(self._ttl_s))
+            if self._redis:
+                self._redis.post("own", response_id, owner, total_tokens, int(self._ttl_s))
 
     async def check(self, response_id: str, owner: str) -> None:
-        """Raise `InvalidRequest` if unknown, expired, or another's; `Away` without Redis."""
+        """Raise `InvalidRequest` if unknown, expired, or another's; `RedisDown` without Redis."""
         known = self._find(response_id)
-        if self._link and not known:
+        if self._redis and not known:
             key = f"isp:resp:{response_id}"
-            name, tokens = await self._link.call("HMGET", key, "owner", "tokens")
+            name, tokens = await self._redis.call("HMGET", key, "owner", "tokens")
             known = self._note(response_id, name.decode(), int(tokens)) if name else None
         if not known or known.owner != owner:
             raise InvalidRequest.of("previous_response_id", "Unknown, or no longer kept.")

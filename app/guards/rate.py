@@ -9,17 +9,17 @@ import math
 from contextlib import suppress
 
 from app.models import Client
-from app.store.link import Away, Link
+from app.store.redis_client import RedisClient, RedisDown
 
 BUCKETS_MAX = 200_000  # About 30 MB; beyond it the buckets longest unused are full again.
 ROUNDING = 1e-6  # Keeps errors of floating point from costing a request.
 
 
 class RateLimiter:
-    """Counts requests by `Client.rate_limit_key`: in Redis or, while it is away, here alone."""
+    """Counts requests by `Client.rate_limit_key`: in Redis or, while it is down, here alone."""
 
-    def __init__(self, rate: tuple[int, int] | None, link: Link | None) -> None:
-        self._rate, self._link = rate, link
+    def __init__(self, rate: tuple[int, int] | None, redis: RedisClient | None) -> None:
+        self._rate, self._redis = rate, redis
         self._full_at: dict[str, float] = {}
 
     async def charge(self, client: Client) -> tuple[dict[str, str], int | None]:
@@ -40,10 +40,10 @@ class RateLimiter:
     async def _take(self, key: str, limit: int, window_s: int) -> tuple[bool, float]:
         """Count a request if there is room; then the seconds until the bucket is full again."""
         step_s = window_s / limit
-        if self._link:
-            with suppress(Away):
+        if self._redis:
+            with suppress(RedisDown):
                 args = (key, step_s * 1_000, window_s * 1_000)
-                has_room, used_ms = await self._link.script("rate", *args)
+                has_room, used_ms = await self._redis.script("rate", *args)
                 return bool(has_room), float(used_ms) / 1_000
         now = asyncio.get_running_loop().time()
         used_s = max(0.0, self._full_at.get(key, now) - now)

@@ -1,7 +1,7 @@
 """A run's log as Redis has it, and a run of another replica that is followed by reading it.
 
 An entry is an event; its id is `<number of its event>-0`. That of the end, which says how the run
-ended, is `4611686018427387904-<number>`, so that nothing can be written behind it. A log begins
+ended, is `4611686018427387904-<number>`, so that nothing can be written after it. A log begins
 with `0-1`, which has no event.
 """
 
@@ -12,7 +12,7 @@ from app.errors import Internal, OwnerLost, ServiceError, leaves
 from app.models import Event
 from app.results import Problem
 from app.runs.run import Reader, Run
-from app.store.link import COMMAND_S, Link
+from app.store.redis_client import COMMAND_S, RedisClient
 
 PAGE = 500  # Entries that are read at once.
 END = 4_611_686_018_427_387_904
@@ -22,8 +22,6 @@ KINDS = {kind.code: kind for kind in leaves()}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as it was read."""
-
     number: int
     event: Event  # Without a type where a run ended without one.
     is_last: bool = False
@@ -31,24 +29,22 @@ class Entry:
 
     @classmethod
     def of(cls, entry_id: bytes, fields: dict[bytes, bytes]) -> "Entry":
-        """Read an entry that Redis returned: an event's type and data, and an error behind it."""
-        number, behind = map(int, entry_id.split(b"-"))
+        """Read an entry that Redis returned: an event's type and data, and the error at its end."""
+        number, last_number = map(int, entry_id.split(b"-"))
         (name, data), *rest = fields.items()
         event = Event(name.decode(), data)
         if number != END:
             return cls(number, event)
         _, problem = rest[0]
-        return cls(behind, event, is_last=True, error=_error(problem) if problem else None)
+        return cls(last_number, event, is_last=True, error=_error(problem) if problem else None)
 
 
-async def read_log(link: Link, run_id: str) -> list[Entry]:
-    """The entries of a log; raises `Away`."""
-    log, after, count = list[Entry](), "0-1", PAGE
-    while count == PAGE:
-        page = await link.call("XRANGE", f"isp:log:{run_id}", f"({after}", "+", "COUNT", PAGE)
-        count = len(page)
+async def read_log(redis: RedisClient, run_id: str) -> list[Entry]:
+    """The entries of a log; raises `RedisDown`."""
+    log, after, key = list[Entry](), "0-1", f"isp:log:{run_id}"
+    while page := await redis.call("XRANGE", key, f"({after}", "+", "COUNT", PAGE):
         log += (Entry.of(*entry) for entry in page)
-        after = page[-1][0].decode() if page else after
+        after = page[-1][0].decode()
     return log
 
 
@@ -56,7 +52,7 @@ async def read_log(link: Link, run_id: str) -> list[Entry]:
 class FollowedRun(Run):
     """Another replica's run: its log is taken in, and its owner is told how many read it here."""
 
-    link: Link
+    redis: RedisClient
     conclude: Conclude
     replica: str  # Its owner.
     n_quiet: int = 0  # Renewals since anything was heard, up to where Redis is asked.
@@ -76,7 +72,7 @@ class FollowedRun(Run):
     async def cancel(self) -> bool:
         """Have the owner stop it; whether it does."""
         if not self.ended:
-            self.link.send(self.replica, {"what": "cancel", "run": self.id})
+            self.redis.send(self.replica, {"what": "cancel", "run": self.id})
             await self.finished(COMMAND_S)
         return self.ended
 
@@ -85,7 +81,7 @@ class FollowedRun(Run):
         if not self.ended:
             names = ("readers", "left_in_background", "joined", "resumable", "background")
             state = {name: getattr(self, name) for name in names}
-            self.link.send(self.replica, {"what": "readers", "run": self.id, **state})
+            self.redis.send(self.replica, {"what": "readers", "run": self.id, **state})
 
     def take_in(self, entries: Sequence[Entry]) -> None:
         """Take in entries; events that are here already are skipped."""

@@ -23,7 +23,7 @@ class Work(Protocol):
 
     The first list of `events`, which may be empty, means admission, with a `permit`. `progress` is
     a sign of life for a silence. `conclude` makes the last events; where that fails, `forget` drops
-    what has come behind the first event, and it is called again.
+    what has come after the first event, and it is called again.
     """
 
     permit: Permit | None
@@ -47,7 +47,6 @@ class OpenRequest:
     background: bool = False  # Whether the run needs no reader.
     progress_s: float = 0  # Silence after which a new run gives a sign of life; 0: never.
     listed: bool = True  # Whether a new run can be found by its id.
-    kept: bool = True  # Whether a new run stays for a while when it has ended.
 
 
 @dataclass(eq=False, kw_only=True)
@@ -60,7 +59,6 @@ class LocalRun(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._heard_at = 0.0
         self._silence: asyncio.TimerHandle | None = None
         self._over = False
         self.work = self.request.start(self.id, self.log)
@@ -70,14 +68,14 @@ class LocalRun(Run):
 
     @property
     def kept(self) -> bool:
-        """Whether it stays for a while when it has ended."""
-        return self.request.kept and self.was_admitted
+        """Whether it stays for a while when it has ended: somebody may come back for it."""
+        may_come_back = self.listed or self.background or self.request.key is not None
+        return may_come_back and self.was_admitted
 
     def leave(self) -> None:
         """Let one reader go; the last one stops the run, later if admitted and it may come back."""
         super().leave()
-        goes_on = self.background and self.was_admitted
-        if not (self.readers or self.ended or goes_on):
+        if not (self.readers or self.ended or (self.background and self.was_admitted)):
             wait_s = self.linger_s if self.resumable and self.was_admitted else 0
             self._linger = self._loop.call_later(wait_s, self.stop)
 
@@ -114,22 +112,18 @@ class LocalRun(Run):
             logger.exception("search failed with an unexpected error")
             self.error = unexpected(exc)
 
-    def _append(self, events: Sequence[Event]) -> None:
-        super()._append(events)
-        self._heard_at = self._loop.time()
-
     def _watch_silence(self) -> None:
         """Give a sign of life if it is due, and set the one timer: events come by the thousand."""
         silence_s = self.request.progress_s
         if not silence_s or self.ended:
             return
         try:
-            if self._loop.time() >= self._heard_at + silence_s:
+            if self._loop.time() >= self.log.grown_at + silence_s:
                 self._append([self.work.progress()])
         except ServiceError as exc:
             self.stop(exc)
         else:
-            self._silence = self._loop.call_at(self._heard_at + silence_s, self._watch_silence)
+            self._silence = self._loop.call_at(self.log.grown_at + silence_s, self._watch_silence)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         for timer in (self._linger, self._silence):

@@ -17,13 +17,12 @@ from app.runs.followed import Entry
 from app.runs.local import LocalRun, OpenRequest
 from app.runs.run import EVENT_OVERHEAD_BYTES, size_of
 from app.settings import Settings
-from app.store.link import COMMAND_S, Away, Link
+from app.store.redis_client import COMMAND_S, RedisClient, RedisDown
 
 WINDOW_S = 0.1
 CALL_BYTES = 1_048_576  # Of events in one call, about.
 ENDED_S = 60  # How long an end is remembered: a failover may forget one that was acknowledged.
 DAY_S = 86_400
-NOBODY = {"readers": 0, "left_in_background": 0}
 UNDONE_TTL_MS = 600_000  # A claim that comes later than this was not on its way.
 
 
@@ -57,7 +56,7 @@ class SharedRun(LocalRun):
 
     def count_elsewhere(self, message: dict[str, Any]) -> None:
         """Hold the run for as many readers as another replica says that it has."""
-        known = self.elsewhere.get(message["from"], NOBODY)
+        known = self.elsewhere.get(message["from"], {"readers": 0, "left_in_background": 0})
         self.elsewhere[message["from"]] = message
         self.joined = self.joined or message["joined"]
         self.left_in_background += message["left_in_background"] - known["left_in_background"]
@@ -73,22 +72,22 @@ class SharedRun(LocalRun):
             self.outbox.wake.set()
 
     def _close(self, last: Sequence[Event]) -> None:
-        """Close the log when Redis has its end, or after a second, or at once if it is away."""
+        """Close the log when Redis has its end, or after a second, or at once without Redis."""
         self.last = last
         if self.in_doubt and not self.was_admitted:  # Not kept until Redis is back.
             self.outbox.undo(self.id)
             self.settle()
             return
         self.outbox.wake.set()
-        wait_s = COMMAND_S if self.outbox.link.up else 0
+        wait_s = COMMAND_S if self.outbox.redis.up else 0
         self._loop.call_later(wait_s, super()._close, last)
 
 
 class Outbox:
     """Claims, writes and ends the runs of this replica in Redis."""
 
-    def __init__(self, settings: Settings, link: Link, forget: Callable[[str], None]) -> None:
-        self.link = link
+    def __init__(self, settings: Settings, redis: RedisClient, forget: Callable[..., None]) -> None:
+        self.redis = redis
         self.runs: dict[str, SharedRun] = {}  # Whose end is not in Redis yet.
         self.wake = asyncio.Event()  # Ends the window.
         self._settings, self._forget = settings, forget
@@ -98,23 +97,23 @@ class Outbox:
         self._ended: dict[str, SharedRun] = {}
 
     async def claim(self, run_id: str, request: OpenRequest, skip: str) -> tuple[str, str]:
-        """Join or claim; see `open.lua`. Raises `Away`: then the claim is undone when it can be."""
-        if not self.link.up:
-            raise Away
+        """Join or claim; see `open.lua`. Raises `RedisDown`: then the claim is undone later."""
+        if not self.redis.up:
+            raise RedisDown
         try:
-            verdict, found = await self._open(run_id, request, skip)
+            outcome, found = await self._open(run_id, request, skip)
         except BaseException:  # Who asked may also have left.
             self.undo(run_id)
             raise
-        return verdict.decode(), found.decode()
+        return outcome.decode(), found.decode()
 
     def undo(self, run_id: str) -> None:
         """End a run soon that may be claimed, though nothing comes of it."""
         error = Overloaded("Replicas could not share this search.", retry_after_s=1)
         end = ("failed", 0, UNDONE_TTL_MS, 0, 0, 0, *ending([], [], 0, error))
-        self.link.post("end", "undo", self.link.replica, run_id, *end)
+        self.redis.post("end", "undo", self.redis.replica, run_id, *end)
 
-    def doubt_all(self) -> None:
+    def mark_all_in_doubt(self) -> None:
         """Nothing is certain: Redis is back, or has lost data, or our lease had ended."""
         # The ended first: what points to them is then taken over by those that go on.
         self.runs = self._ended | self.runs
@@ -129,18 +128,18 @@ class Outbox:
             async with asyncio.timeout(WINDOW_S):
                 await self.wake.wait()
         self.wake.clear()
-        if not self.link.up:
+        if not self.redis.up:
             return
         runs = list(self.runs.values())
         try:
             for run in runs:
                 if run.in_doubt:
-                    with suppress(Away):
+                    with suppress(RedisDown):
                         await self._go_on(run)
             known = [run for run in runs if run.id in self.runs and not run.in_doubt]
             await asyncio.gather(*(self._end(run) for run in known if run.last is not None))
             await self._append([run for run in known if run.last is None])
-        except Away:
+        except RedisDown:
             for run in runs:
                 run.in_doubt = True
             raise
@@ -150,12 +149,12 @@ class Outbox:
     ) -> Any:
         asked = (request.owner.name, request.fingerprint, request.key or "", int(request.fresh))
         how = (skip, int(request.listed), self._ttl_ms, int(restore))
-        return await self.link.script("open", self.link.replica, run_id, *asked, *how)
+        return await self.redis.script("open", self.redis.replica, run_id, *asked, *how)
 
     async def _go_on(self, run: SharedRun) -> None:
-        """Go on behind the last entry in Redis, write the log again, or give the run up."""
-        status = await self.link.call("HGET", f"isp:run:{run.id}", "status")
-        found = await self.link.call("XREVRANGE", f"isp:log:{run.id}", "+", "-", "COUNT", 1)
+        """Continue after the last entry in Redis, write the log again, or give the run up."""
+        status = await self.redis.call("HGET", f"isp:run:{run.id}", "status")
+        found = await self.redis.call("XREVRANGE", f"isp:log:{run.id}", "+", "-", "COUNT", 1)
         top = Entry.of(*found[0]) if found else None
         if status not in (None, b"running"):
             if run.last is None:
@@ -169,12 +168,12 @@ class Outbox:
             await self._open(run.id, run.request, restore=True)
         if permit := run.work.permit:  # Once more does no harm.
             reserved = (run.owner.name, permit.reserved, 0, 0, permit.estimate)
-            await self.link.script("reserve", run.id, *reserved)
+            await self.redis.script("reserve", run.id, *reserved)
         run.sent = top.number if top else 0
         run.in_doubt = False
 
     async def _append(self, runs: Sequence[SharedRun]) -> None:
-        """Write what is new in the logs; raises `Away` if any of it is refused.
+        """Write what is new in the logs; raises `RedisDown` if any of it is refused.
 
         That proves nothing, since our own call may have been executed: Redis has to be asked.
         """
@@ -187,8 +186,8 @@ class Outbox:
             if size_bytes > CALL_BYTES:
                 self.wake.set()  # The rest comes at once.
                 break
-        if args and await self.link.script("append", *args):
-            raise Away
+        if args and await self.redis.script("append", *args):
+            raise RedisDown
         for run, number in sent.items():
             run.sent = number
 
@@ -204,9 +203,9 @@ class Outbox:
         how = (status, cost, ttl_ms, fp_ttl_ms, 0, run.sent)
         end = ending(run.unsent, run.last or [], run.sent, run.error)
         run.in_doubt = True
-        with suppress(Away):
-            verdict = await self.link.script("end", "owner", self.link.replica, run.id, *how, *end)
-            if verdict[0] == b"done":
+        with suppress(RedisDown):
+            reply = await self.redis.script("end", "owner", self.redis.replica, run.id, *how, *end)
+            if reply[0] == b"done":
                 run.settle()
                 self._ended[run.id] = run
                 asyncio.get_running_loop().call_later(ENDED_S, self._ended.pop, run.id, None)
@@ -215,7 +214,7 @@ class Outbox:
 def ending(
     events: Sequence[Event], last: Sequence[Event], before: int, error: ServiceError | None
 ) -> list[Any]:
-    """How a run ends, and what comes behind number `before`, as `end.lua` writes them."""
+    """How a run ends, and what comes after number `before`, as `end.lua` writes them."""
     parts: list[Any] = [Problem.of(error, request_id="").json_bytes() if error else b""]
     for number, event in enumerate([*events, *(last or [Event("", b"")])], before + 1):
         parts += (number, *event)

@@ -1,12 +1,13 @@
 """One search under way, or ended and kept for a while: a log of events, and its readers.
 
-Events are appended by one task, and numbered from 1 without gaps. A reader's cursor is the number
-of events it has seen, so a reader that lags costs nothing and delays nobody.
+Events are appended by one task, and numbered from 1 by their place in the list. A reader's cursor
+is the number of events it has seen, so a reader that lags costs nothing and delays nobody.
 """
 
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from app.errors import OwnerLost, ServiceError, UpstreamProtocol
 from app.models import Client, Event
 
 EVENT_OVERHEAD_BYTES = 160  # Of memory beside its data, in CPython: two objects, a list slot.
-BEYOND = 1_000_000_000
+LOST_END_NUMBER = 1_000_000_000
 """Number of a lost run's end. Readers may have seen more events than are left, but no log is as
 long: who comes back with a smaller number has not had the end, and is told it."""
 
@@ -26,10 +27,7 @@ def new_id() -> str:
 
 def size_of(events: Sequence[Event]) -> int:
     """Memory that events take, in bytes."""
-    size_bytes = EVENT_OVERHEAD_BYTES * len(events)
-    for event in events:
-        size_bytes += len(event.data)
-    return size_bytes
+    return sum(EVENT_OVERHEAD_BYTES + len(event.data) for event in events)
 
 
 @dataclass(eq=False)
@@ -39,23 +37,17 @@ class EventLog:
     events: list[Event] = field(default_factory=list)
     size_bytes: int = 0  # Memory that they take.
     closed: bool = False
-    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    grown_at: float = 0  # When the last ones were added, by the loop's clock.
+    grown: asyncio.Event = field(default_factory=asyncio.Event)  # To wait for the next append.
 
     def append(self, events: Sequence[Event], size_bytes: int, *, close: bool = False) -> None:
         """Add events that take so much memory, `close` if they are the last; wake readers."""
         self.events += events
         self.size_bytes += size_bytes
         self.closed = close
-        waiting, self._waiting = self._waiting, []
-        for growth in waiting:
-            if not growth.done():
-                growth.set_result(None)
-
-    def growth(self) -> asyncio.Future[None]:
-        """What one reader awaits: it is done in the same turn as the next append."""
-        growth = asyncio.get_running_loop().create_future()
-        self._waiting.append(growth)
-        return growth
+        self.grown_at = asyncio.get_running_loop().time()
+        self.grown.set()
+        self.grown.clear()  # Who waits already is woken all the same.
 
 
 @dataclass(eq=False, kw_only=True)
@@ -70,7 +62,7 @@ class Run:
     on_end: Callable[[Any], None] = lambda _: None  # Called once, after the last events.
     max_bytes: int = 0
     log: EventLog = field(default_factory=EventLog)
-    cut: bool = False  # Whether its readers here are to come back elsewhere, where it goes on.
+    cut: bool = False  # Whether readers here must reconnect to another replica, where it goes on.
     error: ServiceError | None = None
     resumable: bool = False
     background: bool = False  # Whether it goes on to its end although every reader leaves.
@@ -78,7 +70,6 @@ class Run:
     was_admitted: bool = False
     joined: bool = False  # Whether another request than the one that began it asked for it.
     readers: int = 0  # How many requests hold it.
-    ended_at: float = 0  # By the loop's clock.
 
     source = "memory"  # Where its events come from.
 
@@ -100,7 +91,7 @@ class Run:
     @property
     def last_number(self) -> int:
         """Number of the last event, once it has ended."""
-        return BEYOND if isinstance(self.error, OwnerLost) else len(self.log.events)
+        return LOST_END_NUMBER if isinstance(self.error, OwnerLost) else len(self.log.events)
 
     async def cancel(self) -> bool:
         """Stop it unless other requests still want it too; whether it stops."""
@@ -109,7 +100,7 @@ class Run:
     async def admitted(self) -> None:
         """Wait until the work is admitted; raises the error if it was refused."""
         while not (self.was_admitted or self.ended):
-            await self.log.growth()
+            await self.log.grown.wait()
         if self.error and not self.was_admitted:
             raise self.error
 
@@ -118,15 +109,13 @@ class Run:
 
         Raises the error of a failure before that event, and within that time.
         """
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not (self._relayed or self.ended):
-                    await self.log.growth()
-        except TimeoutError:
-            await self.admitted()
-        else:
+                    await self.log.grown.wait()
             if self.error and not self._relayed:
                 raise self.error
+        await self.admitted()
 
     async def finished(self, within_s: float | None = None) -> None:
         """Wait until the last event is in the log, or so long."""
@@ -142,7 +131,6 @@ class Run:
         return Reader(self, background)
 
     def leave(self) -> None:
-        """Let one reader go."""
         self.readers -= 1
 
     def _append(self, events: Sequence[Event]) -> None:
@@ -158,7 +146,6 @@ class Run:
             last_bytes = size_of(last)
             self.reserve(last_bytes, always=True)
             self.log.append(last, last_bytes, close=True)
-            self.ended_at = self._loop.time()
             self.on_end(self)
             self._finished.set_result(None)
 
@@ -170,11 +157,8 @@ class Reader:
     run: Run
     background: bool
     cache: Literal["miss", "coalesced", "hit"] = "hit"  # Started for it, joined, found finished.
-    _open: bool = True
 
     def close(self) -> None:
-        """Let go; more than once does no harm."""
-        if self._open:
-            self._open = False
-            self.run.left_in_background += self.background
-            self.run.leave()
+        """Let go, once."""
+        self.run.left_in_background += self.background
+        self.run.leave()

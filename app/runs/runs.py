@@ -136,7 +136,7 @@ class Runs:
     def _equal(self, request: OpenRequest) -> Run | None:
         run = self._reusable(self._by_fingerprint.get(request.fingerprint))
         if run and run.ended:
-            age_s = asyncio.get_running_loop().time() - run.ended_at
+            age_s = asyncio.get_running_loop().time() - run.log.grown_at
             return None if request.fresh or age_s >= self._settings.cache_ttl_s else run
         return run
 

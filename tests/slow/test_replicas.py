@@ -27,7 +27,7 @@ BEHIND_S = 0.4
 """What half of all events may take to a reader of another replica."""
 
 
-async def test_nobody_is_judged_because_redis_was_gone_for_longer_than_a_lease() -> None:
+async def test_no_replica_is_declared_dead_because_redis_was_gone_for_longer_than_a_lease() -> None:
     """Twice: each time all leases have ended when it is back."""
     async with read_by_both() as (replicas, search_id, *reading):
         _, other = replicas.replicas

@@ -1,6 +1,6 @@
 -- One window of a replica: what its runs have grown by. ARGV: for each event run, number, type, data.
 -- Returns how many runs were refused: their log has vanished, a number is not greater than the last (it was written
--- already, or the run was ended), or memory is full. Nothing of a run is written behind a refused event.
+-- already, or the run was ended), or memory is full. Nothing of a run is written after a refused event.
 local refused, count = {}, 0
 for i = 1, #ARGV, 4 do
   local run = ARGV[i]

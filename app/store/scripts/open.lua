@@ -2,7 +2,7 @@
 -- ARGV: replica, run, client, fingerprint, idempotency key or '', fresh, run not to be joined or '', listed,
 --   TTL ms, restore.
 -- With `restore` a run is written again that Redis has lost, or only its log.
--- Returns {verdict, run}: mismatch, join (goes on), hit (has ended), new.
+-- Returns {outcome, run}: mismatch, join (goes on), hit (has ended), new.
 local replica, run, client, fp, key = unpack(ARGV, 1, 5)
 local fresh, skip, listed, ttl, restore = ARGV[6] == '1', ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
 local hash, log, by_fp = 'isp:run:' .. run, 'isp:log:' .. run, 'isp:fp:' .. fp

@@ -15,9 +15,9 @@ if not covers('', tonumber(ARGV[5])) then return {'service', 86400 - seconds % 8
 if redis.call('HGET', run, 'status') ~= 'running' then return {'unknown'} end
 redis.call('HSET', run, 'day', day, 'reserved', ARGV[3], 'estimate', estimate)
 for _, name in ipairs({client, ''}) do
-  local purse = 'isp:spend:' .. day .. ':' .. name
-  redis.call('HINCRBY', purse, 'reserved', ARGV[3])
-  redis.call('HINCRBY', purse, 'searches', 1)
-  redis.call('EXPIRE', purse, 3 * 86400)
+  local account = 'isp:spend:' .. day .. ':' .. name
+  redis.call('HINCRBY', account, 'reserved', ARGV[3])
+  redis.call('HINCRBY', account, 'searches', 1)
+  redis.call('EXPIRE', account, 3 * 86400)
 end
 return {'ok'}

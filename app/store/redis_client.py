@@ -1,4 +1,4 @@
-"""Commands to Redis or Valkey: none takes longer than a second, none is tried while it is away.
+"""Commands to Redis or Valkey: none takes longer than a second, or is tried while it is down.
 
 Keys are made inside of the scripts, so that Cluster is not supported; an ACL needs `~isp:*`.
 """
@@ -29,15 +29,15 @@ COMMAND_S, SLICE_S = 1.0, 0.1
 a stall of this process uses up one of them, however long it is."""
 LEASE_MS, RENEW_S = 10_000, 3.0  # A replica whose lease has ended counts as dead.
 AGAIN_S = 0.5  # How often it is looked whether Redis is back.
-GAP_MS = 5_000  # Redis was away if no replica gave a sign of life for so long.
-QUIET_MS = 3_000  # After that no replica is judged for one renewal: all may have to renew first.
+GAP_MS = 5_000  # Redis was down if no replica gave a sign of life for so long.
+QUIET_MS = 3_000  # After that no replica is declared dead for one renewal: all may have to renew.
 POSTS_MAX, POSTS_AT_ONCE = 100_000, 200
 MESSAGES_MAX, MESSAGES_KEPT_MS = 10_000, 3_600_000  # Of one replica.
 
 CONNECT_S = 3.0  # Longest wait for a connection; who waits for a reply gives up before.
 
 
-class Away(Overloaded):
+class RedisDown(Overloaded):
     """Redis did not answer in time, is known not to, or takes no writes."""
 
     def __init__(self) -> None:
@@ -70,22 +70,21 @@ async def probe(url: str) -> str:
         scheme, _, rest = url.partition("://")
         place = rest.rpartition("@")[2].partition("?")[0]  # Without user and password.
         reason = " ".join(str(exc).split()) or type(exc).__name__
-        message = f"REDIS_URL: {scheme}://{place} does not answer: {reason}"
-        raise SettingsError(message) from exc
+        raise SettingsError(f"REDIS_URL: {scheme}://{place} does not answer: {reason}") from exc
 
 
-async def keep_on(step: Callable[[], Awaitable[None]]) -> None:
-    """Take a step for ever; where Redis is away, or a step fails, after a pause."""
+async def repeat(step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step for ever; after a pause where Redis does not answer, or a step fails."""
     while True:
         try:
             await step()
         except Exception as exc:
-            if not isinstance(exc, Away):
+            if not isinstance(exc, RedisDown):
                 logger.exception("a step of the replication failed")
             await asyncio.sleep(AGAIN_S)
 
 
-class Link:
+class RedisClient:
     """One replica's commands and lease, and what it knows of Redis."""
 
     def __init__(self, url: str) -> None:
@@ -108,11 +107,10 @@ class Link:
         self.up = True
         stack.push_async_callback(self._redis.aclose)
         for step in (self._send_posts, *steps):
-            task = asyncio.create_task(keep_on(step))
-            stack.callback(task.cancel)
+            stack.callback(asyncio.create_task(repeat(step)).cancel)
 
     async def renew(self) -> tuple[bool, list[tuple[str, bool]]]:
-        """Give a sign of life, and return whether anything may be lost; raises `Away`.
+        """Give a sign of life, and return whether anything may be lost; raises `RedisDown`.
 
         Also returns the replicas that are gone, each with whether its runs are ours to end.
         """
@@ -120,24 +118,24 @@ class Link:
         held, epoch, *dead = await self._reply(self._scripts["renew"]((), args))
         is_news = not (held and self.up and epoch == self._epoch)
         if not self.up:
-            logger.info("Redis is there")
+            logger.info("Redis is back")
         self.up, self._epoch = True, epoch
         return is_news, [(name.decode(), bool(is_ours)) for name, is_ours in dead]
 
     async def call(self, *command: Any, within_s: float = COMMAND_S) -> Any:
-        """Send a command and return the reply; raises `Away`, and it may still be executed."""
+        """Send a command and return the reply; raises `RedisDown`, and it may still be executed."""
         if not self.up:
-            raise Away
+            raise RedisDown
         return await self._reply(self._redis.execute_command(*command), within_s)
 
     async def script(self, name: str, *args: Any) -> Any:
-        """Run a script and return the reply; raises `Away`, and it may still be executed."""
+        """Run a script and return the reply; raises `RedisDown`, and it may still be executed."""
         if not self.up:
-            raise Away
+            raise RedisDown
         return await self._reply(self._scripts[name]((), args))
 
     def post(self, name: str, *args: Any) -> None:
-        """Run a script soon, in order; if Redis is away, when it is back."""
+        """Run a script soon, in order; if Redis does not answer, when it does."""
         self._posts.append((name, args))
         self._posted.set()
 
@@ -157,10 +155,10 @@ class Link:
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as exc:
             if self.up:
                 self.up = False
-                logger.warning("Redis is away; searches go on, and are written when it is back")
-            raise Away from exc
+                logger.warning("Redis is down; searches go on, and are written when it is back")
+            raise RedisDown from exc
         except exceptions.RedisError as exc:  # It takes no writes (OOM, READONLY).
-            raise Away from exc
+            raise RedisDown from exc
         finally:
             sending.cancel()
 
@@ -168,7 +166,7 @@ class Link:
         await self._posted.wait()
         while some := list(islice(self._posts, POSTS_AT_ONCE)):
             if not self.up:
-                raise Away
+                raise RedisDown
             pipe = self._redis.pipeline(transaction=False)
             for name, args in some:
                 await self._scripts[name]((), args, client=pipe)
