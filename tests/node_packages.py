@@ -2,21 +2,18 @@
 
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
-import pytest
+from tests.installed import missing
 
 
 def need_node(folder: Path) -> None:
     """Skip where Node or the folder's packages cannot be had; fail instead on CI."""
     if reason := _why_not(folder):
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(reason)
 
 
 @cache

@@ -1,8 +1,6 @@
 """A real redis-server on a unix socket, ended by its own process id."""
 
 import asyncio
-import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,20 +8,10 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM
 from typing import Any
 
-import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-
-def need_redis() -> str:
-    """The path of redis-server; without it the test is skipped, and fails in CI."""
-    path = shutil.which("redis-server") or shutil.which("valkey-server")
-    if path is None:
-        reason = "needs redis-server"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+from tests.installed import need
 
 
 class RedisServer:
@@ -71,7 +59,7 @@ class RedisServer:
 @asynccontextmanager
 async def redis_server(*options: str) -> AsyncIterator[RedisServer]:
     """Run a server without persistence; `options` as on its command line."""
-    path = need_redis()
+    path = need("redis-server", "valkey-server")
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(path, Path(folder), *options)
         await server.start()

@@ -11,10 +11,11 @@ import pytest
 
 from tests.clients.children import CLIENTS, NOTHING, run, started, upstream_calls
 from tests.clients.openai_sdks import IMAGE_URL
+from tests.installed import need
 from tests.node_packages import need_node
 from tests.processes import service, simulator
 from tests.service import parse_block
-from tests.web.node_programs import need_chromium, other_site
+from tests.web.node_programs import other_site
 
 PACE_S = "0.02"
 """Between two pieces of text: some clients come back before the end, others after it."""
@@ -129,7 +130,7 @@ async def test_a_search_that_is_cut_is_paid_once(name: str, world: World) -> Non
     asked = {"KIND": name, "IMAGE_URL": IMAGE_URL, "PROMPT": f"What is this, {name}?"}
     asked |= {"NAMES": world.names, "SITE": world.site, **client.env}
     if runner == IN_PAGE:
-        asked["CHROMIUM"] = need_chromium()
+        asked["CHROMIUM"] = need("chromium")
     async with started("node", "programs/cutter.mjs", str(world.http.base_url)) as cutter:
         assert cutter.stdout
         asked["SERVICE"] = (await cutter.stdout.readline()).decode().strip()

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +19,7 @@ from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
 from tests.e2e.asking import ASKED
 from tests.e2e.test_workers import two
+from tests.installed import need
 from tests.service import listen
 from tests.waiting import shown
 
@@ -31,10 +30,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 OPERATIONS = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
 COMPARED = re.compile(r"(.*) [<>] [\d.]+", re.DOTALL)
 WITHIN_S = 50
-
-if shutil.which("promtool") is None and os.environ.get("CI") != "true":
-    reason = "Prometheus is not installed (Debian: apt-get install prometheus)"
-    pytest.skip(reason, allow_module_level=True)
+PROMTOOL = need("promtool", package="prometheus")
 
 
 def queries() -> dict[str, str]:
@@ -51,7 +47,7 @@ def queries() -> dict[str, str]:
 
 @pytest.mark.parametrize("command", ["check rules alerts.yaml", "test rules alerts.test.yaml"])
 def test_the_alerts_are_valid_and_fire_when_they_should(command: str) -> None:
-    called = ("promtool", *command.split())
+    called = (PROMTOOL, *command.split())
     ended = subprocess.run(called, cwd=DEPLOY, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 

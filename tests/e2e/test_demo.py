@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.installed import need
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.timeout(100)
@@ -47,10 +47,8 @@ def until(process: subprocess.Popen[str], words: str) -> str:
     pytest.fail(text)
 
 
-@pytest.mark.skipif(
-    shutil.which("curl") is None and os.environ.get("CI") != "true", reason="curl is not installed"
-)
 def test_it_searches_runs_until_ctrl_c_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    need("curl")
     with demo(tmp_path) as process:
         text = until(process, "The simulator's pictures")
         command = next(line for line in text.splitlines() if line.startswith("  curl"))

@@ -1,8 +1,6 @@
 """Behind nginx: with the configuration that is shipped, and as people set it up themselves."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +10,13 @@ import httpx
 import pytest
 
 from tests.e2e.callers import ASKED, GUARDED, token
+from tests.installed import need
 from tests.peer import says, serving
 from tests.processes import ROOT
 from tests.service import listen, parse_block, running
 from tests.wire import EVENT_STREAM, dial, request
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+NGINX = need("nginx", package="nginx-light")
 SHIPPED = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 USUAL = """
 access_log off;
@@ -39,17 +38,12 @@ HEAD = (
     b"X-Request-ID: req-1\r\nConnection: close\r\n\r\n"
 )
 
-if NGINX is None and os.environ.get("CI") != "true":
-    reason = "nginx is not installed (Debian: apt-get install nginx-light)"
-    pytest.skip(reason, allow_module_level=True)
-
 
 @asynccontextmanager
 async def nginx(
     folder: Path, upstream_port: int, configuration: str = SHIPPED
 ) -> AsyncIterator[str]:
     """Run it in front of a port; yields its own address."""
-    assert NGINX, "nginx is needed here"
     with listen() as probe:
         port = probe.getsockname()[1]
     text = configuration.replace("/var/log/nginx/", f"{folder}/")

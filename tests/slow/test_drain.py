@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from contextlib import AsyncExitStack
 
 import httpx
@@ -12,14 +11,12 @@ from tests.e2e.asking import IMAGE_URL
 from tests.e2e.images.files import encoded, scene
 from tests.e2e.images.workers import alive, tell, workers_of
 from tests.e2e.test_drain import TERMINAL, begin, wait_until_draining
+from tests.installed import reads_proc
 from tests.processes import service, simulator
 from tests.wire import dial, events_of, whole_frames
 
 GUARD_S = 200
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-    pytest.mark.timeout(GUARD_S + 20),
-]
+pytestmark = [reads_proc, pytest.mark.timeout(GUARD_S + 20)]
 
 SOON, LATE = 60, 40
 """Streams that end within the grace, and streams that would never end."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -12,15 +11,13 @@ from PIL import Image
 
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.images.files import encoded, exif
+from tests.installed import reads_proc
 from tests.processes import Memory, Process, service, simulator
 from tests.waiting import eventually
 from tests.wire import dial, events_of, request, whole_frames
 
 GUARD_S = 280
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-    pytest.mark.timeout(GUARD_S + 20),
-]
+pytestmark = [reads_proc, pytest.mark.timeout(GUARD_S + 20)]
 
 MIB = 1 << 20
 READERS = 200

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
@@ -10,14 +9,12 @@ import httpx
 import pytest
 
 from tests.e2e.asking import IMAGE_URL
+from tests.installed import reads_proc
 from tests.processes import Memory, service, simulator
 from tests.wire import request
 
 GUARD_S = 280
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the kernel's TCP_USER_TIMEOUT"),
-    pytest.mark.timeout(GUARD_S + 20),
-]
+pytestmark = [reads_proc, pytest.mark.timeout(GUARD_S + 20)]
 
 LIMIT_S = 10
 """A third of the default: 48 KiB/s here stands for 16 KiB/s."""

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.test_nginx import nginx
+from tests.installed import need
 from tests.processes import service, simulator
 
 BODY = json.dumps({"image_url": IMAGE_URL})
@@ -26,10 +25,7 @@ PROGRAMS = {
 def program(request: pytest.FixtureRequest) -> list[str]:
     """A command that posts a search to `URL`, and prints the answer's body and status."""
     command = PROGRAMS[request.param]
-    for needed in (command[0], "nginx"):
-        path = f"{os.environ.get('PATH', '')}:/usr/sbin"
-        if not shutil.which(needed, path=path) and os.environ.get("CI") != "true":
-            pytest.skip(f"{needed} is not installed")
+    need(command[0], package="curl default-jre-headless")
     return command
 
 

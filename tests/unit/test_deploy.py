@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import sys
 import tomllib
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.installed import need
 from tests.node_packages import need_node
 from tests.unit.test_packaging import ROOT, SETTINGS, run
 
@@ -28,9 +28,8 @@ SEND_S = 5
 @cache
 def built(overlay: str) -> str:
     """The resources of an overlay, as kustomize puts them together."""
-    if not shutil.which("kubectl") and os.environ.get("CI") != "true":
-        pytest.skip("kubectl is not installed (Debian 13: apt-get install kubernetes-client)")
-    made = run("kubectl", "kustomize", ROOT / "deploy" / "kubernetes" / overlay)
+    kubectl = need("kubectl", package="kubernetes-client")
+    made = run(kubectl, "kustomize", ROOT / "deploy" / "kubernetes" / overlay)
     assert made.returncode == 0, made.stderr
     return made.stdout
 

@@ -1,20 +1,18 @@
 """Node programs of this folder, with the packages that its lock names, and Chromium for them."""
 
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from tests.clients import children
+from tests.installed import need
 from tests.node_packages import need_node
 from tests.service import Running, served
 
@@ -28,7 +26,7 @@ async def run_node(script: str, **given: Any) -> Any:
 
 async def browse(script: str, **given: Any) -> Any:
     """The same for a program that opens pages."""
-    return await run_node(script, chromium=need_chromium(), **given)
+    return await run_node(script, chromium=need("chromium"), **given)
 
 
 async def in_page(site: str, service: Running, program: str, **variables: Any) -> Any:
@@ -37,14 +35,6 @@ async def in_page(site: str, service: Running, program: str, **variables: Any) -
     lines = [f"const {name} = {json.dumps(value)};" for name, value in variables.items()]
     whole = "(async () => {" + "\n".join([*lines, program]) + "})()"
     return await browse("in_page", site=site, program=whole, service=service.url)
-
-
-def need_chromium() -> str:
-    """Where Chromium is; a test without it is skipped, on CI it fails."""
-    if not (chromium := shutil.which("chromium")):
-        reason = "chromium is not installed (Debian: apt-get install chromium)"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    return chromium
 
 
 async def run_command(*command: str, cwd: Path = HERE) -> str:

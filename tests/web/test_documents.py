@@ -13,9 +13,10 @@ from simulator import gallery
 from simulator.pictures import PICTURES
 from tests.clients.children import CLIENTS, run
 from tests.e2e.callers import GUARDED, SHOP_KEY, token
+from tests.installed import need
 from tests.node_packages import need_node
 from tests.service import GALLERY_URL, Running, running
-from tests.web.node_programs import HERE, in_page, need_chromium, other_site, run_command, run_node
+from tests.web.node_programs import HERE, in_page, other_site, run_command, run_node
 
 ROOT = HERE.parent.parent
 DOCUMENTS = ("README.md", "docs/clients.md")
@@ -95,7 +96,7 @@ async def react(block: Block, service: Running, folder: Path) -> str:
     command = ("node", "programs/browser.mjs", "programs/show.jsx")
     picture = base64.b64encode((folder / "photo.jpg").read_bytes()).decode()
     async with other_site() as site:
-        env = {"CHROMIUM": need_chromium(), "SITE": site, "FILE": picture, "TOKEN": token()}
+        env = {"CHROMIUM": need("chromium"), "SITE": site, "FILE": picture, "TOKEN": token()}
         env["UNTIL"] = LIGHTHOUSE
         return await run(*command, f"program={folder / 'program.jsx'}", env=env)
 

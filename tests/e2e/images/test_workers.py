@@ -5,7 +5,6 @@ import base64
 import gc
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -19,10 +18,11 @@ from tests.clock import quiet, skip, until
 from tests.e2e.images.files import encoded, png, scene
 from tests.e2e.images.uploads import Uploads, check_refusal, uploads
 from tests.e2e.images.workers import alive, cpu_ticks, descriptors, environment_of, tell, workers_of
+from tests.installed import reads_proc
 from tests.processes import service, simulator
 from tests.wire import dial, request
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = reads_proc
 
 GIF = encoded(scene(), "GIF")
 BESIDE = 10

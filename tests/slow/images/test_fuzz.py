@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,8 +11,9 @@ from tests.e2e.images import ordinary
 from tests.e2e.images.files import cut_out, encoded, exif, jpeg, png, profile, scene, text_chunks
 from tests.e2e.images.uploads import uploads
 from tests.e2e.images.workers import descriptors, resident_bytes, workers_of
+from tests.installed import reads_proc
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = reads_proc
 
 FILES = int(os.environ.get("FUZZ_FILES", "2000"))
 AT_ONCE = 8

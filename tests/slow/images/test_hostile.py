@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-import sys
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -14,12 +13,10 @@ import pytest
 from tests.e2e.images.files import Make, chunk, encoded, exif, jpeg, noise, png, scene
 from tests.e2e.images.hostile import many_scans
 from tests.e2e.images.samples import LYING_AVIF
+from tests.installed import reads_proc
 from tests.processes import Memory, Process, service, simulator
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-    pytest.mark.timeout(300),
-]
+pytestmark = [reads_proc, pytest.mark.timeout(300)]
 
 MIB = 1 << 20
 SLACK_BYTES = 12 * MIB
