@@ -111,15 +111,15 @@ async def simulator(**knobs: str) -> AsyncIterator[Process]:
         yield process
 
 
+def in_front_of(upstream_url: str, key: str = KEY) -> dict[str, str]:
+    """What a service in front of the stand-in is told at least."""
+    url = f"{upstream_url}/compatible-mode/v1"
+    return {"DASHSCOPE_API_KEY": key, "DASHSCOPE_BASE_URL": url, "RATE_LIMIT": "0", "PORT": "0"}
+
+
 @asynccontextmanager
 async def service(upstream: Process, **settings: str) -> AsyncIterator[Process]:
     """Run the service in front of the stand-in, as it is shipped."""
-    given = {
-        "DASHSCOPE_API_KEY": KEY,
-        "DASHSCOPE_BASE_URL": f"{upstream.url}/compatible-mode/v1",
-        "ALLOW_ANONYMOUS": "true",
-        "RATE_LIMIT": "0",
-        "PORT": "0",
-    }
+    given = in_front_of(upstream.url) | {"ALLOW_ANONYMOUS": "true"}
     async with started("app", **(given | settings)) as process:
         yield process

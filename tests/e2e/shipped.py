@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from simulator import create_app as create_simulator
-from tests.processes import Process, started
+from tests.processes import Process, in_front_of, started
 from tests.service import FAST, KEY, served
 
 GUARD_S = 100
@@ -18,13 +18,7 @@ GUARD_S = 100
 async def shipped(**settings: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
     """The process and a client of it; it is told to end behind the block, and has to end well."""
     async with asyncio.timeout(GUARD_S), served(create_simulator(FAST)) as upstream_url:
-        given = {
-            "DASHSCOPE_API_KEY": KEY,
-            "DASHSCOPE_BASE_URL": f"{upstream_url}/compatible-mode/v1",
-            "RATE_LIMIT": "0",
-            "SHUTDOWN_GRACE_S": "1",
-            "PORT": "0",
-        }
+        given = in_front_of(upstream_url, KEY) | {"SHUTDOWN_GRACE_S": "1"}
         async with (
             started("app", **(given | settings)) as process,
             httpx.AsyncClient(base_url=process.url, timeout=30) as http,

@@ -15,8 +15,9 @@ import pytest
 
 from tests.e2e.asking import IMAGE_URL
 from tests.e2e.callers import ASKED, BLOG, BLOG_KEY, SHOP, SHOP_KEY
+from tests.e2e.images import workers
 from tests.e2e.shipped import shipped
-from tests.processes import KEY, LISTENS, ROOT, service, simulator
+from tests.processes import LISTENS, ROOT, in_front_of, service, simulator
 from tests.wire import dial, events_of, request
 
 GUARD_S = 120
@@ -54,7 +55,7 @@ async def unread(**settings: str) -> AsyncIterator[tuple[asyncio.subprocess.Proc
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app"),
         cwd="/",
-        env={"PYTHONPATH": str(ROOT), "PORT": "0", "DASHSCOPE_API_KEY": KEY} | settings,
+        env={"PYTHONPATH": str(ROOT)} | settings,
         stdout=writing,
     )
     os.close(writing)
@@ -72,10 +73,9 @@ async def unread(**settings: str) -> AsyncIterator[tuple[asyncio.subprocess.Proc
 
 async def test_a_log_that_nobody_reads_stops_nobody_and_what_is_dropped_is_counted() -> None:
     async with asyncio.timeout(GUARD_S), simulator() as upstream:
-        address = {"DASHSCOPE_BASE_URL": f"{upstream.url}/compatible-mode/v1"}
-        trusts = {"TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMIT": "0"}
+        settings = ANONYMOUS | in_front_of(upstream.url) | {"TRUSTED_PROXIES": "127.0.0.1"}
         async with (
-            unread(**ANONYMOUS, **address, **trusts) as (child, url),
+            unread(**settings) as (child, url),
             httpx.AsyncClient(base_url=url, timeout=GUARD_S) as http,
         ):
             async with dial(url) as wire:
@@ -127,11 +127,6 @@ async def test_sighup_reads_the_client_keys_again_and_ends_no_stream(tmp_path: P
     assert SHOP_KEY not in process.said
 
 
-def size_of(pid: int) -> int:
-    """Bytes of a process' address space (proc(5))."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="limits another process' memory")
 async def test_who_exhausts_the_memory_is_not_told_to_try_again() -> None:
     body = b'{"image_url": "data:image/png;base64,' + b"x" * 27_000_000 + b'"}'
@@ -139,7 +134,8 @@ async def test_who_exhausts_the_memory_is_not_told_to_try_again() -> None:
         assert (await http.post("/search", json=ASKED)).status_code == 200
         # Enough for the body as it comes, and too little for what is made of it: so one large
         # allocation fails, and not any small one, that of the response among them.
-        most = size_of(process.pid) + 43_000_000
+        pages = int(workers.read(process.pid, "statm").split()[0])
+        most = pages * resource.getpagesize() + 43_000_000
         before = resource.prlimit(process.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
         kind = {"Content-Type": "application/json"}
         failed = await http.post("/search", content=body, headers=kind)

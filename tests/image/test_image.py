@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.e2e.images.files import encoded, scene
-from tests.processes import KEY, ROOT, Process, simulator
+from tests.processes import ROOT, Process, in_front_of, simulator
 
 if "IMAGE_FOLDER" not in os.environ:
     pytest.skip("`make image-test` builds the image that is tried here", allow_module_level=True)
@@ -91,13 +91,8 @@ async def service(name: str, upstream: Process, *command: str) -> AsyncIterator[
     """The service in a container, when it listens; by the image's command if none is given."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    settings = {
-        "HOST": "127.0.0.1",
-        "PORT": port,
-        "ALLOW_ANONYMOUS": "true",
-        "DASHSCOPE_API_KEY": KEY,
-        "DASHSCOPE_BASE_URL": f"{upstream.url}/compatible-mode/v1",
-    }
+    listens = {"HOST": "127.0.0.1", "PORT": port, "ALLOW_ANONYMOUS": "true"}
+    settings = in_front_of(upstream.url) | listens
     folder = bundle(name, *command, **settings)
     child = await asyncio.create_subprocess_exec(
         *runc("run", "--bundle", str(folder), name),
