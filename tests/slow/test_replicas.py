@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.replicas.test_cuts import cut_through_nginx
-from tests.e2e.replicas.test_faults import (
-    PACED,
-    both_up,
-    is_cancelled,
-    nothing_is_reserved,
-    read_by_both,
-    stopped_for_long,
-)
-from tests.e2e.replicas.three import TERMINAL, Replica, three
+from tests.e2e.replicas.test_faults import is_cancelled, read_by_both, stopped_for_long
+from tests.e2e.replicas.three import PACED, TERMINAL, Replica, three
 from tests.redis_server import redis_server
 from tests.waiting import eventually
 
@@ -33,14 +26,14 @@ async def test_no_replica_is_declared_dead_because_redis_was_gone_for_longer_tha
         _, other = replicas.replicas
         for _ in range(2):
             await stopped_for_long(replicas.redis)
-            await eventually(lambda: both_up(replicas))
+            await eventually(replicas.all_up)
         await eventually(lambda: is_cancelled(other, search_id), within_s=60)
         (here, longest_s), (there, elsewhere_s) = await asyncio.gather(*reading)
         sys.stdout.write(f"gone for 20 s: {longest_s:.1f} s, elsewhere {elsewhere_s:.1f} s\n")
         assert here == there
         assert [one.event for one in here if one.event in TERMINAL] == ["search.cancelled"]
         assert longest_s < 5
-        await eventually(lambda: nothing_is_reserved(replicas))
+        await eventually(replicas.nothing_is_reserved)
 
 
 @pytest.mark.timeout(1_800)
@@ -83,11 +76,11 @@ async def test_a_failover_to_a_copy_loses_nothing_that_the_owner_has() -> None:
         await replicas.redis.ask("SAVE")
         await owner.follow(search_id, most=200)
         await replicas.redis.restart()  # With what was saved: a copy that is behind.
-        await eventually(lambda: both_up(replicas))
+        await eventually(replicas.all_up)
         await eventually(lambda: is_cancelled(other, search_id), within_s=60)
         (here, _), (there, _) = await asyncio.gather(*reading)
         assert here == there
-        await eventually(lambda: nothing_is_reserved(replicas))
+        await eventually(replicas.nothing_is_reserved)
 
 
 async def test_a_server_of_these_tests_keeps_what_was_saved() -> None:

@@ -3,17 +3,15 @@
 import asyncio
 from pathlib import Path
 
-from simulator import Knobs
-from tests.e2e.replicas.three import three
+from tests.e2e.replicas.three import PACED, three
 from tests.e2e.test_nginx import SHIPPED, nginx
 from tests.e2e.test_resume import CutCaller
-from tests.service import KEY, Running
+from tests.service import Running
 from tests.wire import events_of, last_id, replay
 
 AT_ONCE = 20
 CUTS = (4, 3, 3)
 """Of one search after the other: a thousand of three hundred."""
-PACED = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
 
 
 class CutReader(CutCaller):

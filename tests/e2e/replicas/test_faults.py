@@ -9,15 +9,13 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import pytest
 
-from simulator import Knobs
 from tests.e2e.asking import IMAGE_URL
-from tests.e2e.replicas.three import TERMINAL, Replica, Three, three
+from tests.e2e.replicas.three import PACED, TERMINAL, Replica, Three, three
 from tests.processes import ROOT
 from tests.redis_server import RedisServer, late_answers, redis_server
-from tests.service import KEY, ServerSentEvent
+from tests.service import ServerSentEvent
 from tests.waiting import eventually
 
-PACED = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
 CLAIMS = ROOT / "app/store/scripts/open.lua"
 LONGEST_PAUSE_S = 1.5
 """Of a reader beside its search: the process has other work, but does not wait for Redis."""
@@ -107,7 +105,7 @@ async def test_readers_get_every_event_and_one_end_whatever_happens_to_redis(
     async with read_by_both() as (replicas, search_id, here, there):
         _, other = replicas.replicas
         await fault(replicas.redis)
-        await eventually(lambda: both_up(replicas))
+        await eventually(replicas.all_up)
         assert not here.done()
         assert not there.done()
         await eventually(lambda: is_cancelled(other, search_id))
@@ -118,21 +116,12 @@ async def test_readers_get_every_event_and_one_end_whatever_happens_to_redis(
         assert [one.event for one in local if one.event in TERMINAL] == ["search.cancelled"]
         assert longest_s < LONGEST_PAUSE_S
         assert replicas.record.total == 1
-        await eventually(lambda: nothing_is_reserved(replicas))
-
-
-async def both_up(replicas: Three) -> bool:
-    found = [await one.metric("imagesearch_redis_up") for one in replicas.replicas]
-    return min(found) == 1
+        await eventually(replicas.nothing_is_reserved)
 
 
 async def is_cancelled(replica: Replica, search_id: str) -> bool:
     answer = await replica.http.delete(f"/search/{search_id}")
     return answer.status_code == 200 and answer.json()["status"] == "cancelled"
-
-
-async def nothing_is_reserved(replicas: Three) -> bool:
-    return float((await replicas.usage())["reserved"]) == 0
 
 
 @pytest.mark.parametrize("late_answer", ["new", "ok", ""], ids=["claimed", "reserved", "late"])
@@ -142,7 +131,7 @@ async def test_what_redis_did_for_a_request_that_was_refused_is_undone(late_answ
         url = f"redis://127.0.0.1:{late.port}/0"
         async with three(count=1, knobs=PACED, url=url, BUDGET_TOTAL_CNY_PER_DAY="5") as replicas:
             (replica,) = replicas.replicas
-            await eventually(lambda: both_up(replicas))
+            await eventually(replicas.all_up)
             if late_answer:
                 late.held_back = f"${len(late_answer)}\r\n{late_answer}\r\n".encode()
             else:
@@ -152,14 +141,14 @@ async def test_what_redis_did_for_a_request_that_was_refused_is_undone(late_answ
             assert {status for status, _ in answers} == {503}
             assert max(took_s for _, took_s in answers) < LONGEST_ANSWER_S
             late.held_back = late.held_command = b""
-            await eventually(lambda: both_up(replicas))
+            await eventually(replicas.all_up)
             await asyncio.sleep(late.delay_s)
 
             async def nothing_is_claimed() -> bool:
                 return not await redis.ask("KEYS", "isp:fp:*")
 
             await eventually(nothing_is_claimed)
-            await eventually(lambda: nothing_is_reserved(replicas))
+            await eventually(replicas.nothing_is_reserved)
             assert (await asked(replica, "At once 0"))[0] == 200
             assert replicas.record.total == 1
 
@@ -173,7 +162,7 @@ async def test_without_redis_searches_run_here_alone_or_are_refused_where_a_budg
         three(count=2, knobs=PACED, BUDGET_TOTAL_CNY_PER_DAY=budget, RATE_LIMIT="90/hour") as both,
     ):
         replica, other = both.replicas
-        await eventually(lambda: both_up(both))
+        await eventually(both.all_up)
         both.redis.signal(SIGSTOP)
         # The first are executed when it wakes: nothing of them may stay claimed.
         answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
@@ -185,7 +174,7 @@ async def test_without_redis_searches_run_here_alone_or_are_refused_where_a_budg
             sys.stdout.write(f"refused within {longest_s:.1f} s\n")
             assert longest_s < LONGEST_ANSWER_S
             assert both.record.total == 0
-        await eventually(lambda: both_up(both))
+        await eventually(both.all_up)
         ran_alone = len(answers) if budget == "0" else 0
 
         async def all_is_told() -> bool:
@@ -202,7 +191,7 @@ async def test_without_redis_searches_run_here_alone_or_are_refused_where_a_budg
 async def test_a_budget_is_held_where_redis_takes_no_writes() -> None:
     async with asyncio.timeout(100), three(count=1, BUDGET_TOTAL_CNY_PER_DAY="0.1") as replicas:
         (replica,) = replicas.replicas
-        await eventually(lambda: both_up(replicas))
+        await eventually(replicas.all_up)
         await replicas.redis.ask("CONFIG", "SET", "maxmemory", "1mb")
         answers = await asyncio.gather(*(asked(replica, f"At once {n}") for n in range(5)))
         assert {status for status, _ in answers} == {503}
@@ -212,14 +201,14 @@ async def test_a_budget_is_held_where_redis_takes_no_writes() -> None:
 async def test_what_has_ended_is_charged_once_though_redis_was_away() -> None:
     async with asyncio.timeout(100), three(count=1, knobs=PACED) as replicas:
         (replica,) = replicas.replicas
-        await eventually(lambda: both_up(replicas))
+        await eventually(replicas.all_up)
         body = {"model": "qwen3.7-plus", "input": "Hello"}
         assert (await replica.http.post("/v1/responses", json=body)).status_code == 200
-        await eventually(lambda: nothing_is_reserved(replicas))
+        await eventually(replicas.nothing_is_reserved)
         spent = (await replicas.usage())["spent"]
         await asyncio.sleep(11)  # What nobody comes back for is kept for ten seconds.
         await replicas.redis.ask("CLIENT", "PAUSE", 3000, "ALL")
         await asyncio.sleep(3.2)
-        await eventually(lambda: both_up(replicas))
+        await eventually(replicas.all_up)
         await asyncio.sleep(4)
         assert (await replicas.usage())["spent"] == spent

@@ -14,11 +14,12 @@ from simulator import Knobs
 from simulator import create_app as create_simulator
 from simulator.record import Record
 from tests.e2e.asking import IMAGE_URL
-from tests.processes import Process, started
+from tests.processes import Process, in_front_of, started
 from tests.redis_server import RedisServer, redis_server
 from tests.service import KEY, ServerSentEvent, read_events, served
 
 SLOW = Knobs(key=KEY, pace_s=0.05, silence_s=0.2)
+PACED = Knobs(key=KEY, pace_s=0.02, silence_s=0.1)
 TERMINAL = {"search.completed", "search.failed", "search.cancelled"}
 
 
@@ -94,6 +95,13 @@ class Three:
         found = [await one.metric("imagesearch_cache_total") for one in self.replicas]
         return sum(found) >= count
 
+    async def all_up(self) -> bool:
+        """Whether each has its Redis."""
+        return min([await one.metric("imagesearch_redis_up") for one in self.replicas]) == 1
+
+    async def nothing_is_reserved(self) -> bool:
+        return float((await self.usage())["reserved"]) == 0
+
     async def open_gate(self, tag: str) -> None:
         await self.simulator.state.gate.open(tag)
 
@@ -113,13 +121,9 @@ async def three(
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_server())
         upstream_url = await stack.enter_async_context(served(simulator))
-        given = {
-            "DASHSCOPE_API_KEY": KEY,
-            "DASHSCOPE_BASE_URL": f"{upstream_url}/compatible-mode/v1",
+        given = in_front_of(upstream_url, KEY) | {
             "ALLOW_ANONYMOUS": "true",
-            "RATE_LIMIT": "0",
             "IMAGE_WORKERS": "1",
-            "PORT": "0",
             "REDIS_URL": url or redis.url,
             "SHUTDOWN_GRACE_S": "5",
         }
