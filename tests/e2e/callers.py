@@ -19,6 +19,7 @@ GUARDED: dict[str, Any] = {
     "allow_anonymous": False,
     "cors_origins": PAGE,
 }
+GUARDED_PROCESS = {name.upper(): str(value) for name, value in GUARDED.items()}
 ASKED = {"image_url": GALLERY_URL + PICTURES[7].name, "prompt": "What is this?"}
 
 

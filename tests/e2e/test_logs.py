@@ -2,10 +2,8 @@
 
 import json
 
-from tests.e2e.callers import ASKED, BLOG, GUARDED, SECRET, SHOP, bearer, token
+from tests.e2e.callers import ASKED, BLOG, GUARDED_PROCESS, SHOP, bearer, token
 from tests.e2e.shipped import shipped
-
-GUARDS = {"CLIENT_KEYS": GUARDED["client_keys"], "CLIENT_TOKEN_SECRET": SECRET}
 
 
 async def test_each_request_and_each_search_has_a_line_with_its_client_and_its_end() -> None:
@@ -13,7 +11,7 @@ async def test_each_request_and_each_search_has_a_line_with_its_client_and_its_e
         return {"X-Request-ID": name, **client}
 
     failing = ASKED | {"prompt": "[sim http_401]"}
-    async with shipped(**GUARDS) as (process, http):
+    async with shipped(**GUARDED_PROCESS) as (process, http):
         await http.post("/search?secret=1", json=ASKED, headers=named("one", SHOP))
         await http.get("/search/srch_x", headers=named("two", BLOG))
         await http.get("/v1/models", headers=named("three", bearer(token())))

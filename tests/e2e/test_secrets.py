@@ -7,7 +7,8 @@ import pytest
 
 from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
-from tests.e2e.callers import ASKED, BLOG_KEY, GUARDED, PAGE, SECRET, SHOP, SHOP_KEY, bearer, token
+from tests.e2e import callers
+from tests.e2e.callers import ASKED, SHOP, SHOP_KEY, bearer, token
 from tests.e2e.images.files import encoded, scene
 from tests.e2e.shipped import shipped
 from tests.service import GALLERY_URL, KEY
@@ -15,8 +16,8 @@ from tests.service import GALLERY_URL, KEY
 PROMPT = "canary-prompt"
 QUERY = "canary-query"
 WRONG_KEY = "sk-canary-wrong-key"
-BOUND, FREE, EXPIRED = token(origin=PAGE), token(jti="j-2"), token(exp=1_700_000_000)
-CREDENTIALS = (KEY, SHOP_KEY, BLOG_KEY, SECRET, WRONG_KEY, BOUND, FREE, EXPIRED)
+BOUND, FREE, EXPIRED = token(origin=callers.PAGE), token(jti="j-2"), token(exp=1_700_000_000)
+CREDENTIALS = (KEY, SHOP_KEY, callers.BLOG_KEY, callers.SECRET, WRONG_KEY, BOUND, FREE, EXPIRED)
 BASE64 = base64.b64encode(jpeg(PICTURES[7].name)).decode()
 TIFF = encoded(scene(), "TIFF", description="canary-inside-the-picture")
 PRIVATE = (*CREDENTIALS, "canary", BASE64[1_000:1_100])
@@ -98,16 +99,9 @@ REQUESTS = (
 async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
     log_format: str,
 ) -> None:
-    settings = {
-        "CLIENT_KEYS": GUARDED["client_keys"],
-        "CLIENT_TOKEN_SECRET": SECRET,
-        "CORS_ORIGINS": PAGE,
-        "LOG_LEVEL": "debug",
-        "LOG_FORMAT": log_format,
-        "PYTHONWARNINGS": "error",
-    }
+    settings = callers.GUARDED_PROCESS | {"LOG_LEVEL": "debug", "LOG_FORMAT": log_format}
     statuses = set()
-    async with shipped(**settings) as (process, http):
+    async with shipped(**settings, PYTHONWARNINGS="error") as (process, http):
         for method, path, how in REQUESTS:
             headers = {"Accept": "text/event-stream"} | how.get("headers", {})
             answer = await http.request(method, path, **how | {"headers": headers})

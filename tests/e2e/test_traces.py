@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from tests.clock import settle
+from tests.clock import until
 from tests.e2e.asking import ASKED
 from tests.e2e.callers import GUARDED, SHOP
 from tests.e2e.shipped import shipped
@@ -54,8 +54,7 @@ class Collected:
 
     async def ended(self, number: int) -> None:
         async with asyncio.timeout(SEARCH_S):
-            while len(self.spans) < number:
-                await settle()
+            await until(lambda: len(self.spans) >= number)
 
 
 async def test_a_search_that_is_retried_is_one_trace_of_its_request_its_call_and_the_tool() -> None:
