@@ -19,7 +19,7 @@ from app.server import server_config
 from app.settings import load
 from simulator import Knobs
 from simulator import create_app as create_simulator
-from simulator.record import Record
+from simulator.record import Call, Record
 from tests.contract import contract_of
 from tests.peer import Handler, Peer, serving
 
@@ -60,6 +60,11 @@ class Running:
         """What the stand-in was asked, and how each call ended."""
         record: Record = self.simulator.state.record
         return record
+
+    async def last_call(self) -> Call:
+        """The latest that the stand-in was asked, when none is under way."""
+        await self.record.idle()
+        return self.record.calls[-1]
 
     async def open_gate(self, tag: str) -> None:
         """Let calls of the scenario `gated` go on."""

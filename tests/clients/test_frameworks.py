@@ -51,8 +51,7 @@ async def test_langchain_reads_a_search_to_its_end_without_pictures_and_calls() 
         with pytest.raises(ValueError, match="Unsupported function"):
             chat.bind_tools(TOOLS)
         message = await by_langchain(chat, "What is this?")
-        await service.record.idle()
-        call = service.record.calls[-1]
+        call = await service.last_call()
     assert call.tool_calls == 1
     assert PICTURE.title in message.text
     assert message.response_metadata["status"] == "completed"
@@ -64,8 +63,7 @@ async def test_langchain_reads_a_search_to_its_end_without_pictures_and_calls() 
 async def test_the_ai_sdk_reads_a_search_to_its_end_and_its_tool_from_raw_chunks_alone() -> None:
     async with running() as service:
         answer = await by_ai_sdk(service, "What is this?")
-        await service.record.idle()
-        call = service.record.calls[-1]
+        call = await service.last_call()
     assert call.tool_calls == 1
     assert (answer["errors"], answer["finish"]) == ([], "stop")
     assert answer["found"][0]["title"] == PICTURE.title

@@ -216,8 +216,7 @@ async def test_deleting_stops_ones_own_search_and_answers_with_what_it_had_found
         assert events_of(frames)[-1] == b"search.cancelled"
         last = json.loads(frames.rpartition(b"\ndata: ")[2].partition(b"\n")[0])
         assert {**last, **stopped.json()} == last
-        await service.record.idle()
-        assert service.record.calls[-1].finished == OBSERVER
+        assert (await service.last_call()).finished == OBSERVER
         assert (await service.http.delete(path)).json() == stopped.json()
         assert (await service.http.get(path)).json() == stopped.json()
 
@@ -246,8 +245,7 @@ async def test_a_caller_who_leaves_after_a_large_upload_is_noticed() -> None:
         await wire.send_all(request("POST", "/search", headers=headers) + body)
         await service.record.until(lambda record: record.open == 1)
         wire.reset()
-        await service.record.idle()
-        assert service.record.calls[-1].finished == OBSERVER
+        assert (await service.last_call()).finished == OBSERVER
 
 
 GATED = {"image_url": IMAGE_URL, "prompt": "[sim gated tag=go]"}

@@ -7,27 +7,22 @@ import pytest
 
 from simulator import gallery
 from simulator.pictures import PICTURES
-from tests.e2e.callers import GUARDED
-from tests.service import GALLERY_URL, Running, running
+from tests.e2e.asking import IMAGE_URL
+from tests.e2e.callers import GUARDED, SHOP_KEY
+from tests.service import Running, running
 from tests.web.node_programs import run_node
-
-PICTURE = PICTURES[7]
-URL = GALLERY_URL + PICTURE.name
-KEY = "shop-key-0123456789abcdef0123456789abcdef"
-CLOSED: dict[str, Any] = {"client_keys": f"shop:{KEY}", "allow_anonymous": False}
 
 
 async def behave(case: str, service: Running, **given: Any) -> Any:
-    return await run_node("behaviour", case=case, service=service.url, image=URL, key=KEY, **given)
+    asked = {"image": IMAGE_URL, "key": SHOP_KEY} | given
+    return await run_node("behaviour", case=case, service=service.url, **asked)
 
 
 async def test_a_file_is_uploaded_with_a_token_that_a_function_gets() -> None:
     file = base64.b64encode(gallery.jpeg(PICTURES[3].name)).decode()
-    settings = CLOSED | {"client_token_secret": GUARDED["client_token_secret"]}
-    async with running(**settings) as service:
+    async with running(**GUARDED) as service:
         found = await behave("upload", service, file=file)
-        await service.record.idle()
-        call = service.record.calls[-1]
+        call = await service.last_call()
     assert found["tokens"] == [False]
     assert len(call.images) == 2
     assert found["result"]["object"] == "search"
@@ -38,7 +33,7 @@ async def test_a_file_is_uploaded_with_a_token_that_a_function_gets() -> None:
 
 
 async def test_a_lost_token_is_refreshed_once_and_its_second_refusal_stands() -> None:
-    async with running(**CLOSED) as service:
+    async with running(**GUARDED | {"client_token_secret": ""}) as service:
         found = await behave("refreshed", service)
         assert service.record.total == 1
         again = await behave("refused_twice", service)
