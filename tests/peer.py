@@ -17,6 +17,7 @@ STREAM = (
     b"transfer-encoding: chunked\r\n\r\n"
 )
 END = b"0\r\n\r\n"
+JSON = "content-type: application/json"
 
 
 @dataclass

@@ -7,13 +7,12 @@ import httpx
 
 from tests.dashscope import CREATED, FOUND, MESSAGE, Event, block, call, completed, delta, event
 from tests.e2e.asking import ASKED
-from tests.peer import STREAM, answer, chunk, holds, says, stream
+from tests.peer import JSON, STREAM, answer, chunk, holds, says, stream
 from tests.service import KEY, Running, fronting
 
 Json = dict[str, Any]
 WHOLE = [0, 0, 1000, 1000]
 BOTH = [(one["title"], one["url"]) for one in FOUND]
-JSON = "content-type: application/json"
 EVENTS = "content-type: text/event-stream"
 OPENED = STREAM + chunk(block(CREATED))
 
@@ -83,13 +82,6 @@ async def test_an_address_in_the_text_that_nobody_found_is_warned_of() -> None:
         assert ("text_mentions_unlisted_url" in result["warnings"]) is warned, text
 
 
-def problem_of(response: httpx.Response) -> dict[str, Any]:
-    problem: dict[str, Any] = response.json()
-    assert KEY not in response.text
-    assert ("retry-after" in response.headers) is (response.status_code == 503)
-    return problem
-
-
 SHORT, NO_KEY = b"\r\ncontent-length: 99\r\n\r\n{", b'{"code":"InvalidApiKey","message":"no"}'
 BLOCKED = b'{"code":"DataInspectionFailed","message":"no"}'
 BROKEN: dict[str, tuple[bytes, str]] = {
@@ -115,7 +107,10 @@ async def test_what_is_no_answer_fails_and_is_not_asked_for_again() -> None:
     limits = {"capacity": 1, "capacity_wait_s": 0}
     async with fronting(*peers, **limits) as (service, peer):
         for broken, (_, code) in BROKEN.items():
-            assert problem_of(await ask(service))["code"] == code, broken
+            response = await ask(service)
+            assert response.json()["code"] == code, broken
+            assert KEY not in response.text
+            assert ("retry-after" in response.headers) is (response.status_code == 503)
             _, events = await service.stream("GET", params=ASKED)
             assert KEY not in str(events)
             assert events[-1].json()["error"]["code"] == code, broken

@@ -7,7 +7,6 @@ import re
 import time
 from contextlib import AsyncExitStack
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,12 @@ from tests.e2e.callers import ASKED, BLOG, GUARDED, SHOP
 from tests.e2e.money import no_search_runs, price, spent, unknown
 from tests.e2e.v1 import asked as asked_v1
 from tests.e2e.v1 import create
-from tests.peer import answer, holds, says, stream
+from tests.peer import JSON, answer, holds, says, stream
+from tests.processes import ROOT
 from tests.service import fronting, running
 from tests.waiting import eventually
-from tests.wire import dial, events_of, request
+from tests.wire import EVENT_STREAM, dial, events_of, request
 
-ROOT = Path(__file__).parents[2]
 GUARD_S = 3_600
 LONG = "x" * 600_000
 """Characters that are 600,000 tokens at most."""
@@ -55,8 +54,7 @@ async def test_searches_that_are_dropped_at_once_use_up_nobodys_budget(path: str
 
 
 async def test_a_long_request_is_reserved_at_its_length() -> None:
-    limits: dict[str, Any] = {"budget_total_cny_per_day": Decimal("0.5"), "prompt_max_chars": 0}
-    async with running(**limits) as service:
+    async with running(budget_total_cny_per_day=Decimal("0.5"), prompt_max_chars=0) as service:
         for dear in (
             {"instructions": LONG},
             {"input": LONG},
@@ -227,7 +225,7 @@ NAMELESS = [
 SPACED = b'{"status": "failed",\r\r"type": "response.failed", "error": {"code": "a"}}'
 BREAKS = [
     *(stream(block(CREATED), one) for one in NAMELESS),
-    answer("200 OK", SPACED, "content-type: application/json"),
+    answer("200 OK", SPACED, JSON),
 ]
 WHOLE = re.compile(r"event: [\w.]+\n(data: .*\n)+(retry: \d+\n)?id: srch_\w+:\d+")
 
@@ -235,8 +233,7 @@ WHOLE = re.compile(r"event: [\w.]+\n(data: .*\n)+(retry: \d+\n)?id: srch_\w+:\d+
 @pytest.mark.parametrize("wire", BREAKS, ids=range(len(BREAKS)))
 async def test_line_breaks_of_the_upstream_forge_no_event(wire: bytes) -> None:
     async with fronting(says(wire), upstream_retries=0) as (service, _):
-        asking = {"Accept": "text/event-stream"}
-        got = await service.http.get("/search/stream", params=ASKED, headers=asking)
+        got = await service.http.get("/search/stream", params=ASKED, headers=EVENT_STREAM)
         names = events_of(got.content)
         assert (names[-1], names.count(b"search.completed")) == (b"search.failed", 0)
         assert all(WHOLE.fullmatch(one) for one in got.text.strip().split("\n\n"))

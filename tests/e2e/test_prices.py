@@ -5,25 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.dashscope import (
-    CREATED,
-    DONE,
-    MESSAGE,
-    Event,
-    block,
-    completed,
-    data,
-    event,
-    failed,
-    usage,
-)
+from tests import dashscope
+from tests.dashscope import CREATED, DONE, MESSAGE, Json, block, completed, data, event, usage
 from tests.e2e.callers import ASKED
 from tests.e2e.money import spent
-from tests.peer import answer, says, stream
+from tests.peer import JSON, answer, says, stream
 from tests.service import Running, fronting
 
 MILLION = 1_000_000
-Json = dict[str, Any]
 
 
 def told(*used: int | None) -> Json:
@@ -65,7 +54,7 @@ async def test_tokens_are_priced_by_model_and_by_tier_of_the_input() -> None:
 
 
 INCOMPLETE = {"status": "incomplete", **told(500, 16, 1)}
-USAGES: list[tuple[list[Event], str, str]] = [
+USAGES: list[tuple[list[dashscope.Event], str, str]] = [
     # the events after the first, and what tokens and tools cost
     ([DONE, completed(**told(2_753, 181, 1))], "0.006954", "0.048"),
     # more calls than were seen; not counted, one or none seen
@@ -86,9 +75,8 @@ async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
             assert await spent(service) == paid
 
 
-FAILED = failed("server_error", "It broke.") | told(2_753, 181, 1)
+FAILED = dashscope.failed("server_error", "It broke.") | told(2_753, 181, 1)
 WHOLE = {"id": "resp_1", "status": "completed", "output": [MESSAGE], **told(2_753, 181, 1)}
-JSON = "content-type: application/json"
 FAILURES: dict[str, bytes] = {
     "200": answer("200 OK", data(FAILED), JSON),
     "400": answer("400 Bad Request", data(FAILED), JSON),

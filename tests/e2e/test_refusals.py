@@ -7,7 +7,7 @@ import pytest
 from simulator.refusals import REFUSALS
 from tests.e2e.asking import ASKED, WAYS, Answer, ask
 from tests.e2e.refusal_table import MEANINGS
-from tests.peer import Handler, answer, says
+from tests.peer import JSON, Handler, answer, says
 from tests.service import KEY, Running, fronting, running, shared
 
 FORMS = ("http", "nested", "sse", "failed", "frame after=3")
@@ -127,7 +127,7 @@ WORDS: dict[tuple[str, bool], list[tuple[str, str]]] = {
 
 def refusal(code: str, message: str) -> Handler:
     body = json.dumps({"code": code, "message": message, "request_id": "req-1"})
-    return says(answer("400 Bad Request", body.encode(), "content-type: application/json"))
+    return says(answer("400 Bad Request", body.encode(), JSON))
 
 
 @pytest.mark.parametrize("meaning", WORDS, ids=str)

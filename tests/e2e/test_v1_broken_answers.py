@@ -7,11 +7,10 @@ import httpx
 
 from tests.clock import settle, skip
 from tests.e2e.v1 import asked, error_of
-from tests.peer import answer, holds, says
+from tests.peer import JSON, answer, holds, says
 from tests.service import KEY, Running, fronting
 from tests.waiting import hurried
 
-JSON = "content-type: application/json"
 BODY = f'{{"id":"resp_1","object":"response","output":[],"text":"{KEY}"}}'.encode()
 SHOWN = BODY.replace(KEY.encode(), b"***")
 WELL = says(answer("200 OK", BODY, JSON))
