@@ -38,7 +38,6 @@ service = shared(uploads, image_max_bytes=MAX_BYTES)
 
 
 async def arrived(service: Uploads, url: str, escape: tuple[str, str] = ("/", "/")) -> bytes:
-    service.urls.clear()
     response = await service.post_url(url, escape=escape)
     assert response.status_code == 200, response.text
     return file_in(service.urls[0])

@@ -57,7 +57,6 @@ service = shared(uploads, upstream_retries=0)
 async def test_an_address_is_passed_on_in_its_normal_form(
     written: str, sent: str, service: Uploads
 ) -> None:
-    service.urls.clear()
     response = await service.post_url(written)
     assert service.urls == [sent], response.text
 
@@ -66,7 +65,6 @@ async def test_an_address_is_passed_on_in_its_normal_form(
 async def test_an_address_is_refused_with_the_rule_it_breaks(
     written: str, reason: str, service: Uploads
 ) -> None:
-    service.urls.clear()
     response = await service.post_url(written)
     check_refusal(response, "image_url_invalid", reason)
     assert "example" not in response.text

@@ -28,6 +28,7 @@ class Uploads:
 
     async def post_url(self, url: Any, *, escape: tuple[str, str] = ("/", "/")) -> httpx.Response:
         """Name an image in a JSON body, with a character in it written otherwise."""
+        self.urls.clear()
         body = json.dumps({"image_url": url} | self._prompt()).replace(*escape)
         headers = {"Content-Type": "application/json"}
         return await self.service.http.post("/search", content=body, headers=headers)
