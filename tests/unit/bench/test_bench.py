@@ -3,15 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from bench.client import WrongAnswer
 from bench.running import check
 from bench.upstream import Answer, events
+from tests.processes import ROOT
 
-ROOT = Path(__file__).parent.parent.parent.parent
 LAST = b'response.completed"'
 ANSWER = Answer(deltas=3)
 EVENTS = events(ANSWER)

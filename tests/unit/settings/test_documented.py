@@ -1,14 +1,13 @@
 """Every setting is where an operator looks for it, with its default and its meaning."""
 
 import re
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from app.settings import Settings
+from tests.processes import ROOT
 
-ROOT = Path(__file__).parents[3]
 FIELDS = sorted(Settings.model_fields)
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SOURCE = (ROOT / "app/settings.py").read_text(encoding="utf-8")

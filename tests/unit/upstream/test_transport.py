@@ -80,10 +80,7 @@ async def test_a_header_with_a_line_break_is_not_sent() -> None:
 
 
 async def test_a_handshake_that_takes_too_long_is_a_connect_time_out() -> None:
-    async def handle(_: Peer, reader: Reader, __: Writer) -> None:
-        await reader.read()
-
-    async with serving(handle) as peer, client() as http:
+    async with serving(holds()) as peer, client() as http:
         with pytest.raises(httpx.ConnectTimeout):
             await http.get(f"https://127.0.0.1:{peer.port}/", timeout=0.05)
 
