@@ -136,9 +136,7 @@ async def play_all(process: Process, chance: random.Random, searches: Iterable[A
         for asked in left:
             await play(process, chance, asked)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(caller())
+    await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
 
 
 async def usage_of(http: httpx.AsyncClient, client: str) -> dict[str, Any]:
