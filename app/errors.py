@@ -5,7 +5,7 @@ another library becomes one of these where it crosses into our layer.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
@@ -50,7 +50,7 @@ class ServiceError(Exception):
     retryable: bool = False
     billed: Billed = "no"  # `maybe`: the upstream may have charged for the failed call.
     upstream_event: tuple[str, bytes] | None = None  # Its `response.failed`, which is relayed.
-    upstream_body: bytes = b""  # A failed response that came as a body: it may report usage.
+    usage: dict[str, Any] | None = None  # As the upstream reported it with the failure.
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class ResponsesCall(Search):
             if report is None or report.status not in CALLERS_FAULT:
                 raise
             error = InvalidRequest(detail, upstream=report, billed=exc.billed)
-            error.upstream_event, error.upstream_body = exc.upstream_event, exc.upstream_body
+            error.upstream_event, error.usage = exc.upstream_event, exc.usage
             raise error from exc
 
     def events_after(self, event: Event) -> Iterable[Event]:

@@ -21,7 +21,6 @@ from app.runs.run import EventLog, Run
 from app.service import Service
 from app.tracing import CallSpan
 from app.upstream.answer import DELTA, TERMINAL_EVENTS, AnswerBuilder, made_end, phase
-from app.upstream.failures import FAILED
 
 logger = logging.getLogger("app.search")
 
@@ -155,8 +154,8 @@ class Search:
         """What is charged: the usage that was reported, else what may have been billed."""
         if error and error.upstream_event:
             self.answer.add(Event(*error.upstream_event))
-        elif error and error.upstream_body:
-            self.answer.add(Event(FAILED, b'{"response":%b}' % error.upstream_body))
+        elif error and error.usage:
+            self.answer.read_usage(error.usage)
         prices, usage = self.service.guards.prices, self.answer.usage
         billed = error.billed if error else "maybe" if self.call.written else "no"
         if usage is not None or billed == "no":
@@ -164,11 +163,11 @@ class Search:
         return prices.unreported(self._estimate, self.answer.read_deltas(self.log.events))
 
     def _record(self, final: SearchResult, spent_cny: float) -> None:
-        self._span.end(final)
         metrics, usage = self.service.metrics, final.usage
+        metrics.spend_cny.labels(self.client.name).inc(spent_cny)
+        self._span.end(final)
         metrics.searches.labels(final.status, final.outcome or "unknown").inc()
         metrics.search_s.observe(self.elapsed_s)
-        metrics.spend_cny.labels(self.client.name).inc(spent_cny)
         # As it is charged: by the upstream's count or, where that is missing, by what was seen.
         metrics.tool_calls.inc(usage.image_search_calls if usage else len(final.searches))
         if usage:
@@ -215,7 +214,7 @@ def conclude_lost(
 
 def result_of(run: Run) -> SearchResult:
     """What a search has found so far, or its final state."""
-    events = run.log.events
+    events = run.log.events.copy()  # It may grow meanwhile: this may run in a thread.
     last = events[-1] if events else Event("", b"")
     match last.type:
         case "search.completed" | "search.cancelled":

@@ -69,7 +69,7 @@ class Tracing:
         except ImportError:
             logger.warning("OTEL_EXPORTER_OTLP_*: without the extra 'otel' no traces are sent")
             return
-        except ValueError as exc:
+        except (ValueError, RuntimeError) as exc:
             logger.warning("OTEL_*: no traces are sent: %s", exc)
             return
         stack.callback(telemetry.wait_briefly, provider.shutdown)

@@ -25,7 +25,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]*)(?::\d*)?", re.ASCII)
 LOCAL = re.compile(r"[^.]*|.*\.localhost|\[.*\]|(\d{1,3}\.){3}\d{1,3}")
 """Names that lead here without DNS: the page of an attacker has one with a dot."""
-QUERY = re.compile(r"[?&;=]")  # Also one that was encoded as a part of the path.
+QUERY = re.compile(r"[?&;=%]")  # Also one that was encoded, once or twice, as a part of the path.
 HEAD_MAX_BYTES = 65_536
 
 # Polled by machines every few seconds: logged at debug level, and found under any name.

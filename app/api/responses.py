@@ -74,7 +74,9 @@ refused = partial(refusals, model=OpenAIError)
 JsonResponse = partial(Response, media_type=JSON)
 ResponseId = Annotated[str, Path(description="Id of the response.")]
 ModelName = Annotated[str, Path(description="Its name.")]
-SequenceNumber = Annotated[int, Query(description="`sequence_number` of the last event seen.")]
+SequenceNumber = Annotated[
+    int | None, Query(description="`sequence_number` of the last event seen.")
+]
 Repair = Annotated[
     Literal["openai"] | None,
     Header(alias="X-Stream-Repair", description="Put right what openai-node cannot read."),
@@ -112,7 +114,7 @@ async def get_response(
     response_id: ResponseId,
     *,
     stream: Annotated[bool, Query(description="Whether to answer with the events.")] = False,
-    starting_after: SequenceNumber | None = None,
+    starting_after: SequenceNumber = None,
     repair: Repair = None,
 ) -> Response:
     """Get a response that the upstream keeps or, while it is made, follow its events again."""

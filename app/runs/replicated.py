@@ -181,10 +181,12 @@ class ReplicatedRuns(Runs):
             if run.n_idle >= IDLE_RENEWALS:
                 self._forget(run.id)
         for run in self._others():
-            run.n_quiet += 1
-            log = f"isp:log:{run.id}"
-            if run.n_quiet > QUIET_RENEWALS and await self._redis.call("EXISTS", log):
+            log, is_asked = f"isp:log:{run.id}", run.n_quiet >= QUIET_RENEWALS
+            # Asked before it is counted, as Redis may be down.
+            if is_asked and await self._redis.call("EXISTS", log):
                 run.n_quiet = QUIET_RENEWALS
+                continue
+            run.n_quiet += 1
             if run.n_quiet > 2 * QUIET_RENEWALS:
                 run.fail(OwnerLost())
 

@@ -140,18 +140,22 @@ class AnswerBuilder:
             self._text = "".join(as_text(part.get("text")) for part in parts)
         self._model = as_text(response.get("model")) or None
         if isinstance(usage := response.get("usage"), dict):
-            tool = as_object(as_object(usage.get("x_tools")).get("image_search"))
-            n_input = as_count(usage.get("input_tokens"))
-            n_output = as_count(usage.get("output_tokens"))
-            # `x_tools` is missing at times: then the calls seen are counted.
-            n_calls = as_count(tool.get("count")) if "count" in tool else len(self.calls)
+            self.read_usage(usage)
+        self.response_id = as_text(response.get("id")) or self.response_id
+
+    def read_usage(self, usage: Json) -> None:
+        """Take in what the upstream says was used, unless it tells of no token."""
+        tool = as_object(as_object(usage.get("x_tools")).get("image_search"))
+        n_input = as_count(usage.get("input_tokens"))
+        n_output = as_count(usage.get("output_tokens"))
+        if n_input or n_output:
             self.usage = Usage(
                 input_tokens=n_input,
                 output_tokens=n_output,
                 total_tokens=as_count(usage.get("total_tokens")) or n_input + n_output,
-                image_search_calls=n_calls,
+                # `x_tools` is missing at times: then the calls seen are counted.
+                image_search_calls=as_count(tool.get("count", len(self.calls))),
             )
-        self.response_id = as_text(response.get("id")) or self.response_id
 
     def _collect(self, item: Json) -> SearchResults | None:
         if item.get("type") != CALL:

@@ -37,7 +37,7 @@ export class SearchClient {
     return this.#follow({ method: "POST", body, headers: { ...headers, "Idempotency-Key": key } }, "", signal);
   }
 
-  /** Yields the events of a search behind number `after`; nothing is started. */
+  /** Yields the events of a search after number `after`; nothing is started. */
   resume(id, after = 0, { signal } = {}) {
     return this.#follow(null, `${id}:${after}`, signal);
   }

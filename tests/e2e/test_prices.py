@@ -8,7 +8,7 @@ import pytest
 from tests import dashscope
 from tests.dashscope import CREATED, DONE, MESSAGE, Json, block, completed, data, event, usage
 from tests.e2e.callers import ASKED
-from tests.e2e.money import spent
+from tests.e2e.money import spent, unknown
 from tests.peer import JSON, answer, says, stream
 from tests.service import Running, fronting
 
@@ -75,24 +75,38 @@ async def test_a_search_costs_what_the_upstream_says_was_used() -> None:
             assert await spent(service) == paid
 
 
-FAILED = dashscope.failed("server_error", "It broke.") | told(2_753, 181, 1)
-WHOLE = {"id": "resp_1", "status": "completed", "output": [MESSAGE], **told(2_753, 181, 1)}
+FAILED = dashscope.failed("server_error", "It broke.")
+USED = told(2_753, 181, 1)
+WHOLE = {"id": "resp_1", "status": "completed", "output": [MESSAGE]}
+OK, REFUSED, BROKEN = "200 OK", "400 Bad Request", "500 Internal Server Error"
 FAILURES: dict[str, bytes] = {
-    "200": answer("200 OK", data(FAILED), JSON),
-    "400": answer("400 Bad Request", data(FAILED), JSON),
-    "500": answer("500 Internal Server Error", data(FAILED), JSON),
-    "cut": answer("200 OK", data(WHOLE), JSON, "x-dashscope-partialresponse: true"),
-    "event": stream(block(CREATED), block(event("response.failed", response=FAILED))),
-    "flat": stream(block(CREATED), block(event("error", code="x", **told(2_753, 181, 1)))),
+    "200": answer(OK, data(FAILED | USED), JSON),
+    "400": answer(REFUSED, data(FAILED | USED), JSON),
+    "500": answer(BROKEN, data(FAILED | USED), JSON),
+    "byte order mark": answer(BROKEN, b"\xef\xbb\xbf" + data(FAILED | USED), JSON),
+    "nested": answer(BROKEN, data({"error": {"message": "It broke."} | USED}), JSON),
+    "cut": answer(OK, data(WHOLE | USED), JSON, "x-dashscope-partialresponse: true"),
+    "event": stream(block(CREATED), block(event("response.failed", response=FAILED | USED))),
+    "other name": stream(block(event("response.completed", response=FAILED | USED))),
+    "flat": stream(block(CREATED), block(event("error", code="x", **USED))),
 }
 
 
 @pytest.mark.parametrize("how", FAILURES)
 async def test_a_failure_that_says_what_was_used_costs_exactly_that(how: str) -> None:
-    asked = {"model": "qwen3.7-plus", "input": "?", "stream": how in {"event", "flat"}}
+    asked = {"model": "qwen3.7-plus", "input": "?", "stream": FAILURES[how].count(b"\nevent:") > 0}
     async with fronting(says(FAILURES[how]), upstream_retries=0) as (service, _):
         await service.http.post("/v1/responses", json=asked)
         assert await spent(service) == Decimal("0.054954")
+
+
+@pytest.mark.parametrize("used", [{}, told(0, 0), told(-5, 0), {"usage": {"input_tokens": "9"}}])
+async def test_usage_that_tells_of_no_token_is_estimated(used: Json) -> None:
+    ended = event("response.failed", response=FAILED | used)
+    for said in (answer(BROKEN, data(FAILED | used), JSON), stream(block(CREATED), block(ended))):
+        async with fronting(says(said), upstream_retries=0) as (service, _):
+            await service.http.post("/search", json=ASKED)
+            assert unknown().holds(await spent(service))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Redis that is slow, away, emptied or full while searches run: what readers see of it."""
+"""Redis that is slow, down, emptied or full while searches run: what readers see of it."""
 
 import asyncio
 import sys

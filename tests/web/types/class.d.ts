@@ -50,7 +50,7 @@ export declare class SearchClient {
   /** Starts a search and gives its result. Throws SearchError for a failed one too. */
   search(fields: SearchFields, options?: SearchOptions): Promise<SearchResult>;
 
-  /** Yields the events of a search behind number `after`; nothing is started, nothing is paid. */
+  /** Yields the events of a search after number `after`; nothing is started, nothing is paid. */
   resume(id: string, after?: number, options?: { signal?: AbortSignal }): AsyncGenerator<SearchEvent, void, void>;
 
   /** Stops a search, or leaves it to others who share it. */

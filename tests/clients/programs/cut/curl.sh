@@ -1,4 +1,4 @@
-# curl: what was cut is asked for again behind the last event that came whole.
+# curl: what was cut is asked for again after the last event that came whole.
 body="{\"image_url\": \"$IMAGE_URL\", \"prompt\": \"$PROMPT\"}"
 ask() { curl -sSN "$@" -H 'Content-Type: application/json' -d "$body" "$SERVICE/search/stream"; }
 

@@ -1,4 +1,4 @@
-"""httpx-sse: a stream that is cut is asked for again behind its last event."""
+"""httpx-sse: a stream that is cut is asked for again after its last event."""
 # mypy: ignore-errors
 
 import json
