@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, TypeAdapter
 from app import errors
 from app.errors import InvalidRequest, ServiceError, UpstreamInterrupted, UpstreamProtocol
 from app.models import well_formed
-from app.upstream.lenient import Json, as_count, as_object, parse_object
+from app.upstream.lenient import Json, as_object, parse_object
 
 FAILED = "response.failed"
 EARLIER_RESPONSE = "previous_response_id"
@@ -91,9 +91,9 @@ def failure_in_response(
         detail = "No such response, or it is no longer kept."
         return errors.SearchNotFound(detail, upstream=error.upstream)
     if status < HTTP_REDIRECTS and not is_failure(parse_object(data) or {}):
-        usage, report = error.usage, error.upstream
-        error = UpstreamProtocol("The upstream sent no event stream.", upstream=report)
-        error.usage = usage
+        wrong = UpstreamProtocol("The upstream sent no event stream.", upstream=error.upstream)
+        wrong.usage = error.usage
+        return wrong
     return error
 
 
@@ -102,7 +102,7 @@ def failure_in_body(headers: Headers, body: bytes, *, is_lookup: bool) -> Servic
     content = parse_object(body)
     if headers.get(PARTIAL_HEADER) == "true":
         error = UpstreamInterrupted(CUT)
-        error.usage = _usage(content or {})
+        error.usage = as_object((content or {}).get("usage"))
         return error
     if content is None and body.strip()[:1] in (b"", b"{"):
         return UpstreamInterrupted("The upstream's answer ended early.")
@@ -142,7 +142,7 @@ def failure_in(data: bytes, headers: Headers, http_status: int, name: str = "") 
     if FAILED in (name, content.get("type")):
         # A carriage return would end a line of the stream that it is relayed in.
         error.upstream_event = (FAILED, data.replace(b"\r", b" "))
-    error.usage = _usage(outer, inner)
+    error.usage = as_object(outer.get("usage")) or as_object(inner.get("usage"))
     return error
 
 
@@ -169,13 +169,6 @@ def _word(name: str, *places: Json) -> str:
     found = (place.get(name) for place in places)
     words = (well_formed(str(value)) for value in found if isinstance(value, str | int))
     return next(filter(None, words), "")
-
-
-def _usage(*places: Json) -> Json | None:
-    """The first usage that tells of any token."""
-    found = (as_object(place.get("usage")) for place in places)
-    counted = ("input_tokens", "output_tokens")
-    return next((one for one in found if any(as_count(one.get(name)) for name in counted)), None)
 
 
 def _retry_after_s(headers: Headers) -> int | None:

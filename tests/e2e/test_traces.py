@@ -188,12 +188,13 @@ async def test_a_process_sends_its_spans_and_has_their_trace_in_its_log() -> Non
 async def test_traces_are_limited_in_a_second_unless_a_sampler_is_named(sampler: str) -> None:
     async with serving(answers(response(b""))) as collector:
         settings = traced_to(collector.port) | {"OTEL_TRACES_SAMPLER": sampler}
-        async with shipped(**settings, ALLOW_ANONYMOUS="true") as (_, http):
+        async with shipped(**settings, ALLOW_ANONYMOUS="true") as (process, http):
             began_at = time.monotonic()
             for _ in range(ASKED_OFTEN):
                 await http.get("/healthz", headers=TRACED)
             took_s = time.monotonic() - began_at
         spans = exported(collector.requests)
+    assert sum(TRACE_ID in line for line in process.lines) >= ASKED_OFTEN
     kept = sum(span.name == "GET /healthz" for span in spans)
     if sampler:
         assert kept == ASKED_OFTEN
