@@ -166,7 +166,8 @@ class Search:
         metrics, usage = self.service.metrics, final.usage
         metrics.spend_cny.labels(self.client.name).inc(spent_cny)
         self._span.end(final)
-        metrics.searches.labels(final.status, final.outcome or "unknown").inc()
+        outcome = final.error.code if final.error else final.outcome or "unknown"
+        metrics.searches.labels(final.status, outcome).inc()
         metrics.search_s.observe(self.elapsed_s)
         # As it is charged: by the upstream's count or, where that is missing, by what was seen.
         metrics.tool_calls.inc(usage.image_search_calls if usage else len(final.searches))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors, telemetry
 from app.api.problems import path_of, problem_response, run_of
-from app.errors import ServiceError
+from app.errors import Overloaded, ServiceError
 from app.settings import Settings
 from app.tracing import Tracing, end_request
 
@@ -118,6 +118,14 @@ class RequestContext:
         scope = {**scope, "root_path": prefix, "path": path, "state": state}
         # As nginx logs a client that left before its response.
         status, started_at, stream_end = 499, time.perf_counter(), ""
+        whole_at = started_at  # A slow upload is not what makes a head late.
+
+        async def receive_and_time() -> Message:
+            nonlocal whole_at
+            message = await receive()
+            if message["type"] == "http.request":
+                whole_at = time.perf_counter()
+            return message
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, stream_end
@@ -129,13 +137,13 @@ class RequestContext:
                 headers.update(defaults | state["headers"] | {n: v for n, v in known.items() if v})
                 if headers.get("content-type") == "text/event-stream":
                     stream_end = "cut"
-                    self.metrics.head_s.observe(time.perf_counter() - started_at)
+                    self.metrics.head_s.observe(time.perf_counter() - whole_at)
             elif stream_end and not message.get("more_body"):
                 stream_end = "ended"
             await send(message)
 
         try:
-            await self._answer(scope, receive, send_with_headers)
+            await self._answer(scope, receive_and_time, send_with_headers)
         except ClientDisconnect:
             stream_end = "left" if stream_end == "cut" else stream_end
         finally:
@@ -200,6 +208,8 @@ class RequestContext:
             "client": caller and caller.name,
             "search_id": run and run.id,
             "code": error and error.code,
+            "reason": error.detail if isinstance(error, Overloaded) else None,
+            "server_timing": str(telemetry.timing.get() or "") or None,
         }
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         fields = {name: value for name, value in known.items() if value is not None}

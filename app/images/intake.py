@@ -89,7 +89,7 @@ class ImageIntake:
             size = SIZE.unpack(content) if len(content) == SIZE.size else None
             problem = size and size_problem(size[0], size[1], most)
             raise errors.ImageDimensions(problem or f"At most {most} pixels are accepted.")
-        fields = {"kind": kind, "reason": content.decode(errors="replace")}
+        fields = {"kind": kind, "reason": content[:40].decode(errors="replace")}
         logger.info("image refused by its decoder", extra={"fields": fields})
         raise errors.ImageUnreadable(f"This {kind} file is cut off, damaged or too large.")
 

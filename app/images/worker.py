@@ -53,7 +53,7 @@ def main() -> None:
         except MemoryError:
             return  # It may have left anything behind; the service sees the end.
         except Exception as exc:  # noqa: BLE001 - decoders raise anything
-            code, content = Code.UNREADABLE, f"{type(exc).__name__}: {exc}".encode()[:300]
+            code, content = Code.UNREADABLE, type(exc).__name__.encode()
         del file
         signal.alarm(0)
         service.sendall(ANSWER.pack(code, len(content)) + content)

@@ -28,7 +28,7 @@ base=$(sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' Dockerfile)
 mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3,python3-venv \
     --customize-hook='ln -s python3 "$1/usr/bin/python"' "${base##*-}" "$folder/base.tar" \
     || cannot "no base could be made from Debian's packages"
-container=$(buildah from scratch)
+container=$(buildah from scratch) || cannot "buildah makes no container on this machine"
 buildah add --quiet "$container" "$folder/base.tar" / >/dev/null
 buildah commit --quiet --format docker "$container" "$base" >/dev/null
 
