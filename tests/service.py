@@ -2,26 +2,27 @@
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 import uvicorn
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import get_tracer_provider
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.main import create_app
 from app.server import server_config
 from app.settings import load
-from simulator import Knobs
+from simulator import Knobs, serving
 from simulator import create_app as create_simulator
 from simulator.record import Call, Record
 from tests.contract import contract_of
-from tests.peer import Handler, Peer, serving
+from tests.peer import Handler, Peer
+from tests.peer import serving as serving_peer
 
 KEY = "sk-the-servers-own-key-5f1c"
 FAST = Knobs(key=KEY, pace_s=0, silence_s=0)
@@ -118,47 +119,7 @@ def parse_block(block: str) -> ServerSentEvent:
     return ServerSentEvent(fields["id"][-1], fields["event"][-1], "\n".join(fields["data"]))
 
 
-class LoopServer(uvicorn.Server):
-    """uvicorn inside a test: no signal handling, no timer of its own, no fixed pauses."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-        self.stopping = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.ready.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        await self.stopping.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the listener, let open connections end, then the application."""
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        if self.server_state.tasks:
-            _, late = await asyncio.wait(self.server_state.tasks, timeout=5)
-            for task in late:
-                task.cancel()
-        await self.lifespan.shutdown()
-
-
-def listen() -> socket.socket:
-    """Listen on a free port; asyncio sets TCP_NODELAY only where the protocol is named."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(2_048)
-    return listener
+listen = partial(serving.listen, "127.0.0.1", 0)
 
 
 @asynccontextmanager
@@ -172,7 +133,7 @@ async def served(
             app, http=http, ws="none", log_config=None, access_log=False, timeout_keep_alive=75
         )
     listener = listen()
-    server = LoopServer(config)
+    server = serving.LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(START_S):
@@ -183,7 +144,7 @@ async def served(
     finally:
         if hang_up := getattr(getattr(app, "state", None), "hang_up", None):
             hang_up()
-        server.stopping.set()
+        server.stop()
         await task
 
 
@@ -200,11 +161,7 @@ async def running(*, knobs: Knobs = FAST, **how: Any) -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def running_against(
-    base_url: str,
-    *,
-    http: str | None = None,
-    tracer_provider: TracerProvider | None = None,
-    **settings: Any,
+    base_url: str, *, http: str | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """Run the service in front of any upstream, as it is shipped or on plain uvicorn (`http`)."""
     given = {
@@ -217,7 +174,7 @@ async def running_against(
     }
     given |= DEFAULTS | settings
     settings_read = load(**given)
-    app = create_app(settings_read, tracer_provider=tracer_provider)
+    app = create_app(settings_read, tracer_provider=get_tracer_provider())
     contract = contract_of(settings_read.models)
     # Making the document again would take most of a short test's time.
     app.openapi_schema = contract.document
@@ -244,7 +201,7 @@ async def fronting(
     *handlers: Handler, **settings: Any
 ) -> AsyncGenerator[tuple[Running, Peer], None]:
     """Run the service in front of a scripted peer."""
-    async with serving(*handlers) as peer, running_against(peer.url, **settings) as service:
+    async with serving_peer(*handlers) as peer, running_against(peer.url, **settings) as service:
         yield service, peer
 
 

@@ -5,18 +5,17 @@ import json
 from tests.e2e.callers import ASKED, BLOG, GUARDED_PROCESS, SHOP, bearer, token
 from tests.e2e.shipped import shipped
 
+NAME = "X-Request-ID"
+
 
 async def test_each_request_and_each_search_has_a_line_with_its_client_and_its_end() -> None:
-    def named(name: str, client: dict[str, str]) -> dict[str, str]:
-        return {"X-Request-ID": name, **client}
-
     failing = ASKED | {"prompt": "[sim http_401]"}
     async with shipped(**GUARDED_PROCESS) as (process, http):
-        await http.post("/search?secret=1", json=ASKED, headers=named("one", SHOP))
-        await http.get("/search/srch_x", headers=named("two", BLOG))
-        await http.get("/v1/models", headers=named("three", bearer(token())))
-        await http.post("/search", json=ASKED, headers=named("four", bearer("sk-wrong")))
-        await http.post("/search", json=failing, headers=named("five", SHOP))
+        await http.post("/search?secret=1", json=ASKED, headers={NAME: "one"} | SHOP)
+        await http.get("/search/srch_x", headers={NAME: "two"} | BLOG)
+        await http.get("/v1/models", headers={NAME: "three"} | bearer(token()))
+        await http.post("/search", json=ASKED, headers={NAME: "four"} | bearer("sk-wrong"))
+        await http.post("/search", json=failing, headers={NAME: "five"} | SHOP)
     lines = [json.loads(line) for line in process.lines]
     for line in lines:
         assert line["level"] in {"debug", "info", "warning", "error"}
@@ -32,6 +31,7 @@ async def test_each_request_and_each_search_has_a_line_with_its_client_and_its_e
     assert answered["three"] == ("/v1/models", 200, "shop")
     assert answered["four"] == ("/search", 401, None)
     assert answered["five"] == ("/search", 502, "shop")
+    assert {line["request_id"] for line in lines if "server_timing" in line} == {"one", "five"}
     assert "secret=1" not in process.said
     well, failed = (line for line in lines if line["event"] == "search ended")
     assert (well["client"], well["status"], well["outcome"]) == ("shop", "completed", "matched")

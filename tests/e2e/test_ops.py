@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import httpx
+import pytest
 
 from tests.e2e.asking import ASKED
 from tests.e2e.callers import bearer
@@ -45,7 +46,9 @@ async def test_the_service_says_how_it_is() -> None:
     assert "imagesearch_store_bytes 0.0" not in metrics
 
 
-async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_have_one() -> None:
+async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_have_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running(capacity=1, capacity_wait_s=0) as service:
         async with service.http.stream(
             "POST", "/search/stream", json=ASKED | {"prompt": "[sim stall]"}
@@ -61,6 +64,11 @@ async def test_refused_requests_are_counted_and_have_no_id_and_failed_searches_h
         found = (await service.http.get(f"/search/{failed.headers['x-search-id']}")).json()
         assert (found["status"], found["id"]) == ("failed", failed.json()["search_id"])
         metrics = (await service.http.get("/metrics")).text
+    reasons = [
+        one.__dict__["fields"].get("reason") for one in caplog.records if one.msg == "request"
+    ]
+    assert [one for one in reasons if one] == ["All places are taken; try again shortly."]
+    assert 'searches_total{outcome="upstream_auth_failed",status="failed"} 1.0' in metrics
     counted = re.findall(r'^imagesearch_rejected_total{code="(\w+)"} (\d)', metrics, re.MULTILINE)
     wanted = {"image_missing": "1", "model_not_allowed": "1", "overloaded": "1"}
     assert {code: count for code, count in counted if count != "0"} == wanted
@@ -122,9 +130,7 @@ async def test_nothing_else_is_served(service: Running) -> None:
         assert response.headers["allow"] == methods
 
 
-async def test_ids_of_requests_are_kept_where_well_formed_and_made_where_not(
-    service: Running,
-) -> None:
+async def test_request_ids_are_kept_where_well_formed_else_made(service: Running) -> None:
     for given, kept in (("abc-123", True), ("bad id, with spaces", False), ("x" * 999, False)):
         refused = await service.http.get("/nowhere", headers={"X-Request-ID": given})
         assert (refused.headers["x-request-id"] == given) is kept

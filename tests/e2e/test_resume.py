@@ -122,9 +122,7 @@ async def test_streams_cut_at_random_are_in_the_end_as_if_they_never_were() -> N
     assert sum(caller.cuts for caller in callers) > SEARCHES
 
 
-async def test_a_stream_cut_in_any_event_goes_on_behind_the_last_whole_one(
-    service: Running,
-) -> None:
+async def test_a_stream_cut_in_any_event_goes_on_after_the_last_whole_one(service: Running) -> None:
     search_id = (await service.http.post("/search", json=ASKED)).json()["id"]
     whole = await replay(service.url, search_id)
     for frame in whole.decode().removesuffix("\n\n").split("\n\n"):

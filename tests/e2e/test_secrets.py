@@ -1,17 +1,20 @@
 """Nothing leaks: marked secrets are looked for in all that the service writes and answers."""
 
 import base64
+import re
+from collections.abc import AsyncGenerator
 from typing import Any
 
+import httpx
 import pytest
 
 from simulator.gallery import jpeg
 from simulator.pictures import PICTURES
 from tests.e2e import callers
 from tests.e2e.callers import ASKED, SHOP, SHOP_KEY, bearer, token
-from tests.e2e.images.files import encoded, scene
+from tests.e2e.images.files import chunk, encoded, png, scene
 from tests.e2e.shipped import shipped
-from tests.service import GALLERY_URL, KEY
+from tests.service import GALLERY_URL, KEY, Running
 
 PROMPT = "canary-prompt"
 QUERY = "canary-query"
@@ -20,7 +23,8 @@ BOUND, FREE, EXPIRED = token(origin=callers.PAGE), token(jti="j-2"), token(exp=1
 CREDENTIALS = (KEY, SHOP_KEY, callers.BLOG_KEY, callers.SECRET, WRONG_KEY, BOUND, FREE, EXPIRED)
 BASE64 = base64.b64encode(jpeg(PICTURES[7].name)).decode()
 TIFF = encoded(scene(), "TIFF", description="canary-inside-the-picture")
-PRIVATE = (*CREDENTIALS, "canary", BASE64[1_000:1_100])
+PNG = png(scene(3_000, 300))[:33] + chunk(b"IDAT", b"") + chunk(b"c?y!", b"")  # Unlike any chunk.
+PRIVATE = (*CREDENTIALS, "canary", "c?y!", BASE64[1_000:1_100])
 """What no log line may hold; an answer holds no credential, but may repeat its caller's words."""
 
 
@@ -52,47 +56,64 @@ V1: dict[str, Any] = {
         {"role": "user", "content": [{"type": "input_text", "text": f"[sim normal] {PROMPT}"}]},
     ],
 }
-RESPONSE = f"/v1/responses/resp_{'0' * 32}"
+SEARCH, RESPONSE = f"/search/srch_{'0' * 32}", f"/v1/responses/resp_{'0' * 32}"
+QUERIED = (
+    *(f"GET {SEARCH}", f"DELETE {SEARCH}", f"GET {SEARCH}/stream", "GET /usage", "GET /nowhere"),
+    *("GET /healthz", "GET /readyz", "GET /metrics", "GET /ui/chat/c-1/stream"),
+    *(f"GET {RESPONSE}", f"DELETE {RESPONSE}", f"GET {RESPONSE}/input_items"),
+    *(f"POST {RESPONSE}/cancel", "GET /v1/models", "GET /v1/models/none"),
+)
 PARTS = [
     {"type": "text", "text": PROMPT},
     {"type": "file", "mediaType": "image/jpeg", "url": PICTURE},
 ]
 CHAT = {"id": "c-1", "messages": [{"id": "m-1", "role": "user", "parts": PARTS}]}
-REQUESTS = (
+REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    *(
+        (method, path, {"params": {"access_token": FREE, "x": QUERY}, "headers": SHOP})
+        for method, path in map(str.split, QUERIED)
+    ),
     *(search(json=json_of(scenario)) for scenario in SCENARIOS),
     *(search(json=json_of(**field)) for field in FIELDS),
     search(files={"image": (f"{PROMPT}.tiff", TIFF)}),
+    search(files={"image": PNG}),
     search(content=f'{{"prompt": "{PROMPT}'),
     search(json=json_of(), headers=SHOP | {"Idempotency-Key": "k"}),
     search(json=json_of(), headers=bearer(WRONG_KEY)),
     search(json=json_of(), headers=bearer(EXPIRED)),
     search(json=json_of(), headers=bearer(BOUND) | {"Origin": "https://another.example"}),
     search(json=json_of(), headers={}, params={"access_token": SHOP_KEY}),
+    ("POST", "/search/stream", {"json": json_of(), "headers": SHOP}),
     ("GET", "/search/stream", {"params": json_of() | {"access_token": FREE}}),
     ("GET", "/search/stream", {"params": json_of() | {"access_token": WRONG_KEY}}),
     ("GET", "/search/stream", {"params": json_of(), "headers": bearer(BOUND)}),
-    ("GET", f"/search/{'srch_' + '0' * 32}", {"params": {"x": QUERY}, "headers": SHOP}),
     ("POST", "/tokens", {"json": {"origin": QUERY}, "headers": SHOP}),
     ("POST", "/tokens", {"headers": bearer(BOUND)}),
-    ("GET", "/nowhere", {"params": {"access_token": FREE}, "headers": SHOP}),
-    ("GET", "/metrics", {"params": {"access_token": FREE}, "headers": SHOP}),
     ("GET", f"/search/stream%3Faccess_token={FREE}", {}),
     ("GET", f"/nowhere;access_token={FREE}", {}),
-    ("DELETE", f"/search/{'srch_' + '0' * 32}", {"params": {"x": QUERY}, "headers": SHOP}),
-    ("GET", "/usage", {"params": {"access_token": FREE}, "headers": SHOP}),
     ("POST", "/ui/chat", {"json": CHAT, "headers": SHOP}),
-    ("GET", "/ui/chat/c-1/stream", {"params": {"x": QUERY}, "headers": SHOP}),
     *(
         ("POST", "/v1/responses", {"json": V1 | how, "headers": SHOP})
         for how in ({}, {"stream": True}, {"instructions": PROMPT}, {"input": "[sim http_401]"})
     ),
     ("POST", "/v1/responses", {"json": V1 | {"prompt": QUERY}, "headers": bearer(WRONG_KEY)}),
-    ("GET", RESPONSE, {"params": {"x": QUERY}, "headers": SHOP}),
-    ("GET", f"{RESPONSE}/input_items", {"params": {"x": QUERY}, "headers": SHOP}),
-    ("POST", f"{RESPONSE}/cancel", {"params": {"x": QUERY}, "headers": SHOP}),
-    ("DELETE", RESPONSE, {"params": {"x": QUERY}, "headers": SHOP}),
-    ("GET", "/v1/models", {"params": {"x": QUERY}, "headers": SHOP}),
 )
+
+
+async def ask_all(
+    http: httpx.AsyncClient, **headers: str
+) -> AsyncGenerator[tuple[str, httpx.Response], None]:
+    for method, path, how in REQUESTS:
+        sent = {"Accept": "text/event-stream"} | headers | how.get("headers", {})
+        yield path, await http.request(method, path, **how | {"headers": sent})
+
+
+async def test_every_operation_is_asked(service: Running) -> None:
+    document = (await service.http.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        pattern = re.sub(r"\{\w+\}", "[^/]+", path)
+        asked = {method.lower() for method, one, _ in REQUESTS if re.fullmatch(pattern, one)}
+        assert operations.keys() <= asked, path
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
@@ -102,9 +123,7 @@ async def test_the_process_writes_nothing_private_even_when_it_logs_everything(
     settings = callers.GUARDED_PROCESS | {"LOG_LEVEL": "debug", "LOG_FORMAT": log_format}
     statuses = set()
     async with shipped(**settings, PYTHONWARNINGS="error") as (process, http):
-        for method, path, how in REQUESTS:
-            headers = {"Accept": "text/event-stream"} | how.get("headers", {})
-            answer = await http.request(method, path, **how | {"headers": headers})
+        async for path, answer in ask_all(http):
             text = f"{answer.headers}{answer.text}"
             assert [word for word in CREDENTIALS if word in text] == [], path
             assert not (answer.is_error and "canary" in text), path

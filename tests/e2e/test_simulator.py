@@ -38,9 +38,7 @@ async def test_a_reply_differs_from_a_normal_one_as_its_scenario_says(service: R
         assert mark not in normal, name
 
 
-async def test_every_picture_of_the_gallery_is_found_again_after_recompression(
-    service: Running,
-) -> None:
+async def test_every_picture_is_found_again_after_recompression(service: Running) -> None:
     for picture in PICTURES:
         encoded = base64.b64encode(altered(picture.name)).decode()
         found = await directly(service, asked(image=f"data:image/any;base64,{encoded}"))

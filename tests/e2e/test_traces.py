@@ -5,21 +5,19 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter as Exporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.clock import until
 from tests.e2e.asking import ASKED
 from tests.e2e.callers import GUARDED, SHOP
 from tests.e2e.shipped import shipped
-from tests.e2e.test_secrets import PRIVATE, REQUESTS
+from tests.e2e.test_secrets import PRIVATE, ask_all
 from tests.peer import answers, holds, response, serving
 from tests.processes import ROOT
 from tests.service import running
@@ -36,39 +34,29 @@ NOBODYS_PORT = 1
 TRACES_PER_S, ASKED_OFTEN = 50, 400
 
 
-class Collected:
-    """Spans as the SDK has them when they end."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-
-    @property
-    def spans(self) -> Sequence[ReadableSpan]:
-        return self.exporter.get_finished_spans()
-
-    def named(self, name: str) -> ReadableSpan:
-        [span] = [span for span in self.spans if span.name == name]
-        return span
-
-    async def ended(self, number: int) -> None:
-        async with asyncio.timeout(SEARCH_S):
-            await until(lambda: len(self.spans) >= number)
+def named(exporter: Exporter, name: str) -> ReadableSpan:
+    [span] = [span for span in exporter.get_finished_spans() if span.name == name]
+    return span
 
 
-async def test_a_search_that_is_retried_is_one_trace_of_its_request_its_call_and_the_tool() -> None:
-    collected = Collected()
+async def ended(exporter: Exporter, number: int) -> None:
+    async with asyncio.timeout(SEARCH_S):
+        await until(lambda: len(exporter.get_finished_spans()) >= number)
+
+
+async def test_a_search_that_is_retried_is_one_trace_of_its_request_its_call_and_the_tool(
+    exporter: Exporter,
+) -> None:
     asked = ASKED | {"prompt": RETRIED, "max_output_tokens": 500}
-    async with running(tracer_provider=collected.provider) as service:
+    async with running() as service:
         answer, events = await hurried(service.stream(json=asked, headers=TRACED))
-        await collected.ended(3)
+        await ended(exporter, 3)
         sent = {name for call in service.record.calls for name in call.headers}
     assert not sent & {"traceparent", "tracestate"}
     result = events[-1].result()
-    request = collected.named("POST /search/stream")
-    call, tool = collected.named(f"chat {result['model']}"), collected.named(TOOL)
-    assert {f"{span.context.trace_id:032x}" for span in collected.spans} == {TRACE_ID}
+    request = named(exporter, "POST /search/stream")
+    call, tool = named(exporter, f"chat {result['model']}"), named(exporter, TOOL)
+    assert {f"{span.context.trace_id:032x}" for span in exporter.get_finished_spans()} == {TRACE_ID}
     assert request.parent
     assert f"{request.parent.span_id:016x}" == PARENT_ID
     assert (call.parent, tool.parent) == (request.context, call.context)
@@ -106,18 +94,20 @@ async def test_a_search_that_is_retried_is_one_trace_of_its_request_its_call_and
     assert times == sorted(times, key=lambda at: at or 0)
 
 
-async def test_a_failure_bears_its_code_on_the_call_and_on_the_request_that_it_refused() -> None:
-    collected = Collected()
-    async with running(tracer_provider=collected.provider) as service:
-        await service.http.post("/search", json=ASKED | {"prompt": "[sim http_401]"})
+async def test_a_failure_bears_its_code_on_the_call_and_on_the_request_that_it_refused(
+    exporter: Exporter,
+) -> None:
+    async with running() as service:
+        await hurried(service.http.post("/search", json=ASKED | {"prompt": "[sim http_429]"}))
         await service.http.get("/nowhere/canary")
         await service.stream(json=ASKED | {"prompt": "[sim cut_after_results]"})
-        await collected.ended(6)
-    refused, cut = (span for span in collected.spans if span.name.startswith("chat "))
-    request, missing = collected.named("POST /search"), collected.named("GET")
-    stream, tool = collected.named("POST /search/stream"), collected.named(TOOL)
-    unknown_key = "upstream_auth_failed"
-    codes = (unknown_key, unknown_key, "upstream_interrupted")
+        await ended(exporter, 6)
+    refused, cut = (span for span in exporter.get_finished_spans() if span.name.startswith("chat "))
+    request, missing = named(exporter, "POST /search"), named(exporter, "GET")
+    stream, tool = named(exporter, "POST /search/stream"), named(exporter, TOOL)
+    busy = "upstream_rate_limited"
+    assert [one.name for one in refused.events] == ["retry"] * 2
+    codes = (busy, busy, "upstream_interrupted")
     for span, code in zip((refused, request, cut), codes, strict=True):
         assert span.attributes
         assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, code)
@@ -126,42 +116,32 @@ async def test_a_failure_bears_its_code_on_the_call_and_on_the_request_that_it_r
     assert (cut.parent, tool.parent) == (stream.context, cut.context)
 
 
-async def test_the_call_outlives_the_request_that_left_and_who_joins_has_no_call() -> None:
-    collected = Collected()
+async def test_the_call_outlives_its_request_and_who_joins_has_none(exporter: Exporter) -> None:
     asked = ASKED | {"prompt": "[sim gated tag=x]", "background": True}
-    async with running(tracer_provider=collected.provider) as service:
+    async with running() as service:
         first = await service.http.post("/search", json=asked)
         assert first.status_code == 202
         joined = asyncio.create_task(service.stream(json=asked))
         await service.until_metric("imagesearch_cache_total", 1, result="coalesced")
-        assert not [span for span in collected.spans if span.name.startswith("chat ")]
+        assert not [span for span in exporter.get_finished_spans() if span.name.startswith("chat ")]
         await service.open_gate("x")
         await joined
-        await collected.ended(4)
-    [call] = [span for span in collected.spans if span.name.startswith("chat ")]
-    left = collected.named("POST /search")
+        await ended(exporter, 4)
+    [call] = [span for span in exporter.get_finished_spans() if span.name.startswith("chat ")]
+    left = named(exporter, "POST /search")
     assert call.parent == left.context
     assert (left.end_time or 0) < (call.end_time or 0)
 
 
-MORE: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("GET", "/v1/responses/resp_canary", {"headers": SHOP}),
-    ("GET", "/ui/chat/canary/stream", {"headers": SHOP}),
-    ("DELETE", "/search/canary", {"headers": SHOP}),
-    ("GET", "/v1/models/canary", {"headers": SHOP}),
-    ("CANARY", "/canary", {}),
-)
-
-
-async def test_no_span_holds_anything_of_a_caller_or_a_key() -> None:
-    collected = Collected()
-    async with running(tracer_provider=collected.provider, **GUARDED) as service:
+async def test_no_span_holds_anything_of_a_caller_or_a_key(exporter: Exporter) -> None:
+    async with running(**GUARDED) as service:
         service.http.event_hooks = {}
-        for method, path, how in (*REQUESTS, *MORE):
-            headers = TRACED | {"Accept": "text/event-stream"} | how.get("headers", {})
-            await service.http.request(method, path, **how | {"headers": headers})
-    assert len(collected.spans) > len(REQUESTS)
-    written = "".join(span.to_json() for span in collected.spans)
+        asked = [path async for path, _ in ask_all(service.http, **TRACED)]
+        for path in ("/v1/responses/resp_canary", "/ui/chat/canary/stream", "/canary"):
+            await service.http.request("CANARY" if path == "/canary" else "GET", path, headers=SHOP)
+    spans = exporter.get_finished_spans()
+    assert len(spans) > len(asked)
+    written = "".join(span.to_json() for span in spans)
     assert [word for word in (*PRIVATE, "access_token", "://") if word in written] == []
 
 
@@ -169,8 +149,7 @@ async def test_a_process_sends_its_spans_and_has_their_trace_in_its_log() -> Non
     async with serving(answers(response(b""))) as collector:
         settings = traced_to(collector.port) | {"OTEL_SERVICE_NAME": "pictures"}
         async with shipped(**settings, CLIENT_KEYS=GUARDED["client_keys"]) as (process, http):
-            for method, path, how in REQUESTS:
-                await http.request(method, path, **how)
+            _ = [path async for path, _ in ask_all(http)]
             await http.post("/search", json=ASKED, headers=SHOP | TRACED)
         sent = b"".join(collector.requests)
     assert {one.split()[1] for one in collector.requests} == {b"/v1/traces"}

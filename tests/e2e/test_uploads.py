@@ -1,6 +1,8 @@
 """Uploads: refusals come early, what is slow may be, what stops or never ends is cut off."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +16,7 @@ from tests.wire import dial
 
 IDLE_S = 15
 """`UPLOAD_IDLE_TIMEOUT_S` as shipped."""
+PAUSE_S = 0.3
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=b"
 BODIES = {
@@ -89,3 +92,15 @@ async def test_limits_of_size_are_enforced_while_the_body_still_arrives() -> Non
             refused = await service.http.post("/search", **sent)
             assert (refused.status_code, refused.json()["code"]) == (413, "image_too_large")
             assert ("20000" in refused.text) is ("files" in sent)
+
+
+async def test_a_slow_upload_makes_no_head_late(service: Running) -> None:
+    body, before_s = BODIES[JSON], await service.metric("imagesearch_head_seconds_sum")
+    async with dial(service.url) as wire:
+        began_at = time.monotonic()
+        wire.send(upload("/search/stream", len(body), JSON) + body[:20])
+        await asyncio.sleep(PAUSE_S)
+        wire.send(body[20:])
+        assert (await wire.head()).status == 200
+        most_s = time.monotonic() - began_at - PAUSE_S
+    assert 0 < await service.metric("imagesearch_head_seconds_sum") - before_s < most_s

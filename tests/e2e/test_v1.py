@@ -19,9 +19,7 @@ async def test_a_json_answer_is_the_upstreams_byte_for_byte(service: Running) ->
     assert not response.text.isascii()
 
 
-async def test_a_streams_data_is_the_upstreams_byte_for_byte_without_ids_and_comments(
-    service: Running,
-) -> None:
+async def test_a_streams_data_is_the_upstreams_byte_for_byte(service: Running) -> None:
     body = asked("[sim normal seed=7] 你好", stream=True)
     response = await create(service, body)
     direct = await directly(service, body)
@@ -51,9 +49,7 @@ CONVERSATION: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_conversation_with_an_image_as_in_chat_completions_is_passed_on(
-    service: Running,
-) -> None:
+async def test_a_conversation_as_in_chat_completions_is_passed_on(service: Running) -> None:
     response = await create(service, asked(input=CONVERSATION))
     assert response.status_code == 200, response.text
     assert len(service.record.calls[-1].images) == 1

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from tests.e2e.asking import ASKED
 from tests.e2e.images.files import encoded, scene
 from tests.processes import ROOT, Process, in_front_of, simulator
 
@@ -122,9 +123,7 @@ def _containers() -> None:
         pytest.skip(f"runc makes no container on this machine: {failed.stderr[-300:]}")
 
 
-def test_it_has_user_health_labels_version_and_what_traces_need_and_no_setting_of_the_build() -> (
-    None
-):
+def test_it_has_user_health_labels_version_and_no_setting_of_the_build() -> None:
     assert CONFIG["User"] == "10001:10001"
     assert (CONFIG["StopSignal"], CONFIG["Cmd"]) == ("SIGTERM", ["python", "-m", "app"])
     assert CONFIG["Healthcheck"]["Test"][:2] == ["CMD", "python"]
@@ -178,5 +177,8 @@ async def test_it_serves_and_decodes_without_rights_or_disk_and_ends_well(server
             picture = encoded(scene(), kind)
             answer = await container.http.post("/search", files={"image": ("a", picture)})
             assert (answer.status_code, answer.json()["outcome"]) == (200, "matched"), kind
-        container.process.signal(signal.SIGTERM)
+        asked = ASKED | {"prompt": "[sim silence s=1]"}
+        async with container.http.stream("POST", "/search/stream", json=asked) as response:
+            container.process.signal(signal.SIGTERM)
+            assert b"event: search.completed" in await response.aread()
         assert await container.process.ended() == 0

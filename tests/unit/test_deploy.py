@@ -125,7 +125,7 @@ RUN = {
     **{f"make {name}": f"make {name}" for name in ("test-replicas", "test-slow")},
     "make image-test": "make image-test",
     "make demo": '"-m", "demo"',
-    "make types": "make types",
+    "make types": "== declarations()",
     "python -m app": 'started("app"',
     "python -m app check": 'run("check"',
     "python -m app --version": '"-m", "app", "--version"',
@@ -134,6 +134,7 @@ RUN = {
     "uvicorn --workers": '"--workers", "2"',
     "npm install": '"npm", "ci"',
     "hypercorn app.main:app": '"hypercorn"',
+    "promtool test rules": "test rules alerts.test.yaml",
     "npm pack": '"npm", "pack"',
 }
 NOT_RUN = {
@@ -147,7 +148,7 @@ NOT_RUN = {
     "kubectl": "there is no cluster; kustomize and the schemas are tried",
     "cosign": "there is no registry",
 }
-COMMAND = r"(?:make|python -m|docker|kubectl|npm|uvicorn|hypercorn|cosign)\b"
+COMMAND = r"(?:make|python -m|docker|kubectl|npm|uvicorn|hypercorn|cosign|promtool)\b"
 
 
 def commands() -> set[str]:

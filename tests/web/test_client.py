@@ -101,9 +101,7 @@ async def test_a_search_that_the_service_has_lost_is_never_started_anew() -> Non
     assert total == 1
 
 
-async def test_frames_are_read_byte_by_byte_with_odd_separators_and_to_the_last_event_alone() -> (
-    None
-):
+async def test_frames_are_read_byte_by_byte_and_to_the_last_event_alone() -> None:
     async with running() as service:
         odd = await behave("odd_frames", service)
         seen = await behave("seen_to_its_end", service)

@@ -68,9 +68,7 @@ async def killed_and_followed(replicas: Three, number: int) -> float:
 
 
 @pytest.mark.timeout(60 + 30 * KILLS)
-async def test_a_search_whose_replica_is_killed_ends_once_for_everybody_and_is_charged_once() -> (
-    None
-):
+async def test_a_search_whose_replica_is_killed_ends_and_is_charged_once() -> None:
     async with asyncio.timeout(60 + 30 * KILLS), three(count=2, knobs=PACED) as replicas:
         slots = asyncio.Semaphore(AT_ONCE)
 
