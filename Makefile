@@ -74,7 +74,7 @@ test-clients: install ## official clients, browsers, examples, documents
 	$(BIN)/pytest -n 2 --dist loadfile tests/clients tests/web
 
 # They bound memory: one test at a time.
-test-slow: install ## storms, memory, money, slow readers, hostile pictures: ten minutes
+test-slow: install ## storms, memory, money, slow readers, hostile pictures, dashboard: ten minutes
 	$(BIN)/pytest --ignore=tests/slow/test_soak.py tests/slow
 
 image-test: install ## build the container image on a base from Debian, and try it; needs root

@@ -7,31 +7,24 @@ from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
-    ALWAYS_ON,
-    ParentBased,
-    Sampler,
-    SamplingResult,
-)
 
 TRACES_PER_S = 50  # of a process: with 0.4 ms of CPU for each, tracing takes 2 % of a core
 
 
-class RateLimitingSampler(Sampler):
+class RateLimitingSampler(sampling.Sampler):
     """The first traces of each second, so that tracing costs little under any load."""
 
     def __init__(self) -> None:
         self._second, self._begun = 0, 0
 
-    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+    def should_sample(self, *args: Any, **kwargs: Any) -> sampling.SamplingResult:
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._begun = second, 0
         self._begun += 1
-        sampler = ALWAYS_ON if self._begun <= TRACES_PER_S else ALWAYS_OFF
+        sampler = sampling.ALWAYS_ON if self._begun <= TRACES_PER_S else sampling.ALWAYS_OFF
         return sampler.should_sample(*args, **kwargs)
 
     def get_description(self) -> str:
@@ -43,7 +36,7 @@ def exporting_provider(name: str, version: str) -> TracerProvider:
     # It would log a header of `OTEL_EXPORTER_OTLP_HEADERS` that it cannot read.
     logging.getLogger("opentelemetry.util.re").setLevel(logging.ERROR)
     limiting = RateLimitingSampler()
-    sampler = ParentBased(limiting, remote_parent_sampled=limiting)
+    sampler = sampling.ParentBased(limiting, remote_parent_sampled=limiting)
     resource = Resource.create({"service.name": name, "service.version": version})
     provider = TracerProvider(
         None if os.environ.get("OTEL_TRACES_SAMPLER") else sampler,

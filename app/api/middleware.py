@@ -118,13 +118,14 @@ class RequestContext:
         scope = {**scope, "root_path": prefix, "path": path, "state": state}
         # As nginx logs a client that left before its response.
         status, started_at, stream_end = 499, time.perf_counter(), ""
-        whole_at = started_at  # A slow upload is not what makes a head late.
+        upload_s = 0.0
 
         async def receive_and_time() -> Message:
-            nonlocal whole_at
+            nonlocal upload_s
+            asked_at = time.perf_counter()
             message = await receive()
             if message["type"] == "http.request":
-                whole_at = time.perf_counter()
+                upload_s += time.perf_counter() - asked_at
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -132,12 +133,16 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status, state["started"] = message["status"], True
                 headers, run = MutableHeaders(scope=message), run_of(scope)
+                state["server_timing"] = str(timing)
                 defaults = {n: v for n, v in SECURITY_HEADERS.items() if n not in headers}
-                known = {"Server-Timing": str(timing), "X-Search-ID": run.id if run else ""}
+                known = {
+                    "Server-Timing": state["server_timing"],
+                    "X-Search-ID": run.id if run else "",
+                }
                 headers.update(defaults | state["headers"] | {n: v for n, v in known.items() if v})
                 if headers.get("content-type") == "text/event-stream":
                     stream_end = "cut"
-                    self.metrics.head_s.observe(time.perf_counter() - whole_at)
+                    self.metrics.head_s.observe(time.perf_counter() - started_at - upload_s)
             elif stream_end and not message.get("more_body"):
                 stream_end = "ended"
             await send(message)
@@ -209,7 +214,7 @@ class RequestContext:
             "search_id": run and run.id,
             "code": error and error.code,
             "reason": error.detail if isinstance(error, Overloaded) else None,
-            "server_timing": str(telemetry.timing.get() or "") or None,
+            "server_timing": state.get("server_timing") or None,
         }
         level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
         fields = {name: value for name, value in known.items() if value is not None}

@@ -26,25 +26,39 @@ PRIVATE = (
 """Credentials and tokens; pictures, prompts and addresses."""
 
 
-@pytest.fixture(scope="session")
-def exporter() -> InMemorySpanExporter:
+@pytest.fixture(scope="package")
+def exporter() -> Iterator[InMemorySpanExporter]:
     """What gets the spans of every test, those that FastAPI would make too."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    return exporter
+    yield exporter
+    exporter.shutdown()
+
+
+@pytest.fixture(scope="package")
+def lines() -> Iterator[Queue[bytes]]:
+    """The log at debug level, as it would be written."""
+    lines = Queue[bytes]()
+    handler = LogQueue(lines, as_json=True)
+    loggers = [logging.getLogger(name) for name in ("app", "uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    loggers[0].setLevel(logging.DEBUG)
+    yield lines
+    for logger in loggers:
+        logger.removeHandler(handler)
+    loggers[0].setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_private_is_written(exporter: InMemorySpanExporter) -> Iterator[None]:
-    """Whatever a test asks for, and however it fails: at debug level, and traced."""
-    logger, lines = logging.getLogger("app"), Queue[bytes]()
-    handler = LogQueue(lines, as_json=True)
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    exporter.clear()
+def _nothing_private_is_written(
+    exporter: InMemorySpanExporter, lines: Queue[bytes]
+) -> Iterator[None]:
+    """Whatever a test asks for, and however it fails; with what came of the one before it."""
     yield
-    logger.removeHandler(handler)
-    spans = [f"{one.name} {one.attributes} {one.events}" for one in exporter.get_finished_spans()]
-    for written in (*(line.decode() for line in lines.queue), *spans):
-        assert [word for word in PRIVATE if word in written] == [], written
+    written = [lines.get().decode() for _ in range(lines.qsize())]
+    written += [span.to_json() for span in exporter.get_finished_spans()]
+    exporter.clear()
+    for one in written:
+        assert [word for word in PRIVATE if word in one] == [], one

@@ -122,9 +122,7 @@ async def test_only_where_there_are_no_keys_a_wrong_one_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("scenario", ["normal", "incomplete", "cut_after_results"])
-async def test_an_answer_is_its_clients_however_it_ended_and_is_forgotten_in_time(
-    scenario: str,
-) -> None:
+async def test_an_answer_is_its_clients_and_is_forgotten_in_time(scenario: str) -> None:
     asked = ASKED | {"prompt": f"[sim {scenario}]"}
     async with running(**GUARDED, response_owner_ttl_s=60, cache_ttl_s=0) as service:
         made = (await service.http.post("/search", json=asked, headers=SHOP)).json()

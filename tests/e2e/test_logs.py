@@ -16,6 +16,8 @@ async def test_each_request_and_each_search_has_a_line_with_its_client_and_its_e
         await http.get("/v1/models", headers={NAME: "three"} | bearer(token()))
         await http.post("/search", json=ASKED, headers={NAME: "four"} | bearer("sk-wrong"))
         await http.post("/search", json=failing, headers={NAME: "five"} | SHOP)
+        silent = ASKED | {"prompt": "[sim silence s=0.2]"}
+        stream = await http.post("/search/stream", json=silent, headers={NAME: "six"} | SHOP)
     lines = [json.loads(line) for line in process.lines]
     for line in lines:
         assert line["level"] in {"debug", "info", "warning", "error"}
@@ -31,9 +33,11 @@ async def test_each_request_and_each_search_has_a_line_with_its_client_and_its_e
     assert answered["three"] == ("/v1/models", 200, "shop")
     assert answered["four"] == ("/search", 401, None)
     assert answered["five"] == ("/search", 502, "shop")
-    assert {line["request_id"] for line in lines if "server_timing" in line} == {"one", "five"}
+    timed = {line["request_id"]: line["server_timing"] for line in lines if "server_timing" in line}
+    assert timed.keys() == {"one", "five", "six"}
+    assert timed["six"] == stream.headers["server-timing"]  # Not of what came after the head.
     assert "secret=1" not in process.said
-    well, failed = (line for line in lines if line["event"] == "search ended")
+    well, failed, _ = (line for line in lines if line["event"] == "search ended")
     assert (well["client"], well["status"], well["outcome"]) == ("shop", "completed", "matched")
     assert float(well["cost_cny"]) > 0.048
     assert (failed["status"], failed["code"]) == ("failed", "upstream_auth_failed")

@@ -72,9 +72,7 @@ def logged(folder: Path) -> str:
     return "".join(log.read_text() for log in folder.glob("*.log"))
 
 
-async def test_an_event_passes_before_the_next_one_is_made_and_no_query_is_logged(
-    tmp_path: Path,
-) -> None:
+async def test_events_pass_one_by_one_and_no_query_is_logged(tmp_path: Path) -> None:
     secret = {"access_token": "not-for-logs"}
     async with (
         asyncio.timeout(60),

@@ -119,9 +119,7 @@ if importlib.util.find_spec("hypercorn"):
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_it_runs_under_a_servers_own_command_and_no_query_gets_into_its_log(
-    server: str,
-) -> None:
+async def test_under_a_servers_own_command_no_query_gets_into_its_log(server: str) -> None:
     secret = {"access_token": "canary-token", "prompt": "canary-prompt"}
     async with asyncio.timeout(GUARD_S), simulator() as upstream:
         settings = LEAST | {"DASHSCOPE_BASE_URL": f"{upstream.url}/compatible-mode/v1"}

@@ -85,9 +85,7 @@ async def test_a_part_that_the_upstream_left_open_is_ended() -> None:
 
 
 @pytest.mark.parametrize("begun", [True, False])
-async def test_a_chat_whose_page_was_reloaded_is_replayed_until_a_reader_has_had_its_end(
-    *, begun: bool
-) -> None:
+async def test_a_reloaded_chat_is_replayed_until_a_reader_has_had_its_end(*, begun: bool) -> None:
     async with running() as service:
         async with dial(service.url) as wire:
             body = chat(message("[sim gated tag=go]", IMAGE_URL))

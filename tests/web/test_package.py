@@ -39,9 +39,7 @@ def test_the_types_are_those_of_the_openapi_document() -> None:
     assert DECLARATIONS.read_text(encoding="utf-8") == declarations(), "run `make types`"
 
 
-async def test_the_package_holds_the_module_and_its_types_and_compiles_strictly(
-    tmp_path: Path,
-) -> None:
+async def test_the_package_holds_module_and_types_and_compiles_strictly(tmp_path: Path) -> None:
     packed = json.loads(
         await run_command("npm", "pack", "--json", f"--pack-destination={tmp_path}", cwd=WEB)
     )

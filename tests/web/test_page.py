@@ -122,9 +122,7 @@ async def test_a_token_that_ends_in_mid_stream_is_asked_for_and_nothing_comes_tw
     assert total == 1
 
 
-async def test_it_works_in_chinese_in_the_dark_on_a_phone_and_by_an_address_and_the_keyboard(
-    shown: Shown,
-) -> None:
+async def test_it_works_in_chinese_in_the_dark_on_a_phone_and_by_keyboard(shown: Shown) -> None:
     looks = await visit("looks", shown)
     assert (looks["page-zh"]["lang"], looks["page-zh"]["status"]) == ("zh-CN", "完成。")
     for look in looks.values():
