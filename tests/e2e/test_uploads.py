@@ -16,7 +16,7 @@ from tests.wire import dial
 
 IDLE_S = 15
 """`UPLOAD_IDLE_TIMEOUT_S` as shipped."""
-PAUSE_S = 0.3
+PAUSE_S = 1
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=b"
 BODIES = {
@@ -102,5 +102,5 @@ async def test_a_slow_upload_makes_no_head_late(service: Running) -> None:
         await asyncio.sleep(PAUSE_S)
         wire.send(body[20:])
         assert (await wire.head()).status == 200
-        most_s = time.monotonic() - began_at - PAUSE_S
+        most_s = time.monotonic() - began_at - PAUSE_S / 2
     assert 0 < await service.metric("imagesearch_head_seconds_sum") - before_s < most_s
