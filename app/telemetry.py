@@ -75,9 +75,7 @@ class Metrics:
         short = own | {"buckets": (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 40, 60)}
         # Up to the documented limit of an upstream answer, 300 s, and a margin.
         long = own | {"buckets": (0.5, 1, 2, 5, 10, 20, 40, 60, 90, 120, 180, 310)}
-        self.head_s = Histogram(
-            "head_seconds", "Request, without its upload, to head of a stream.", **short
-        )
+        self.head_s = Histogram("head_seconds", "Request to head, without its body.", **short)
         self.first_event_s = Histogram("first_event_seconds", "Start to first event.", **short)
         self.search_s = Histogram("search_seconds", "Start to end.", **long)
         self.image_s = Histogram("image_seconds", "Preparation of an image.", **short)

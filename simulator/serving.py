@@ -90,13 +90,9 @@ async def serve_until_signal(app: Starlette, listener: socket.socket, ready: str
 
 @asynccontextmanager
 async def _running(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
-    quiet: Any = {
-        "log_config": None,
-        "log_level": "error",
-        "access_log": False,
-        "date_header": False,
-    }
-    server = LoopServer(uvicorn.Config(app, timeout_keep_alive=_KEEP_ALIVE_S, **quiet))
+    quiet: Any = {"log_config": None, "log_level": "error", "access_log": False}
+    config = uvicorn.Config(app, timeout_keep_alive=_KEEP_ALIVE_S, date_header=False, **quiet)
+    server = LoopServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await server.ready.wait()

@@ -133,12 +133,9 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status, state["started"] = message["status"], True
                 headers, run = MutableHeaders(scope=message), run_of(scope)
-                state["server_timing"] = str(timing)
                 defaults = {n: v for n, v in SECURITY_HEADERS.items() if n not in headers}
-                known = {
-                    "Server-Timing": state["server_timing"],
-                    "X-Search-ID": run.id if run else "",
-                }
+                known = {"Server-Timing": str(timing), "X-Search-ID": run.id if run else ""}
+                state["server_timing"] = known["Server-Timing"]
                 headers.update(defaults | state["headers"] | {n: v for n, v in known.items() if v})
                 if headers.get("content-type") == "text/event-stream":
                     stream_end = "cut"
